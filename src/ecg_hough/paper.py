@@ -1,0 +1,85 @@
+"""Facts of printed 12-lead ECGs: lead names, paper speed, gain, grid and page layouts.
+
+Nothing here is tuned; every other module takes these names and numbers from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LEADS: tuple[str, ...] = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+"""Standard order of the 12 leads: the row order of every signal array, and label k + 1 of a label map."""
+
+CABRERA: tuple[str, ...] = ("aVL", "I", "aVR", "II", "aVF", "III")
+"""Limb leads in Cabrera order. aVR is printed inverted there (−aVR), see `Layout.inverted_avr`."""
+
+MM_PER_INCH = 25.4
+PAPER_SPEED_MM_S = 25.0
+"""Standard paper speed (50 mm/s is the other one in use)."""
+GAIN_MM_MV = 10.0
+"""Standard gain (5 and 20 mm/mV are the others in use)."""
+GRID_MINOR_MM = 1.0
+GRID_MAJOR_MM = 5.0
+PULSE_MV = 1.0
+"""Height of the calibration pulse."""
+FS_HZ = 500
+"""Default sampling frequency of digitised records, as PTB-XL and the Challenge 2024."""
+RECORD_S = 10.0
+"""Usual length of a printed 12-lead ECG."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the leads stand on the page.
+
+    Attributes:
+        name: as people write it, e.g. "3x4+1".
+        rows: leads of every short row, left to right; all rows have the same length.
+        rhythm: leads of the full-width rhythm strips under the short rows, top to bottom.
+        cabrera: limb leads in Cabrera order.
+    """
+
+    name: str
+    rows: tuple[tuple[str, ...], ...]
+    rhythm: tuple[str, ...] = ()
+    cabrera: bool = False
+
+    @property
+    def n_columns(self) -> int:
+        return len(self.rows[0])
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of traces on the page, rhythm strips included."""
+        return len(self.rows) + len(self.rhythm)
+
+
+def _by_column(leads: tuple[str, ...], n_rows: int) -> tuple[tuple[str, ...], ...]:
+    """Fill a block of short leads column by column, as ECG carts do."""
+    return tuple(tuple(leads[row::n_rows]) for row in range(n_rows))
+
+
+def _by_row(leads: tuple[str, ...], n_columns: int) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(leads[i : i + n_columns]) for i in range(0, len(leads), n_columns))
+
+
+def make_layout(shape: str, *, rhythm: tuple[str, ...] = (), cabrera: bool = False) -> Layout:
+    """Build a layout from its shape: "3x4", "6x2", "12x1", "4x3", "2x6", "6x1-limb", "6x1-precordial".
+
+    Rows x columns; "3x4" has limb leads in the first two columns; "4x3" has I II III in the
+    first row. Raises ValueError for an unknown shape.
+    """
+    leads = (CABRERA if cabrera else LEADS[:6]) + LEADS[6:]
+    blocks = {
+        "3x4": _by_column(leads, 3),
+        "6x2": _by_column(leads, 6),
+        "12x1": _by_column(leads, 12),
+        "4x3": _by_row(leads, 3),
+        "2x6": _by_row(leads, 6),
+        "6x1-limb": _by_column(leads[:6], 6),
+        "6x1-precordial": _by_column(leads[6:], 6),
+    }
+    if shape not in blocks:
+        raise ValueError(f"shape must be one of {', '.join(blocks)}; got {shape!r}")
+    name = shape + (f"+{len(rhythm)}" if rhythm else "") + ("-cabrera" if cabrera else "")
+    return Layout(name, blocks[shape], rhythm, cabrera)
