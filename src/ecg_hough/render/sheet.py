@@ -1,0 +1,378 @@
+"""Draw the flat sheet: paper, grid, traces, pulses, separators and text, all placed in millimetres.
+
+In: signals in mV and a `SheetStyle`. Out: the sheet's pixels, the ink coverage kept apart from the
+paper (so that wear can fade it), and every panel with the position of each sample on the sheet.
+Pixel k's centre is at coordinate k; a sheet's left edge (0 mm) is therefore at -0.5 px.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy.signal import butter, sosfiltfilt
+
+from ecg_hough.paper import GRID_MAJOR_MM, GRID_MINOR_MM, LEADS, MM_PER_INCH, PULSE_MV
+from ecg_hough.render.style import RGB, SheetStyle
+
+_SUPERSAMPLE = 2  # traces are drawn this much finer: stroke widths in half pixels, at a fifth of 4x's cost
+_SUBPIXEL_BITS = 5  # cv2 draws at 1/32 px
+
+
+@dataclass(frozen=True)
+class SheetPanel:
+    """One lead's trace on the flat sheet.
+
+    Attributes:
+        lead: name; row, column: place in the layout; rhythm: full-width strip.
+        first: index of the first printed sample in the record; mv: (n,) the samples.
+        trace: (n, 2) row and column of each sample in sheet px.
+        zero_mm, start_mm: zero line and left end on the sheet.
+        inverted: printed upside down (-aVR of Cabrera pages); `mv` is aVR itself.
+    """
+
+    lead: str
+    row: int
+    column: int
+    rhythm: bool
+    first: int
+    mv: np.ndarray
+    trace: np.ndarray
+    zero_mm: float
+    start_mm: float
+    inverted: bool
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The flat print: paper with its grid (rows, cols, 3) uint8, ink coverage (rows, cols) uint8 of
+    traces and of text, and the panels."""
+
+    paper: np.ndarray
+    ink: np.ndarray
+    text: np.ndarray
+    panels: tuple[SheetPanel, ...]
+    px_per_mm: float
+    stroke_px: float
+
+
+def draw_sheet(signals: np.ndarray, fs: int, style: SheetStyle, rng: np.random.Generator) -> Sheet:
+    """Draw one sheet.
+
+    Args:
+        signals: (12, N) mV in the standard order; NaN stretches are not drawn.
+        fs: sampling frequency, Hz.
+        style: what to draw.
+        rng: for the wording of the printed text.
+    """
+    px_per_mm = style.dpi / MM_PER_INCH
+    rows, cols = (round(mm * px_per_mm) for mm in style.size_mm)
+    panels = _place_panels(_as_printed(signals, fs, style), fs, style, px_per_mm)
+    paper = _draw_grid((rows, cols), style, px_per_mm)
+    ink, stroke_px = _draw_traces((rows, cols), panels, style, px_per_mm)
+    text = _draw_text((rows, cols), panels, style, px_per_mm, rng)
+    return Sheet(paper, ink, text, panels, px_per_mm, stroke_px)
+
+
+def _as_printed(signals: np.ndarray, fs: int, style: SheetStyle) -> np.ndarray:
+    """Signals after the cart's own filter and the style's amplitude: what the page truly shows."""
+    printed = signals * style.amplitude
+    if style.lowpass_hz is not None and style.lowpass_hz < 0.45 * fs:
+        sos = butter(2, style.lowpass_hz, fs=fs, output="sos")
+        finite = np.isfinite(printed)
+        smooth = sosfiltfilt(sos, np.where(finite, printed, 0.0), axis=1)
+        printed = np.where(finite, smooth, np.nan)
+    return printed
+
+
+def _place_panels(
+    signals: np.ndarray, fs: int, style: SheetStyle, px_per_mm: float
+) -> tuple[SheetPanel, ...]:
+    n_record = signals.shape[1]
+    layout = style.layout
+    width_mm = min(style.block_width_mm, n_record / fs * style.speed_mm_s)
+    column_mm = width_mm / layout.n_columns
+    column_n = int(column_mm / style.speed_mm_s * fs)
+    places: list[tuple[str, int, int, bool]] = [
+        (lead, r, c, False) for r, leads in enumerate(layout.rows) for c, lead in enumerate(leads)
+    ]
+    places += [(lead, len(layout.rows) + k, 0, True) for k, lead in enumerate(layout.rhythm)]
+    panels = []
+    for lead, row, column, rhythm in places:
+        if lead in style.missing and not rhythm:
+            continue
+        first = column * column_n if style.sequential else 0
+        n = int(width_mm / style.speed_mm_s * fs) if rhythm else column_n
+        mv = signals[LEADS.index(lead), first : first + n].astype(np.float64)
+        start_mm = style.block_left_mm + column * column_mm
+        n_short = len(layout.rows)
+        zero_mm = style.first_row_mm + style.row_pitch_mm * min(row, n_short)
+        zero_mm += style.rhythm_pitch_mm * max(row - n_short, 0)
+        if rhythm:
+            zero_mm -= style.row_pitch_mm - style.rhythm_pitch_mm
+        inverted = style.inverted_avr and lead == "aVR" and not rhythm
+        shown = -mv if inverted else mv
+        x_mm = start_mm + np.arange(len(mv)) / fs * style.speed_mm_s
+        y_mm = zero_mm - shown * style.gain_mm_mv
+        trace = np.stack([y_mm, x_mm], axis=1) * px_per_mm - 0.5
+        panels.append(SheetPanel(lead, row, column, rhythm, first, mv, trace, zero_mm, start_mm, inverted))
+    return tuple(panels)
+
+
+# ---------------------------------------------------------------- grid
+
+
+def _coverage(n: int, centres_px: np.ndarray, width_px: float) -> np.ndarray:
+    """Share of each of n pixels that lines of the given centres and width cover."""
+    out = np.zeros(n, np.float32)
+    low, high = centres_px - width_px / 2, centres_px + width_px / 2
+    for step in range(int(np.ceil(width_px)) + 2):
+        pixel = np.floor(low + 0.5).astype(int) + step
+        share = np.minimum(high, pixel + 0.5) - np.maximum(low, pixel - 0.5)
+        ok = (pixel >= 0) & (pixel < n) & (share > 0)
+        np.maximum.at(out, pixel[ok], np.minimum(share[ok], 1).astype(np.float32))
+    return out
+
+
+def _paint_rows(image: np.ndarray, cover: np.ndarray, colour: RGB, along: np.ndarray | None = None) -> None:
+    """Paint horizontal lines in place; `along` (cols,) modulates them, for dots."""
+    hit = np.flatnonzero(cover > 0.02)
+    alpha = cover[hit, None, None] * (1.0 if along is None else along[None, :, None])
+    image[hit] = (image[hit] * (1 - alpha) + np.asarray(colour, np.float32) * alpha).astype(np.uint8)
+
+
+def _draw_grid(shape: tuple[int, int], style: SheetStyle, px_per_mm: float) -> np.ndarray:
+    rows, cols = shape
+    image = np.empty((rows, cols, 3), np.uint8)
+    image[:] = style.paper
+    if style.grid == "none":
+        return image
+    turned = image.transpose(1, 0, 2)  # a view: painting its rows paints columns
+
+    def centres(n: int, origin_mm: float, step_mm: float) -> np.ndarray:
+        first = origin_mm % step_mm
+        return np.arange(first, n / px_per_mm, step_mm) * px_per_mm - 0.5
+
+    cover = {}
+    for step, width in ((GRID_MINOR_MM, style.minor_width_mm), (GRID_MAJOR_MM, style.major_width_mm)):
+        for axis, n in ((0, rows), (1, cols)):
+            width_px = max(width * px_per_mm, 0.7 if step == GRID_MINOR_MM else 1.0)
+            cover[step, axis] = _coverage(n, centres(n, style.grid_origin_mm[axis], step), width_px)
+    if style.grid == "lines":
+        _paint_rows(turned, cover[GRID_MINOR_MM, 1], style.minor)
+        if style.minor_over_major:
+            _paint_rows(turned, cover[GRID_MAJOR_MM, 1], style.major)
+            _paint_rows(image, cover[GRID_MINOR_MM, 0], style.minor)
+        else:
+            _paint_rows(image, cover[GRID_MINOR_MM, 0], style.minor)
+            _paint_rows(turned, cover[GRID_MAJOR_MM, 1], style.major)
+        _paint_rows(image, cover[GRID_MAJOR_MM, 0], style.major)
+    elif style.grid == "dots":
+        _paint_rows(image, cover[GRID_MINOR_MM, 0], style.major, along=cover[GRID_MINOR_MM, 1])
+        _paint_rows(turned, cover[GRID_MAJOR_MM, 1], style.minor)
+        _paint_rows(image, cover[GRID_MAJOR_MM, 0], style.minor)
+    else:  # major lines only
+        _paint_rows(turned, cover[GRID_MAJOR_MM, 1], style.major)
+        _paint_rows(image, cover[GRID_MAJOR_MM, 0], style.major)
+    if style.grid_block_only:
+        last = style.first_row_mm + style.row_pitch_mm * (style.layout.n_rows - 0.3)
+        top = int(max(style.first_row_mm - 0.7 * style.row_pitch_mm, 0) * px_per_mm)
+        left = int(max(style.block_left_mm - 9, 0) * px_per_mm)
+        right = int((style.block_left_mm + style.block_width_mm + 9) * px_per_mm)
+        inside = image[top : int(last * px_per_mm), left:right].copy()
+        image[:] = style.paper
+        image[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+    if style.frame:
+        cv2.rectangle(image, (0, 0), (cols - 1, rows - 1), (0, 0, 0), 1)
+    return image
+
+
+# ---------------------------------------------------------------- ink
+
+
+def _polyline(layer: np.ndarray, points: np.ndarray, width_px: float) -> None:
+    """Draw (n, 2) row/col points in place, breaking at NaN."""
+    bad = ~np.isfinite(points).all(axis=1)
+    for piece in np.split(points, np.flatnonzero(bad)):
+        piece = piece[np.isfinite(piece).all(axis=1)]
+        if len(piece) > 1:
+            fixed = np.round(piece[:, ::-1] * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+            cv2.polylines(
+                layer, [fixed[:, None]], False, 255, max(round(width_px), 1), cv2.LINE_AA, _SUBPIXEL_BITS
+            )
+
+
+def _raster_trace(layer: np.ndarray, points: np.ndarray, width_px: float) -> None:
+    """Draw points as a printer head does: per column one bar from the lowest to the highest value."""
+    points = points[np.isfinite(points).all(axis=1)]
+    if len(points) < 2:
+        return
+    columns = np.arange(int(np.ceil(points[0, 1])), int(points[-1, 1]) + 1)
+    columns = columns[(columns >= 0) & (columns < layer.shape[1])]
+    if len(columns) == 0:
+        return
+    # Each bar spans the values met in its column, its borders included, so that bars always touch.
+    border = np.interp(np.append(columns - 0.5, columns[-1] + 0.5), points[:, 1], points[:, 0])
+    low, high = np.minimum(border[:-1], border[1:]), np.maximum(border[:-1], border[1:])
+    index = np.clip(np.round(points[:, 1]).astype(int) - columns[0], 0, len(columns) - 1)
+    np.minimum.at(low, index, points[:, 0])
+    np.maximum.at(high, index, points[:, 0])
+    top = np.clip(np.round(low - width_px / 2).astype(int), 0, layer.shape[0] - 1)
+    bottom = np.clip(np.round(high + width_px / 2).astype(int), 1, layer.shape[0])
+    for column, a, b in zip(columns, top, bottom, strict=True):
+        layer[a : max(b, a + 1), column] = 255
+
+
+def _draw_traces(
+    shape: tuple[int, int], panels: tuple[SheetPanel, ...], style: SheetStyle, px_per_mm: float
+) -> tuple[np.ndarray, float]:
+    rows, cols = shape
+    fine = np.zeros((rows * _SUPERSAMPLE, cols * _SUPERSAMPLE), np.uint8)
+    scale = px_per_mm * _SUPERSAMPLE
+    width = max(round(style.stroke_mm * scale), 1)
+
+    def at(points: np.ndarray) -> np.ndarray:
+        return (points + 0.5) * _SUPERSAMPLE - 0.5
+
+    def mm(points: list[tuple[float, float]]) -> np.ndarray:
+        return np.asarray(points, float) * scale - 0.5
+
+    ends = {(p.row, p.column): p for p in panels}
+    for panel in panels:
+        points = at(panel.trace)
+        before = ends.get((panel.row, panel.column - 1))
+        if style.joined and before is not None and style.separator != "gap":
+            points = np.vstack([at(before.trace[-1:]), points])
+        if style.separator == "gap" and not panel.rhythm and panel.column > 0:
+            # The pen lifts for a millimetre: those samples are not printed, but stay in the truth.
+            points = points[points[:, 1] > points[0, 1] + 1.0 * scale]
+        (_raster_trace if style.stroke == "raster" else _polyline)(fine, points, width)
+    last_row = max((p.row for p in panels), default=0)
+    bar = max(width * 1.3, 1)
+    for panel in panels:
+        z, x = panel.zero_mm, panel.start_mm
+        if (
+            panel.column == 0
+            and style.pulse != "none"
+            and (style.pulse_rows == "all" or panel.row == last_row)
+        ):
+            up = z - PULSE_MV * style.gain_mm_mv
+            p = x - 6.0 if style.pulse == "left" else style.block_left_mm + style.block_width_mm + 0.8
+            shape_mm = [(z, p), (z, p + 0.8), (up, p + 0.8), (up, p + 4.2), (z, p + 4.2), (z, p + 5.0)]
+            _polyline(fine, mm(shape_mm), bar)
+        if panel.column > 0 and style.separator in ("bars", "ticks", "dashed"):
+            if style.separator == "bars":
+                _polyline(fine, mm([(z - 3.1, x), (z + 3.1, x)]), bar * 2.0)
+            else:
+                spans = (
+                    [(-8, -3), (3, 8)] if style.separator == "ticks" else [(-9, -6), (-4, -1), (1, 4), (6, 9)]
+                )
+                for a, b in spans:
+                    _polyline(fine, mm([(z + a, x), (z + b, x)]), bar)
+    ink = cv2.resize(fine, (cols, rows), interpolation=cv2.INTER_AREA)
+    return ink, width / _SUPERSAMPLE
+
+
+# ---------------------------------------------------------------- text
+
+_SURNAMES = ("Miller", "Okafor", "Schmidt", "Tanaka", "Rossi", "Novak", "Silva", "Larsen", "Dubois", "Kim")
+_STATEMENTS = (
+    "Sinus rhythm", "Normal ECG", "Sinus bradycardia", "Atrial fibrillation", "Left axis deviation",
+    "Nonspecific T wave abnormality", "Right bundle branch block", "Borderline ECG", "UNCONFIRMED",
+    "Left ventricular hypertrophy", "Old inferior infarct", "Confirmed by: Dr. Weber",
+)  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _font(name: str, size_px: int) -> ImageFont.FreeTypeFont:
+    import matplotlib  # its wheel carries free fonts; the only thing taken from it here
+
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size_px)
+
+
+def lead_label(lead: str, variant: str, inverted: bool = False) -> str:
+    """The name as printed: "aVR", "AVR" (upper) or "Lead aVR" (long); "-aVR" where inverted."""
+    text = {"upper": lead.upper(), "long": f"Lead {lead}"}.get(variant, lead)
+    return f"-{text}" if inverted else text
+
+
+def _header(style: SheetStyle, rng: np.random.Generator) -> list[tuple[float, float, str]]:
+    """(y mm, x mm, text) of the lines above and below the traces."""
+    lines: list[tuple[float, float, str]] = []
+    room = style.first_row_mm - 0.5 * style.row_pitch_mm
+    pool = [
+        f"ID: {rng.integers(10000, 99999)}", f"Name: {rng.choice(_SURNAMES)}", f"Age: {rng.integers(18, 95)}",
+        f"Date: {rng.integers(1, 29)}.{rng.integers(1, 13)}.{rng.integers(1990, 2027)} {rng.integers(0, 24)}:15",
+        f"Sex: {rng.choice(['M', 'F'])}", f"Height: {rng.integers(150, 200)} cm", f"Weight: {rng.integers(45, 120)} kg",
+        str(rng.choice(_STATEMENTS)), str(rng.choice(_STATEMENTS)),
+    ]  # fmt: skip
+    if style.intervals:
+        pool += [
+            f"Vent. rate {rng.integers(40, 150)} BPM", f"PR interval {rng.integers(110, 240)} ms",
+            f"QRS duration {rng.integers(70, 160)} ms", f"QT/QTc {rng.integers(340, 460)}/{rng.integers(380, 500)} ms",
+            f"P-R-T axes {rng.integers(-20, 90)} {rng.integers(-60, 120)} {rng.integers(-30, 120)}",
+        ]  # fmt: skip
+    step = style.font_mm * 1.5
+    columns = np.linspace(2, style.size_mm[1] * 0.7, 3)
+    for k in range(style.header_lines * 3):
+        y = 3.0 + (k // 3) * step
+        if y + step > room or rng.random() < 0.35:
+            continue
+        lines.append((y, float(columns[k % 3]), str(rng.choice(pool))))
+    if style.footer:
+        foot = f"{style.speed_mm_s:g} mm/s" if rng.random() < 0.5 else f"{style.speed_mm_s:g}mm/s"
+        gain = f"{style.gain_mm_mv:g} mm/mV" if rng.random() < 0.5 else f"{style.gain_mm_mv:g}mm/mV"
+        y = style.size_mm[0] - rng.uniform(1.2, 2.2) * style.font_mm
+        lines += [(y, style.block_left_mm + 40.0, foot), (y, style.block_left_mm + 90.0, gain)]
+        if rng.random() < 0.4:
+            lines.append(
+                (
+                    y,
+                    style.block_left_mm + 140.0,
+                    str(rng.choice(["0.05-150 Hz", "F 50~ 0.5-40 Hz", "100 Hz"])),
+                )
+            )
+    return lines
+
+
+def _draw_text(
+    shape: tuple[int, int],
+    panels: tuple[SheetPanel, ...],
+    style: SheetStyle,
+    px_per_mm: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    layer = Image.new("L", (shape[1], shape[0]), 0)
+    pen = ImageDraw.Draw(layer)
+    font = _font(style.font, max(int(style.font_mm * px_per_mm), 5))
+    # One place for every name of a page, as a cart prints them; it varies between pages.
+    lift, drop, inset = rng.uniform(4.0, 9.0), rng.uniform(4.5, 8.0), rng.uniform(0.0, 3.0)
+    lift = min(lift, 0.45 * style.row_pitch_mm)
+    drop = min(drop, 0.4 * style.row_pitch_mm)
+    if style.names != "none":
+        for panel in panels:
+            text = lead_label(panel.lead, style.name_variant, panel.inverted)
+            y, x = panel.zero_mm, panel.start_mm
+            if style.names == "above":
+                y, x = y - lift - style.font_mm * 0.5, x + inset
+            elif style.names == "below":
+                y, x = y + drop - style.font_mm * 0.5, x + inset * 0.5
+            elif panel.column == 0:
+                y, x = y - 2.0 - style.font_mm, x - min(9.0, x - 0.5)
+            else:
+                y, x = y - 3.0 - style.font_mm, x + 1.0
+            pen.text((x * px_per_mm, y * px_per_mm), text, fill=255, font=font)
+    for y, x, text in _header(style, rng):
+        pen.text((x * px_per_mm, y * px_per_mm), text, fill=255, font=font)
+    return np.asarray(layer)
+
+
+def blend(image: np.ndarray, cover: np.ndarray, colour: RGB, alpha: float = 1.0) -> None:
+    """Paint `colour` over (rows, cols, 3) uint8 in place, where cover (rows, cols) uint8 > 0."""
+    at = np.nonzero(cover)
+    share = (cover[at].astype(np.float32) * (alpha / 255.0))[:, None]
+    image[at] = (image[at] * (1 - share) + np.asarray(colour, np.float32) * share).astype(np.uint8)

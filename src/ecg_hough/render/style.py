@@ -1,0 +1,412 @@
+"""What a printed page looks like: every choice the renderer makes, drawn from a seed.
+
+A page is three frozen records in the order in which things happen to paper: `SheetStyle` (layout,
+paper, ink, text), `WearStyle` (creases, stains, handwriting) and `CameraStyle` (scanner, fax or
+phone). `sample_style` draws them for a named profile; a caller that needs one fixed thing replaces
+that field with `dataclasses.replace`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ecg_hough.paper import GAIN_MM_MV, LEADS, PAPER_SPEED_MM_S, Layout, make_layout
+
+RGB = tuple[int, int, int]
+
+PROFILES = ("clean", "scan", "bw", "fax", "worn", "photo", "mixed")
+"""Named mixtures of distortions; "mixed" draws one of the others for every page."""
+
+_LAYOUT_SHARES: tuple[tuple[str, int, float], ...] = (
+    # (shape, rhythm strips, share of pages)
+    ("3x4", 1, 0.46),
+    ("3x4", 0, 0.08),
+    ("3x4", 2, 0.04),
+    ("3x4", 3, 0.08),
+    ("6x2", 0, 0.09),
+    ("6x2", 1, 0.07),
+    ("12x1", 0, 0.07),
+    ("4x3", 0, 0.04),
+    ("2x6", 0, 0.02),
+    ("6x1-limb", 0, 0.025),
+    ("6x1-precordial", 0, 0.025),
+)
+
+_GRIDS: dict[str, tuple[RGB, RGB, RGB]] = {
+    # name: (paper, major line, minor line)
+    "pink": ((255, 255, 255), (255, 180, 190), (254, 225, 232)),
+    "red": ((255, 255, 255), (240, 70, 70), (254, 200, 195)),
+    "salmon": ((255, 240, 234), (236, 130, 110), (247, 200, 186)),
+    "orange": ((255, 250, 240), (240, 150, 60), (250, 215, 170)),
+    "brown": ((255, 255, 255), (120, 60, 50), (165, 120, 110)),
+    "green": ((255, 255, 255), (40, 140, 70), (150, 215, 165)),
+    "lightgreen": ((244, 252, 240), (120, 190, 120), (195, 230, 190)),
+    "blue": ((255, 255, 255), (50, 70, 170), (150, 165, 225)),
+    "lightblue": ((246, 250, 255), (130, 175, 225), (200, 222, 245)),
+    "grey": ((255, 255, 255), (120, 120, 120), (195, 195, 195)),
+    "black": ((255, 255, 255), (50, 50, 50), (120, 120, 120)),
+}
+
+
+@dataclass(frozen=True)
+class SheetStyle:
+    """The flat print. Lengths in mm, colours RGB 0..255."""
+
+    layout: Layout
+    size_mm: tuple[float, float]  # height, width
+    dpi: float
+    speed_mm_s: float = PAPER_SPEED_MM_S
+    gain_mm_mv: float = GAIN_MM_MV
+    sequential: bool = True  # columns follow each other in time; else all start at 0 s
+    inverted_avr: bool = False  # Cabrera pages print -aVR
+    block_left_mm: float = 15.0  # start of the first column's trace
+    block_width_mm: float = 250.0  # all columns together
+    first_row_mm: float = 60.0  # zero line of the first row
+    row_pitch_mm: float = 30.0
+    rhythm_pitch_mm: float = 30.0
+    grid: str = "lines"  # lines, dots, major, none
+    paper: RGB = (255, 255, 255)
+    major: RGB = (240, 70, 70)
+    minor: RGB = (254, 200, 195)
+    major_width_mm: float = 0.18
+    minor_width_mm: float = 0.1
+    minor_over_major: bool = False  # horizontal minors painted over vertical majors (ECG-Image-Kit)
+    grid_origin_mm: tuple[float, float] = (0.0, 0.0)
+    grid_block_only: bool = False  # grid only behind the traces, white margins round it
+    ink: RGB = (0, 0, 0)
+    ink_alpha: float = 1.0
+    stroke_mm: float = 0.35
+    stroke: str = "line"  # line: polyline as plotters and PDFs; raster: a vertical bar per printer dot
+    joined: bool = False  # the pen jumps from one column to the next without lifting
+    pulse: str = "left"  # left, right, none
+    pulse_rows: str = "all"  # all, last
+    separator: str = "bars"  # bars, ticks, dashed, gap, none
+    names: str = "below"  # above, below, margin, none
+    name_variant: str = "plain"  # plain, upper, long
+    font: str = "DejaVuSans.ttf"
+    font_mm: float = 3.9
+    text_ink: RGB = (0, 0, 0)
+    header_lines: int = 3
+    intervals: bool = False
+    footer: bool = True
+    frame: bool = False
+    amplitude: float = 1.0
+    lowpass_hz: float | None = None  # the cart's own filter; the truth is the filtered signal
+    missing: tuple[str, ...] = ()  # leads not printed
+
+
+@dataclass(frozen=True)
+class WearStyle:
+    """What happened to the paper; counts and strengths, 0 = not at all."""
+
+    creases: int = 0
+    crease_strength: float = 0.0
+    wrinkles: float = 0.0
+    stains: int = 0
+    mould: int = 0
+    handwriting: int = 0
+    highlighter: int = 0
+    stamps: int = 0
+    punch_holes: bool = False
+    fading: float = 0.0  # smooth loss of ink
+    broken_ink: float = 0.0  # fine-grained loss of ink
+
+
+@dataclass(frozen=True)
+class CameraStyle:
+    """How the paper became pixels."""
+
+    rotation_deg: float = 0.0  # positive = counter-clockwise
+    tilt_deg: tuple[float, float] = (0.0, 0.0)  # about the horizontal and the vertical axis
+    curl_mm: float = 0.0  # amplitude of the smooth displacement
+    lens: float = 0.0  # radial distortion at the image corner, fraction
+    margin: float = 0.0  # background round the page, fraction of its size; negative crops
+    keep_size: bool = True  # the image keeps the sheet's size (corners are lost), else it grows
+    background: str = "black"  # black, white, paper, table
+    light: float = 0.0  # strength of uneven light
+    shadow: float = 0.0
+    temperature: float = 0.0  # -1 blue .. 1 orange
+    blur_px: float = 0.0
+    motion_px: float = 0.0
+    moire: float = 0.0
+    noise: float = 0.0  # standard deviation, grey levels
+    grey_noise: bool = True
+    contrast: float = 1.0
+    brightness: float = 0.0
+    grey: bool = False
+    threshold: bool = False  # fax
+    jpeg: int | None = None
+    interpolation: str = "linear"  # linear, cubic, nearest
+
+
+@dataclass(frozen=True)
+class PageStyle:
+    """Everything about one page except its signals."""
+
+    sheet: SheetStyle
+    wear: WearStyle = field(default_factory=WearStyle)
+    camera: CameraStyle = field(default_factory=CameraStyle)
+    profile: str = "clean"
+
+
+def sample_style(
+    rng: np.random.Generator,
+    profile: str = "mixed",
+    *,
+    layout: Layout | None = None,
+    dpi: float | None = None,
+) -> PageStyle:
+    """Draw a page style.
+
+    Args:
+        rng: the page's generator; the same state gives the same style.
+        profile: one of `PROFILES`.
+        layout: fixed layout; drawn from `_LAYOUT_SHARES` when None.
+        dpi: fixed resolution; drawn between 100 and 300 when None.
+    Raises:
+        ValueError: unknown profile.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"profile must be one of {', '.join(PROFILES)}; got {profile!r}")
+    if profile == "mixed":
+        shares = {"clean": 0.12, "scan": 0.26, "bw": 0.1, "fax": 0.05, "worn": 0.22, "photo": 0.25}
+        profile = str(rng.choice(list(shares), p=list(shares.values())))
+    sheet = _sample_sheet(rng, layout or _sample_layout(rng), dpi)
+    wear, camera = WearStyle(), CameraStyle()
+    if profile == "clean":
+        camera = CameraStyle(jpeg=None if rng.random() < 0.6 else int(rng.integers(80, 98)))
+    elif profile in ("bw", "fax"):
+        paper, major, minor = (255, 255, 255), *_grey_grid(rng)
+        sheet = replace(sheet, paper=paper, major=major, minor=minor, ink=(0, 0, 0), text_ink=(0, 0, 0))
+        camera = replace(_scanner(rng), temperature=0.0, grey=True, threshold=profile == "fax")
+        if profile == "fax" and sheet.grid == "lines" and rng.random() < 0.5:
+            sheet = replace(sheet, minor=(225, 225, 225))  # falls below the threshold
+    elif profile == "scan":
+        camera = _scanner(rng)
+        if rng.random() < 0.3:
+            wear = _light_wear(rng)
+    elif profile == "worn":
+        wear = _heavy_wear(rng)
+        camera = _scanner(rng)
+    elif profile == "photo":
+        camera = _phone(rng)
+        wear = _heavy_wear(rng) if rng.random() < 0.35 else _light_wear(rng)
+    return PageStyle(sheet, wear, camera, profile)
+
+
+def _sample_layout(rng: np.random.Generator) -> Layout:
+    shares = np.array([share for *_, share in _LAYOUT_SHARES])
+    shape, n_rhythm, _ = _LAYOUT_SHARES[int(rng.choice(len(shares), p=shares / shares.sum()))]
+    rhythm: tuple[str, ...] = ()
+    if n_rhythm == 1:
+        rhythm = ("II",) if rng.random() < 0.8 else (str(rng.choice(LEADS)),)
+    elif n_rhythm > 1:
+        first = ("V1", "II", "V5")[:n_rhythm] if rng.random() < 0.6 else None
+        rhythm = first or tuple(str(x) for x in rng.choice(LEADS, n_rhythm, replace=False))
+    return make_layout(shape, rhythm=rhythm, cabrera=bool(rng.random() < 0.08))
+
+
+def _jitter(rng: np.random.Generator, colour: RGB, spread: float) -> RGB:
+    values = np.clip(np.asarray(colour) + rng.normal(0, spread, 3), 0, 255)
+    return (int(values[0]), int(values[1]), int(values[2]))
+
+
+def _grey_grid(rng: np.random.Generator) -> tuple[RGB, RGB]:
+    major = int(rng.uniform(50, 190))
+    minor = int(rng.uniform(major, 235))
+    return (major,) * 3, (minor,) * 3
+
+
+def _random_grid(rng: np.random.Generator) -> tuple[RGB, RGB, RGB]:
+    """ECG-Image-Kit's random colours: the minor grid may be as dark as the major one, of another hue."""
+    major = rng.uniform(0, [0.8, 0.5, 0.5])
+    shift = rng.uniform(0, 0.2)
+    minor = np.array([major[0], rng.uniform(0, 0.5), rng.uniform(0, 0.5)]) + shift
+    as_rgb = [tuple(int(v) for v in np.clip(c, 0, 1) * 255) for c in (major, minor)]
+    return (255, 255, 255), as_rgb[0], as_rgb[1]  # type: ignore[return-value]
+
+
+def _sample_sheet(rng: np.random.Generator, layout: Layout, dpi: float | None) -> SheetStyle:
+    portrait = layout.n_rows >= 12 and rng.random() < 0.5
+    kind = rng.choice(["letter", "a4", "strip", "free"], p=[0.4, 0.28, 0.16, 0.16])
+    height, width = {
+        "letter": (215.9, 279.4),
+        "a4": (210.0, 297.0),
+        "strip": (rng.uniform(110, 160), rng.uniform(255, 300)),
+        "free": (rng.uniform(150, 230), rng.uniform(262, 310)),
+    }[str(kind)]
+    if portrait:
+        height, width = width, height
+    rows = layout.n_rows
+    if height / rows < 12:  # a strip is too low for many rows
+        height = rows * rng.uniform(12, 16)
+    speed = float(rng.choice([25.0, 50.0], p=[0.95, 0.05]))
+    gain = float(rng.choice([10.0, 5.0, 20.0], p=[0.9, 0.06, 0.04]))
+
+    pulse = str(rng.choice(["left", "right", "none"], p=[0.5, 0.2, 0.3]))
+    # The usual 10 s fit where the sheet is wide enough; else the columns are shortened, as carts do.
+    room = width - 8 - (8 if pulse != "none" else 0)
+    block_width = min(250.0, room) if rng.random() < 0.85 else rng.uniform(0.8, 1.0) * min(260.0, room)
+    if layout.n_columns > 1 and rng.random() < 0.8:
+        block_width = min(block_width, 250.0)
+    slack = width - block_width - (6 if pulse == "right" else 0)
+    low = 7.0 if pulse == "left" else 1.5
+    left = low + rng.uniform(0.0, 1.0) * max(slack - low - 1.5, 0.0)
+
+    top_share = rng.uniform(0.02, 0.12) if rng.random() < 0.4 else rng.uniform(0.1, 0.36)
+    if kind == "strip" or height / rows < 18:
+        top_share = rng.uniform(0.01, 0.08)
+    bottom_share = rng.uniform(0.03, 0.12)
+    pitch = height * (1 - top_share - bottom_share) / rows
+    pitch = min(pitch, rng.uniform(26, 40))
+    rhythm_pitch = pitch * (rng.uniform(0.85, 1.0) if rng.random() < 0.3 else 1.0)
+    first_row = height * top_share + 0.5 * pitch
+    spare = height * (1 - bottom_share) - (first_row + pitch * (rows - 0.5))
+    first_row += rng.uniform(0, 1) * max(spare, 0)
+
+    grid = str(rng.choice(["lines", "dots", "major", "none"], p=[0.84, 0.05, 0.07, 0.04]))
+    if rng.random() < 0.25:
+        paper, major, minor = _random_grid(rng)
+    else:
+        paper, major, minor = _GRIDS[str(rng.choice(list(_GRIDS)))]
+        paper, major, minor = paper, _jitter(rng, major, 14), _jitter(rng, minor, 10)
+        if rng.random() < 0.15:
+            fade = rng.uniform(0.3, 0.7)
+            minor = _jitter(rng, tuple(int(m + (p - m) * fade) for m, p in zip(minor, paper, strict=True)), 1)  # type: ignore[arg-type]
+    ink = (0, 0, 0)
+    pen = rng.random()
+    if pen < 0.35:
+        ink = (int(rng.uniform(0, 55)),) * 3
+    elif pen < 0.5:
+        ink = _jitter(rng, (40, 45, 70), 15)
+    elif pen < 0.58:
+        ink = _jitter(rng, (25, 40, 150), 15)
+    elif pen < 0.64:
+        ink = (int(rng.uniform(60, 115)),) * 3
+    major_width = rng.uniform(0.1, 0.3)
+    fonts = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSerif.ttf",
+             "DejaVuSansMono-Bold.ttf", "DejaVuSerif-Bold.ttf", "cmss10.ttf", "STIXGeneral.ttf")  # fmt: skip
+    missing: tuple[str, ...] = ()
+    if rng.random() < 0.04:
+        missing = tuple(str(x) for x in rng.choice(LEADS, int(rng.integers(1, 4)), replace=False))
+    return SheetStyle(
+        layout=layout,
+        size_mm=(float(height), float(width)),
+        dpi=float(dpi) if dpi is not None else float(rng.uniform(100, 300)),
+        speed_mm_s=speed,
+        gain_mm_mv=gain,
+        sequential=bool(rng.random() < 0.88),
+        inverted_avr=layout.cabrera and bool(rng.random() < 0.7),
+        block_left_mm=float(left),
+        block_width_mm=float(block_width),
+        first_row_mm=float(first_row),
+        row_pitch_mm=float(pitch),
+        rhythm_pitch_mm=float(rhythm_pitch),
+        grid=grid,
+        paper=paper,
+        major=major,
+        minor=minor,
+        major_width_mm=float(major_width),
+        minor_width_mm=float(major_width * rng.uniform(0.5, 1.0)),
+        minor_over_major=bool(rng.random() < 0.25),
+        grid_origin_mm=(float(rng.uniform(0, 5)), float(rng.uniform(0, 5))),
+        grid_block_only=bool(rng.random() < 0.15),
+        ink=ink,
+        ink_alpha=float(rng.uniform(0.75, 1.0)),
+        stroke_mm=float(np.exp(rng.uniform(np.log(0.2), np.log(0.75)))),
+        stroke=str(rng.choice(["line", "raster"], p=[0.75, 0.25])),
+        joined=bool(rng.random() < 0.2),
+        pulse=pulse,
+        pulse_rows="all" if rng.random() < 0.75 else "last",
+        separator=str(
+            rng.choice(["bars", "ticks", "dashed", "gap", "none"], p=[0.4, 0.15, 0.08, 0.12, 0.25])
+        ),
+        names=str(rng.choice(["above", "below", "margin", "none"], p=[0.52, 0.3, 0.1, 0.08])),
+        name_variant=str(rng.choice(["plain", "upper", "long"], p=[0.82, 0.13, 0.05])),
+        font=str(rng.choice(fonts)),
+        font_mm=float(rng.uniform(2.6, 4.6)),
+        text_ink=ink if rng.random() < 0.8 else _jitter(rng, (60, 60, 60), 30),
+        header_lines=int(rng.integers(0, 6)),
+        intervals=bool(rng.random() < 0.4),
+        footer=bool(rng.random() < 0.8),
+        frame=bool(rng.random() < 0.25),
+        amplitude=float(np.exp(rng.normal(0.0, 0.25))),
+        lowpass_hz=float(rng.choice([40.0, 100.0, 150.0])) if rng.random() < 0.2 else None,
+        missing=missing,
+    )
+
+
+def _scanner(rng: np.random.Generator) -> CameraStyle:
+    wide = rng.random() < 0.45
+    return CameraStyle(
+        rotation_deg=float(rng.uniform(-10, 10) if wide else rng.normal(0, 1.2)),
+        margin=float(rng.uniform(-0.04, 0.0) if rng.random() < 0.4 else rng.uniform(0, 0.06)),
+        keep_size=bool(rng.random() < 0.8),
+        background=str(rng.choice(["black", "white", "paper"])),
+        temperature=float(rng.uniform(-1, 1)) if rng.random() < 0.4 else 0.0,
+        light=float(rng.uniform(0, 0.15)) if rng.random() < 0.3 else 0.0,
+        blur_px=float(rng.uniform(0.3, 0.9)) if rng.random() < 0.5 else 0.0,
+        noise=float(rng.uniform(1, 50) if rng.random() < 0.35 else rng.uniform(0, 6)),
+        grey_noise=bool(rng.random() < 0.6),
+        contrast=float(rng.uniform(0.7, 1.15)),
+        brightness=float(rng.uniform(-25, 15)),
+        grey=bool(rng.random() < 0.08),
+        jpeg=int(rng.integers(45, 96)) if rng.random() < 0.7 else None,
+        interpolation=str(rng.choice(["linear", "cubic", "nearest"], p=[0.5, 0.3, 0.2])),
+    )
+
+
+def _phone(rng: np.random.Generator) -> CameraStyle:
+    screen = rng.random() < 0.12
+    return CameraStyle(
+        rotation_deg=float(rng.normal(0, 4)),
+        tilt_deg=(float(rng.normal(0, 9)), float(rng.normal(0, 9))),
+        curl_mm=0.0 if screen else float(abs(rng.normal(0, 2.0))),
+        lens=float(rng.normal(0, 0.012)),
+        margin=float(rng.uniform(-0.01, 0.12)),
+        keep_size=False,
+        background=str(rng.choice(["table", "table", "black", "white"])),
+        light=float(rng.uniform(0.05, 0.5)),
+        shadow=float(rng.uniform(0.1, 0.5)) if rng.random() < 0.5 else 0.0,
+        temperature=float(rng.normal(0, 0.35)),
+        blur_px=float(rng.uniform(0.3, 1.6)),
+        motion_px=float(rng.uniform(1, 4)) if rng.random() < 0.2 else 0.0,
+        moire=float(rng.uniform(0.03, 0.15)) if screen else 0.0,
+        noise=float(rng.uniform(0, 12)),
+        grey_noise=False,
+        contrast=float(rng.uniform(0.65, 1.1)),
+        brightness=float(rng.uniform(-40, 15)),
+        jpeg=int(rng.integers(40, 95)),
+        interpolation="linear",
+    )
+
+
+def _light_wear(rng: np.random.Generator) -> WearStyle:
+    return WearStyle(
+        creases=int(rng.integers(0, 3)),
+        crease_strength=float(rng.uniform(0.05, 0.2)),
+        handwriting=int(rng.integers(0, 3)),
+        highlighter=int(rng.random() < 0.15),
+        stamps=int(rng.random() < 0.15),
+        punch_holes=bool(rng.random() < 0.15),
+        fading=float(rng.uniform(0, 0.35)) if rng.random() < 0.25 else 0.0,
+        broken_ink=float(rng.uniform(0, 0.3)) if rng.random() < 0.2 else 0.0,
+    )
+
+
+def _heavy_wear(rng: np.random.Generator) -> WearStyle:
+    return WearStyle(
+        creases=int(rng.integers(0, 18)),
+        crease_strength=float(rng.uniform(0.05, 0.3)),
+        wrinkles=float(rng.uniform(0.1, 0.6)) if rng.random() < 0.7 else 0.0,
+        stains=int(rng.integers(0, 4)) if rng.random() < 0.4 else 0,
+        mould=int(rng.integers(5, 60)) if rng.random() < 0.15 else 0,
+        handwriting=int(rng.integers(0, 5)),
+        highlighter=int(rng.random() < 0.25),
+        stamps=int(rng.random() < 0.2),
+        punch_holes=bool(rng.random() < 0.15),
+        fading=float(rng.uniform(0, 0.5)) if rng.random() < 0.4 else 0.0,
+        broken_ink=float(rng.uniform(0, 0.5)) if rng.random() < 0.3 else 0.0,
+    )
