@@ -1,0 +1,176 @@
+"""The result of digitising one page: 12 calibrated leads and everything measured on the way.
+
+What enters: the numbers of every stage. What leaves: `Ecg`, which writes itself as WFDB, CSV, JSON
+or a figure. NaN in a signal means "not printed or not readable", never zero.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_hough.paper import LEADS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class LeadStatus:
+    """What became of one lead.
+
+    Attributes:
+        lead: name, one of `paper.LEADS`.
+        found: whether the lead has a signal.
+        reason: why not, in a few words ("not printed"); None if found.
+        confidence: mean over the printed span, 0..1.
+        start_s: start of the printed span in seconds; NaN if not found.
+        end_s: its end (half-open); NaN if not found.
+    """
+
+    lead: str
+    found: bool
+    reason: str | None = None
+    confidence: float = 0.0
+    start_s: float = math.nan
+    end_s: float = math.nan
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One printed stretch of one lead, on the page.
+
+    Attributes:
+        lead: name, one of `paper.LEADS`.
+        rhythm: whether it is a full-width rhythm strip.
+        points: (n, 2) row and column in pixels of the original image, NaN in gaps.
+    """
+
+    lead: str
+    rhythm: bool
+    points: NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Ecg:
+    """A digitised 12-lead ECG.
+
+    Attributes:
+        signals: (12, N) mV in the order of `leads`; NaN = not printed or not readable.
+        fs: sampling frequency in Hz; sample n is at n / fs.
+        confidence: (12, N), 0..1, 0 where the signal is NaN.
+        sd_mv: (12, N) expected error in mV, NaN where the signal is NaN.
+        lead_status: one entry a lead, in the order of `leads`.
+        angle_deg: turn of the page after the quarter turns, positive = counter-clockwise.
+        quarter_turns: quarter turns of the page, counter-clockwise, 0..3.
+        px_per_mm: grid pitch along rows and along columns of pixels; None without a grid.
+        layout: name as in `paper.Layout.name`.
+        speed_mm_s: paper speed used.
+        gain_mm_mv: gain used.
+        warnings: what a person should check, in sentences.
+        traces: the traces on the original image.
+        quality: 0..1 for the whole page.
+        versions: of the package, the weights and the libraries.
+        seconds: wall time a stage, and "total".
+        source: file name or "array".
+    """
+
+    signals: NDArray[np.floating]
+    fs: int
+    confidence: NDArray[np.floating]
+    sd_mv: NDArray[np.floating]
+    lead_status: tuple[LeadStatus, ...]
+    angle_deg: float
+    quarter_turns: int
+    px_per_mm: tuple[float, float] | None
+    layout: str
+    speed_mm_s: float
+    gain_mm_mv: float
+    warnings: tuple[str, ...]
+    traces: tuple[Trace, ...]
+    quality: float
+    versions: dict[str, str]
+    seconds: dict[str, float]
+    source: str
+
+    def __post_init__(self) -> None:
+        if self.signals.ndim != 2 or self.signals.shape[0] != len(LEADS):
+            raise ValueError(f"signals must be (12, N); got {self.signals.shape}")
+        for name in ("confidence", "sd_mv"):
+            shape = getattr(self, name).shape
+            if shape != self.signals.shape:
+                raise ValueError(f"{name} must have the signals' shape {self.signals.shape}; got {shape}")
+        if self.fs <= 0:
+            raise ValueError(f"fs must be positive; got {self.fs}")
+        leads = tuple(status.lead for status in self.lead_status)
+        if leads != LEADS:
+            raise ValueError(f"lead_status must have the 12 leads in standard order; got {leads}")
+
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """Names of the rows of `signals`."""
+        return LEADS
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the arrays, ready for JSON: NaN becomes None."""
+        return {
+            "source": self.source,
+            "fs": int(self.fs),
+            "n_samples": int(self.signals.shape[1]),
+            "leads": list(LEADS),
+            "angle_deg": _number(self.angle_deg),
+            "quarter_turns": int(self.quarter_turns),
+            "px_per_mm": None if self.px_per_mm is None else [_number(value) for value in self.px_per_mm],
+            "layout": self.layout,
+            "speed_mm_s": _number(self.speed_mm_s),
+            "gain_mm_mv": _number(self.gain_mm_mv),
+            "quality": _number(self.quality),
+            "lead_status": [
+                {
+                    "lead": status.lead,
+                    "found": bool(status.found),
+                    "reason": status.reason,
+                    "confidence": _number(status.confidence),
+                    "start_s": _number(status.start_s),
+                    "end_s": _number(status.end_s),
+                }
+                for status in self.lead_status
+            ],
+            "warnings": list(self.warnings),
+            "versions": dict(self.versions),
+            "seconds": {stage: _number(value) for stage, value in self.seconds.items()},
+        }
+
+    def to_wfdb(self, folder: str | Path, name: str) -> tuple[Path, Path]:
+        """Write `folder/name.hea` and `.dat`; see `export.write_wfdb`."""
+        from ecg_hough.export import write_wfdb
+
+        return write_wfdb(self, folder, name)
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write time and 12 leads as CSV; see `export.write_csv`."""
+        from ecg_hough.export import write_csv
+
+        return write_csv(self, path)
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write everything but the arrays as JSON; see `export.write_json`."""
+        from ecg_hough.export import write_json
+
+        return write_json(self, path)
+
+    def plot(self) -> Figure:
+        """Matplotlib figure of the 12 leads on an ECG grid; see `overlay.plot_ecg`."""
+        from ecg_hough.overlay import plot_ecg
+
+        return plot_ecg(self)
+
+
+def _number(value: float) -> float | None:
+    """A float JSON can hold."""
+    return float(value) if math.isfinite(value) else None
