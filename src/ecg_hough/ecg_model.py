@@ -1,0 +1,499 @@
+"""A generator of 12-lead ECGs: a seed and a rhythm enter, 12 leads in mV leave.
+
+The heart is one dipole that moves through P, QRS, ST, T and U. Each wave is a Gaussian in time with
+a direction in space, and the leads are projections of the sum (McSharry et al. 2003, IEEE Trans
+Biomed Eng 50:289, made three-dimensional as in Sameni et al. 2007, EURASIP J Adv Signal Process).
+The projection is the matrix of Dower et al. 1980, J Electrocardiol 13:315. Noise is added per
+electrode, before leads are formed, so that Einthoven's and Goldberger's equations always hold.
+
+The signals are for drawing training and test pages. They are not a diagnostic reference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_hough.paper import FS_HZ, RECORD_S
+
+RHYTHMS: tuple[str, ...] = (
+    "sinus rhythm",
+    "sinus bradycardia",
+    "sinus tachycardia",
+    "sinus arrhythmia",
+    "atrial fibrillation",
+    "atrial flutter",
+    "premature ventricular complexes",
+    "paced rhythm",
+    "left bundle branch block",
+    "right bundle branch block",
+    "first-degree AV block",
+    "Wenckebach block",
+    "asystole",
+)
+"""Names that `generate_ecg` takes as `rhythm`."""
+RHYTHM_WEIGHTS = (0.30, 0.08, 0.10, 0.07, 0.09, 0.05, 0.08, 0.05, 0.05, 0.05, 0.04, 0.03, 0.01)
+"""How often each rhythm is drawn when none is asked for; a free choice that keeps sinus rhythm first."""
+
+FINDINGS: tuple[str, ...] = (
+    "normal",
+    "high voltage",
+    "low voltage",
+    "anterior ST elevation",
+    "inferior ST elevation",
+    "ST depression",
+    "T inversion",
+    "tall T waves",
+    "anterior Q waves",
+    "inferior Q waves",
+    "delta waves",
+    "U waves",
+    "right ventricular hypertrophy",
+)
+"""Shapes of the beat, drawn independently of the rhythm where conduction is normal."""
+FINDING_WEIGHTS = (0.34, 0.10, 0.09, 0.06, 0.05, 0.08, 0.08, 0.05, 0.04, 0.03, 0.02, 0.03, 0.03)
+
+DOWER = np.array(
+    [
+        [0.632, -0.235, 0.059],  # I
+        [0.235, 1.066, -0.132],  # II
+        [-0.515, 0.157, -0.917],  # V1
+        [0.044, 0.164, -1.387],  # V2
+        [0.882, 0.098, -1.277],  # V3
+        [1.213, 0.127, -0.601],  # V4
+        [1.125, 0.127, -0.086],  # V5
+        [0.831, 0.076, 0.230],  # V6
+    ]
+)
+"""Leads I, II, V1..V6 from the dipole (left, down, back), Dower et al. 1980; the rest follow from I and II."""
+
+MAX_WAVE_MV = 3.5
+"""Largest deflection of the noise-free signal; larger draws are scaled down to it."""
+RATES_BPM = {
+    "sinus rhythm": (58.0, 100.0),
+    "sinus bradycardia": (36.0, 57.0),
+    "sinus tachycardia": (101.0, 165.0),
+    "sinus arrhythmia": (50.0, 95.0),
+    "atrial fibrillation": (50.0, 150.0),
+    "atrial flutter": (0.0, 0.0),  # follows from the atrial rate and the conduction ratio
+    "premature ventricular complexes": (55.0, 95.0),
+    "paced rhythm": (50.0, 90.0),
+    "left bundle branch block": (55.0, 100.0),
+    "right bundle branch block": (55.0, 100.0),
+    "first-degree AV block": (45.0, 85.0),
+    "Wenckebach block": (60.0, 95.0),  # atrial
+}
+"""Ventricular rates drawn for each rhythm (1/min)."""
+
+_MIN_FS_HZ = 100
+_WINDOW_SD = 4.5
+"""A wave is evaluated this many standard deviations around its centre; the rest is below 5e-5 of its peak."""
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratedEcg:
+    """A generated record.
+
+    Attributes:
+        signals: (12, N) float mV, rows in the order of `paper.LEADS`; no NaN.
+        fs: sampling frequency in Hz.
+        description: rhythm, rate and findings in words.
+        rhythm: one of `RHYTHMS`.
+        heart_rate_bpm: 60 / mean RR of the ventricular beats in the record; 0 where fewer than two.
+        beat_times_s: times of the R peaks inside the record (s).
+    """
+
+    signals: NDArray[np.float64]
+    fs: int
+    description: str
+    rhythm: str
+    heart_rate_bpm: float
+    beat_times_s: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Wave:
+    """A Gaussian of one beat: centre relative to the R peak (s), sd before and after it (s), dipole (mV)."""
+
+    at_s: float
+    rise_s: float
+    fall_s: float
+    dipole: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Morphology:
+    """The waves of one kind of beat, by what they follow."""
+
+    qrs: tuple[_Wave, ...]
+    st: tuple[_Wave, ...]
+    t: tuple[_Wave, ...]
+
+
+@dataclass(frozen=True)
+class _Beats:
+    """Timing of a rhythm: R peaks and P waves (s), which beats are ventricular ectopics."""
+
+    r_s: NDArray[np.float64]
+    p_s: NDArray[np.float64]
+    ectopic: NDArray[np.bool_]
+
+
+def generate_ecg(
+    seed: int, *, fs: int = FS_HZ, seconds: float = RECORD_S, rhythm: str | None = None
+) -> GeneratedEcg:
+    """Generate a 12-lead ECG.
+
+    Args:
+        seed: the same seed and arguments give the same record.
+        fs: sampling frequency in Hz, 100 or more.
+        seconds: length; the record has round(seconds * fs) samples.
+        rhythm: one of `RHYTHMS`; None draws one.
+
+    Returns:
+        The record; III = II - I, aVR = -(I + II)/2, aVL = I - II/2 and aVF = II - I/2 hold exactly.
+
+    Raises:
+        ValueError: unknown rhythm, fs below 100 Hz or a length that is not positive.
+    """
+    if rhythm is not None and rhythm not in RHYTHMS:
+        raise ValueError(f"rhythm must be one of {', '.join(RHYTHMS)}; got {rhythm!r}")
+    if fs < _MIN_FS_HZ:
+        raise ValueError(f"fs must be {_MIN_FS_HZ} Hz or more; got {fs}")
+    if not (np.isfinite(seconds) and round(seconds * fs) >= 1):
+        raise ValueError(f"seconds must be positive and give at least one sample; got {seconds}")
+    rng = np.random.default_rng(seed)
+    n = round(seconds * fs)
+    if rhythm is None:
+        rhythm = str(rng.choice(RHYTHMS, p=np.array(RHYTHM_WEIGHTS) / sum(RHYTHM_WEIGHTS)))
+    beats, dipole = _draw_timing(rhythm, seconds, n, fs, rng)
+    words = [rhythm]
+    if len(beats.r_s):
+        normal, finding = _draw_morphology(rhythm, rng)
+        words += finding
+        dipole += _draw_beats(beats, normal, _ectopic(rng), rhythm, n, fs, rng)
+    clean = DOWER @ dipole
+    peak = float(np.abs(_twelve_leads(clean)).max())
+    clean *= min(1.0, MAX_WAVE_MV / max(peak, MAX_WAVE_MV))
+    signals = _twelve_leads(clean + _electrode_noise(n, fs, rng))
+
+    inside = beats.r_s[(beats.r_s >= 0) & (beats.r_s < n / fs)]
+    rate = 60.0 / float(np.diff(inside).mean()) if len(inside) > 1 else 0.0
+    words.insert(1, f"{rate:.0f}/min")
+    return GeneratedEcg(signals, fs, ", ".join(words), rhythm, rate, inside)
+
+
+def _twelve_leads(independent: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(12, N) from leads I, II, V1..V6 (8, N)."""
+    one, two = independent[:2]
+    limb = np.stack([one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2])
+    return np.concatenate([limb, independent[2:]])
+
+
+# Timing
+
+
+def _draw_timing(
+    rhythm: str, seconds: float, n: int, fs: int, rng: np.random.Generator
+) -> tuple[_Beats, NDArray[np.float64]]:
+    """Beat times of a rhythm, and the dipole (3, n) of atrial activity that goes on all the time."""
+    silent = np.zeros((3, n))
+    if rhythm == "asystole":
+        return _Beats(np.empty(0), np.empty(0), np.empty(0, bool)), silent
+    low, high = RATES_BPM[rhythm]
+    rr = 60.0 / rng.uniform(low, high) if high else 0.0
+    if rhythm == "atrial fibrillation":
+        intervals = rr * np.clip(rng.normal(1.0, 0.22, size=int(4 * seconds) + 8), 0.55, 1.9)
+        return _conducted(_cumulate(intervals, seconds, rng), None), _fibrillation_waves(n, fs, rng)
+    if rhythm == "atrial flutter":
+        cycle = 60.0 / rng.uniform(250.0, 330.0)
+        ratio = rng.choice([2, 3, 4], size=int(4 * seconds) + 8) if rng.random() < 0.3 else None
+        steps = np.full(int(4 * seconds) + 8, int(rng.choice([2, 3, 4]))) if ratio is None else ratio
+        r_s = _cumulate(cycle * steps, seconds, rng)
+        return _conducted(r_s, None), _flutter_waves(n, fs, cycle, float(r_s[0]), rng)
+    pr = rng.uniform(0.22, 0.34) if rhythm == "first-degree AV block" else rng.uniform(0.12, 0.19)
+    pr = min(pr, 0.42 * rr)
+    spread = {"sinus arrhythmia": 0.01, "paced rhythm": 0.002}.get(rhythm, 0.015)
+    count = int(seconds / rr) + 8
+    intervals = rr * (1.0 + spread * rng.standard_normal(count))
+    if rhythm == "sinus arrhythmia":
+        breath = 2 * np.pi * rr * np.arange(count) * rng.uniform(0.15, 0.30)
+        intervals *= 1.0 + rng.uniform(0.10, 0.22) * np.sin(breath + rng.uniform(0, 2 * np.pi))
+    sinus_s = _cumulate(intervals, seconds, rng)
+    if rhythm == "Wenckebach block":
+        return _wenckebach(sinus_s, pr, rr, rng), silent
+    if rhythm == "premature ventricular complexes":
+        return _with_ectopics(sinus_s, pr, rr, rng), silent
+    if rhythm == "paced rhythm" and rng.random() < 0.5:
+        return _conducted(sinus_s, None), silent
+    return _conducted(sinus_s, pr), silent
+
+
+def _cumulate(
+    intervals: NDArray[np.float64], seconds: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Event times that begin up to two intervals before the record and end one second after it."""
+    times = np.cumsum(intervals) - intervals[0] * (2.0 + rng.random())
+    return times[times < seconds + 1.0]
+
+
+def _conducted(r_s: NDArray[np.float64], pr_s: float | None) -> _Beats:
+    """Beats with a P wave pr_s before each QRS onset, or without P waves."""
+    p_s = np.empty(0) if pr_s is None else r_s - pr_s
+    return _Beats(r_s, p_s, np.zeros(len(r_s), bool))
+
+
+def _wenckebach(p_s: NDArray[np.float64], pr: float, rr: float, rng: np.random.Generator) -> _Beats:
+    """PR grows from beat to beat by shrinking steps, until a P wave is not conducted."""
+    period = int(rng.integers(3, 6))
+    position = (np.arange(len(p_s)) + int(rng.integers(period))) % period
+    growth = np.array([0.0, 0.08, 0.12, 0.14, 0.15])[position]
+    delay = np.minimum(pr + growth, 0.55 * rr)
+    conducted = position < period - 1
+    r_s = (p_s + delay)[conducted]
+    return _Beats(r_s, p_s, np.zeros(len(r_s), bool))
+
+
+def _with_ectopics(r_s: NDArray[np.float64], pr: float, rr: float, rng: np.random.Generator) -> _Beats:
+    """Some beats come early from a ventricle; the sinus node keeps its time (full compensatory pause)."""
+    every = int(rng.integers(2, 7))
+    ectopic = (np.arange(len(r_s)) + int(rng.integers(every))) % every == every - 1
+    coupling = rr * rng.uniform(0.28, 0.40)
+    times = np.where(ectopic, r_s - coupling, r_s)
+    return _Beats(times, (r_s - pr)[~ectopic], ectopic)
+
+
+def _fibrillation_waves(n: int, fs: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(3, n) f waves: sinusoids of 4 to 9 Hz whose frequency and size wander, strongest towards V1."""
+    t = np.arange(n) / fs
+    waves = np.zeros((3, n))
+    size = rng.uniform(0.01, 0.08)
+    for _ in range(4):
+        sway = rng.uniform(0.2, 0.8) * np.sin(2 * np.pi * rng.uniform(0.1, 0.5) * t + rng.uniform(0, 6.3))
+        phase = 2 * np.pi * rng.uniform(4.0, 9.0) * t + sway / 0.3 + rng.uniform(0, 6.3)
+        swell = 1.0 + 0.4 * np.sin(2 * np.pi * rng.uniform(0.2, 0.7) * t + rng.uniform(0, 6.3))
+        direction = np.array([0.2, 0.5, -0.8]) + 0.3 * rng.standard_normal(3)
+        waves += direction[:, None] * (0.5 * size * swell * np.sin(phase))
+    return waves
+
+
+def _flutter_waves(
+    n: int, fs: int, cycle: float, start: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """(3, n) saw teeth: slow downstroke and quick upstroke in II, III, aVF, upright in V1."""
+    phase = 2 * np.pi * (np.arange(n) / fs - start - rng.uniform(0, cycle)) / cycle
+    order = np.arange(1, 5)[:, None]
+    saw = (np.sin(order * phase) / order * np.array([1.0, 0.8, 0.5, 0.25])[:, None]).sum(axis=0)
+    direction = np.array([0.02, 0.75, -0.6]) + 0.1 * rng.standard_normal(3)
+    return direction[:, None] * (rng.uniform(0.08, 0.22) * saw)
+
+
+# Shape of the beats
+
+
+def _draw_morphology(rhythm: str, rng: np.random.Generator) -> tuple[_Morphology, list[str]]:
+    """Waves of the record's ordinary beat, and the findings in words."""
+    if rhythm in ("left bundle branch block", "paced rhythm"):
+        return _left_bundle_beat(rng, paced=rhythm == "paced rhythm"), []
+    finding = str(rng.choice(FINDINGS, p=np.array(FINDING_WEIGHTS) / sum(FINDING_WEIGHTS)))
+    beat, axis = _narrow_beat(rng, right_bundle=rhythm == "right bundle branch block")
+    words = [] if -30 <= axis <= 90 else ["left axis" if axis < -30 else "right axis"]
+    if finding == "normal":
+        return beat, words
+    return _with_finding(beat, finding, rng), [*words, finding]
+
+
+def _narrow_beat(rng: np.random.Generator, *, right_bundle: bool) -> tuple[_Morphology, float]:
+    """A conducted beat and its frontal axis in degrees (0 = lead I, positive downwards)."""
+    axis = float(np.clip(rng.normal(45.0, 32.0), -75.0, 120.0))
+    size = rng.uniform(0.8, 1.5)
+    wide = rng.uniform(0.85, 1.25)
+    turn = np.deg2rad(axis)
+    frontal = np.array([np.cos(turn), np.sin(turn), 0.0])
+    back = np.array([0.0, 0.0, 1.0])
+    main = size * (frontal + rng.uniform(0.1, 0.5) * back)
+    septal = size * (-0.18 * frontal - rng.uniform(0.15, 0.45) * back + _jitter(rng, 0.05))
+    basal = size * (-rng.uniform(0.0, 0.35) * frontal + rng.uniform(0.2, 0.7) * back + _jitter(rng, 0.08))
+    qrs = [
+        _Wave(-0.022 * wide, 0.008 * wide, 0.008 * wide, septal),
+        _Wave(0.0, 0.011 * wide, 0.010 * wide, main),
+        _Wave(0.026 * wide, 0.009 * wide, 0.011 * wide, basal),
+    ]
+    t_turn = turn * 0.7 + rng.normal(0.15, 0.2)
+    t_dipole = rng.uniform(0.15, 0.45) * np.array([np.cos(t_turn), np.sin(t_turn), -rng.uniform(0.3, 0.9)])
+    if right_bundle:
+        late = size * np.array([-rng.uniform(0.3, 0.6), 0.0, -rng.uniform(0.5, 0.9)])
+        qrs.append(_Wave(0.062 * wide, 0.017, 0.018, late))
+        t_dipole = t_dipole - 0.35 * late
+    return _Morphology(tuple(qrs), (_Wave(0.10, 0.03, 0.05, _jitter(rng, 0.015)),), _t_waves(t_dipole)), axis
+
+
+def _left_bundle_beat(rng: np.random.Generator, *, paced: bool) -> _Morphology:
+    """A wide notched QRS to the left and back, with T against it; from the apex upwards when paced."""
+    up = -rng.uniform(0.4, 1.0) if paced else rng.uniform(-0.3, 0.4)
+    size = rng.uniform(0.7, 1.3)
+    first = size * (np.array([0.7, up, rng.uniform(0.4, 0.8)]) + _jitter(rng, 0.06))
+    second = size * (np.array([0.9, up, rng.uniform(0.6, 1.1)]) + _jitter(rng, 0.06))
+    qrs = [_Wave(-0.032, 0.016, 0.018, first), _Wave(0.020, 0.020, 0.020, second)]
+    if paced:
+        spike = rng.uniform(0.3, 1.4) * _unit(np.array([0.6, 0.8, 0.2]) + _jitter(rng, 0.3))
+        qrs.append(_Wave(-0.095, 0.0015, 0.0015, spike))
+    against = -0.30 * (first + second) / 2
+    return _Morphology(tuple(qrs), (_Wave(0.11, 0.03, 0.06, 0.5 * against),), _t_waves(against))
+
+
+def _ectopic(rng: np.random.Generator) -> _Morphology:
+    """A premature ventricular complex: wide, tall, with ST and T against it."""
+    main = rng.uniform(0.9, 1.7) * _unit(np.array([0.3, 0.2, 0.0]) + _jitter(rng, 1.0))
+    turned = rng.uniform(-0.6, 0.2) * main + _jitter(rng, 0.2)
+    qrs = (_Wave(0.0, 0.028, 0.026, main), _Wave(0.065, 0.020, 0.024, turned))
+    return _Morphology(qrs, (_Wave(0.14, 0.03, 0.05, -0.15 * main),), _t_waves(-0.35 * main))
+
+
+def _with_finding(beat: _Morphology, finding: str, rng: np.random.Generator) -> _Morphology:
+    """Change the ordinary beat by one of `FINDINGS`."""
+    septal, main = beat.qrs[:2]
+    rest = beat.qrs[2:]
+    toward = {
+        "anterior ST elevation": np.array([0.12, -0.05, -0.22]),
+        "inferior ST elevation": np.array([-0.05, 0.25, 0.02]),
+        "ST depression": -np.array([0.13, 0.08, -0.05]),
+    }
+    if finding in toward:
+        shift = rng.uniform(0.4, 1.3) * toward[finding]
+        plateau = _Wave(0.10, 0.028, 0.07, shift)
+        t = tuple(replace(w, dipole=w.dipole + 0.6 * shift) for w in beat.t)
+        return replace(beat, st=(*beat.st, plateau), t=t)
+    if finding in ("T inversion", "tall T waves"):
+        factor = -rng.uniform(0.4, 1.3) if finding == "T inversion" else rng.uniform(1.7, 2.8)
+        return replace(beat, t=_scaled(beat.t, factor))
+    if finding == "high voltage":  # left ventricular hypertrophy with strain
+        factor = rng.uniform(1.5, 2.3)
+        strain = _Wave(0.12, 0.04, 0.05, -0.05 * factor * main.dipole)
+        t_factor = rng.uniform(-0.8, 0.8)
+        return _Morphology(_scaled(beat.qrs, factor), (*beat.st, strain), _scaled(beat.t, t_factor))
+    if finding == "low voltage":
+        factor = rng.uniform(0.22, 0.45)
+        return _Morphology(_scaled(beat.qrs, factor), _scaled(beat.st, factor), _scaled(beat.t, factor + 0.1))
+    if finding in ("anterior Q waves", "inferior Q waves"):
+        away = np.array([-0.15, 0.0, 0.6]) if finding == "anterior Q waves" else np.array([0.1, -0.6, 0.0])
+        q = _Wave(-0.024, 0.011, 0.010, rng.uniform(0.6, 1.2) * away)
+        return replace(beat, qrs=(q, replace(main, dipole=main.dipole + 0.3 * q.dipole), *rest))
+    if finding == "delta waves":
+        delta = _Wave(-0.045, 0.020, 0.022, rng.uniform(0.25, 0.45) * main.dipole)
+        return replace(beat, qrs=(delta, main, *rest), t=_scaled(beat.t, rng.uniform(-0.6, 0.6)))
+    if finding == "U waves":
+        u = replace(beat.t[0], at_s=0.17, dipole=rng.uniform(0.2, 0.6) * beat.t[0].dipole)
+        return replace(beat, t=(*_scaled(beat.t, 0.7), replace(u, rise_s=0.035, fall_s=0.04)))
+    right = np.array([-0.7, 0.35, -0.8]) * rng.uniform(0.8, 1.3)  # right ventricular hypertrophy
+    qrs = (replace(septal, dipole=-0.2 * right), replace(main, dipole=0.35 * main.dipole + right), *rest)
+    return replace(beat, qrs=qrs, t=tuple(replace(w, dipole=w.dipole - 0.15 * right) for w in beat.t))
+
+
+def _t_waves(dipole: NDArray[np.float64]) -> tuple[_Wave, ...]:
+    """A T wave that rises slower than it falls; its time is relative to the T peak."""
+    return (_Wave(0.0, 0.050, 0.032, dipole),)
+
+
+def _scaled(waves: tuple[_Wave, ...], factor: float) -> tuple[_Wave, ...]:
+    return tuple(replace(wave, dipole=factor * wave.dipole) for wave in waves)
+
+
+def _jitter(rng: np.random.Generator, sd: float) -> NDArray[np.float64]:
+    return sd * rng.standard_normal(3)
+
+
+def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    return vector / max(float(np.linalg.norm(vector)), 1e-6)
+
+
+# Drawing
+
+
+def _draw_beats(
+    beats: _Beats,
+    normal: _Morphology,
+    ectopic: _Morphology,
+    rhythm: str,
+    n: int,
+    fs: int,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Dipole (3, n) of all P waves and beats, with breathing and a little change from beat to beat."""
+    rr = np.diff(beats.r_s, prepend=2 * beats.r_s[0] - beats.r_s[1] if len(beats.r_s) > 1 else -1.0)
+    # QT by Fridericia (QT = QTc * RR^(1/3)); T peaks near 72 % of QT after the QRS onset.
+    qt = rng.uniform(0.37, 0.43) * np.clip(rr, 0.3, 1.6) ** (1 / 3)
+    t_peak = 0.72 * qt - 0.04 + (0.03 if rhythm in ("left bundle branch block", "paced rhythm") else 0.0)
+    squeeze = np.clip(rr, 0.3, 1.0) ** (1 / 3)
+    breath = 2 * np.pi * rng.uniform(0.18, 0.33) * beats.r_s + rng.uniform(0, 2 * np.pi)
+    size = 1.0 + rng.uniform(0.0, 0.07) * np.sin(breath) + 0.015 * rng.standard_normal(len(beats.r_s))
+
+    centres, rises, falls, dipoles = [], [], [], []
+
+    def add(
+        at: NDArray[np.float64], wave: _Wave, scale: NDArray[np.float64], stretch: NDArray[np.float64]
+    ) -> None:
+        centres.append(at)
+        rises.append(wave.rise_s * stretch)
+        falls.append(wave.fall_s * stretch)
+        dipoles.append(scale[:, None] * wave.dipole)
+
+    for kind, chosen in ((normal, ~beats.ectopic), (ectopic, beats.ectopic)):
+        r_s, scale, stretch = beats.r_s[chosen], size[chosen], squeeze[chosen]
+        for wave in (*kind.qrs, *kind.st):
+            add(r_s + wave.at_s, wave, scale, np.ones(len(r_s)))
+        for wave in kind.t:
+            add(r_s + t_peak[chosen] + wave.at_s * stretch, wave, scale, stretch)
+    p_size = rng.uniform(0.6, 1.5)
+    ones = np.ones(len(beats.p_s))
+    for wave in (  # right atrium first and forwards, left atrium later and backwards
+        _Wave(0.045, 0.016, 0.017, p_size * (np.array([0.05, 0.09, -0.06]) + _jitter(rng, 0.012))),
+        _Wave(0.075, 0.017, 0.018, p_size * (np.array([0.07, 0.05, 0.05]) + _jitter(rng, 0.012))),
+    ):
+        add(beats.p_s - 0.04 + wave.at_s, wave, ones, ones)
+    return _sum_gaussians(*(np.concatenate(part) for part in (centres, rises, falls, dipoles)), n, fs)
+
+
+def _sum_gaussians(
+    centre_s: NDArray[np.float64],
+    rise_s: NDArray[np.float64],
+    fall_s: NDArray[np.float64],
+    dipoles: NDArray[np.float64],
+    n: int,
+    fs: int,
+) -> NDArray[np.float64]:
+    """(3, n) sum of K Gaussians with dipoles (K, 3), each evaluated near its centre only."""
+    half = int(np.ceil(_WINDOW_SD * fs * max(rise_s.max(), fall_s.max())))
+    index = np.rint(centre_s * fs).astype(int)[:, None] + np.arange(-half, half + 1)
+    away = index / fs - centre_s[:, None]
+    sd = np.where(away < 0, rise_s[:, None], fall_s[:, None])
+    value = np.exp(-0.5 * (away / sd) ** 2)
+    inside = (index >= 0) & (index < n)
+    where = index[inside]
+    return np.stack(
+        [np.bincount(where, (value * dipoles[:, k : k + 1])[inside], minlength=n) for k in range(3)]
+    )
+
+
+def _electrode_noise(n: int, fs: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(8, n) noise of leads I, II, V1..V6 from noise of the nine electrodes, in mV."""
+    t = np.arange(n) / fs
+    wander = np.zeros((9, n))
+    depth = 10 ** rng.uniform(-2.3, -1.1)  # 0.005 to 0.08 mV
+    for frequency in rng.uniform((0.05, 0.12, 0.2), (0.12, 0.25, 0.45)):  # drift and breathing
+        size = depth * rng.standard_normal((9, 1))
+        wander += size * np.sin(2 * np.pi * frequency * t + rng.uniform(0, 2 * np.pi, (9, 1)))
+    hum = 10 ** rng.uniform(-3.0, -1.8) * (rng.random() < 0.4)  # up to 0.016 mV
+    phase = 2 * np.pi * float(rng.choice([50.0, 60.0])) * t + rng.uniform(0, 2 * np.pi)
+    mains = hum * rng.uniform(0.3, 1.0, (9, 1)) * np.sin(phase)
+    white = rng.standard_normal((9, n + 2))
+    # Electrocardiographs cut off near 150 Hz: a binomial filter stands for it.
+    muscle = 0.25 * white[:, :-2] + 0.5 * white[:, 1:-1] + 0.25 * white[:, 2:]
+    strength = 10 ** rng.uniform(-3.0, -1.8)  # 0.001 to 0.016 mV
+    burst = 1.0 + 0.5 * np.sin(2 * np.pi * rng.uniform(0.05, 0.4) * t + rng.uniform(0, 2 * np.pi))
+    electrodes = wander + mains + strength * burst * muscle
+    right_arm, left_arm, left_leg = electrodes[:3]
+    wilson = (right_arm + left_arm + left_leg) / 3
+    return np.concatenate([[left_arm - right_arm, left_leg - right_arm], electrodes[3:] - wilson])
