@@ -8,7 +8,10 @@ warnings. The image is not turned, scaled or enhanced beyond that.
 from __future__ import annotations
 
 import logging
+import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +67,8 @@ def read_page(source: str | Path | NDArray[Any]) -> Page:
         ValueError: an array of another shape, type or range.
     """
     if isinstance(source, np.ndarray):
-        _check_size(source.shape[1], source.shape[0]) if source.ndim >= 2 else None
+        if source.ndim >= 2:
+            _check_size(source.shape[1], source.shape[0])
         image, name, notes = _array_to_rgb(source), "array", []
     elif isinstance(source, str | Path):
         path = Path(source)
@@ -85,6 +89,8 @@ def _check_file(path: Path) -> None:
             raise PageError("page", f"a page is a file; {path} is a folder")
         if not path.exists():
             raise PageError("page", f"no such file: {path}")
+        if not path.is_file():
+            raise PageError("page", f"a page is a plain file; {path} is a pipe or device")
         with path.open("rb") as file:
             if not file.read(1):
                 raise PageError("page", f"{path.name} is empty (0 bytes); copy it again")
@@ -108,7 +114,6 @@ def _check_size(cols: int, rows: int) -> None:
 
 
 def _check_not_blank(image: NDArray[np.uint8]) -> None:
-    span = int(image.max()) - int(image.min())
     per_channel = [int(image[..., k].max()) - int(image[..., k].min()) for k in range(3)]
     if max(per_channel) < MIN_RANGE:
         raise PageError(
@@ -116,7 +121,6 @@ def _check_not_blank(image: NDArray[np.uint8]) -> None:
             f"the page is blank: its grey levels span {max(per_channel)} of 255, at least {MIN_RANGE} "
             "are needed; was the sheet scanned face down?",
         )
-    log.debug("grey levels span %d", span)
 
 
 def _is_pdf(path: Path) -> bool:
@@ -127,30 +131,44 @@ def _is_pdf(path: Path) -> bool:
 def _read_image(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
     notes: list[str] = []
     try:
-        with warnings.catch_warnings():
-            # The header's size is checked below against MAX_PIXELS; Pillow's own limit would only repeat it.
-            warnings.simplefilter("ignore")
-            picture = Image.open(path)
-            with picture:
-                _check_size(*picture.size)
-                if getattr(picture, "n_frames", 1) > 1:
-                    notes.append(f"{path.name} has {picture.n_frames} pages; only the first was read.")
-                picture.load()
-                upright = ImageOps.exif_transpose(picture)
-                return _picture_to_rgb(upright), notes
-    except PageError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise PageError(
-            "page", f"a page has at most {MAX_PIXELS // 1_000_000} megapixels; {error}"
-        ) from error
+        with _own_size_limit(), Image.open(path) as picture:
+            _check_size(*picture.size)
+            n_frames = getattr(picture, "n_frames", 1)
+            # Phones store a preview as the second frame of an MPO.
+            if n_frames > 1 and picture.format != "MPO":
+                notes.append(f"{path.name} has {n_frames} pages; only the first was read.")
+                picture.seek(0)
+            picture.load()
+            return _picture_to_rgb(_upright(picture, notes)), notes
     except UnidentifiedImageError as error:
         raise PageError(
             "page", f"{path.name} is not an image that can be read; use PNG, JPEG, TIFF, BMP, WebP or PDF"
         ) from error
     # Pillow's decoders raise all of these on damaged files.
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, struct.error) as error:
         raise PageError("page", f"{path.name} is damaged or cut short ({error}); copy it again") from error
+
+
+@contextmanager
+def _own_size_limit() -> Iterator[None]:
+    """Without Pillow's pixel limit, which is lower than MAX_PIXELS, and without its warnings on stderr."""
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _upright(picture: Image.Image, notes: list[str]) -> Image.Image:
+    """The picture turned as its EXIF orientation says; damaged EXIF is told, not fatal."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except (OSError, SyntaxError, ValueError, LookupError, TypeError, struct.error) as error:
+        notes.append(f"The EXIF data are damaged ({error}); the page was read as stored.")
+        return picture
 
 
 def _picture_to_rgb(picture: Image.Image) -> NDArray[np.uint8]:
@@ -175,7 +193,7 @@ def _stretch_deep(values: NDArray[np.float64]) -> NDArray[np.float64]:
         for top in (1.0, 255.0, 65535.0):
             if high <= top:
                 return values / top
-    return (values - low) / (high - low)
+    return (values - low) / max(high - low, np.finfo(np.float64).tiny)
 
 
 def _array_to_rgb(array: NDArray[Any]) -> NDArray[np.uint8]:
