@@ -18,42 +18,44 @@ from numpy.typing import NDArray
 
 from ecg_hough.paper import FS_HZ, RECORD_S
 
-RHYTHMS: tuple[str, ...] = (
-    "sinus rhythm",
-    "sinus bradycardia",
-    "sinus tachycardia",
-    "sinus arrhythmia",
-    "atrial fibrillation",
-    "atrial flutter",
-    "premature ventricular complexes",
-    "paced rhythm",
-    "left bundle branch block",
-    "right bundle branch block",
-    "first-degree AV block",
-    "Wenckebach block",
-    "asystole",
-)
-"""Names that `generate_ecg` takes as `rhythm`."""
-RHYTHM_WEIGHTS = (0.30, 0.08, 0.10, 0.07, 0.09, 0.05, 0.08, 0.05, 0.05, 0.05, 0.04, 0.03, 0.01)
-"""How often each rhythm is drawn when none is asked for; a free choice that keeps sinus rhythm first."""
+Floats = NDArray[np.float64]
 
-FINDINGS: tuple[str, ...] = (
-    "normal",
-    "high voltage",
-    "low voltage",
-    "anterior ST elevation",
-    "inferior ST elevation",
-    "ST depression",
-    "T inversion",
-    "tall T waves",
-    "anterior Q waves",
-    "inferior Q waves",
-    "delta waves",
-    "U waves",
-    "right ventricular hypertrophy",
-)
-"""Shapes of the beat, drawn independently of the rhythm where conduction is normal."""
-FINDING_WEIGHTS = (0.34, 0.10, 0.09, 0.06, 0.05, 0.08, 0.08, 0.05, 0.04, 0.03, 0.02, 0.03, 0.03)
+_RATES: dict[str, tuple[float, float, float]] = {
+    "sinus rhythm": (0.30, 58.0, 100.0),
+    "sinus bradycardia": (0.08, 36.0, 57.0),
+    "sinus tachycardia": (0.10, 101.0, 165.0),
+    "sinus arrhythmia": (0.07, 50.0, 95.0),
+    "atrial fibrillation": (0.09, 50.0, 150.0),
+    "atrial flutter": (0.05, 250.0, 330.0),  # atrial; the ventricles follow every 2nd to 4th wave
+    "premature ventricular complexes": (0.08, 55.0, 95.0),
+    "paced rhythm": (0.05, 50.0, 90.0),
+    "left bundle branch block": (0.05, 55.0, 100.0),
+    "right bundle branch block": (0.05, 55.0, 100.0),
+    "first-degree AV block": (0.04, 45.0, 85.0),
+    "Wenckebach block": (0.03, 60.0, 95.0),  # atrial
+    "asystole": (0.01, 0.0, 0.0),
+}
+"""How often each rhythm is drawn when none is asked for (a free choice), and its rates (1/min)."""
+RHYTHMS: tuple[str, ...] = tuple(_RATES)
+"""Names that `generate_ecg` takes as `rhythm`."""
+_WIDE = ("left bundle branch block", "paced rhythm")
+
+_FINDINGS: dict[str, float] = {
+    "normal": 0.34,
+    "high voltage": 0.10,
+    "low voltage": 0.09,
+    "anterior ST elevation": 0.06,
+    "inferior ST elevation": 0.05,
+    "ST depression": 0.08,
+    "T inversion": 0.08,
+    "tall T waves": 0.05,
+    "anterior Q waves": 0.04,
+    "inferior Q waves": 0.03,
+    "delta waves": 0.02,
+    "U waves": 0.03,
+    "right ventricular hypertrophy": 0.03,
+}
+"""Shapes of the beat and how often they are drawn, where conduction is normal."""
 
 DOWER = np.array(
     [
@@ -67,27 +69,13 @@ DOWER = np.array(
         [0.831, 0.076, 0.230],  # V6
     ]
 )
-"""Leads I, II, V1..V6 from the dipole (left, down, back), Dower et al. 1980; the rest follow from I and II."""
+"""Leads I, II, V1..V6 from the dipole (left, down, back); the other limb leads follow from I and II."""
 
 MAX_WAVE_MV = 3.5
 """Largest deflection of the noise-free signal; larger draws are scaled down to it."""
-RATES_BPM = {
-    "sinus rhythm": (58.0, 100.0),
-    "sinus bradycardia": (36.0, 57.0),
-    "sinus tachycardia": (101.0, 165.0),
-    "sinus arrhythmia": (50.0, 95.0),
-    "atrial fibrillation": (50.0, 150.0),
-    "atrial flutter": (0.0, 0.0),  # follows from the atrial rate and the conduction ratio
-    "premature ventricular complexes": (55.0, 95.0),
-    "paced rhythm": (50.0, 90.0),
-    "left bundle branch block": (55.0, 100.0),
-    "right bundle branch block": (55.0, 100.0),
-    "first-degree AV block": (45.0, 85.0),
-    "Wenckebach block": (60.0, 95.0),  # atrial
-}
-"""Ventricular rates drawn for each rhythm (1/min)."""
-
 _MIN_FS_HZ = 100
+_QRS_ONSET_S = 0.04
+"""QRS onset before the R peak; PR counts from P onset to here."""
 _WINDOW_SD = 4.5
 """A wave is evaluated this many standard deviations around its centre; the rest is below 5e-5 of its peak."""
 
@@ -103,14 +91,16 @@ class GeneratedEcg:
         rhythm: one of `RHYTHMS`.
         heart_rate_bpm: 60 / mean RR of the ventricular beats in the record; 0 where fewer than two.
         beat_times_s: times of the R peaks inside the record (s).
+        p_times_s: times of the P onsets inside the record (s); none in fibrillation, flutter and VVI pacing.
     """
 
-    signals: NDArray[np.float64]
+    signals: Floats
     fs: int
     description: str
     rhythm: str
     heart_rate_bpm: float
-    beat_times_s: NDArray[np.float64]
+    beat_times_s: Floats
+    p_times_s: Floats
 
 
 @dataclass(frozen=True)
@@ -120,7 +110,7 @@ class _Wave:
     at_s: float
     rise_s: float
     fall_s: float
-    dipole: NDArray[np.float64]
+    dipole: Floats
 
 
 @dataclass(frozen=True)
@@ -134,10 +124,10 @@ class _Morphology:
 
 @dataclass(frozen=True)
 class _Beats:
-    """Timing of a rhythm: R peaks and P waves (s), which beats are ventricular ectopics."""
+    """Timing of a rhythm: R peaks, P waves (PR before their R peak), which beats are ectopic."""
 
-    r_s: NDArray[np.float64]
-    p_s: NDArray[np.float64]
+    r_s: Floats
+    p_s: Floats
     ectopic: NDArray[np.bool_]
 
 
@@ -167,25 +157,31 @@ def generate_ecg(
     rng = np.random.default_rng(seed)
     n = round(seconds * fs)
     if rhythm is None:
-        rhythm = str(rng.choice(RHYTHMS, p=np.array(RHYTHM_WEIGHTS) / sum(RHYTHM_WEIGHTS)))
+        rhythm = str(rng.choice(RHYTHMS, p=_shares([weight for weight, _, _ in _RATES.values()])))
     beats, dipole = _draw_timing(rhythm, seconds, n, fs, rng)
     words = [rhythm]
     if len(beats.r_s):
         normal, finding = _draw_morphology(rhythm, rng)
         words += finding
-        dipole += _draw_beats(beats, normal, _ectopic(rng), rhythm, n, fs, rng)
+        dipole += _draw_beats(beats, (normal, _ectopic(rng)), rhythm in _WIDE, n, fs, rng)
     clean = DOWER @ dipole
     peak = float(np.abs(_twelve_leads(clean)).max())
     clean *= min(1.0, MAX_WAVE_MV / max(peak, MAX_WAVE_MV))
     signals = _twelve_leads(clean + _electrode_noise(n, fs, rng))
 
-    inside = beats.r_s[(beats.r_s >= 0) & (beats.r_s < n / fs)]
+    inside, p_onset = (
+        times[(times >= 0) & (times < n / fs)] for times in (beats.r_s, beats.p_s - _QRS_ONSET_S)
+    )
     rate = 60.0 / float(np.diff(inside).mean()) if len(inside) > 1 else 0.0
     words.insert(1, f"{rate:.0f}/min")
-    return GeneratedEcg(signals, fs, ", ".join(words), rhythm, rate, inside)
+    return GeneratedEcg(signals, fs, ", ".join(words), rhythm, rate, inside, p_onset)
 
 
-def _twelve_leads(independent: NDArray[np.float64]) -> NDArray[np.float64]:
+def _shares(weights: list[float]) -> Floats:
+    return np.array(weights) / sum(weights)
+
+
+def _twelve_leads(independent: Floats) -> Floats:
     """(12, N) from leads I, II, V1..V6 (8, N)."""
     one, two = independent[:2]
     limb = np.stack([one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2])
@@ -197,22 +193,20 @@ def _twelve_leads(independent: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _draw_timing(
     rhythm: str, seconds: float, n: int, fs: int, rng: np.random.Generator
-) -> tuple[_Beats, NDArray[np.float64]]:
+) -> tuple[_Beats, Floats]:
     """Beat times of a rhythm, and the dipole (3, n) of atrial activity that goes on all the time."""
     silent = np.zeros((3, n))
     if rhythm == "asystole":
         return _Beats(np.empty(0), np.empty(0), np.empty(0, bool)), silent
-    low, high = RATES_BPM[rhythm]
-    rr = 60.0 / rng.uniform(low, high) if high else 0.0
+    rr = 60.0 / rng.uniform(*_RATES[rhythm][1:])
     if rhythm == "atrial fibrillation":
         intervals = rr * np.clip(rng.normal(1.0, 0.22, size=int(4 * seconds) + 8), 0.55, 1.9)
         return _conducted(_cumulate(intervals, seconds, rng), None), _fibrillation_waves(n, fs, rng)
     if rhythm == "atrial flutter":
-        cycle = 60.0 / rng.uniform(250.0, 330.0)
-        ratio = rng.choice([2, 3, 4], size=int(4 * seconds) + 8) if rng.random() < 0.3 else None
-        steps = np.full(int(4 * seconds) + 8, int(rng.choice([2, 3, 4]))) if ratio is None else ratio
-        r_s = _cumulate(cycle * steps, seconds, rng)
-        return _conducted(r_s, None), _flutter_waves(n, fs, cycle, float(r_s[0]), rng)
+        choice = rng.choice([2, 3, 4], size=int(4 * seconds) + 8)
+        steps = choice if rng.random() < 0.3 else np.full(len(choice), choice[0])  # varying or fixed block
+        r_s = _cumulate(rr * steps, seconds, rng)
+        return _conducted(r_s, None), _flutter_waves(n, fs, rr, float(r_s[0]), rng)
     pr = rng.uniform(0.22, 0.34) if rhythm == "first-degree AV block" else rng.uniform(0.12, 0.19)
     pr = min(pr, 0.42 * rr)
     spread = {"sinus arrhythmia": 0.01, "paced rhythm": 0.002}.get(rhythm, 0.015)
@@ -231,21 +225,19 @@ def _draw_timing(
     return _conducted(sinus_s, pr), silent
 
 
-def _cumulate(
-    intervals: NDArray[np.float64], seconds: float, rng: np.random.Generator
-) -> NDArray[np.float64]:
+def _cumulate(intervals: Floats, seconds: float, rng: np.random.Generator) -> Floats:
     """Event times that begin up to two intervals before the record and end one second after it."""
     times = np.cumsum(intervals) - intervals[0] * (2.0 + rng.random())
     return times[times < seconds + 1.0]
 
 
-def _conducted(r_s: NDArray[np.float64], pr_s: float | None) -> _Beats:
-    """Beats with a P wave pr_s before each QRS onset, or without P waves."""
+def _conducted(r_s: Floats, pr_s: float | None) -> _Beats:
+    """Beats with a P wave each, or without P waves."""
     p_s = np.empty(0) if pr_s is None else r_s - pr_s
     return _Beats(r_s, p_s, np.zeros(len(r_s), bool))
 
 
-def _wenckebach(p_s: NDArray[np.float64], pr: float, rr: float, rng: np.random.Generator) -> _Beats:
+def _wenckebach(p_s: Floats, pr: float, rr: float, rng: np.random.Generator) -> _Beats:
     """PR grows from beat to beat by shrinking steps, until a P wave is not conducted."""
     period = int(rng.integers(3, 6))
     position = (np.arange(len(p_s)) + int(rng.integers(period))) % period
@@ -256,7 +248,7 @@ def _wenckebach(p_s: NDArray[np.float64], pr: float, rr: float, rng: np.random.G
     return _Beats(r_s, p_s, np.zeros(len(r_s), bool))
 
 
-def _with_ectopics(r_s: NDArray[np.float64], pr: float, rr: float, rng: np.random.Generator) -> _Beats:
+def _with_ectopics(r_s: Floats, pr: float, rr: float, rng: np.random.Generator) -> _Beats:
     """Some beats come early from a ventricle; the sinus node keeps its time (full compensatory pause)."""
     every = int(rng.integers(2, 7))
     ectopic = (np.arange(len(r_s)) + int(rng.integers(every))) % every == every - 1
@@ -265,7 +257,7 @@ def _with_ectopics(r_s: NDArray[np.float64], pr: float, rr: float, rng: np.rando
     return _Beats(times, (r_s - pr)[~ectopic], ectopic)
 
 
-def _fibrillation_waves(n: int, fs: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _fibrillation_waves(n: int, fs: int, rng: np.random.Generator) -> Floats:
     """(3, n) f waves: sinusoids of 4 to 9 Hz whose frequency and size wander, strongest towards V1."""
     t = np.arange(n) / fs
     waves = np.zeros((3, n))
@@ -279,15 +271,13 @@ def _fibrillation_waves(n: int, fs: int, rng: np.random.Generator) -> NDArray[np
     return waves
 
 
-def _flutter_waves(
-    n: int, fs: int, cycle: float, start: float, rng: np.random.Generator
-) -> NDArray[np.float64]:
+def _flutter_waves(n: int, fs: int, cycle: float, start: float, rng: np.random.Generator) -> Floats:
     """(3, n) saw teeth: slow downstroke and quick upstroke in II, III, aVF, upright in V1."""
     phase = 2 * np.pi * (np.arange(n) / fs - start - rng.uniform(0, cycle)) / cycle
     order = np.arange(1, 5)[:, None]
     saw = (np.sin(order * phase) / order * np.array([1.0, 0.8, 0.5, 0.25])[:, None]).sum(axis=0)
     direction = np.array([0.02, 0.75, -0.6]) + 0.1 * rng.standard_normal(3)
-    return direction[:, None] * (rng.uniform(0.08, 0.22) * saw)
+    return direction[:, None] * (rng.uniform(0.05, 0.16) * saw)
 
 
 # Shape of the beats
@@ -295,9 +285,9 @@ def _flutter_waves(
 
 def _draw_morphology(rhythm: str, rng: np.random.Generator) -> tuple[_Morphology, list[str]]:
     """Waves of the record's ordinary beat, and the findings in words."""
-    if rhythm in ("left bundle branch block", "paced rhythm"):
+    if rhythm in _WIDE:
         return _left_bundle_beat(rng, paced=rhythm == "paced rhythm"), []
-    finding = str(rng.choice(FINDINGS, p=np.array(FINDING_WEIGHTS) / sum(FINDING_WEIGHTS)))
+    finding = str(rng.choice(list(_FINDINGS), p=_shares(list(_FINDINGS.values()))))
     beat, axis = _narrow_beat(rng, right_bundle=rhythm == "right bundle branch block")
     words = [] if -30 <= axis <= 90 else ["left axis" if axis < -30 else "right axis"]
     if finding == "normal":
@@ -353,7 +343,7 @@ def _ectopic(rng: np.random.Generator) -> _Morphology:
 
 
 def _with_finding(beat: _Morphology, finding: str, rng: np.random.Generator) -> _Morphology:
-    """Change the ordinary beat by one of `FINDINGS`."""
+    """Change the ordinary beat by one of `_FINDINGS`."""
     septal, main = beat.qrs[:2]
     rest = beat.qrs[2:]
     toward = {
@@ -392,7 +382,7 @@ def _with_finding(beat: _Morphology, finding: str, rng: np.random.Generator) -> 
     return replace(beat, qrs=qrs, t=tuple(replace(w, dipole=w.dipole - 0.15 * right) for w in beat.t))
 
 
-def _t_waves(dipole: NDArray[np.float64]) -> tuple[_Wave, ...]:
+def _t_waves(dipole: Floats) -> tuple[_Wave, ...]:
     """A T wave that rises slower than it falls; its time is relative to the T peak."""
     return (_Wave(0.0, 0.050, 0.032, dipole),)
 
@@ -401,11 +391,11 @@ def _scaled(waves: tuple[_Wave, ...], factor: float) -> tuple[_Wave, ...]:
     return tuple(replace(wave, dipole=factor * wave.dipole) for wave in waves)
 
 
-def _jitter(rng: np.random.Generator, sd: float) -> NDArray[np.float64]:
+def _jitter(rng: np.random.Generator, sd: float) -> Floats:
     return sd * rng.standard_normal(3)
 
 
-def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+def _unit(vector: Floats) -> Floats:
     return vector / max(float(np.linalg.norm(vector)), 1e-6)
 
 
@@ -414,33 +404,33 @@ def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _draw_beats(
     beats: _Beats,
-    normal: _Morphology,
-    ectopic: _Morphology,
-    rhythm: str,
+    kinds: tuple[_Morphology, _Morphology],
+    late: bool,
     n: int,
     fs: int,
     rng: np.random.Generator,
-) -> NDArray[np.float64]:
-    """Dipole (3, n) of all P waves and beats, with breathing and a little change from beat to beat."""
+) -> Floats:
+    """Dipole (3, n) of all P waves and beats, with breathing and a little change from beat to beat.
+
+    `kinds` are the ordinary and the ectopic beat; with `late`, repolarisation ends later.
+    """
     rr = np.diff(beats.r_s, prepend=2 * beats.r_s[0] - beats.r_s[1] if len(beats.r_s) > 1 else -1.0)
     # QT by Fridericia (QT = QTc * RR^(1/3)); T peaks near 72 % of QT after the QRS onset.
     qt = rng.uniform(0.37, 0.43) * np.clip(rr, 0.3, 1.6) ** (1 / 3)
-    t_peak = 0.72 * qt - 0.04 + (0.03 if rhythm in ("left bundle branch block", "paced rhythm") else 0.0)
+    t_peak = 0.72 * qt - _QRS_ONSET_S + (0.03 if late else 0.0)
     squeeze = np.clip(rr, 0.3, 1.0) ** (1 / 3)
     breath = 2 * np.pi * rng.uniform(0.18, 0.33) * beats.r_s + rng.uniform(0, 2 * np.pi)
     size = 1.0 + rng.uniform(0.0, 0.07) * np.sin(breath) + 0.015 * rng.standard_normal(len(beats.r_s))
 
     centres, rises, falls, dipoles = [], [], [], []
 
-    def add(
-        at: NDArray[np.float64], wave: _Wave, scale: NDArray[np.float64], stretch: NDArray[np.float64]
-    ) -> None:
+    def add(at: Floats, wave: _Wave, scale: Floats, stretch: Floats) -> None:
         centres.append(at)
         rises.append(wave.rise_s * stretch)
         falls.append(wave.fall_s * stretch)
         dipoles.append(scale[:, None] * wave.dipole)
 
-    for kind, chosen in ((normal, ~beats.ectopic), (ectopic, beats.ectopic)):
+    for kind, chosen in zip(kinds, (~beats.ectopic, beats.ectopic), strict=True):
         r_s, scale, stretch = beats.r_s[chosen], size[chosen], squeeze[chosen]
         for wave in (*kind.qrs, *kind.st):
             add(r_s + wave.at_s, wave, scale, np.ones(len(r_s)))
@@ -452,18 +442,14 @@ def _draw_beats(
         _Wave(0.045, 0.016, 0.017, p_size * (np.array([0.05, 0.09, -0.06]) + _jitter(rng, 0.012))),
         _Wave(0.075, 0.017, 0.018, p_size * (np.array([0.07, 0.05, 0.05]) + _jitter(rng, 0.012))),
     ):
-        add(beats.p_s - 0.04 + wave.at_s, wave, ones, ones)
-    return _sum_gaussians(*(np.concatenate(part) for part in (centres, rises, falls, dipoles)), n, fs)
+        add(beats.p_s - _QRS_ONSET_S + wave.at_s, wave, ones, ones)
+    times, rise, fall = (np.concatenate(part) for part in (centres, rises, falls))
+    return _sum_gaussians(times, rise, fall, np.concatenate(dipoles), n, fs)
 
 
 def _sum_gaussians(
-    centre_s: NDArray[np.float64],
-    rise_s: NDArray[np.float64],
-    fall_s: NDArray[np.float64],
-    dipoles: NDArray[np.float64],
-    n: int,
-    fs: int,
-) -> NDArray[np.float64]:
+    centre_s: Floats, rise_s: Floats, fall_s: Floats, dipoles: Floats, n: int, fs: int
+) -> Floats:
     """(3, n) sum of K Gaussians with dipoles (K, 3), each evaluated near its centre only."""
     half = int(np.ceil(_WINDOW_SD * fs * max(rise_s.max(), fall_s.max())))
     index = np.rint(centre_s * fs).astype(int)[:, None] + np.arange(-half, half + 1)
@@ -477,7 +463,7 @@ def _sum_gaussians(
     )
 
 
-def _electrode_noise(n: int, fs: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _electrode_noise(n: int, fs: int, rng: np.random.Generator) -> Floats:
     """(8, n) noise of leads I, II, V1..V6 from noise of the nine electrodes, in mV."""
     t = np.arange(n) / fs
     wander = np.zeros((9, n))
