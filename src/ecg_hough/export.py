@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,11 +64,18 @@ def write_wfdb(ecg: Ecg, folder: str | Path, stem: str) -> tuple[Path, Path]:
         PageError: stage "export": the folder cannot be written, the disk is full.
         ValueError: infinite signals, or none at all.
     """
+    return write_signals(folder, stem, ecg.signals, ecg.fs, comments=_comments(ecg))
+
+
+def write_signals(
+    folder: str | Path, stem: str, signals: NDArray[np.floating], fs: int, *, comments: Sequence[str] = ()
+) -> tuple[Path, Path]:
+    """Write (12, N) mV as a WFDB record; as `write_wfdb`, for signals without a page."""
     folder = Path(folder)
     name = record_name(stem)
     header, data = folder / f"{name}.hea", folder / f"{name}.dat"
     with _staging(folder) as stage:
-        _stage_wfdb(ecg, stage, name)
+        _stage_wfdb(stage, name, signals, fs, comments)
         _move(stage, folder, [data.name, header.name])
     return header, data
 
@@ -143,7 +150,7 @@ def write_page(
     with _staging(folder) as stage:
         if not overwrite:
             _refuse_foreign(folder, [*names, page_json.name])
-        _stage_wfdb(ecg, stage, name)
+        _stage_wfdb(stage, name, ecg.signals, ecg.fs, _comments(ecg))
         if csv:
             (stage / f"{name}.csv").write_bytes(_csv_text(ecg).encode())
         if overlay is not None:
@@ -164,25 +171,28 @@ def json_bytes(document: dict[str, Any]) -> bytes:
     return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _stage_wfdb(ecg: Ecg, folder: Path, name: str) -> None:
+def _stage_wfdb(
+    folder: Path, name: str, signals: NDArray[np.floating], fs: int, comments: Sequence[str]
+) -> None:
     import wfdb
 
-    signals = np.asarray(ecg.signals, dtype=np.float64)
-    if signals.shape[1] == 0:
-        raise ValueError("a record needs at least one sample; got 0")
+    signals = np.asarray(signals, dtype=np.float64)
+    if signals.ndim != 2 or signals.shape[0] != len(LEADS) or signals.shape[1] == 0:
+        raise ValueError(f"signals must be (12, N) with at least one sample; got {signals.shape}")
     if np.isinf(signals).any():
         raise ValueError("signals must be finite or NaN; got infinite values")
     gains = [_gain(lead) for lead in signals]
     wfdb.wrsamp(
         name,
-        fs=ecg.fs,
+        fs=fs,
         units=["mV"] * len(LEADS),
         sig_name=list(LEADS),
         p_signal=signals.T,
         fmt=["16"] * len(LEADS),
         adc_gain=gains,
         baseline=[0] * len(LEADS),
-        comments=_comments(ecg),
+        # WFDB headers are ASCII lines.
+        comments=[" ".join(line.split()).encode("ascii", "replace").decode() for line in comments],
         write_dir=str(folder),
     )
 
@@ -198,14 +208,12 @@ def _gain(lead: NDArray[np.float64]) -> float:
 
 def _comments(ecg: Ecg) -> list[str]:
     missing = [status for status in ecg.lead_status if not status.found]
-    lines = [
+    return [
         f"Digitised from {ecg.source} by {PROGRAM} {ecg.versions.get('ecg_hough', '')}".rstrip(),
         f"Layout: {ecg.layout}; paper speed {ecg.speed_mm_s:g} mm/s; gain {ecg.gain_mm_mv:g} mm/mV",
         *(f"Lead {status.lead}: {status.reason or 'not found'}" for status in missing),
         *(f"Warning: {warning}" for warning in ecg.warnings),
     ]
-    # WFDB headers are ASCII lines.
-    return [" ".join(line.split()).encode("ascii", "replace").decode() for line in lines]
 
 
 def _csv_text(ecg: Ecg) -> str:

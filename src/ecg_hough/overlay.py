@@ -111,7 +111,7 @@ def _draw_leads(ecg: Ecg, height: int) -> NDArray[np.uint8]:
         cols = left + np.arange(signal.size) / ecg.fs * px_per_s
         rows = centre - (signal - middle) * px_per_mv
         _draw_line(panel, np.stack([rows, cols], axis=1), colour, max(1, round(2 * font)))
-    note = f"{seconds:g} s; one box is {BOX_S:g} s x {BOX_MV:g} mV; layout {ecg.layout}; {ecg.angle_deg:+.2f} deg"
+    note = f"{seconds:g} s; one box {BOX_S:g} s x {BOX_MV:g} mV; {ecg.layout}; {ecg.angle_deg:+.2f} deg"
     _draw_text(panel, note, height - bottom / 4, left, TEXT_COLOUR, 0.8 * font)
     return panel
 
