@@ -1,0 +1,70 @@
+"""Run an exported network on the processor: ONNX in OpenVINO, with the card that describes it.
+
+In: the name of a shipped network or the path of an ONNX file. Out: a `Network` whose `run` takes
+and returns arrays. Neither torch nor nnunetv2 is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+WEIGHTS = Path(__file__).with_name("weights")
+"""Folder of the shipped networks: `<name>.onnx` and its card `<name>.json`."""
+
+
+class Network:
+    """An ONNX network, compiled once and kept loaded.
+
+    Args:
+        path: the ONNX file; its card is the JSON file beside it.
+        threads: threads of one inference; None takes all cores.
+        precision: "auto" takes bfloat16 where the processor has it; "f32" for exact comparisons.
+    Raises:
+        ValueError: file or card missing, or the file is not the one that the card describes.
+    """
+
+    def __init__(self, path: Path, *, threads: int | None = None, precision: str = "auto") -> None:
+        import openvino as ov
+
+        self.path = Path(path)
+        card_path = self.path.with_suffix(".json")
+        for needed in (self.path, card_path):
+            if not needed.is_file():
+                raise ValueError(f"network must have an ONNX file and a card; {needed.name} is missing")
+        self.card: dict[str, Any] = json.loads(card_path.read_text())
+        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        if digest != self.card["sha256"]:
+            raise ValueError(
+                f"{self.path.name} must have the sha256 of its card, {self.card['sha256'][:12]}...; "
+                f"got {digest[:12]}... (damaged or replaced: reinstall or export again)"
+            )
+        core = ov.Core()
+        config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        if threads is not None:
+            config["INFERENCE_NUM_THREADS"] = threads
+        if precision == "f32":
+            config["INFERENCE_PRECISION_HINT"] = "f32"
+        self._model = core.compile_model(core.read_model(str(self.path)), "CPU", config)
+
+    @property
+    def version(self) -> str:
+        """Name and first digits of the weights' sha256, for reports."""
+        return f"{self.card['name']}-{self.card['sha256'][:8]}"
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, channels, rows, cols) float32 -> (n, outputs, rows, cols) float32 logits."""
+        result = self._model([np.ascontiguousarray(batch, np.float32)])
+        return np.array(result[0], np.float32)
+
+
+@lru_cache(maxsize=4)
+def load_network(name: str, threads: int | None = None) -> Network:
+    """The shipped network of that name; the second call returns the loaded one."""
+    return Network(WEIGHTS / f"{name}.onnx", threads=threads)

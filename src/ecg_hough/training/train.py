@@ -1,0 +1,180 @@
+"""Plan, preprocess and train a configuration through nnU-Net's own API.
+
+In: an nnU-Net raw data set and the name of a configuration in `nnunet_configs/`. Out: nnU-Net's
+result folder with checkpoints, plans, logs and `log.csv`. The only module that sets nnU-Net's
+environment variables, so that users never see them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+CONFIGS = Path(__file__).parents[3] / "nnunet_configs"
+"""The configurations of a checkout; `train(config=...)` takes a path, too."""
+
+log = logging.getLogger(__name__)
+
+
+def set_environment(data: Path, results: Path) -> None:
+    """Point nnU-Net at its folders; before its first import."""
+    os.environ["nnUNet_raw"] = str(data / "nnUNet_raw")
+    os.environ["nnUNet_preprocessed"] = str(data / "nnUNet_preprocessed")
+    os.environ["nnUNet_results"] = str(results)
+    os.environ["nnUNet_extTrainer"] = str(Path(__file__).parent)
+    os.environ.setdefault("nnUNet_n_proc_DA", "1" if (os.cpu_count() or 1) <= 4 else "8")
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        Path(os.environ[name]).mkdir(parents=True, exist_ok=True)
+
+
+def read_config(config: str | Path) -> dict[str, Any]:
+    """A configuration by name or path, with its name under "name".
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    path = Path(config) if str(config).endswith(".json") else CONFIGS / f"{config}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.json")))
+        raise ValueError(f"config must be one of {known}, or a JSON file; got {config}")
+    return {"name": path.stem, **json.loads(path.read_text())}
+
+
+def plan(config: str | Path, data: Path, dataset: str, *, workers: int = 2) -> str:
+    """Fingerprint, plan and preprocess; return the plans' identifier.
+
+    nnU-Net plans by itself first; the configuration then replaces what it names. Preprocessed cases
+    are kept until the raw data set or the plan changes.
+    """
+    from nnunetv2.experiment_planning.plan_and_preprocess_api import (
+        extract_fingerprints,
+        plan_experiments,
+        preprocess,
+    )
+
+    chosen = read_config(config)
+    raw, preprocessed = (data / name / dataset for name in ("nnUNet_raw", "nnUNet_preprocessed"))
+    if not (raw / "dataset.json").is_file():
+        raise ValueError(f"data set must be prepared first (ecg-hough prepare-data); {raw} has no dataset.json")
+    number = int(dataset.removeprefix("Dataset")[:3])
+    fingerprint = preprocessed / "dataset_fingerprint.json"
+    n_cases = json.loads((raw / "dataset.json").read_text())["numTraining"]
+    if not fingerprint.is_file():
+        extract_fingerprints([number], num_processes=workers, check_dataset_integrity=False)
+    plan_experiments([number])
+    identifier = f"{chosen['name']}Plans"
+    plans = json.loads((preprocessed / "nnUNetPlans.json").read_text())
+    plans["plans_name"] = identifier
+    plans["training"] = chosen.get("training", {})
+    planned = plans["configurations"]["2d"]
+    plans["configurations"] = {"2d": _planned(planned, chosen["configuration"], f"{identifier}_2d")}
+    (preprocessed / f"{identifier}.json").write_text(json.dumps(plans, indent=1))
+    shutil.copyfile(raw / "splits_final.json", preprocessed / "splits_final.json")
+    stamp = preprocessed / f"{identifier}.prepared.json"
+    state = {
+        "cases": n_cases,
+        "normalization": plans["configurations"]["2d"]["normalization_schemes"],
+        "dataset": json.loads((raw / "dataset.json").read_text()),
+    }
+    if not stamp.is_file() or json.loads(stamp.read_text()) != state:
+        preprocess([number], identifier, ("2d",), (workers,))
+        stamp.write_text(json.dumps(state))
+    return identifier
+
+
+def _planned(planned: dict[str, Any], chosen: dict[str, Any], data_identifier: str) -> dict[str, Any]:
+    """nnU-Net's 2d configuration with the chosen parts in place of its own."""
+    out = {**planned, **{k: v for k, v in chosen.items() if k != "architecture"}}
+    out["data_identifier"] = data_identifier
+    if "architecture" in chosen:
+        shape = chosen["architecture"]
+        n = shape["n_stages"]
+        convolutions = shape["n_conv_per_stage"]
+        kwargs = out["architecture"]["arch_kwargs"]
+        kwargs.update(
+            n_stages=n,
+            features_per_stage=shape["features_per_stage"],
+            kernel_sizes=[[3, 3]] * n,
+            strides=[[1, 1]] + [[2, 2]] * (n - 1),
+            n_conv_per_stage=[convolutions] * n,
+            n_conv_per_stage_decoder=[convolutions] * (n - 1),
+        )
+    return out
+
+
+def train(
+    *,
+    config: str | Path = "leads",
+    fold: int | str = 0,
+    data: Path = Path("data"),
+    results: Path = Path("runs"),
+    dataset: str = "Dataset500_Signals",
+    device: str = "auto",
+    epochs: int | None = None,
+    max_minutes: float | None = None,
+    fresh: bool = False,
+    workers: int = 2,
+    on_step: Callable[[int, int, float], None] | None = None,
+) -> Path:
+    """Train a configuration and return its result folder; goes on from its last checkpoint.
+
+    Args:
+        config: a configuration's name or JSON file.
+        fold: 0 to 4, or "all" to train on every case.
+        data: folder of nnUNet_raw and nnUNet_preprocessed; results: nnU-Net's result folder.
+        device: "cpu", "cuda" or "auto".
+        epochs: instead of the configuration's number.
+        max_minutes: pause at the end of the epoch after that time.
+        fresh: begin again even if there is a checkpoint.
+        on_step: called with (epoch, step, loss).
+    """
+    set_environment(data, results)
+    import torch
+
+    identifier = plan(config, data, dataset, workers=workers)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        torch.set_num_threads(os.cpu_count() or 1)
+    trainer_class = _trainer_class(read_config(config)["trainer"])
+    folder = results / dataset / f"{trainer_class.__name__}__{identifier}__2d" / f"fold_{fold}"
+    checkpoints = [folder / f"checkpoint_{kind}.pth" for kind in ("latest", "final")]
+    found = [path for path in checkpoints if path.is_file() and not fresh]
+    preprocessed = data / "nnUNet_preprocessed" / dataset
+    plans = json.loads((preprocessed / f"{identifier}.json").read_text())
+    plans["continue_training"] = bool(found)
+    dataset_json = json.loads((preprocessed / "dataset.json").read_text())
+    which = fold if fold == "all" else int(fold)
+    trainer = trainer_class(plans, "2d", which, dataset_json, torch.device(device))
+    if epochs is not None:
+        trainer.num_epochs = epochs
+    trainer.initialize()
+    if found:
+        newest = max(found, key=lambda path: path.stat().st_mtime)
+        trainer.load_checkpoint(str(newest))
+        log.info("going on from %s, epoch %d", newest.name, trainer.current_epoch)
+    from ecg_hough.training.trainer import TrainingPaused
+
+    trainer.max_minutes = max_minutes
+    trainer.on_step = on_step
+    try:
+        trainer.run_training()
+    except TrainingPaused as pause:
+        log.info("%s", pause)
+    return folder
+
+
+def _trainer_class(name: str) -> Any:
+    """The trainer named "module:Class".
+
+    nnU-Net's own look-up imports every trainer it has, and with them torchvision, which need not be
+    installed.
+    """
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,232 @@
+"""nnU-Net's trainer with what lead identity and a processor need.
+
+Found by nnU-Net through its external trainer folder. Everything tunable comes with the plans, under
+"training" (see `nnunet_configs/`), so that a run folder says how it was made.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+from batchgeneratorsv2.helpers.scalar_type import RandomScalar
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
+from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
+from batchgeneratorsv2.transforms.intensity.contrast import BGContrast
+from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+from batchgeneratorsv2.transforms.utils.deep_supervision_downsampling import DownsampleSegForDSTransform
+from batchgeneratorsv2.transforms.utils.random import RandomTransform
+from batchgeneratorsv2.transforms.utils.remove_label import RemoveLabelTansform
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+WARMUP_EPOCHS = 1.0
+FLAT_SHARE = 0.6
+"""The learning rate stays flat for this share of the epochs, then falls linearly: a run can be prolonged
+from any point of its flat part."""
+
+
+class TrainingPaused(Exception):
+    """The time allowed is over; the run goes on from its last checkpoint."""
+
+
+class EcgHoughTrainer(nnUNetTrainer):
+    """AdamW, averaged weights, bfloat16 on processors, no mirroring (it swaps leads)."""
+
+    max_minutes: float | None = None
+    on_step: Any = None
+
+    def __init__(self, plans: dict, configuration: str, fold: int, dataset_json: dict,
+                 device: torch.device = torch.device("cuda")) -> None:  # fmt: skip  # noqa: B008
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        schedule = self.plans_manager.plans["training"]
+        self.num_epochs = int(schedule["epochs"])
+        self.num_iterations_per_epoch = int(schedule["iterations_per_epoch"])
+        self.num_val_iterations_per_epoch = int(schedule["validation_iterations"])
+        self.initial_lr = float(schedule["learning_rate"])
+        self.weight_decay = float(schedule["weight_decay"])
+        self.ema_decay = float(schedule["ema"])
+        self.save_every = 1
+        self.ema: dict[str, torch.Tensor] | None = None
+        self.n_steps = 0
+        self.started = time.monotonic()
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay, betas=(0.9, 0.98)
+        )
+
+        def share(epoch: int) -> float:
+            warm = min(1.0, (epoch + 0.3) / WARMUP_EPOCHS)
+            progress = epoch / max(1, self.num_epochs)
+            fall = 1.0 if progress < FLAT_SHARE else max(0.02, (1 - progress) / (1 - FLAT_SHARE))
+            return warm * fall
+
+        class Schedule:
+            def step(self, epoch: int) -> None:
+                for group in optimizer.param_groups:
+                    group["lr"] = initial * share(epoch)
+
+        initial = self.initial_lr
+        return optimizer, Schedule()
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:  # noqa: N802
+        patch = self.configuration_manager.patch_size
+        turn = (-3 / 180 * np.pi, 3 / 180 * np.pi)
+        self.inference_allowed_mirroring_axes = None
+        return turn, False, patch, None
+
+    @staticmethod
+    def get_training_transforms(
+        patch_size: Any,
+        rotation_for_DA: RandomScalar,  # noqa: N803
+        deep_supervision_scales: Any,
+        mirror_axes: Any,
+        do_dummy_2d_data_aug: bool,
+        **_: Any,
+    ) -> BasicTransform:
+        """Little is left to do: the renderer varies pages more than any transform."""
+        transforms: list[BasicTransform] = [
+            SpatialTransform(
+                patch_size,
+                patch_center_dist_from_border=0,
+                random_crop=False,
+                p_elastic_deform=0,
+                p_rotation=0.15,
+                rotation=rotation_for_DA,
+                p_scaling=0.2,
+                scaling=(0.85, 1.15),
+                p_synchronize_scaling_across_axes=1,
+                bg_style_seg_sampling=False,
+                mode_seg="nearest",
+            ),
+            RandomTransform(
+                MultiplicativeBrightnessTransform(
+                    multiplier_range=BGContrast((0.7, 1.2)), synchronize_channels=False, p_per_channel=1
+                ),
+                apply_probability=0.3,
+            ),
+            RemoveLabelTansform(-1, 0),
+        ]
+        if deep_supervision_scales is not None:
+            transforms.append(DownsampleSegForDSTransform(ds_scales=deep_supervision_scales))
+        return ComposeTransforms(transforms)
+
+    def _autocast(self) -> torch.autocast:
+        dtype = torch.bfloat16 if self.device.type == "cpu" else torch.float16
+        return torch.autocast(self.device.type, dtype)
+
+    def train_step(self, batch: dict) -> dict:
+        data = batch["data"].to(self.device, non_blocking=True)
+        target = batch["target"]
+        target = [t.to(self.device) for t in target] if isinstance(target, list) else target.to(self.device)
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._autocast():
+            output = self.network(data)
+        output = [o.float() for o in output] if isinstance(output, list | tuple) else output.float()
+        loss = self.loss(output, target)
+        if self.grad_scaler is not None:
+            self.grad_scaler.scale(loss).backward()
+            self.grad_scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5)
+            self.grad_scaler.step(self.optimizer)
+            self.grad_scaler.update()
+        else:
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5)
+            self.optimizer.step()
+        self._average()
+        value = loss.detach().cpu().numpy()
+        if self.on_step is not None:
+            self.on_step(self.current_epoch, self.n_steps, float(value))
+        return {"loss": value}
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Exponential moving average of the weights; its memory grows with the run's length."""
+        self.n_steps += 1
+        decay = min(self.ema_decay, (1 + self.n_steps) / (10 + self.n_steps))
+        state = self.network.state_dict()
+        if self.ema is None:
+            self.ema = {name: value.detach().clone() for name, value in state.items()}
+            return
+        for name, value in state.items():
+            if value.is_floating_point():
+                self.ema[name].lerp_(value, 1 - decay)
+            else:
+                self.ema[name].copy_(value)
+
+    def on_validation_epoch_start(self) -> None:
+        super().on_validation_epoch_start()
+        self._raw = deepcopy(self.network.state_dict())
+        if self.ema is not None:
+            self.network.load_state_dict(self.ema)
+
+    def validation_step(self, batch: dict) -> dict:
+        with self._autocast():
+            return super().validation_step(batch)
+
+    def on_validation_epoch_end(self, val_outputs: list[dict]) -> None:
+        super().on_validation_epoch_end(val_outputs)
+        self.network.load_state_dict(self._raw)
+
+    def on_epoch_end(self) -> None:
+        epoch = self.current_epoch
+        super().on_epoch_end()
+        row = {
+            "epoch": epoch,
+            "steps": self.n_steps,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "train_loss": float(self.logger.get_value("train_losses", step=-1)),
+            "val_loss": float(self.logger.get_value("val_losses", step=-1)),
+            "val_dice": float(self.logger.get_value("mean_fg_dice", step=-1)),
+            "seconds": self.logger.get_value("epoch_end_timestamps", step=-1)
+            - self.logger.get_value("epoch_start_timestamps", step=-1),
+        }
+        path = os.path.join(self.output_folder, "log.csv")
+        new = not os.path.exists(path)
+        with open(path, "a", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row))
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+        last = self.current_epoch >= self.num_epochs
+        if self.max_minutes and not last and time.monotonic() - self.started > 60 * self.max_minutes:
+            raise TrainingPaused(f"paused after epoch {epoch}; the same command goes on from there")
+
+    def save_checkpoint(self, filename: str) -> None:
+        """nnU-Net's checkpoint with the averaged weights in its place, and the raw ones beside them."""
+        if self.disable_checkpointing:
+            return
+        checkpoint = {
+            "network_weights": self.ema if self.ema is not None else self.network.state_dict(),
+            "raw_weights": self.network.state_dict(),
+            "n_steps": self.n_steps,
+            "optimizer_state": self.optimizer.state_dict(),
+            "grad_scaler_state": self.grad_scaler.state_dict() if self.grad_scaler is not None else None,
+            "logging": self.logger.get_checkpoint(),
+            "_best_ema": self._best_ema,
+            "current_epoch": self.current_epoch + 1,
+            "init_args": self.my_init_kwargs,
+            "trainer_name": self.__class__.__name__,
+            "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
+        }
+        torch.save(checkpoint, filename + ".part")
+        os.replace(filename + ".part", filename)
+
+    def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
+        super().load_checkpoint(filename_or_checkpoint)
+        checkpoint = (
+            torch.load(filename_or_checkpoint, map_location=self.device, weights_only=False)
+            if isinstance(filename_or_checkpoint, str)
+            else filename_or_checkpoint
+        )
+        if "raw_weights" in checkpoint:
+            self.ema = deepcopy(checkpoint["network_weights"])
+            self.network.load_state_dict(checkpoint["raw_weights"])
+            self.n_steps = checkpoint["n_steps"]
