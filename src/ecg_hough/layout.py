@@ -5,35 +5,22 @@ printed piece of a lead, all in canvas pixels.
 
 Single pixels name their lead unreliably (a lead's class bleeds into its neighbours, a panel may be
 misnamed as a whole), but the page as a whole obeys one of few layouts. So rows are found from the
-ink alone, the class evidence is summed per row and column, and the known layouts compete for it by
-likelihood. Where none fits, each row is segmented by its own evidence, with a warning.
+ink alone (`rows`), the class evidence is summed per row and column, and the known layouts compete for
+it by likelihood. Where none fits, each row is segmented by its own evidence, with a warning.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks
 
 from ecg_hough.errors import PageError
-from ecg_hough.paper import CABRERA, LEADS, Layout, make_layout
+from ecg_hough.paper import LEADS, Layout, make_layout
+from ecg_hough.rows import TraceRows, find_rows
 
-# Tuned on the true masks of ECG-Image-Kit pages and on drawn layouts with speckle, gaps and bleeding
-# classes, at 2.3-2.7 px/mm.
-INK_MIN = 0.35
-"""Lead probability (all leads together) from which a pixel counts as trace."""
-SPECK_PX = 5
-"""Components whose longer side is below this are speckle: 2 mm."""
-SHEAR_MAX = 0.035
-"""Largest residual tilt searched for, 2 degrees."""
-ROW_SIGMA_PX = 3.0
-"""Smoothing of the row profile: about 1 mm, less than half the pitch of the densest layout."""
-ROW_MERGE = 0.4
-"""Two close rows that share fewer of their columns than this are one row with stepped baselines."""
+# Tuned on the disturbed masks of 200 rendered pages on a 704 px canvas (2.3-2.7 px/mm), see test_layout.
 GAIN_FLOOR = 0.02
 """Least class probability in the likelihood, so that one wrong pixel cannot veto a layout."""
 EMPTY_COST = 0.35
@@ -42,29 +29,45 @@ MISSING_COST = 30.0
 """Cost of a layout's panel that is not on the page, in nats: about 12 columns' worth."""
 RHYTHM_COST = 25.0
 """Cost of calling a row a rhythm strip."""
+RHYTHM_MAX = 3
+"""Most rhythm strips on a page."""
+RHYTHM_ABOVE_COST = 200.0
+"""Extra cost of a rhythm strip that does not stand under the short rows: a page upside down looks so."""
+LEAN_MAX = 0.06
+"""Largest lean of the column edges from the vertical, px per px."""
 MIN_AGREEMENT = 0.5
 """Share of the traced columns that must carry the class their layout expects."""
 MIN_PANELS = 0.5
 """Share of a layout's short panels that must be on the page."""
 PRESENT_MIN = 0.12
-"""Share of a panel's columns that must hold trace for the lead to be there."""
+"""Share of a panel's columns that must hold the expected class for the lead to be there."""
+MISNAMED_MIN = 0.5
+"""Share of a panel's columns with any trace from which a lead is there under a wrong name."""
+SWITCH_COST = 20.0
+"""Cost of a change of lead inside a row where no layout fits, in nats."""
 GAP_PX = 14
 """Gaps of the coarse path up to this length are interpolated: 5-6 mm."""
 JUMP_COST = 0.012
-"""Cost per row of a jump of the path from one column to the next; a column off the ink costs 1."""
+"""Cost per row of a jump of the path from one column to the next; the own lead's column earns 1."""
+INK_REWARD = 0.35
+"""Reward for ink of another class on the row's line."""
+BAND_PITCHES = 1.7
+"""Half height of the band that a path may use, in row pitches."""
+BAND_PX = (60, 260)
+"""Least and most half height of the band: 24 mm, 100 mm."""
 
 
 @dataclass(frozen=True)
 class LeadPanel:
-    """One printed piece of one lead, in canvas pixels.
+    """One printed piece of one lead, in canvas pixels (pixel k's centre is at k).
 
     Attributes:
         lead: name as in `paper.LEADS`.
         row_index: row of traces on the page, from the top.
         column_index: column of the layout, from the left; 0 for rhythm strips and one-column layouts.
         rhythm: a full-width strip printed besides the short rows.
-        start_col, end_col: half-open window in columns, sub-pixel; may lie outside the canvas when the
-            page is cropped.
+        start_col, end_col: half-open window in columns at the height of the row, sub-pixel; may lie
+            outside the canvas when the page is cropped.
         path_rows: (cols,) coarse row of the trace for every canvas column, NaN where there is none.
         confidence: share of the panel's columns that hold trace of the expected class, 0 to 1.
     """
@@ -86,7 +89,8 @@ class PageLayout:
     Attributes:
         panels: from top to bottom, left to right.
         layout: the known layout that fits, or None.
-        score: log-likelihood gain over unnamed leads, in nats; compares orientations of one page.
+        score: log-likelihood gain of the best layout over unnamed leads, in nats; compares orientations
+            of one page.
         agreement: share of the traced columns that carry the class expected there, 0 to 1.
         row_pitch: median distance of neighbouring rows in canvas pixels, NaN with one row.
         warnings: what a reader of the result should know.
@@ -101,20 +105,61 @@ class PageLayout:
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Trace rows as lines, and their evidence."""
+class _Evidence:
+    """What the rows say: cumulated gain (n, 12, cols + 1), occupancy (n, cols), share of each class
+    (n, 12, cols), and the rows' heights relative to the middle of the canvas (n,)."""
 
-    lines: NDArray[np.float64]  # (n, cols) row of each line per column
-    pitch: float
-    mass: NDArray[np.float64]  # (n, 12, cols) class probability summed over each row's band
+    gain: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    share: NDArray[np.float64]
+    level: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class _Fit:
-    layout: Layout
-    edges: tuple[float, float]  # first column's start, last column's end
-    slots: tuple[tuple[int, int], ...]  # (observed row, template row), -1 - lead for rhythm strips
+    """A layout laid on the page. Edges: columns of the boundaries at mid height and their lean."""
+
+    shape: str
+    cabrera: bool
+    edges: NDArray[np.float64]  # (columns + 1,)
+    lean: NDArray[np.float64]  # (columns + 1,) columns per canvas row
+    slots: tuple[tuple[int, int], ...]  # (page row, layout row), -1 - lead for rhythm strips
     score: float
+
+    @property
+    def layout(self) -> Layout:
+        rhythm = tuple(LEADS[-1 - t] for _, t in self.slots if t < 0)
+        return make_layout(self.shape, rhythm=rhythm, cabrera=self.cabrera)
+
+    def boxes(self, level: NDArray[np.float64]) -> list[_Box]:
+        """All panels, whether or not they are on the page."""
+        rows = make_layout(self.shape, cabrera=self.cabrera).rows
+        out = []
+        for i, t in self.slots:
+            at = self.edges + self.lean * level[i]
+            if t < 0:
+                out.append(_Box(-1 - t, i, 0, True, float(at[0]), float(at[-1])))
+                continue
+            for j, lead in enumerate(rows[t]):
+                out.append(_Box(LEADS.index(lead), i, j, False, float(at[j]), float(at[j + 1])))
+        return out
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A panel's place; start and end count pixel edges (pixel k spans k to k + 1)."""
+
+    lead: int
+    row: int
+    column: int
+    rhythm: bool
+    start: float
+    end: float
+
+    def pixels(self, n_cols: int) -> slice:
+        """Canvas columns whose centre lies in the window."""
+        a = int(np.clip(np.ceil(self.start - 0.5), 0, n_cols))
+        return slice(a, int(np.clip(np.ceil(self.end - 0.5), a, n_cols)))
 
 
 def find_layout(probabilities: NDArray[np.float32]) -> PageLayout:
@@ -122,328 +167,356 @@ def find_layout(probabilities: NDArray[np.float32]) -> PageLayout:
 
     Args:
         probabilities: (13, rows, cols) class probabilities, background first, then `paper.LEADS`; the
-            page is upright with at most about 2 degrees of residual tilt.
+            page is upright with at most about 3 degrees of residual tilt.
 
     Raises:
-        PageError: no trace on the page.
+        ValueError: not 13 maps.
+        PageError: no trace on the page, or no lead that could be named.
     """
-    ink = _clean_ink(probabilities)
-    rows = _find_rows(probabilities, ink)
+    if probabilities.ndim != 3 or len(probabilities) != len(LEADS) + 1:
+        raise ValueError(f"probabilities must be (13, rows, cols); got {probabilities.shape}")
+    rows = find_rows(probabilities)
     if rows is None:
-        share = float(ink.mean())
-        raise PageError("layout", f"a page needs at least one trace row; {share:.2%} of it looks like trace")
-    gains, weight = _gains(rows.mass)
-    start, end = _extent(weight)
-    fits = [_fit_template(template, gains, weight, (start, end)) for template in _templates()]
-    fits = sorted(fits, key=lambda fit: -fit.score)[:3]
-    best = max((_refine_edges(fit, gains, weight) for fit in fits), key=lambda fit: fit.score)
-    best = _drop_empty_rows(best, weight)
-    agreement, present = _agreement(best, rows.mass, weight)
-    n_short = len(best.layout.rows) * best.layout.n_columns
-    warnings: list[str] = []
-    if agreement >= MIN_AGREEMENT and present >= MIN_PANELS * n_short:
-        boxes, warnings = _template_boxes(best, rows.mass, weight)
-        layout: Layout | None = best.layout
-        score = best.score
-    else:
-        boxes, score = _segment_rows(gains, weight)
-        layout = None
-        warnings.append(
-            f"layout: no known layout fits (best {best.layout.name}, {agreement:.0%} of its traces agree); "
-            "leads are placed by their own evidence"
+        share = float((probabilities[0] < 0.5).mean())
+        raise PageError(
+            "layout", f"a page needs a row of traces; {share:.2%} of it looks like trace. Is this an ECG?"
         )
-    panels = _trace_panels(boxes, probabilities, rows)
-    if not panels:
+    evidence = _row_evidence(rows)
+    fit = _best_fit(rows, evidence)
+    boxes = fit.boxes(evidence.level)
+    agreement = _agreement(boxes, evidence)
+    present = [box for box in boxes if _is_present(box, evidence)]
+    layout, warnings = fit.layout, []
+    n_short = len(layout.rows) * layout.n_columns
+    if agreement >= MIN_AGREEMENT and sum(not b.rhythm for b in present) >= MIN_PANELS * n_short:
+        known: Layout | None = layout
+        absent = n_short + len(layout.rhythm) - len(present)
+        if absent:
+            warnings.append(f"layout: {absent} of the {layout.name} layout's panels are not on the page")
+    else:
+        known, present = None, _segment_rows(evidence)
+        warnings.append(
+            f"layout: no known layout fits (best {layout.name}, {agreement:.0%} of the traces agree, "
+            f"limit {MIN_AGREEMENT:.0%}); leads are placed by their own evidence"
+        )
+    if not present:
         raise PageError("layout", f"{len(rows.lines)} trace rows found, but no lead could be named")
-    return PageLayout(panels, layout, score, agreement, rows.pitch, tuple(warnings))
+    panels = _trace_panels(present, probabilities, rows, evidence)
+    return PageLayout(panels, known, fit.score, agreement, rows.pitch, tuple(warnings))
 
 
 def evidence(probabilities: NDArray[np.float32]) -> float:
     """How much coherent, plausibly arranged trace the maps hold; 0 for none.
 
-    The layouts' likelihood gain per canvas column, so that quarter turns of one page can be compared:
-    a wrong orientation scatters the classes and no layout fits.
+    The best layout's likelihood gain per canvas column, weighted with its agreement, so that quarter
+    turns of one page can be compared: a wrong orientation scatters the classes and no layout fits.
     """
-    try:
-        layout = find_layout(probabilities)
-    except PageError:
+    rows = find_rows(probabilities)
+    if rows is None:
         return 0.0
-    known = 1.0 if layout.layout is not None else 0.5
-    return max(0.0, known * layout.score / probabilities.shape[2])
+    found = _row_evidence(rows)
+    fit = _best_fit(rows, found)
+    gain = fit.score * _agreement(fit.boxes(found.level), found) ** 2
+    return max(0.0, gain / probabilities.shape[2])
 
 
-def _clean_ink(probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Trace pixels (rows, cols) of any lead, without speckle."""
-    ink = (1.0 - probabilities[0] > INK_MIN).astype(np.uint8)
-    n, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
-    keep = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) >= SPECK_PX
-    keep[0] = False
-    return keep[labels]
-
-
-def _find_rows(probabilities: NDArray[np.float32], ink: NDArray[np.bool_]) -> _Rows | None:
-    """Trace rows from the ink alone: projection along the best shear, then one line per row."""
-    n_rows, n_cols = ink.shape
-    r, c = np.nonzero(ink)
-    if r.size < 2 * SPECK_PX:
-        return None
-    # Vertical strokes would count once per pixel; one vote per column and run keeps the profile to
-    # where the trace dwells, its baseline.
-    top = ink & ~np.vstack([np.zeros((1, n_cols), bool), ink[:-1]])
-    bottom = ink & ~np.vstack([ink[1:], np.zeros((1, n_cols), bool)])
-    tc, tr = np.nonzero(top.T)
-    bc, br = np.nonzero(bottom.T)
-    mid, length = (tr + br) / 2.0, br - tr + 1
-    vote = 1.0 / (1.0 + (length / 6.0) ** 2)
-    shears = np.linspace(-SHEAR_MAX, SHEAR_MAX, 29)
-    profiles = np.stack(
-        [
-            np.bincount(
-                np.clip(np.rint(mid - s * (tc - n_cols / 2)), 0, n_rows - 1).astype(int), vote, minlength=n_rows
-            )
-            for s in shears
-        ]
-    )
-    smooth = gaussian_filter1d(profiles, ROW_SIGMA_PX, axis=1)
-    best = int(np.argmax((smooth**2).sum(1)))
-    shear, profile = float(shears[best]), smooth[best]
-    peaks, _ = find_peaks(profile, height=0.12 * profile.max(), prominence=0.06 * profile.max(), distance=8)
-    if peaks.size == 0:
-        return None
-    tilt = shear * (np.arange(n_cols) - n_cols / 2)
-    lines = peaks[:, None] + tilt[None, :]
-    lines = _merge_rows(lines, profile[peaks], tc, mid, n_cols)
-    lines = _straighten(lines, tc, mid, vote, n_cols)
-    pitch = float(np.median(np.diff(lines.mean(1)))) if len(lines) > 1 else float("nan")
-    mass = _band_mass(probabilities, ink, lines)
-    return _Rows(lines, pitch, mass)
-
-
-def _nearest_line(lines: NDArray[np.float64], r: NDArray, c: NDArray) -> NDArray[np.intp]:
-    """Index of the line nearest to each point; lines are sorted from the top."""
-    middle = (lines[1:] + lines[:-1]) / 2.0
-    return (r[None, :] > middle[:, c]).sum(0) if len(middle) else np.zeros(r.size, np.intp)
-
-
-def _merge_rows(
-    lines: NDArray[np.float64], height: NDArray, c: NDArray, r: NDArray, n_cols: int
-) -> NDArray[np.float64]:
-    """Join rows that never stand in the same columns: one row whose leads have different baselines."""
-    lines, height = lines.copy(), height.astype(float).copy()
-    while len(lines) > 1:
-        gaps = np.diff(lines[:, 0])
-        near = min(0.6 * float(np.median(gaps)) if len(gaps) > 2 else np.inf, 0.08 * n_cols)
-        member = _nearest_line(lines, r, c)
-        occupied = np.zeros((len(lines), n_cols), bool)
-        occupied[member, c] = True
-        both = (occupied[1:] & occupied[:-1]).sum(1)
-        share = both / np.maximum(1, np.minimum(occupied[1:].sum(1), occupied[:-1].sum(1)))
-        # A peak that is much closer than the others and lower is a dwelling of the same trace (ST, T).
-        weak = np.minimum(height[1:], height[:-1]) < 0.35 * np.maximum(height[1:], height[:-1])
-        merge = (gaps < near) & ((share < ROW_MERGE) | (weak & (share < 0.75)))
-        if not merge.any():
-            break
-        i = int(np.argmin(np.where(merge, gaps, np.inf)))
-        keep = i if height[i] >= height[i + 1] else i + 1
-        lines[i] = lines[keep]
-        height[i] = height[i] + height[i + 1]
-        lines = np.delete(lines, i + 1, axis=0)
-        height = np.delete(height, i + 1)
-    return lines
-
-
-def _straighten(
-    lines: NDArray[np.float64], c: NDArray, r: NDArray, vote: NDArray, n_cols: int
-) -> NDArray[np.float64]:
-    """Give each row its own slope (perspective), by medians over eight parts of the width."""
-    member = _nearest_line(lines, r, c)
-    cols = np.arange(n_cols, dtype=np.float64)
-    out = lines.copy()
-    for i in range(len(lines)):
-        mine = (member == i) & (vote > 0.5)
-        part = (c[mine] * 8) // n_cols
-        off = r[mine] - lines[i, c[mine]]
-        x, y = [], []
-        for k in range(8):
-            if (part == k).sum() >= n_cols // 32:
-                x.append((k + 0.5) * n_cols / 8)
-                y.append(float(np.median(off[part == k])))
-        if len(x) >= 4:
-            slopes = [(y[b] - y[a]) / (x[b] - x[a]) for a in range(len(x)) for b in range(a + 1, len(x))]
-            slope = float(np.clip(np.median(slopes), -0.02, 0.02))
-            level = float(np.median(np.array(y) - slope * np.array(x)))
-            out[i] = lines[i] + level + slope * cols
-    # Lines must stay in order; a slope from noise that crosses a neighbour is worse than none.
-    return out if np.all(np.diff(out, axis=0) > 0) else lines
-
-
-def _band_mass(
-    probabilities: NDArray[np.float32], ink: NDArray[np.bool_], lines: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Class probability (n, 12, cols) summed over the band nearest to each line."""
-    n, n_cols = lines.shape
-    r, c = np.nonzero(ink)
-    key = _nearest_line(lines, r, c) * n_cols + c
-    values = probabilities[1:, r, c]
-    mass = np.stack([np.bincount(key, values[k], minlength=n * n_cols) for k in range(12)], axis=1)
-    return np.ascontiguousarray(mass.reshape(n, n_cols, 12).transpose(0, 2, 1))
-
-
-def _gains(mass: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Cumulated log-likelihood gain (n, 12, cols + 1) of each class, and occupancy (n, cols)."""
-    total = mass.sum(1)
+def _row_evidence(rows: TraceRows) -> _Evidence:
+    total = rows.mass.sum(1)
     weight = np.minimum(1.0, total)
-    share = mass / np.maximum(total, 1e-9)[:, None, :]
+    share = rows.mass / np.maximum(total, 1e-9)[:, None, :]
     gain = weight[:, None, :] * (np.log(np.maximum(share, GAIN_FLOOR)) + np.log(12.0))
     gain -= EMPTY_COST * (1.0 - weight)[:, None, :]
     cumulated = np.zeros((*gain.shape[:2], gain.shape[2] + 1))
     np.cumsum(gain, axis=2, out=cumulated[:, :, 1:])
-    return cumulated, weight
+    level = rows.lines[:, rows.lines.shape[1] // 2]
+    return _Evidence(cumulated, weight, share, level - level.mean())
 
 
-def _extent(weight: NDArray[np.float64]) -> tuple[float, float]:
-    """First and last column of the traces: where a good part of the rows begins and ends."""
+def _best_fit(rows: TraceRows, evidence: _Evidence) -> _Fit:
+    """The layout of greatest likelihood: all on rough edges, the best three on refined ones."""
+    # A page turned by a small angle: columns lean by what the rows slope.
+    lean = float(np.clip(-rows.slope, -LEAN_MAX, LEAN_MAX))
+    start, end = _extent(evidence, lean)
+    fits = [_assign(shape, cabrera, evidence, (start, end, lean)) for shape, cabrera in _shapes()]
+    fits = sorted(fits, key=lambda fit: -fit.score)[:3]
+    best = max((_refine_edges(fit, evidence) for fit in fits), key=lambda fit: fit.score)
+    return _settle_edges(best, evidence)
+
+
+def _shapes() -> list[tuple[str, bool]]:
+    """Known shapes, Cabrera or not; 3x4 first: it wins ties. Rhythm strips are added by the fit."""
+    shapes = ("3x4", "6x2", "12x1", "4x3", "2x6", "6x1-limb")
+    return [(s, False) for s in (*shapes, "6x1-precordial")] + [(s, True) for s in shapes]
+
+
+def _extent(evidence: _Evidence, lean: float) -> tuple[float, float]:
+    """First and last column of the traces at mid height: where a good part of the rows begins and ends."""
     spans = []
-    for row in weight:
+    for row, level in zip(evidence.weight, evidence.level, strict=True):
         cols = np.flatnonzero(row > 0.3)
         if cols.size > 0.1 * row.size:
-            spans.append((np.percentile(cols, 0.5), np.percentile(cols, 99.5) + 1))
+            spans.append(np.percentile(cols, [0.5, 99.5]) + [0, 1] - lean * level)
     if not spans:
-        cols = np.flatnonzero(weight.max(0) > 0.1)
+        cols = np.flatnonzero(evidence.weight.max(0) > 0.1)
         return float(cols[0]), float(cols[-1] + 1)
     start, end = np.array(spans).T
     return float(np.percentile(start, 30)), float(np.percentile(end, 70))
 
 
-def _templates() -> tuple[Layout, ...]:
-    """The known short blocks; rhythm strips are added by the fit. 3x4 first: it wins ties."""
-    shapes = ("3x4", "6x2", "12x1", "4x3", "2x6", "6x1-limb")
-    return (
-        *(make_layout(shape) for shape in shapes),
-        *(make_layout(shape, cabrera=True) for shape in shapes),
-        make_layout("6x1-precordial"),
-    )
-
-
-def _at(cumulated: NDArray[np.float64], col: float) -> NDArray[np.float64]:
-    """Cumulated gain at a sub-pixel column, held constant outside the canvas."""
+def _at(cumulated: NDArray[np.float64], cols: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cumulated gain (..., cols + 1) at sub-pixel columns (broadcast over ...), constant outside."""
     last = cumulated.shape[-1] - 1
-    col = min(max(col, 0.0), float(last))
-    k = min(int(col), last - 1)
-    return cumulated[..., k] + (col - k) * (cumulated[..., k + 1] - cumulated[..., k])
+    cols = np.clip(cols, 0.0, float(last))
+    k = np.minimum(cols.astype(int), last - 1)
+    low = np.take_along_axis(cumulated, k, axis=-1)
+    return low + (cols - k) * (np.take_along_axis(cumulated, k + 1, axis=-1) - low)
 
 
-def _fit_template(
-    template: Layout,
-    gains: NDArray[np.float64],
-    weight: NDArray[np.float64],
-    edges: tuple[float, float],
-) -> _Fit:
-    """Best monotone assignment of page rows to template rows, rhythm strips or nothing."""
-    start, end = edges
-    n, n_t = len(weight), len(template.rows)
-    bounds = np.linspace(start, end, template.n_columns + 1)
-    at = np.stack([_at(gains, b) for b in bounds])  # (columns + 1, n, 12)
-    panel = np.diff(at, axis=0)
-    lead_index = np.array([[LEADS.index(lead) for lead in row] for row in template.rows])
+def _assign(shape: str, cabrera: bool, evidence: _Evidence, frame: tuple[float, float, float]) -> _Fit:
+    """Best monotone assignment of page rows to layout rows, rhythm strips or nothing.
+
+    `frame` is start, end and lean of the columns.
+    """
+    start, end, lean = frame
+    template = make_layout(shape, cabrera=cabrera)
+    n, n_t, n_c = len(evidence.weight), len(template.rows), template.n_columns
+    edges = np.linspace(start, end, n_c + 1)
+    cols = edges[None, None, :] + lean * evidence.level[:, None, None]
+    at = _at(evidence.gain, np.broadcast_to(cols, (n, 12, n_c + 1)))
+    panel = np.diff(at, axis=2)  # (n, 12, columns)
+    lead = np.array([[LEADS.index(name) for name in row] for row in template.rows])
     # An expected lead that is not there at all costs the same however wide the panel is.
-    per_panel = np.maximum(panel[np.arange(template.n_columns)[None, :], :, lead_index], -MISSING_COST)
-    short = per_panel.sum(1).T  # (n, n_t)
-    strip = at[-1] - at[0]
-    rhythm_lead = strip.argmax(1)
-    rhythm = strip.max(1) - RHYTHM_COST
-    missing = MISSING_COST * template.n_columns
-    # best[i, t]: score of page rows from i on, when template rows from t on are still open
-    best = np.full((n + 1, n_t + 1), -np.inf)
-    move = np.zeros((n + 1, n_t + 1), int)
-    best[n] = -missing * (n_t - np.arange(n_t + 1))
+    short = np.maximum(panel[:, lead, np.arange(n_c)], -MISSING_COST).sum(2)  # (n, n_t)
+    strip = at[:, :, -1] - at[:, :, 0]
+    rhythm_lead, rhythm = strip.argmax(1), strip.max(1) - RHYTHM_COST
+    missing = MISSING_COST * n_c
+    # best[i, t, k]: score of page rows from i on, with layout rows from t on and k rhythm strips open
+    best = np.full((n + 1, n_t + 1, RHYTHM_MAX + 1), -np.inf)
+    move = np.zeros(best.shape, int)
+    best[n] = -missing * (n_t - np.arange(n_t + 1))[:, None]
+    move[n] = 3
     for i in range(n - 1, -1, -1):
         for t in range(n_t, -1, -1):
-            options = [
-                best[i + 1, t],
-                best[i + 1, t] + rhythm[i],
-                short[i, t] + best[i + 1, t + 1] if t < n_t else -np.inf,
-                best[i, t + 1] - missing if t < n_t else -np.inf,
-            ]
-            move[i, t] = int(np.argmax(options))
-            best[i, t] = options[move[i, t]]
-    slots, i, t = [], 0, 0
+            options = np.full((4, RHYTHM_MAX + 1), -np.inf)
+            options[0] = best[i + 1, t]
+            options[1, 1:] = best[i + 1, t, :-1] + rhythm[i] - RHYTHM_ABOVE_COST * (t < n_t)
+            if t < n_t:
+                options[2] = best[i + 1, t + 1] + short[i, t]
+                options[3] = best[i, t + 1] - missing
+            move[i, t] = options.argmax(0)
+            best[i, t] = options.max(0)
+    slots, i, t, k = [], 0, 0, RHYTHM_MAX
     while i < n:
-        step = move[i, t]
-        if step == 3:
-            t += 1
-            continue
+        step = move[i, t, k]
         if step == 1:
             slots.append((i, -1 - int(rhythm_lead[i])))
+            k -= 1
         elif step == 2:
             slots.append((i, t))
-            t += 1
-        i += 1
-    rhythm_names = tuple(LEADS[-1 - t] for _, t in slots if t < 0)
-    shape = template.name.removesuffix("-cabrera")
-    layout = make_layout(shape, rhythm=rhythm_names, cabrera=template.cabrera)
-    return _Fit(layout, edges, tuple(slots), float(best[0, 0]))
+        t += step in (2, 3)
+        i += step != 3
+    score = float(best[0, 0, RHYTHM_MAX])
+    return _Fit(shape, cabrera, edges, np.full(n_c + 1, lean), tuple(slots), score)
 
 
-def _slots_score(fit: _Fit, gains: NDArray[np.float64], edges: tuple[float, float]) -> float:
-    """The fit's gain for other edges, rows' assignment kept."""
-    bounds = np.linspace(edges[0], edges[1], fit.layout.n_columns + 1)
-    at = [_at(gains, b) for b in bounds]
-    score = 0.0
-    for i, t in fit.slots:
-        if t < 0:
-            score += float(at[-1][i, -1 - t] - at[0][i, -1 - t])
-            continue
-        for j, lead in enumerate(fit.layout.rows[t]):
-            k = LEADS.index(lead)
-            score += max(float(at[j + 1][i, k] - at[j][i, k]), -MISSING_COST)
-    return score
-
-
-def _refine_edges(fit: _Fit, gains: NDArray[np.float64], weight: NDArray[np.float64]) -> _Fit:
-    """Move the common start and end to the best likelihood, coarse to fine; then assign rows again."""
-    edges = fit.edges
-    width = edges[1] - edges[0]
-    for radius, step in ((0.12 * width, 0.02 * width), (0.02 * width, 4.0), (5.0, 1.0), (1.0, 0.25)):
+def _refine_edges(fit: _Fit, evidence: _Evidence) -> _Fit:
+    """Move the common start, end and lean to the best likelihood, coarse to fine; then assign again."""
+    start, end, lean = float(fit.edges[0]), float(fit.edges[-1]), float(fit.lean[0])
+    boxes = fit.boxes(evidence.level)
+    if not boxes:
+        return fit
+    row = np.array([box.row for box in boxes])
+    curve = evidence.gain[row, [box.lead for box in boxes]]  # (panels, cols + 1)
+    n_c = len(fit.edges) - 1
+    left = np.array([box.column / n_c for box in boxes])[:, None]
+    right = np.array([1.0 if box.rhythm else (box.column + 1) / n_c for box in boxes])[:, None]
+    level = evidence.level[row][:, None]
+    width = end - start
+    steps = ((0.12 * width, 0.02 * width, 0.02), (0.02 * width, 4.0, 0.01), (4.0, 1.0, 0.004))
+    for radius, step, lean_radius in steps:
         offsets = np.arange(-radius, radius + step / 2, step)
         # A cropped page continues beyond the canvas, so the edges may leave it.
-        candidates = [(edges[0] + a, edges[1] + b) for a in offsets for b in offsets]
-        scores = [_slots_score(fit, gains, pair) - 1e-3 * abs(sum(pair) - sum(fit.edges)) for pair in candidates]
-        edges = candidates[int(np.argmax(scores))]
-    template = make_layout(fit.layout.name.split("+")[0].removesuffix("-cabrera"), cabrera=fit.layout.cabrera)
-    return _fit_template(template, gains, weight, edges)
+        grid = np.meshgrid(start + offsets, end + offsets, lean + lean_radius * np.array([-1, -0.5, 0, 0.5, 1]))
+        s, e, tilt = (axis.ravel()[None, :] for axis in grid)
+        low = _at(curve, s + left * (e - s) + tilt * level)
+        high = _at(curve, s + right * (e - s) + tilt * level)
+        score = np.maximum(high - low, -MISSING_COST).sum(0)
+        score -= 1e-3 * np.abs(s + e - fit.edges[0] - fit.edges[-1])[0] + 1e-3 * np.abs(tilt - lean)[0] / 0.001
+        k = int(score.argmax())
+        start, end, lean = float(s[0, k]), float(e[0, k]), float(tilt[0, k])
+    return _assign(fit.shape, fit.cabrera, evidence, (start, end, lean))
 
 
-def _drop_empty_rows(fit: _Fit, weight: NDArray[np.float64]) -> _Fit:
-    return fit
+def _settle_edges(fit: _Fit, evidence: _Evidence) -> _Fit:
+    """Give every column edge its own place and lean (perspective): inner ones by the change of class,
+    outer ones by where the traces begin and end."""
+    n_c = len(fit.edges) - 1
+    edges, lean = fit.edges.copy(), fit.lean.copy()
+    reach = min(12.0, 0.12 * (edges[-1] - edges[0]) / n_c)
+    shift = np.arange(-reach, reach + 0.01, 0.5)
+    tilts = np.arange(-0.03, 0.0301, 0.005)
+    d_col, d_lean = (axis.ravel() for axis in np.meshgrid(shift, tilts))
+    prior = 0.02 * np.abs(d_col) + 20.0 * np.abs(d_lean)
+    traced = np.zeros((len(evidence.weight), evidence.weight.shape[1] + 1))
+    np.cumsum(2.0 * (evidence.weight > 0.3) - 1.0, axis=1, out=traced[:, 1:])
+    boxes = [b for b in fit.boxes(evidence.level) if _is_present(b, evidence)]
+    sure = [b for b in boxes if _mean_share(b, evidence) >= 0.4]
+    for j in range(n_c + 1):
+        outer = j in (0, n_c)
+        inner_left = {b.row: b for b in sure if not b.rhythm and b.column == j - 1}
+        inner_right = {b.row: b for b in sure if not b.rhythm and b.column == j}
+        curves, rows = [], []
+        if outer:
+            sign = -1.0 if j == 0 else 1.0
+            rows = sorted({b.row for b in boxes if b.rhythm or b.column == (0 if j == 0 else n_c - 1)})
+            curves = [sign * traced[i] for i in rows]
+        else:
+            rows = sorted(inner_left.keys() & inner_right.keys())
+            curves = [
+                evidence.gain[i, inner_left[i].lead] - evidence.gain[i, inner_right[i].lead] for i in rows
+            ]
+        if not rows:
+            continue
+        level = evidence.level[rows][:, None]
+        at = edges[j] + d_col + (lean[j] + d_lean) * level
+        score = _at(np.array(curves), at).sum(0) - prior
+        k = int(score.argmax())
+        edges[j] += d_col[k]
+        lean[j] += d_lean[k]
+    return replace(fit, edges=edges, lean=lean)
 
 
-def _panel_window(fit: _Fit, t: int, j: int) -> tuple[float, float]:
-    if t < 0:
-        return fit.edges
-    bounds = np.linspace(*fit.edges, fit.layout.n_columns + 1)
-    return float(bounds[j]), float(bounds[j + 1])
+def _mean_share(box: _Box, evidence: _Evidence) -> float:
+    """Share of the box's columns that hold trace of its lead."""
+    cols = box.pixels(evidence.weight.shape[1])
+    held = evidence.share[box.row, box.lead, cols] * evidence.weight[box.row, cols]
+    return float(held.mean()) if held.size else 0.0
 
 
-def _panel_leads(fit: _Fit, t: int) -> tuple[str, ...]:
-    return (LEADS[-1 - t],) if t < 0 else fit.layout.rows[t]
+def _is_present(box: _Box, evidence: _Evidence) -> bool:
+    traced = evidence.weight[box.row, box.pixels(evidence.weight.shape[1])]
+    if traced.size < 4:
+        return False
+    return _mean_share(box, evidence) >= PRESENT_MIN or float(traced.mean()) >= MISNAMED_MIN
 
 
-def _pixels(window: tuple[float, float], n_cols: int) -> slice:
-    """Canvas columns whose centre lies in a window."""
-    a = int(np.clip(np.ceil(window[0] - 0.5), 0, n_cols))
-    return slice(a, int(np.clip(np.ceil(window[1] - 0.5), a, n_cols)))
+def _agreement(boxes: list[_Box], evidence: _Evidence) -> float:
+    """Share of all traced columns that carry the class expected there."""
+    n_cols = evidence.weight.shape[1]
+    good = 0.0
+    for box in boxes:
+        cols = box.pixels(n_cols)
+        good += float((evidence.share[box.row, box.lead, cols] * evidence.weight[box.row, cols]).sum())
+    return good / max(1e-9, float(evidence.weight.sum()))
 
 
-def _agreement(fit: _Fit, mass: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[float, int]:
-    """Share of all traced columns that carry the expected class, and number of short panels present."""
-    good, present = 0.0, 0
-    for i, t in fit.slots:
-        for j, lead in enumerate(_panel_leads(fit, t)):
-            cols = _pixels(_panel_window(fit, t, j), weight.shape[1])
-            k = LEADS.index(lead)
-            share = mass[i, k, cols] / np.maximum(mass[i, :, cols].sum(1), 1e-9)
-            good += float((share * weight[i, cols]).sum())
-            if weight[i, cols].size and weight[i, cols].mean() >= PRESENT_MIN:
-                present += t >= 0
-    return good / max(1e-9, float(weight.sum())), present
+def _segment_rows(evidence: _Evidence) -> list[_Box]:
+    """Leads of each row by its own evidence: the likeliest sequence with few changes (Viterbi)."""
+    gain = np.diff(evidence.gain, axis=2)
+    n, _, n_cols = gain.shape
+    gain = np.concatenate([gain, np.zeros((n, 1, n_cols))], axis=1)  # the last state is "no lead"
+    total = gain[:, :, 0]
+    came = np.zeros((n_cols, n, 13), np.int64)
+    stay = np.broadcast_to(np.arange(13), (n, 13))
+    for c in range(1, n_cols):
+        best = total.argmax(1)[:, None]
+        change = np.take_along_axis(total, best, 1) - SWITCH_COST
+        came[c] = np.where(total >= change, stay, best)
+        total = np.maximum(total, change) + gain[:, :, c]
+    boxes = []
+    for i in range(n):
+        states = np.zeros(n_cols, int)
+        states[-1] = total[i].argmax()
+        for c in range(n_cols - 1, 0, -1):
+            states[c - 1] = came[c, i, states[c]]
+        cuts = np.flatnonzero(np.diff(states)) + 1
+        column = 0
+        for a, b in zip([0, *cuts], [*cuts, n_cols], strict=True):
+            if states[a] < 12 and b - a >= 2 * GAP_PX:
+                boxes.append(_Box(int(states[a]), i, column, False, float(a), float(b)))
+                column += 1
+    return boxes
+
+
+def _trace_panels(
+    boxes: list[_Box], probabilities: NDArray[np.float32], rows: TraceRows, evidence: _Evidence
+) -> tuple[LeadPanel, ...]:
+    """Path of every panel by dynamic programming over its columns, all panels at once.
+
+    The path earns its own lead's probability, and a little for any ink near the row's line (a misnamed
+    panel); so it follows a tall QRS across its neighbours. Coordinates are relative to the line.
+    """
+    n_cols = probabilities.shape[2]
+    half = int(np.clip(np.nan_to_num(BAND_PITCHES * rows.pitch, nan=1e9), *BAND_PX))
+    windows = [box.pixels(n_cols) for box in boxes]
+    reward = np.zeros((max(w.stop - w.start for w in windows), len(boxes), 2 * half + 1), np.float32)
+    for p, (box, window) in enumerate(zip(boxes, windows, strict=True)):
+        twins = [b.row for b in boxes if b.lead == box.lead and b.row != box.row]
+        reward[: window.stop - window.start, p] = _reward(box, window, probabilities, rows, half, twins)
+    offsets = _cheapest_paths(reward) - half
+    panels = []
+    for p, (box, window) in enumerate(zip(boxes, windows, strict=True)):
+        length = window.stop - window.start
+        path = np.full(n_cols, np.nan)
+        earned = reward[np.arange(length), p, offsets[:length, p] + half]
+        line = np.rint(rows.lines[box.row, window])
+        path[window] = np.where(earned > 0.08, line + offsets[:length, p], np.nan)
+        confidence = min(1.0, _mean_share(box, evidence))
+        panels.append(
+            LeadPanel(
+                LEADS[box.lead], box.row, box.column, box.rhythm, box.start - 0.5, box.end - 0.5,
+                _bridge_gaps(path), confidence,
+            )
+        )  # fmt: skip
+    return tuple(panels)
+
+
+def _reward(
+    box: _Box, window: slice, probabilities: NDArray[np.float32], rows: TraceRows, half: int, twins: list[int]
+) -> NDArray[np.float32]:
+    """(window columns, band) what a path earns in each pixel."""
+    n_rows = probabilities.shape[1]
+    cols = np.arange(window.start, window.stop)[:, None]
+    offset = np.arange(-half, half + 1)
+    r = np.rint(rows.lines[box.row, window])[:, None].astype(int) + offset
+    inside = (r >= 0) & (r < n_rows)
+    r = np.clip(r, 0, n_rows - 1)
+    own = probabilities[box.lead + 1, r, cols]
+    for twin in twins:
+        # The same lead stands twice; what is nearer to the other row belongs there.
+        own = np.where(np.abs(r - rows.lines[twin, window][:, None]) < np.abs(offset), 0.2 * own, own)
+    pitch = rows.pitch if np.isfinite(rows.pitch) else half
+    near = INK_REWARD * np.exp(-((offset / (0.5 * pitch)) ** 2))
+    ink = 1.0 - probabilities[0, r, cols]
+    return np.where(inside, own + near * (ink - own), 0.0).astype(np.float32)
+
+
+def _cheapest_paths(reward: NDArray[np.float32]) -> NDArray[np.intp]:
+    """(columns, panels) band index of the best path of each panel through reward (columns, panels, band)."""
+    n_cols, n_panels, height = reward.shape
+    ramp = (JUMP_COST * np.arange(height)).astype(np.float32)
+    total = np.empty_like(reward)
+    total[0] = reward[0]
+    for c in range(1, n_cols):
+        # Best predecessor with a cost linear in the jump: a running maximum from above and from below.
+        before = total[c - 1]
+        down = np.maximum.accumulate(before + ramp, axis=1) - ramp
+        up = np.maximum.accumulate((before - ramp)[:, ::-1], axis=1)[:, ::-1] + ramp
+        total[c] = np.maximum(down, up) + reward[c]
+    path = np.empty((n_cols, n_panels), np.intp)
+    path[-1] = total[-1].argmax(1)
+    band = np.arange(height)[None, :]
+    for c in range(n_cols - 1, 0, -1):
+        jump = JUMP_COST * np.abs(band - path[c][:, None])
+        path[c - 1] = (total[c - 1] - jump).argmax(1)
+    return path
+
+
+def _bridge_gaps(path: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fill gaps of up to `GAP_PX` columns between two known ones."""
+    known = np.flatnonzero(np.isfinite(path))
+    out = path.copy()
+    for a, b in zip(known[:-1], known[1:], strict=True):
+        if 1 < b - a <= GAP_PX + 1:
+            out[a : b + 1] = np.interp(np.arange(a, b + 1), [a, b], [path[a], path[b]])
+    return out

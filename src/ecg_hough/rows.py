@@ -1,0 +1,192 @@
+"""Rows of traces: one line per row of leads, from the ink alone.
+
+In: class probabilities on the canvas (13, rows, cols). Out: `TraceRows`: a line per row, and the class
+evidence gathered along it. Names of leads play no part here: single pixels name their lead unreliably,
+but where a trace dwells is its baseline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import find_peaks
+
+# Tuned on the disturbed masks of 200 rendered pages on a 704 px canvas (2.3-2.7 px/mm), see test_layout.
+INK_MIN = 0.3
+"""Lead probability (all leads together) from which a pixel counts as trace."""
+SPECK_PX = 7
+"""Components whose longer side is below this are speckle: 3 mm."""
+SLOPE_MAX = 0.054
+"""Largest slope of the rows searched for, 3.1 degrees."""
+FAN_MAX = 0.06
+"""Largest difference of slope between the top and the bottom of the canvas (perspective)."""
+BLOCK_PX = 16
+"""Columns that vote together."""
+DWELL_PX = 6.0
+"""Vertical runs longer than this are strokes of QRS and count little: 2.5 mm."""
+ROW_SIGMA_PX = 3.0
+"""Smoothing of the row profile: about 1 mm, less than half the pitch of the densest layout."""
+ROW_MERGE = 0.4
+"""Two close rows that share fewer of their columns than this are one row with stepped baselines."""
+
+
+@dataclass(frozen=True)
+class TraceRows:
+    """Rows of traces, from the top.
+
+    Attributes:
+        lines: (n, cols) canvas row of every line per canvas column.
+        slope: mean slope of the rows, canvas px per px, positive downwards to the right.
+        pitch: median distance of neighbouring rows in canvas px, NaN with one row.
+        mass: (n, 12, cols) class probability summed over the ink nearest to each line.
+    """
+
+    lines: NDArray[np.float64]
+    slope: float
+    pitch: float
+    mass: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """Vertical runs of ink: column, middle row, and vote (1 on baselines, towards 0 on strokes)."""
+
+    col: NDArray[np.intp]
+    row: NDArray[np.float64]
+    vote: NDArray[np.float64]
+
+
+def find_rows(probabilities: NDArray[np.float32]) -> TraceRows | None:
+    """Find the rows of traces: projection along the best slope and fan, then one line per peak.
+
+    Args:
+        probabilities: (13, rows, cols) class probabilities, background first.
+
+    Returns:
+        None where nothing looks like a trace.
+    """
+    ink = clean_ink(probabilities)
+    if ink.sum() < 4 * SPECK_PX:
+        return None
+    runs = _runs(ink)
+    slope, fan, profile = _projection(runs, ink.shape)
+    peaks, _ = find_peaks(profile, height=0.12 * profile.max(), prominence=0.06 * profile.max(), distance=8)
+    if peaks.size == 0:
+        return None
+    n_rows, n_cols = ink.shape
+    along = np.arange(n_cols) - n_cols / 2
+    lines = peaks[:, None] + (slope + fan * (peaks[:, None] - n_rows / 2)) * along
+    lines = _merge_rows(lines, profile[peaks], runs, n_cols)
+    lines = _straighten(lines, runs, n_cols)
+    pitch = float(np.median(np.diff(lines.mean(1)))) if len(lines) > 1 else float("nan")
+    mean_slope = float((lines[:, -1] - lines[:, 0]).mean() / (n_cols - 1))
+    return TraceRows(lines, mean_slope, pitch, _band_mass(probabilities, ink, lines))
+
+
+def clean_ink(probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Trace pixels (rows, cols) of any lead, without speckle."""
+    ink = (probabilities[0] < 1.0 - INK_MIN).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    keep = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) >= SPECK_PX
+    keep[0] = False
+    return keep[labels]
+
+
+def _runs(ink: NDArray[np.bool_]) -> _Runs:
+    padded = np.zeros((ink.shape[1], ink.shape[0] + 2), np.int8)
+    padded[:, 1:-1] = ink.T
+    step = np.diff(padded, axis=1)
+    col, first = np.nonzero(step == 1)
+    _, behind = np.nonzero(step == -1)
+    return _Runs(col, (first + behind - 1) / 2.0, 1.0 / (1.0 + ((behind - first) / DWELL_PX) ** 2))
+
+
+def _projection(runs: _Runs, shape: tuple[int, ...]) -> tuple[float, float, NDArray[np.float64]]:
+    """Slope at the middle, change of slope per row, and the smoothed profile they give."""
+    n_rows, n_cols = shape
+    n_blocks = -(-n_cols // BLOCK_PX)
+    key = np.rint(runs.row).astype(int) * n_blocks + runs.col // BLOCK_PX
+    votes = np.bincount(key, runs.vote, minlength=n_rows * n_blocks)
+    cell = np.flatnonzero(votes)
+    votes = votes[cell]
+    along = (cell % n_blocks + 0.5) * BLOCK_PX - n_cols / 2
+    row = (cell // n_blocks).astype(float)
+
+    def profile(slope: float, fan: float) -> NDArray[np.float64]:
+        level = (row - (slope - fan * n_rows / 2) * along) / (1.0 + fan * along)
+        index = np.clip(np.rint(level), 0, n_rows - 1).astype(int)
+        return gaussian_filter1d(np.bincount(index, votes, minlength=n_rows), ROW_SIGMA_PX)
+
+    slope, fan = 0.0, 0.0
+    half_fan = FAN_MAX / n_rows
+    for slopes, fans in (
+        (np.linspace(-SLOPE_MAX, SLOPE_MAX, 19), np.linspace(-half_fan, half_fan, 7)),
+        (np.linspace(-0.006, 0.006, 7), np.linspace(-half_fan / 3, half_fan / 3, 5)),
+    ):
+        tried = [(slope + s, fan + f) for s in slopes for f in fans]
+        slope, fan = max(tried, key=lambda pair: float((profile(*pair) ** 2).sum()))
+    return slope, fan, profile(slope, fan)
+
+
+def _nearest_line(lines: NDArray[np.float64], r: NDArray, c: NDArray) -> NDArray[np.intp]:
+    """Index of the line nearest to each point; lines are sorted from the top."""
+    middle = (lines[1:] + lines[:-1]) / 2.0
+    return (r[None, :] > middle[:, c]).sum(0) if len(middle) else np.zeros(r.size, np.intp)
+
+
+def _merge_rows(lines: NDArray[np.float64], height: NDArray, runs: _Runs, n_cols: int) -> NDArray[np.float64]:
+    """Join rows that never stand in the same columns: one row whose leads have different baselines."""
+    lines, height = lines.copy(), height.astype(float).copy()
+    while len(lines) > 1:
+        gaps = np.diff(lines.mean(1))
+        near = min(0.6 * float(np.median(gaps)) if len(gaps) > 2 else np.inf, 0.08 * n_cols)
+        member = _nearest_line(lines, runs.row, runs.col)
+        occupied = np.zeros((len(lines), n_cols), bool)
+        occupied[member, runs.col] = True
+        both = (occupied[1:] & occupied[:-1]).sum(1)
+        share = both / np.maximum(1, np.minimum(occupied[1:].sum(1), occupied[:-1].sum(1)))
+        # A peak that is much closer than the others and lower is a dwelling of the same trace (ST, T).
+        weak = np.minimum(height[1:], height[:-1]) < 0.35 * np.maximum(height[1:], height[:-1])
+        merge = (gaps < near) & ((share < ROW_MERGE) | (weak & (share < 0.75)))
+        if not merge.any():
+            break
+        i = int(np.argmin(np.where(merge, gaps, np.inf)))
+        lines[i] = lines[i if height[i] >= height[i + 1] else i + 1]
+        height[i] += height[i + 1]
+        lines, height = np.delete(lines, i + 1, axis=0), np.delete(height, i + 1)
+    return lines
+
+
+def _straighten(lines: NDArray[np.float64], runs: _Runs, n_cols: int) -> NDArray[np.float64]:
+    """Give each row its own slope (curl), by medians over eight parts of the width."""
+    member = _nearest_line(lines, runs.row, runs.col)
+    out = lines.copy()
+    for i in range(len(lines)):
+        mine = (member == i) & (runs.vote > 0.5)
+        part = (runs.col[mine] * 8) // n_cols
+        off = runs.row[mine] - lines[i, runs.col[mine]]
+        full = [k for k in range(8) if (part == k).sum() >= n_cols // 32]
+        if len(full) < 4:
+            continue
+        x = (np.array(full) + 0.5) * n_cols / 8
+        y = np.array([np.median(off[part == k]) for k in full])
+        a, b = np.triu_indices(len(x), 1)
+        slope = float(np.clip(np.median((y[b] - y[a]) / (x[b] - x[a])), -0.02, 0.02))
+        out[i] += np.median(y - slope * x) + slope * np.arange(n_cols)
+    # Lines must stay in order; a slope from noise that crosses a neighbour is worse than none.
+    return out if np.all(np.diff(out, axis=0) > 0) else lines
+
+
+def _band_mass(
+    probabilities: NDArray[np.float32], ink: NDArray[np.bool_], lines: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Class probability (n, 12, cols) summed over the ink nearest to each line."""
+    n, n_cols = lines.shape
+    r, c = np.nonzero(ink)
+    key = _nearest_line(lines, r, c) * n_cols + c
+    mass = [np.bincount(key, plane[r, c], minlength=n * n_cols) for plane in probabilities[1:]]
+    return np.ascontiguousarray(np.stack(mass, axis=1).reshape(n, n_cols, 12).transpose(0, 2, 1))

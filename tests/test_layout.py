@@ -1,0 +1,169 @@
+"""Layout: rendered pages' true masks, disturbed as a network disturbs them, must give back what stands where."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import pytest
+
+from ecg_hough.errors import PageError
+from ecg_hough.layout import PageLayout, evidence, find_layout
+from ecg_hough.paper import LEADS, make_layout
+from ecg_hough.render import render_page
+from ecg_hough.render.page import RenderedPage
+from ecg_hough.render.style import sample_style
+
+CANVAS = 704
+PROFILES = ("clean", "scan", "worn", "photo")
+PATH_TOLERANCE_MM = 1.5
+
+
+def plain_ecg(seed: int, fs: int = 250, seconds: float = 10.0) -> np.ndarray:
+    """(12, N) mV: Gaussian waves with lead-dependent sizes, some with tall QRS, and baseline wander."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(fs * seconds)) / fs
+    beats = np.arange(rng.uniform(0.1, 0.6), seconds, rng.uniform(0.55, 1.1))
+    waves = ((-0.16, 0.025, 0.12), (-0.02, 0.01, -0.15), (0.0, 0.012, 1.0), (0.025, 0.012, -0.3), (0.28, 0.05, 0.3))
+    signals = np.zeros((12, t.size))
+    for lead in range(12):
+        size = rng.choice([-1, 1], p=[0.3, 0.7]) * rng.lognormal(-0.2, 0.6)
+        for at, width, height in waves:
+            wave = size * height * rng.uniform(0.5, 1.4)
+            signals[lead] += wave * np.exp(-(((t[:, None] - beats - at) / width) ** 2)).sum(1)
+        signals[lead] += 0.12 * rng.normal() * np.sin(2 * np.pi * (0.2 * t + rng.random()))
+        signals[lead] += rng.normal(0, 0.008, t.size)
+    return signals
+
+
+@dataclass(frozen=True)
+class MaskPage:
+    """A page on the canvas: clean labels, and where image px lie: canvas = (px + 0.5) * scale - 0.5 + offset."""
+
+    page: RenderedPage
+    labels: np.ndarray
+    scale: float
+    offset: np.ndarray
+
+    @property
+    def px_per_mm(self) -> float:
+        return self.page.px_per_mm * self.scale
+
+
+def mask_page(seed: int, profile: str, *, signals: np.ndarray | None = None, fs: int = 250, **sheet: object) -> MaskPage:
+    """Render an upright page with at most 2.5 degrees of tilt and put its labels on the canvas."""
+    rng = np.random.default_rng(seed)
+    style = sample_style(rng, profile, dpi=75)
+    camera = replace(style.camera, rotation_deg=float(rng.uniform(-2.5, 2.5)))
+    if profile == "clean":
+        camera = replace(camera, rotation_deg=0.0)
+    style = replace(style, sheet=replace(style.sheet, **sheet), camera=camera)  # type: ignore[arg-type]
+    page = render_page(plain_ecg(seed, fs) if signals is None else signals, fs, seed=seed, style=style)
+    scale = CANVAS / max(page.image.shape[:2])
+    small = page.label_map(scale=scale)
+    labels = np.zeros((CANVAS, CANVAS), np.uint8)
+    offset = (np.array([CANVAS, CANVAS]) - small.shape) // 2
+    labels[offset[0] : offset[0] + small.shape[0], offset[1] : offset[1] + small.shape[1]] = small
+    return MaskPage(page, labels, scale, offset)
+
+
+def to_probabilities(labels: np.ndarray, seed: int | None) -> np.ndarray:
+    """(13, rows, cols) float32: the labels blurred; with a seed, disturbed as networks disturb them."""
+    if seed is None:
+        return _blurred(labels)
+    rng = np.random.default_rng(seed)
+    truth, labels = labels, labels.copy()
+    n_rows, n_cols = labels.shape
+    for lead in range(1, 13):
+        mask = (truth == lead).astype(np.uint8)
+        joined = cv2.dilate(mask, np.ones((9, 9), np.uint8))
+        n, parts = cv2.connectedComponents(joined)
+        for part in range(1, n):
+            own = (parts == part) & (mask > 0)
+            r, c = np.nonzero(own)
+            if c.size < 20:
+                continue
+            if rng.random() < 0.04:  # a whole panel misnamed
+                labels[own] = rng.integers(1, 13)
+            elif rng.random() < 0.5 and c.max() < n_cols - 30:  # the class bleeds over the column's edge
+                reach = int(rng.integers(3, 14))
+                box = np.s_[max(0, r.min() - 2) : r.max() + 3, c.max() + 1 : c.max() + 1 + reach]
+                labels[box][truth[box] > 0] = lead
+    ink_r, ink_c = np.nonzero(truth)
+    for _ in range(int(rng.integers(2, 12))):  # dropped patches of one or several rows
+        k = rng.integers(ink_r.size)
+        h, w = rng.integers(4, 30), rng.integers(3, 14)
+        labels[max(0, ink_r[k] - h) : ink_r[k] + h, max(0, ink_c[k] - w) : ink_c[k] + w] = 0
+    for _ in range(int(rng.integers(5, 40))):  # traces in a wrong class
+        k = rng.integers(ink_r.size)
+        box = np.s_[max(0, ink_r[k] - 6) : ink_r[k] + 6, max(0, ink_c[k] - 6) : ink_c[k] + 6]
+        labels[box][labels[box] > 0] = rng.integers(1, 13)
+    for _ in range(int(rng.integers(10, 80))):  # text and stains taken for traces
+        r, c = rng.integers(0, n_rows - 8), rng.integers(0, n_cols - 8)
+        labels[r : r + rng.integers(1, 5), c : c + rng.integers(1, 9)] = rng.integers(1, 13)
+    probabilities = _blurred(labels)
+    faint = cv2.resize(rng.uniform(0.45, 1.0, (6, 6)).astype(np.float32), (n_cols, n_rows))
+    probabilities[1:] *= faint
+    probabilities[0] = 1.0 - probabilities[1:].sum(0)
+    return probabilities
+
+
+def _blurred(labels: np.ndarray) -> np.ndarray:
+    maps = np.stack([cv2.GaussianBlur((labels == k).astype(np.float32), (0, 0), 0.7) for k in range(13)])
+    # A one-pixel line keeps only half of its probability in the blur; networks do not lose that.
+    maps[1:] *= 1.6
+    maps[1:] /= np.maximum(1.0, maps[1:].sum(0))
+    maps[0] = 1.0 - maps[1:].sum(0)
+    return maps.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Score:
+    """What was found of one page."""
+
+    layout_right: bool
+    panels: int
+    named: int
+    edge_errors: list[float]  # canvas px
+    failures: list[str]
+
+
+def score_page(mask: MaskPage, found: PageLayout) -> Score:
+    """Compare with the truth; panels with less than 12 columns on the canvas do not count."""
+    page = mask.page
+    drawn = set(np.unique(mask.labels)) - {0}
+    named, total, errors, failures = 0, 0, [], []
+    for panel in page.panels:
+        points = (panel.trace + 0.5) * mask.scale - 0.5 + mask.offset
+        inside = np.isfinite(points).all(1) & (points >= -0.5).all(1) & (points < CANVAS - 0.5).all(1)
+        limit = np.array(page.image.shape[:2]) * mask.scale + mask.offset
+        inside &= (points < limit - 0.5).all(1) & (points >= mask.offset - 0.5).all(1)
+        if inside.sum() < 2 or np.ptp(points[inside, 1]) < 12 or LEADS.index(panel.lead) + 1 not in drawn:
+            continue
+        total += 1
+        start, end = points[inside, 1].min(), points[inside, 1].max()
+        cols = np.rint(points[inside, 1]).astype(int)
+        low, high = np.full(CANVAS, np.inf), np.full(CANVAS, -np.inf)
+        np.minimum.at(low, cols, points[inside, 0])
+        np.maximum.at(high, cols, points[inside, 0])
+        known = np.isfinite(low)
+        best = (0.0, 0.0, None)
+        for other in found.panels:
+            if other.lead != panel.lead:
+                continue
+            shared = min(end, other.end_col) - max(start, other.start_col)
+            overlap = shared / max(end - start, min(other.end_col, limit[1]) - max(other.start_col, 0))
+            near = np.maximum(low - other.path_rows, other.path_rows - high) <= PATH_TOLERANCE_MM * mask.px_per_mm
+            best = max(best, (float(near[known].mean()) * (overlap >= 0.7), overlap, other), key=lambda x: x[:2])
+        if best[0] >= 0.8:
+            named += 1
+            other = best[2]
+            if not (panel.trace.shape[0] > inside.sum()):
+                errors += [other.start_col - start, other.end_col - end]
+        else:
+            failures.append(f"{panel.lead}{'*' if panel.rhythm else ''} path {best[0]:.2f} overlap {best[1]:.2f}")
+    truth = page.layout
+    right = found.layout is not None and found.layout.rows == truth.rows and sorted(found.layout.rhythm) == sorted(truth.rhythm)
+    return Score(right, total, named, [abs(e) for e in errors], failures)
