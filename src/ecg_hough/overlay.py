@@ -46,7 +46,7 @@ ROW_MV = 3.0
 """Least height of a lead's row, in mV."""
 BOX_S, BOX_MV = 0.2, 0.5
 """A large square of ECG paper at 25 mm/s and 10 mm/mV."""
-GRID_COLOUR: Colour = (246, 205, 205)
+GRID_COLOUR: Colour = (240, 188, 188)
 TEXT_COLOUR: Colour = (60, 60, 60)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 SUBPIXEL_BITS = 3

@@ -1,0 +1,391 @@
+"""Many pages: find them, digitise each, write its files, and go on whatever happens to one of them.
+
+What enters: files and folders, an output folder, options. What leaves: the files of every page that
+could be read, `report.json` in the output folder, and a `BatchReport`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import multiprocessing
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import ecg_hough
+from ecg_hough.errors import PageError
+from ecg_hough.export import OVERLAY_SUFFIX, PROGRAM, record_name, write_document, write_page
+from ecg_hough.page import IMAGE_SUFFIXES, read_page
+from ecg_hough.paper import FS_HZ
+
+log = logging.getLogger(__name__)
+
+REPORT_NAME = "report.json"
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+
+Readout = Literal["trace", "centroid"]
+
+
+@dataclass(frozen=True)
+class PageFile:
+    """A page to read: its path, its place under the output folder, and what is already wrong with it."""
+
+    path: Path
+    stem: str
+    problem: str | None = None
+    stage: str = "page"
+
+
+class PageFailure(NamedTuple):
+    """Why one page has no files: `stage` is a `PageError`'s, or "internal"."""
+
+    path: Path
+    stage: str
+    message: str
+
+
+@dataclass(frozen=True)
+class PageResult:
+    """What became of one page; `stage` and `message` only if it failed."""
+
+    path: Path
+    stem: str
+    status: Literal["done", "skipped", "failed"]
+    stage: str | None = None
+    message: str | None = None
+    leads_found: int | None = None
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """A finished run: paths of the pages done and skipped, the failures, and every page's result."""
+
+    done: tuple[Path, ...]
+    skipped: tuple[Path, ...]
+    failed: tuple[PageFailure, ...]
+    pages: tuple[PageResult, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What changes the files of a page."""
+
+    fs: int
+    speed_mm_s: float | None
+    gain_mm_mv: float | None
+    readout: str
+    csv: bool
+    overlay: bool
+
+
+@dataclass(frozen=True)
+class _Job:
+    page: PageFile
+    out: Path
+    options: _Options
+    versions: dict[str, str]
+    overwrite: bool
+
+    @property
+    def json_path(self) -> Path:
+        return self.out / f"{self.page.stem}.json"
+
+
+def find_pages(inputs: Iterable[str | Path]) -> list[PageFile]:
+    """Pages among files and folders, in natural order.
+
+    A file is taken whatever its suffix. A folder is searched recursively for image suffixes, hidden
+    files and our own overlays left out; its pages keep their path relative to it. Folders that
+    cannot be listed, and pages that would write the same files, come back with a `problem`.
+
+    Raises:
+        ValueError: no page at all.
+    """
+    inputs = [Path(entry) for entry in inputs]
+    pages: list[PageFile] = []
+    for entry in inputs:
+        pages += _search(entry) if entry.is_dir() else [PageFile(entry, record_name(entry.stem))]
+    pages = list({os.path.abspath(page.path): page for page in pages}.values())
+    if not pages:
+        names = ", ".join(map(str, inputs)) or "nothing"
+        raise ValueError(f"at least one page is needed ({', '.join(IMAGE_SUFFIXES)}); found none in {names}")
+    # Compared without case: on macOS and Windows A.json and a.json are one file.
+    uses = Counter(page.stem.lower() for page in pages if page.problem is None)
+    return [_check_stem(page, uses[page.stem.lower()], pages) for page in pages]
+
+
+def _search(folder: Path) -> Iterator[PageFile]:
+    unlisted: list[OSError] = []
+    found: list[Path] = []
+    for root, folders, names in os.walk(folder, onerror=unlisted.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            Path(root, name)
+            for name in names
+            if name.lower().endswith(IMAGE_SUFFIXES)
+            and not name.startswith(".")
+            and not name.endswith(OVERLAY_SUFFIX)
+        ]
+    for error in unlisted:
+        problem = f"cannot list the folder: {error.strerror or error}"
+        yield PageFile(Path(error.filename or folder), "", problem)
+    for path in sorted(found, key=lambda path: _natural(str(path.relative_to(folder)))):
+        place = path.relative_to(folder)
+        yield PageFile(path, (place.parent / record_name(place.stem)).as_posix())
+
+
+def _natural(text: str) -> list[tuple[int, int | str]]:
+    """Sort key that puts page2 before page10."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", text)
+    return [(0, int(part)) if part.isascii() and part.isdigit() else (1, part.lower()) for part in parts]
+
+
+def _check_stem(page: PageFile, uses: int, pages: Sequence[PageFile]) -> PageFile:
+    if page.problem is not None:
+        return page
+    if f"{page.stem}.json" == REPORT_NAME:
+        problem = f"{REPORT_NAME} in the output folder is the report of the run; rename the page"
+        return PageFile(page.path, page.stem, problem, "export")
+    if uses > 1:
+        others = [
+            str(other.path)
+            for other in pages
+            if other.stem.lower() == page.stem.lower() and other is not page
+        ]
+        problem = f"would write the same files {page.stem}.* as {', '.join(others[:3])}; rename one of them"
+        return PageFile(page.path, page.stem, problem, "export")
+    return page
+
+
+def predict_pages(
+    inputs: Iterable[str | Path],
+    out: str | Path,
+    *,
+    fs: int = FS_HZ,
+    speed_mm_s: float | None = None,
+    gain_mm_mv: float | None = None,
+    readout: Readout = "trace",
+    csv: bool = False,
+    overlay: bool = False,
+    workers: int = 1,
+    overwrite: bool = False,
+    on_page: Callable[[PageResult, int], None] | None = None,
+) -> BatchReport:
+    """Digitise pages and write their files under `out`.
+
+    A page that fails is recorded and the rest go on. A page is skipped if its JSON is there and was
+    made from the same bytes with the same options and versions.
+
+    Args:
+        inputs: files and folders, see `find_pages`.
+        out: output folder, made if missing.
+        fs: sampling frequency of the records, Hz.
+        speed_mm_s: paper speed, None to take it from the page or the standard.
+        gain_mm_mv: gain, likewise.
+        readout: "trace", or "centroid" for the column-centroid baseline.
+        csv: write a CSV too.
+        overlay: write a picture of the traces on the page too.
+        workers: processes; with more than one, call from under `if __name__ == "__main__"`.
+        overwrite: do finished pages again, and write over files of other programs.
+        on_page: called in this process after each page with its result and the number of pages.
+
+    Raises:
+        ValueError: a bad argument, or no page at all.
+        PageError: stage "export": the output folder or the report cannot be written.
+    """
+    started, start = datetime.now(UTC), time.perf_counter()
+    out = Path(out)
+    inputs = [Path(entry) for entry in inputs]
+    _check_arguments(fs, speed_mm_s, gain_mm_mv, readout, workers)
+    options = _Options(fs, speed_mm_s, gain_mm_mv, readout, csv, overlay)
+    pages = find_pages(inputs)
+    versions = _versions()
+    jobs = [_Job(page, out, options, versions, overwrite) for page in pages]
+    results: dict[Path, PageResult] = {}
+
+    def report() -> None:
+        write_document(
+            {
+                "program": PROGRAM,
+                "started": started.isoformat(timespec="seconds"),
+                "seconds": round(time.perf_counter() - start, 3),
+                "versions": versions,
+                "options": asdict(options) | {"workers": workers, "overwrite": overwrite},
+                "inputs": [str(entry) for entry in inputs],
+                "counts": dict(Counter(result.status for result in results.values())),
+                "pages": [asdict(r) | {"path": str(r.path)} for r in results.values()],
+            },
+            out / REPORT_NAME,
+        )
+
+    # Also finds out before the first page that the folder cannot be written.
+    report()
+    try:
+        for result in _results(jobs, workers):
+            results[result.path] = result
+            if result.status == "failed":
+                log.info("%s: %s: %s", result.path, result.stage, result.message)
+            if on_page is not None:
+                on_page(result, len(pages))
+    finally:
+        report()
+    in_order = tuple(results[page.path] for page in pages)
+    return BatchReport(
+        done=tuple(r.path for r in in_order if r.status == "done"),
+        skipped=tuple(r.path for r in in_order if r.status == "skipped"),
+        failed=tuple(
+            PageFailure(r.path, r.stage or "", r.message or "") for r in in_order if r.status == "failed"
+        ),
+        pages=in_order,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _check_arguments(
+    fs: int, speed_mm_s: float | None, gain_mm_mv: float | None, readout: str, workers: int
+) -> None:
+    if readout not in ("trace", "centroid"):
+        raise ValueError(f"readout must be trace or centroid; got {readout!r}")
+    for name, value in (
+        ("fs", fs),
+        ("speed_mm_s", speed_mm_s),
+        ("gain_mm_mv", gain_mm_mv),
+        ("workers", workers),
+    ):
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} must be positive; got {value}")
+
+
+def _results(jobs: Sequence[_Job], workers: int) -> Iterator[PageResult]:
+    """Results as they come: known failures and finished pages first."""
+    pending: list[_Job] = []
+    for job in jobs:
+        page = job.page
+        if page.problem is not None:
+            yield PageResult(page.path, page.stem, "failed", page.stage, page.problem)
+        elif not job.overwrite and _is_finished(job):
+            yield PageResult(page.path, page.stem, "skipped")
+        else:
+            pending.append(job)
+    if workers == 1 or len(pending) <= 1:
+        yield from map(_predict_page, pending)
+        return
+    lost: list[_Job] = []
+    with _pool(min(workers, len(pending))) as pool:
+        futures = {pool.submit(_predict_page, job): job for job in pending}
+        try:
+            for future in as_completed(futures):
+                try:
+                    yield future.result()
+                except BrokenProcessPool:
+                    lost.append(futures[future])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    # A process that was killed (out of memory, say) takes the pool's other pages with it: each of
+    # them gets a process of its own, so that only the guilty one fails.
+    for job in lost:
+        with _pool(1) as pool:
+            try:
+                yield pool.submit(_predict_page, job).result()
+            except BrokenProcessPool:
+                message = "the process died, perhaps out of memory; use fewer --workers or a smaller image"
+                yield PageResult(job.page.path, job.page.stem, "failed", "internal", message)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # Spawned, not forked: OpenVINO's and OpenCV's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_single_thread)
+
+
+def _single_thread() -> None:
+    """One OpenCV thread a process; the pages are the parallel dimension."""
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def _predict_page(job: _Job) -> PageResult:
+    """Digitise one page and write its files; every exception becomes a result."""
+    start = time.perf_counter()
+    page = job.page
+    try:
+        # The submodule by its full name; the networks it loads stay loaded in this process.
+        from ecg_hough.digitize import digitize
+
+        options = job.options
+        ecg = digitize(
+            page.path,
+            fs=options.fs,
+            speed_mm_s=options.speed_mm_s,
+            gain_mm_mv=options.gain_mm_mv,
+            readout=options.readout,
+        )
+        picture = None
+        if options.overlay:
+            from ecg_hough.overlay import draw_overlay
+
+            picture = draw_overlay(read_page(page.path).image, ecg)
+        write_page(
+            ecg,
+            job.json_path.parent,
+            Path(page.stem).name,
+            csv=options.csv,
+            overlay=picture,
+            extra={"request": _request(job)},
+            overwrite=job.overwrite,
+        )
+    except PageError as error:
+        stage, message = error.stage, error.message
+    except Exception as error:
+        log.debug("%s", page.path, exc_info=True)
+        stage, message = "internal", f"{type(error).__name__}: {error}"
+    else:
+        found = sum(status.found for status in ecg.lead_status)
+        seconds = round(time.perf_counter() - start, 3)
+        return PageResult(
+            page.path, page.stem, "done", leads_found=found, warnings=tuple(ecg.warnings), seconds=seconds
+        )
+    seconds = round(time.perf_counter() - start, 3)
+    return PageResult(page.path, page.stem, "failed", stage, message, seconds=seconds)
+
+
+def _request(job: _Job) -> dict[str, Any]:
+    """What a page's files were made from; equal requests give equal files."""
+    with job.page.path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"sha256": digest, "options": asdict(job.options), "versions": job.versions}
+
+
+def _is_finished(job: _Job) -> bool:
+    try:
+        written = json.loads(job.json_path.read_bytes())
+        files = [job.json_path.parent / name for name in written["files"]]
+        return written["request"] == _request(job) and all(path.is_file() for path in files)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _versions() -> dict[str, str]:
+    """The package and a hash of the weights: together they decide the signals."""
+    digest = hashlib.sha256()
+    if WEIGHTS_FOLDER.is_dir():
+        for path in sorted(WEIGHTS_FOLDER.iterdir()):
+            if path.is_file():
+                digest.update(path.name.encode())
+                digest.update(path.read_bytes())
+    return {"ecg_hough": ecg_hough.__version__, "weights": digest.hexdigest()[:12]}
