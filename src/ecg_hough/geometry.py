@@ -1,7 +1,8 @@
 """Page millimetres to image pixels and back: one smooth map for everything that happened to the page.
 
 `PageMap` is that map, sampled on a regular lattice of millimetres and cubic in between: rotation,
-perspective, curl and lens distortion alike. The renderer gives it as truth, `grid` finds it.
+perspective, curl and lens distortion alike. The renderer gives it as truth. `find_geometry` finds it:
+in, a page image; out, `PageGeometry` with angle, pitch and map.
 """
 
 from __future__ import annotations
@@ -11,10 +12,24 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from scipy.interpolate import RectBivariateSpline
+from scipy.sparse.linalg import spsolve
+
+from ecg_hough.errors import PageError
+from ecg_hough.grid import Grid, find_grid
+from ecg_hough.orientation import hough_angle
 
 _NEWTON_STEPS = 12
 _NEWTON_TOLERANCE_MM = 1e-4
+
+# Tuned on rendered pages of all profiles.
+_NODE_MM = 12.0  # spacing of the displacement lattice
+_LATTICE_MM = 6.0  # spacing of the page map given
+_BENDING = 0.3  # stiffness of the displacement, against points of weight 1
+_AFFINE_MM = 0.02  # median error above which a page is not flat
+_OUTLIER_MM = 0.08  # scale of the robust weights
+_MIN_POINTS = 12
 
 
 @dataclass(frozen=True)
@@ -95,3 +110,279 @@ class PageMap:
             if max(np.max(np.abs(dy), initial=0.0), np.max(np.abs(dx), initial=0.0)) < _NEWTON_TOLERANCE_MM:
                 break
         return y, x
+
+
+@dataclass(frozen=True)
+class PageGeometry:
+    """Where the page lies in the image.
+
+    Attributes:
+        angle_deg: fine angle, page turned counter-clockwise positive, -45..45.
+        px_per_mm: vertical, horizontal, median over the page; None without a grid.
+        grid_found: a printed grid is seen.
+        page_map: mm -> image px, mm axes along the page's right and down, origin arbitrary; it covers
+            the whole image. None without a grid.
+        residual_px: median distance of the grid's points to the map; NaN without a grid.
+        method: "grid-phase" (perspective, curl, lens), "grid-affine" (flat page), "hough-only".
+        warnings: what a reader should know.
+    """
+
+    angle_deg: float
+    px_per_mm: tuple[float, float] | None
+    grid_found: bool
+    page_map: PageMap | None
+    residual_px: float
+    method: str
+    warnings: tuple[str, ...]
+
+
+def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:
+    """Angle, pitch and mm -> px map of a page from its printed grid.
+
+    Without a visible grid the angle comes from the page's straight lines, and no pitch is given.
+
+    Args:
+        image: (rows, cols, 3) or (rows, cols) uint8.
+    Raises:
+        ValueError: not such an array.
+    """
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or min(image.shape[:2], default=0) < 16:
+        raise ValueError(
+            f"image must be uint8 (rows, cols[, 3]) of at least 16 px; got {image.dtype} {image.shape}"
+        )
+    grid = find_grid(image)
+    fitted = None if grid is None else _fit_map(grid, image.shape[:2])
+    if grid is None or fitted is None:
+        return _without_grid(image)
+    page_map, residual_px, method = fitted
+    rows, cols = image.shape[:2]
+    at_r, at_c = (g.ravel() for g in np.mgrid[0.1:0.9:9j, 0.1:0.9:9j])
+    y, x = page_map.to_mm(at_r * rows, at_c * cols)
+    seen = np.array([page_map.to_pixels(y + dy, x + dx) for dy, dx in ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5))])
+    down, across = seen[0] - seen[1], seen[2] - seen[3]
+    turned = np.arctan2(down[1] - across[0], down[0] + across[1])
+    warnings = []
+    if grid.ambiguous:
+        warnings.append(
+            "grid: only one spacing of lines is visible; taken as "
+            f"{grid.px_per_mm[0]:.2f} px per mm because of the page's size"
+        )
+    return PageGeometry(
+        angle_deg=float(np.rad2deg(np.median(turned))),
+        px_per_mm=(float(np.median(np.hypot(*down))), float(np.median(np.hypot(*across)))),
+        grid_found=True,
+        page_map=page_map,
+        residual_px=residual_px,
+        method=method,
+        warnings=tuple(warnings),
+    )
+
+
+def _without_grid(image: NDArray[np.uint8]) -> PageGeometry:
+    warnings = ["grid: no printed grid is visible; no pitch from it"]
+    try:
+        angle = hough_angle(image).angle_deg
+    except PageError as error:
+        angle = 0.0
+        warnings.append(f"{error}; angle taken as 0")
+    return PageGeometry(angle, None, False, None, float("nan"), "hough-only", tuple(warnings))
+
+
+def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] | None:
+    """Fit the map to the grid's points: (map, median error in px, method), None if they do not agree."""
+    points = np.column_stack([grid.rows, grid.cols])
+    mm = [grid.y_mm, grid.x_mm]
+    trust = [grid.y_weight, grid.x_weight]
+    if min(np.count_nonzero(w) for w in trust) < _MIN_POINTS:
+        return None
+    pitch = float(np.sqrt(grid.px_per_mm[0] * grid.px_per_mm[1]))
+    flat = _fit_flat(points, mm, trust, grid.period_mm, projective=False)
+    errors = _errors(flat(points), mm, trust, grid.period_mm)
+    if np.median(errors) <= _AFFINE_MM:
+        return _invert(flat, flat, shape, pitch), float(np.median(errors)) * pitch, "grid-affine"
+    plane = _fit_flat(points, mm, trust, grid.period_mm, projective=True)
+    bent = _Bend.fit(plane, points, mm, trust, grid.period_mm, shape, _NODE_MM * pitch)
+    errors = _errors(bent(points), mm, trust, grid.period_mm)
+    if np.median(errors) > grid.period_mm / 8:
+        return None
+    return _invert(bent, plane, shape, pitch), float(np.median(errors)) * pitch, "grid-phase"
+
+
+def _errors(
+    model_mm: list[NDArray[np.float64]],
+    mm: list[NDArray[np.float64]],
+    trust: list[NDArray[np.float64]],
+    period_mm: float,
+) -> NDArray[np.float64]:
+    """Distances in mm of all trusted points, both families, whole periods aside."""
+    out = []
+    for model, seen, weight in zip(model_mm, mm, trust, strict=True):
+        error = (model - seen)[weight > 0]
+        out.append(np.abs(error - period_mm * np.round(error / period_mm)))
+    return np.concatenate(out)
+
+
+@dataclass(frozen=True)
+class _Flat:
+    """px -> mm of a flat page seen by a camera: homography (3, 3) on normalised (row, col, 1)."""
+
+    matrix: NDArray[np.float64]
+    centre: NDArray[np.float64]
+    half: float
+
+    def __call__(self, points: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        p = np.column_stack([(points - self.centre) / self.half, np.ones(len(points))])
+        y, x, z = self.matrix @ p.T
+        return [y / z, x / z]
+
+    def inverse(self, y_mm: NDArray[np.float64], x_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, 2) px."""
+        r, c, z = np.linalg.inv(self.matrix) @ np.stack([y_mm, x_mm, np.ones(len(y_mm))])
+        return np.column_stack([r / z, c / z]) * self.half + self.centre
+
+
+def _fit_flat(
+    points: NDArray[np.float64],
+    mm: list[NDArray[np.float64]],
+    trust: list[NDArray[np.float64]],
+    period_mm: float,
+    *,
+    projective: bool,
+) -> _Flat:
+    """Robust least squares for an affine map or a homography; slips of whole periods are taken out."""
+    centre = points.mean(axis=0)
+    half = float(np.abs(points - centre).max())
+    p = np.column_stack([(points - centre) / half, np.ones(len(points))])
+    n_free = 8 if projective else 6
+    flat = _Flat(np.eye(3), centre, half)
+    scale = [np.inf] * 2
+    for step in range(12):
+        model = flat(points)
+        rows, target = [], []
+        for k in range(2):
+            seen = mm[k]
+            weight = np.sqrt(trust[k])
+            if step:
+                error = seen - model[k]
+                if step > 3:
+                    error = error - period_mm * np.round(error / period_mm)
+                    seen = model[k] + error
+                scale[k] = max(_OUTLIER_MM, 1.5 * float(np.median(np.abs(error[weight > 0]))))
+                weight = weight / (1 + (error / scale[k]) ** 2)
+            matrix = np.zeros((len(points), n_free))
+            matrix[:, 3 * k : 3 * k + 3] = p
+            if projective:
+                matrix[:, 6:] = -seen[:, None] * p[:, :2]
+            rows.append(matrix * weight[:, None])
+            target.append(seen * weight)
+        solved, *_ = np.linalg.lstsq(np.concatenate(rows), np.concatenate(target), rcond=None)
+        bottom = [*solved[6:], 1.0] if projective else [0.0, 0.0, 1.0]
+        flat = _Flat(np.array([solved[:3], solved[3:6], bottom]), centre, half)
+    return flat
+
+
+@dataclass(frozen=True)
+class _Bend:
+    """px -> mm of a page that is not flat: homography plus a stiff cubic B-spline displacement."""
+
+    flat: _Flat
+    nodes: tuple[int, int]
+    step: float
+    displacement: tuple[NDArray[np.float64], NDArray[np.float64]]
+
+    def __call__(self, points: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        basis = _spline_basis(points, self.nodes, self.step)
+        return [m + basis @ d for m, d in zip(self.flat(points), self.displacement, strict=True)]
+
+    @classmethod
+    def fit(
+        cls,
+        flat: _Flat,
+        points: NDArray[np.float64],
+        mm: list[NDArray[np.float64]],
+        trust: list[NDArray[np.float64]],
+        period_mm: float,
+        shape: tuple[int, int],
+        step: float,
+    ) -> _Bend:
+        step = max(step, max(shape) / 40)
+        nodes = (int(np.ceil(shape[0] / step)) + 3, int(np.ceil(shape[1] / step)) + 3)
+        basis = _spline_basis(points, nodes, step)
+        bending = _BENDING * _bending(nodes)
+        found = []
+        for base, seen, weight in zip(flat(points), mm, trust, strict=True):
+            error = seen - base
+            fit = np.zeros(len(points))
+            coefficients = np.zeros(basis.shape[1])
+            for turn in range(6):
+                left = error - fit
+                if turn > 1:
+                    left = left - period_mm * np.round(left / period_mm)
+                scale = np.inf
+                if turn:
+                    scale = max(_OUTLIER_MM, 1.5 * float(np.median(np.abs(left[weight > 0]))))
+                w = weight / (1 + (left / scale) ** 2) ** 2
+                system = basis.T @ sparse.diags(w) @ basis + bending
+                coefficients = spsolve(system.tocsc(), basis.T @ (w * (fit + left)))
+                fit = basis @ coefficients
+            found.append(coefficients)
+        return cls(flat, nodes, step, (found[0], found[1]))
+
+
+def _spline_basis(points: NDArray[np.float64], nodes: tuple[int, int], step: float) -> sparse.csr_matrix:
+    """(n, nodes) values of all uniform cubic B-splines; constant outside their lattice."""
+    values, places = [], []
+    for axis in range(2):
+        t = np.clip(points[:, axis] / step, 0, nodes[axis] - 3 - 1e-9)
+        first = t.astype(int)
+        u = t - first
+        values.append(
+            np.stack([(1 - u) ** 3, 3 * u**3 - 6 * u**2 + 4, -3 * u**3 + 3 * u**2 + 3 * u + 1, u**3], 1) / 6
+        )
+        places.append(first[:, None] + np.arange(4))
+    weight = (values[0][:, :, None] * values[1][:, None, :]).reshape(len(points), 16)
+    column = (places[0][:, :, None] * nodes[1] + places[1][:, None, :]).reshape(len(points), 16)
+    row = np.repeat(np.arange(len(points)), 16)
+    size = (len(points), nodes[0] * nodes[1])
+    return sparse.csr_matrix((weight.ravel(), (row, column.ravel())), shape=size)
+
+
+def _bending(nodes: tuple[int, int]) -> sparse.csr_matrix:
+    """Quadratic form of the thin-plate energy of a node lattice."""
+
+    def difference(n: int, order: int) -> sparse.csr_matrix:
+        taps = ([-1.0, 1.0], [1.0, -2.0, 1.0])[order - 1]
+        return sparse.diags(taps, list(range(order + 1)), shape=(n - order, n))
+
+    h, w = nodes
+    parts = [
+        sparse.kron(difference(h, 2), sparse.identity(w)),
+        sparse.kron(sparse.identity(h), difference(w, 2)),
+        np.sqrt(2) * sparse.kron(difference(h, 1), difference(w, 1)),
+    ]
+    form = sum(part.T @ part for part in parts)
+    return form + 1e-7 * sparse.identity(h * w)
+
+
+def _invert(model: _Flat | _Bend, flat: _Flat, shape: tuple[int, int], pitch_px: float) -> PageMap:
+    """Turn px -> mm into a page map over the whole image."""
+    rows, cols = shape
+    edge = np.stack(np.meshgrid(np.linspace(0, rows, 25), np.linspace(0, cols, 25), indexing="ij"), -1)
+    y, x = model(edge.reshape(-1, 2))
+    spacing = max(_LATTICE_MM, max(shape) / pitch_px / 80)
+    axes = [
+        np.linspace(v.min(), v.max(), max(4, int(np.ceil((v.max() - v.min()) / spacing)) + 1)) for v in (y, x)
+    ]
+    at_y, at_x = (g.ravel() for g in np.meshgrid(*axes, indexing="ij"))
+    points = flat.inverse(at_y, at_x)
+    if model is not flat:
+        want = points
+        ask_y, ask_x = at_y, at_x
+        for _ in range(8):
+            got_y, got_x = model(points)
+            ask_y, ask_x = ask_y + at_y - got_y, ask_x + at_x - got_x
+            want = flat.inverse(ask_y, ask_x)
+            points = want
+    seen = points.reshape(len(axes[0]), len(axes[1]), 2)
+    return PageMap(y_mm=axes[0] - axes[0][0], x_mm=axes[1] - axes[1][0], rows=seen[..., 0], cols=seen[..., 1])

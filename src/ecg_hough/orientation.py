@@ -1,0 +1,168 @@
+"""Fine angle of a page from its straight lines.
+
+In: a page image. Out: `HoughAngle`, the page's turn in degrees, counter-clockwise, from -45 to 45, and
+the lines it rests on. Quarter turns are not decided here. `hough_angle_krones2024` is the step of the
+2024 Challenge winner as published, kept as a baseline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_hough.errors import PageError
+
+# Tuned on rendered pages, 72-300 dpi, all wear and camera profiles.
+_LONG_SIDE_PX = 1400  # pages are searched at this size
+_EDGE_SHARE = 0.10  # of all pixels count as edges, the steepest ones
+_MIN_EDGE = 4.0  # grey levels per px, Sobel / 4; below this a gradient is paper noise
+_MAX_POINTS = 60_000
+_VOTES = (0.5, 0.35, 0.25, 0.18, 0.12)  # of the page's short side, tried in turn
+_MIN_LINES = 6
+_MAX_LINES = 4000
+_FAMILY_DEG = 1.5  # lines this near belong together
+_SPAN_DEG = 1.6  # the fine search goes this far on both sides of the Hough angle
+_FINE_DEG = 0.05
+
+
+@dataclass(frozen=True)
+class HoughAngle:
+    """The page's angle and what it rests on.
+
+    Attributes:
+        angle_deg: -45..45, positive = page turned counter-clockwise.
+        n_lines: Hough lines that agree with it.
+        sharpness: energy of the line profile over that of a page without lines, 1 = none.
+    """
+
+    angle_deg: float
+    n_lines: int
+    sharpness: float
+
+
+def hough_angle(image: NDArray[np.uint8]) -> HoughAngle:
+    """Angle of the page from the two perpendicular families of straight lines on it.
+
+    Coarse by the Hough transform of edge points with a vote limit relative to the page, then fine by the
+    angle at which the edge points, projected across both families, bunch most (sum of squared counts).
+
+    Args:
+        image: (rows, cols, 3) or (rows, cols) uint8.
+    Raises:
+        PageError: the page has no straight line.
+    """
+    edges = _edge_map(image)
+    if np.count_nonzero(edges) < min(edges.shape) // 2:
+        raise PageError(
+            "orientation",
+            f"a page needs lines; found {np.count_nonzero(edges)} edge points; is the page blank?",
+        )
+    lines = _hough_lines(edges)
+    if not len(lines):
+        raise PageError(
+            "orientation",
+            f"a page needs a straight line over {_VOTES[-1]:.0%} of its short side; found none; "
+            "give the page upright",
+        )
+    folded = (np.rad2deg(lines[:, 1]) + 45) % 90 - 45
+    weight = np.maximum(lines[:, 2], 1.0)
+    bins = np.arange(-45, 45, 0.5)
+    near = np.abs((folded[None] - bins[:, None] + 45) % 90 - 45) <= _FAMILY_DEG
+    coarse = bins[int(np.argmax(near @ weight))]
+    offset = (folded - coarse + 45) % 90 - 45
+    kept = np.abs(offset) <= _FAMILY_DEG
+    coarse = coarse + float(np.average(offset[kept], weights=weight[kept]))
+    # A Hough normal at +t (cols, rows) belongs to lines that fall to the right: page turned clockwise.
+    angle, sharpness = _sharpest(edges, -coarse)
+    return HoughAngle((angle + 45) % 90 - 45, int(kept.sum()), sharpness)
+
+
+def hough_angle_krones2024(image: NDArray[np.uint8]) -> float:
+    """Angle as the 2024 winner finds it (Krones et al. 2024, arXiv 2410.14185): the baseline.
+
+    Grey, Canny 50/150, Hough with 1 px and 1 degree and 1200 votes; lines within 30 degrees of the
+    horizontal with at least 3 parallels (itself counted) within 2 degrees; their median. Only pages of
+    over 1200 px can have such a line, and the answer is a whole degree.
+
+    Args:
+        image: (rows, cols, 3) or (rows, cols) uint8.
+    Raises:
+        PageError: no such line (the original gives NaN).
+    """
+    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    lines = cv2.HoughLines(cv2.Canny(grey, 50, 150, apertureSize=3), 1, np.pi / 180, 1200)
+    theta = np.zeros(0) if lines is None else np.rad2deg(np.asarray(lines).reshape(-1, 2)[:, 1])
+    theta = theta[np.abs(theta - 90) < 30]
+    parallels = (np.abs(theta[:, None] - theta[None]) < 2).sum(axis=1)
+    theta = theta[parallels >= 3]
+    if not len(theta):
+        raise PageError(
+            "orientation",
+            "the 2024 method needs 3 parallel lines of 1200 votes within 30 degrees of horizontal; "
+            "found none; use hough_angle",
+        )
+    return -round(float(np.median(theta - 90)), 4)
+
+
+def _edge_map(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Thin edges of the steepest gradients, at most `_LONG_SIDE_PX` long."""
+    scale = min(1.0, _LONG_SIDE_PX / max(image.shape[:2]))
+    if scale < 1:
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    darkest = image if image.ndim == 2 else image.min(axis=2)
+    smooth = cv2.GaussianBlur(darkest, (0, 0), 0.8)
+    dx = cv2.Sobel(smooth, cv2.CV_16S, 1, 0)
+    dy = cv2.Sobel(smooth, cv2.CV_16S, 0, 1)
+    steep = np.abs(dx).astype(np.int32) + np.abs(dy)
+    high = max(float(np.quantile(steep[::3, ::3], 1 - _EDGE_SHARE)), 4 * _MIN_EDGE)
+    return cv2.Canny(dx, dy, high / 2, high)
+
+
+def _hough_lines(edges: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(n, 3) rho, theta, votes of the strongest lines, with the first vote limit that gives enough."""
+    lines = np.zeros((0, 3))
+    for share in _VOTES:
+        found = cv2.HoughLinesWithAccumulator(edges, 1, np.deg2rad(0.5), round(share * min(edges.shape)))
+        if found is not None:
+            lines = np.asarray(found, float).reshape(-1, 3)[:_MAX_LINES]
+        if len(lines) >= _MIN_LINES:
+            break
+    return lines
+
+
+def _sharpest(edges: NDArray[np.uint8], coarse_deg: float) -> tuple[float, float]:
+    """Angle near the coarse one at which the projected edge points bunch most, and how much."""
+    points = np.argwhere(edges).astype(np.float32)
+    points -= np.asarray(edges.shape, np.float32) / 2
+    if len(points) > _MAX_POINTS:
+        points = points[np.random.default_rng(0).permutation(len(points))[:_MAX_POINTS]]
+    reach = int(np.hypot(*edges.shape) / 2) + 3
+    flat = _background_energy(edges.shape, len(points))
+
+    def energy(angle_deg: float) -> float:
+        a = np.deg2rad(angle_deg)
+        down = points[:, 0] * np.cos(a) + points[:, 1] * np.sin(a)
+        right = points[:, 1] * np.cos(a) - points[:, 0] * np.sin(a)
+        total = 0.0
+        for along in (down, right):
+            counts = np.bincount((along + reach).astype(np.int32), minlength=2 * reach).astype(float)
+            total += float(np.sum((counts - np.convolve(counts, np.full(31, 1 / 31), "same")) ** 2))
+        return total
+
+    angles = coarse_deg + np.arange(-_SPAN_DEG, _SPAN_DEG + 1e-9, 4 * _FINE_DEG)
+    values = np.array([energy(a) for a in angles])
+    best = angles[int(np.argmax(values))]
+    angles = best + np.arange(-4, 5) * _FINE_DEG
+    values = np.array([energy(a) for a in angles])
+    # The peak is narrow and its foot noisy: the centre of mass of its upper part is steadier than the top.
+    peak = np.clip(values - (values.min() + values.max()) / 2, 0, None)
+    angle = float(np.average(angles, weights=peak)) if peak.any() else float(best)
+    return angle, float(values.max() / flat)
+
+
+def _background_energy(shape: tuple[int, ...], n_points: int) -> float:
+    """Poisson energy of both profiles where points lie anywhere."""
+    return max(2.0 * n_points, 1.0) * (1.0 + 0.0 * shape[0])
