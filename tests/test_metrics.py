@@ -1,4 +1,4 @@
-"""Metrics against values worked out by hand and against the Challenge scorer's definition in its slow form."""
+"""Metrics against values worked out by hand and against the slow form of the Challenge's definition."""
 
 from __future__ import annotations
 
