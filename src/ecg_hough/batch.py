@@ -343,7 +343,7 @@ def _predict_page(job: _Job) -> PageResult:
         write_page(
             ecg,
             job.json_path.parent,
-            Path(page.stem).name,
+            page.path.stem,
             csv=options.csv,
             overlay=picture,
             extra={"request": _request(job)},

@@ -1,0 +1,462 @@
+"""The command line: parses, calls the library and prints; nothing is computed here.
+
+Heavy modules are imported inside the commands, so that `ecg-hough --help` is instant.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import ecg_hough
+from ecg_hough.errors import PageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from ecg_hough.batch import PageResult
+    from ecg_hough.record import Ecg
+
+log = logging.getLogger("ecg_hough")
+
+FAILED, BAD_ARGUMENT = 1, 2
+"""Exit statuses: some page or step failed; the command line makes no sense."""
+
+app = typer.Typer(
+    name="ecg-hough",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Readout(StrEnum):
+    """How a trace becomes a signal."""
+
+    trace = "trace"
+    centroid = "centroid"
+
+
+class Profile(StrEnum):
+    """Wear of rendered pages, see `render.style`."""
+
+    clean = "clean"
+    scan = "scan"
+    bw = "bw"
+    fax = "fax"
+    worn = "worn"
+    photo = "photo"
+    mixed = "mixed"
+
+
+class Source(StrEnum):
+    """Where training pages come from."""
+
+    renderer = "renderer"
+    kit = "kit"
+    ptbxl = "ptbxl"
+
+
+class Device(StrEnum):
+    """Where a network is trained."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Output folder; made if missing.")]
+Seed = Annotated[int, typer.Option(help="Same seed, same pages.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
+Speed = Annotated[
+    float | None, typer.Option(help="Paper speed in mm/s, if you know it.", show_default="read, or 25")
+]
+Gain = Annotated[
+    float | None, typer.Option(help="Gain in mm/mV, if you know it.", show_default="read, or 10")
+]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ecg-hough {ecg_hough.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Show the log; -vv for every detail.")
+    ] = 0,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Images of printed 12-lead ECGs to calibrated signals in millivolts.
+
+    Start with `ecg-hough predict page.png -o out`.
+    """
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    log.setLevel(level)
+
+
+@app.command()
+def predict(
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="IN...", help="Images, PDFs, or folders (searched recursively).")
+    ],
+    out: OutFolder,
+    fs: Annotated[int, typer.Option(min=50, max=10_000, help="Sampling frequency in Hz.")] = 500,
+    csv: Annotated[bool, typer.Option("--csv", help="Write STEM.csv too.")] = False,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Write STEM.overlay.png too: the traces drawn on the page.")
+    ] = False,
+    readout: Annotated[
+        Readout, typer.Option(help="trace: the best. centroid: the column read-out of the 2024 winner.")
+    ] = Readout.trace,
+    speed: Speed = None,
+    gain: Gain = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished pages again.")] = False,
+    workers: Workers = 1,
+) -> None:
+    """Digitise pages: STEM.hea, STEM.dat and STEM.json for each, report.json for all.
+
+    Examples:
+
+    - one scan, with a picture to check it: `ecg-hough predict scan.png -o out --overlay`
+    - a folder, CSV too, on four cores: `ecg-hough predict scans/ -o out --csv --workers 4`
+    - paper at 50 mm/s and 5 mm/mV: `ecg-hough predict slow.jpg -o out --speed 50 --gain 5`
+
+    Pages already done with the same options are skipped. A page that fails is named with the reason and
+    the rest go on; the exit status is then 1. The signals are 12 leads in standard order, in mV, NaN
+    where the page shows nothing.
+    """
+    with _plain_errors():
+        from ecg_hough.batch import predict_pages
+
+        with _progress_bar("digitising") as on_progress:
+            n_done = 0
+
+            def show(result: PageResult, total: int) -> None:
+                nonlocal n_done
+                n_done += 1
+                for line in _page_lines(result):
+                    on_progress.print(line)
+                on_progress(n_done, total)
+
+            report = predict_pages(
+                inputs,
+                out,
+                fs=fs,
+                speed_mm_s=speed,
+                gain_mm_mv=gain,
+                readout=readout.value,
+                csv=csv,
+                overlay=overlay,
+                workers=workers,
+                overwrite=overwrite,
+                on_page=show,
+            )
+    typer.echo(
+        f"{len(report.done)} digitised, {len(report.skipped)} skipped (finished before), "
+        f"{len(report.failed)} failed, in {report.seconds:.1f} s. Results in {out}"
+    )
+    if report.failed:
+        raise typer.Exit(FAILED)
+
+
+def _page_lines(result: PageResult) -> list[str]:
+    """What a user must know of one page: its failure, or its warnings."""
+    if result.status == "failed":
+        return [f"{result.path.name}: {result.stage}: {result.message}"]
+    return [f"{result.path.name}: warning: {warning}" for warning in result.warnings]
+
+
+@app.command()
+def info(
+    page: Annotated[Path, typer.Argument(help="An image or PDF.")],
+    speed: Speed = None,
+    gain: Gain = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+) -> None:
+    """Show what is read from one page: angle, grid pitch, layout, leads, warnings. Writes nothing.
+
+    Example: `ecg-hough info scan.png`
+    """
+    with _plain_errors():
+        from ecg_hough.digitize import digitize
+
+        ecg = digitize(page, speed_mm_s=speed, gain_mm_mv=gain)
+        if as_json:
+            from ecg_hough.export import json_bytes
+
+            typer.echo(json_bytes(ecg.to_dict()).decode(), nl=False)
+        else:
+            _print_info(ecg)
+
+
+def _print_info(ecg: Ecg) -> None:
+    pitch = "no grid" if ecg.px_per_mm is None else "{:.3f} x {:.3f} px/mm".format(*ecg.px_per_mm)
+    turns = f", {90 * ecg.quarter_turns}° before" if ecg.quarter_turns else ""
+    found = sum(status.found for status in ecg.lead_status)
+    for name, value in {
+        "page": ecg.source,
+        "angle": f"{ecg.angle_deg:+.2f}°{turns}",
+        "grid pitch": f"{pitch} (rows x columns)" if ecg.px_per_mm else pitch,
+        "layout": ecg.layout,
+        "paper speed, gain": f"{ecg.speed_mm_s:g} mm/s, {ecg.gain_mm_mv:g} mm/mV",
+        "quality": f"{ecg.quality:.2f}",
+        "leads found": f"{found} of {len(ecg.leads)}",
+    }.items():
+        typer.echo(f"{name + ':':<19}{value}")
+    for status in ecg.lead_status:
+        if status.found:
+            span = f"{status.start_s:6.2f} to {status.end_s:6.2f} s, confidence {status.confidence:.2f}"
+            typer.echo(f"  {status.lead:<4} {span}")
+        else:
+            typer.echo(f"  {status.lead:<4} {status.reason or 'not found'}")
+    for warning in ecg.warnings:
+        typer.echo(f"warning: {warning}")
+
+
+@app.command()
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="Folder of predicted WFDB records.")],
+    truth: Annotated[Path, typer.Argument(help="Folder of true WFDB records of the same names.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for leads.csv, summary.json and scores.png.")
+    ] = None,
+    workers: Workers = 2,
+) -> None:
+    """Score predictions against the truth: Challenge 2024 SNR, Kaggle SNR, correlation, errors, timing.
+
+    Example: `ecg-hough evaluate out/ truth/ -o scores/`
+    """
+    with _plain_errors():
+        from ecg_hough.evaluation import evaluate as score
+
+        evaluation = score(predictions, truth, workers=workers)
+        _print_table(evaluation.table())
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            evaluation.to_csv(out / "leads.csv")
+            evaluation.to_json(out / "summary.json")
+            evaluation.plot(out / "scores.png")
+            typer.echo(f"Tables and figure in {out}")
+
+
+@app.command()
+def benchmark(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER...", help="Folders of pages with their WFDB truth beside.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for records, tables and figures.")] = Path(
+        "output/benchmark"
+    ),
+    readout: Annotated[Readout, typer.Option(help="As for predict.")] = Readout.trace,
+    workers: Workers = 1,
+) -> None:
+    """Predict and evaluate folders of pages whose truth is known; print accuracy, speed and memory.
+
+    Example: `ecg-hough benchmark data/ecg_image_kit -o output/benchmark`
+    """
+    with _plain_errors():
+        from ecg_hough.benchmark import run_benchmark
+
+        result = run_benchmark(folders, out, readout=readout.value, workers=workers)
+        _print_table(result.table())
+
+
+@app.command()
+def render(
+    out: OutFolder,
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 10,
+    profile: Annotated[Profile, typer.Option(help="Kind of wear.")] = Profile.mixed,
+    seed: Seed = 0,
+    records: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder of WFDB records.", show_default="made-up ECGs"
+        ),
+    ] = None,
+) -> None:
+    """Render pages of printed ECGs with their true signals.
+
+    Example, then digitise and score them:
+
+    - `ecg-hough render -n 10 -o pages --profile scan --seed 1`
+    - `ecg-hough predict pages -o out`
+    - `ecg-hough evaluate out pages`
+    """
+    with _plain_errors(), _progress_bar("rendering") as on_progress:
+        from ecg_hough.training.prepare_data import render_samples
+
+        paths = render_samples(
+            out, n=n, profile=profile.value, seed=seed, records=records, on_progress=on_progress
+        )
+    typer.echo(f"{len(paths)} pages in {out}")
+
+
+@app.command("prepare-data")
+def prepare_data(
+    out: OutFolder = Path("data/nnUNet_raw"),
+    source: Annotated[
+        Source,
+        typer.Option(
+            help="renderer: own pages of --records or of made-up ECGs. kit: ECG-Image-Kit pages in --folder. "
+            "ptbxl: own pages of records fetched into --folder."
+        ),
+    ] = Source.renderer,
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 200,
+    records: Annotated[Path | None, typer.Option(help="Folder of WFDB records, for renderer.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Folder of kit pages, or for ptbxl.")] = None,
+    generated: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of made-up ECGs beside --records.")
+    ] = 0.35,
+    profile: Annotated[Profile, typer.Option(help="Kind of wear.")] = Profile.mixed,
+    dataset: Annotated[str, typer.Option(help="nnU-Net's name of the data set.")] = "Dataset500_Signals",
+    seed: Seed = 0,
+    workers: Workers = 2,
+) -> None:
+    """Make a raw data set for nnU-Net: pages, label maps, dataset.json, splits by patient.
+
+    A stopped run goes on where it was.
+
+    Example: `ecg-hough prepare-data -n 1000 --records data/ptbxl`
+    """
+    with _plain_errors(), _progress_bar("making pages") as on_progress:
+        from ecg_hough.training.prepare_data import prepare
+
+        root = prepare(
+            out,
+            source=source.value,
+            n=n,
+            records=records,
+            folder=folder,
+            generated=generated,
+            profile=profile.value,
+            dataset=dataset,
+            seed=seed,
+            workers=workers,
+            on_progress=on_progress,
+        )
+    typer.echo(f"Data set in {root}")
+
+
+@app.command()
+def train(
+    config: Annotated[str, typer.Option(help="Configuration: a name or a JSON file.")] = "leads",
+    fold: Annotated[str, typer.Option(help="0 to 4, or all.")] = "0",
+    data: Annotated[Path, typer.Option(help="Folder of nnUNet_raw and nnUNet_preprocessed.")] = Path("data"),
+    results: Annotated[Path, typer.Option(help="Folder of the checkpoints.")] = Path("runs"),
+    dataset: Annotated[str, typer.Option(help="nnU-Net's name of the data set.")] = "Dataset500_Signals",
+    device: Annotated[Device, typer.Option(help="auto takes a GPU if there is one.")] = Device.auto,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs.", show_default="configuration's")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Pause after this time.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin again.")] = False,
+    workers: Workers = 2,
+) -> None:
+    """Plan, preprocess and train a network with nnU-Net; goes on from the last checkpoint.
+
+    Needs the train extra: `pip install "ecg-hough[train]"`.
+
+    Example: `ecg-hough train --config tiny --fold 0 --max-minutes 10`
+    """
+    with _plain_errors():
+        from ecg_hough.training.train import train as run_training
+
+        folder = run_training(
+            config=config,
+            fold=fold,
+            data=data,
+            results=results,
+            dataset=dataset,
+            device=device.value,
+            epochs=epochs,
+            max_minutes=max_minutes,
+            fresh=fresh,
+            workers=workers,
+        )
+    typer.echo(f"Checkpoints in {folder}. Next: ecg-hough export {folder}")
+
+
+@app.command("export")
+def export_weights(
+    folder: Annotated[Path, typer.Argument(help="Result folder of `train`, with its checkpoints.")],
+    out: OutFolder = Path("output/weights"),
+    name: Annotated[str, typer.Option(help="Name of the network.")] = "leads",
+) -> None:
+    """Turn a checkpoint into weights that run without torch, with their card.
+
+    Needs the train extra.
+
+    Example: `ecg-hough export runs/Dataset500_Signals/.../fold_0 -o output/weights`
+    """
+    with _plain_errors():
+        from ecg_hough.training.export_weights import export
+
+        path = export(folder, out, name=name)
+    typer.echo(f"Weights in {path}")
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Foreseen errors as one line and an exit status; -v shows where they came from."""
+    try:
+        yield
+    except PageError as error:
+        _stop(str(error), FAILED, error)
+    except ValueError as error:
+        _stop(str(error), BAD_ARGUMENT, error)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("ecg_hough"):
+            raise
+        _stop(f'{error}: this needs the train extra: pip install "ecg-hough[train]"', FAILED, error)
+    except OSError as error:
+        _stop(str(error), FAILED, error)
+
+
+def _stop(message: str, status: int, error: Exception) -> None:
+    log.info("stopped by %s", type(error).__name__, exc_info=error)
+    typer.echo(f"Error: {message}", err=True)
+    raise typer.Exit(status) from error
+
+
+@dataclass(frozen=True)
+class _OnProgress:
+    """Callback (done, total) of a progress bar, which can print lines above itself."""
+
+    progress: Progress
+    bar: TaskID
+
+    def __call__(self, done: int, total: int) -> None:
+        self.progress.update(self.bar, completed=done, total=total)
+
+    def print(self, line: str) -> None:
+        self.progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _progress_bar(verb: str) -> Iterator[_OnProgress]:
+    """A progress bar on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield _OnProgress(progress, progress.add_task("", total=None))
+
+
+def _print_table(table: Any) -> None:
+    from rich.console import Console
+
+    Console().print(table)
