@@ -12,6 +12,7 @@ it by likelihood. Where none fits, each row is segmented by its own evidence, wi
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +31,9 @@ MISSING_COST = 30.0
 RHYTHM_COST = 25.0
 """Cost of calling a row a rhythm strip."""
 RHYTHM_MAX = 3
-"""Most rhythm strips on a page."""
-RHYTHM_ABOVE_COST = 200.0
-"""Extra cost of a rhythm strip that does not stand under the short rows: a page upside down looks so."""
+"""Most rhythm strips on a page; one-column layouts have none."""
+SPARE_COST = 0.1
+"""Cost per traced column of a page row that has no place in the layout, in nats."""
 LEAN_MAX = 0.06
 """Largest lean of the column edges from the vertical, px per px."""
 MIN_AGREEMENT = 0.5
@@ -43,6 +44,8 @@ PRESENT_MIN = 0.12
 """Share of a panel's columns that must hold the expected class for the lead to be there."""
 MISNAMED_MIN = 0.5
 """Share of a panel's columns with any trace from which a lead is there under a wrong name."""
+SURE_SHARE = 0.35
+"""Share of a panel's columns with the expected class from which its name is believed."""
 SWITCH_COST = 20.0
 """Cost of a change of lead inside a row where no layout fits, in nats."""
 GAP_PX = 14
@@ -255,7 +258,8 @@ def _extent(evidence: _Evidence, lean: float) -> tuple[float, float]:
     for row, level in zip(evidence.weight, evidence.level, strict=True):
         cols = np.flatnonzero(row > 0.3)
         if cols.size > 0.1 * row.size:
-            spans.append(np.percentile(cols, [0.5, 99.5]) + [0, 1] - lean * level)
+            first, last = np.percentile(cols, [0.5, 99.5])
+            spans.append((first - lean * level, last + 1 - lean * level))
     if not spans:
         cols = np.flatnonzero(evidence.weight.max(0) > 0.1)
         return float(cols[0]), float(cols[-1] + 1)
@@ -286,7 +290,13 @@ def _assign(shape: str, cabrera: bool, evidence: _Evidence, frame: tuple[float, 
     panel = np.diff(at, axis=2)  # (n, 12, columns)
     lead = np.array([[LEADS.index(name) for name in row] for row in template.rows])
     # An expected lead that is not there at all costs the same however wide the panel is.
-    short = np.maximum(panel[:, lead, np.arange(n_c)], -MISSING_COST).sum(2)  # (n, n_t)
+    traced = np.zeros((n, 1, evidence.weight.shape[1] + 1))
+    np.cumsum(evidence.weight, axis=1, out=traced[:, 0, 1:])
+    held = np.diff(_at(traced, cols), axis=2) / np.maximum(1.0, np.diff(edges))  # (n, 1, columns)
+    # ... and half of that where something else stands in its place: the lead may be misnamed.
+    floor = MISSING_COST * (0.5 * np.clip(held, 0.0, 1.0) - 1.0)
+    short = np.maximum(panel[:, lead, np.arange(n_c)], floor).sum(2)  # (n, n_t)
+    spare = SPARE_COST * traced[:, 0, -1]
     strip = at[:, :, -1] - at[:, :, 0]
     rhythm_lead, rhythm = strip.argmax(1), strip.max(1) - RHYTHM_COST
     missing = MISSING_COST * n_c
@@ -298,11 +308,13 @@ def _assign(shape: str, cabrera: bool, evidence: _Evidence, frame: tuple[float, 
     for i in range(n - 1, -1, -1):
         for t in range(n_t, -1, -1):
             options = np.full((4, RHYTHM_MAX + 1), -np.inf)
-            options[0] = best[i + 1, t]
-            options[1, 1:] = best[i + 1, t, :-1] + rhythm[i] - RHYTHM_ABOVE_COST * (t < n_t)
+            options[0] = best[i + 1, t] - spare[i]
+            if t == n_t and n_c > 1:
+                options[1, 1:] = best[i + 1, t, :-1] + rhythm[i]
             if t < n_t:
                 options[2] = best[i + 1, t + 1] + short[i, t]
-                options[3] = best[i, t + 1] - missing
+                # No strip after a missing last row: that is the last row under a wrong name.
+                options[3] = best[i, t + 1, 0 if t == n_t - 1 else slice(None)] - missing
             move[i, t] = options.argmax(0)
             best[i, t] = options.max(0)
     slots, i, t, k = [], 0, 0, RHYTHM_MAX
@@ -313,6 +325,7 @@ def _assign(shape: str, cabrera: bool, evidence: _Evidence, frame: tuple[float, 
             k -= 1
         elif step == 2:
             slots.append((i, t))
+        k = 0 if step == 3 and t == n_t - 1 else k
         t += step in (2, 3)
         i += step != 3
     score = float(best[0, 0, RHYTHM_MAX])
@@ -336,12 +349,13 @@ def _refine_edges(fit: _Fit, evidence: _Evidence) -> _Fit:
     for radius, step, lean_radius in steps:
         offsets = np.arange(-radius, radius + step / 2, step)
         # A cropped page continues beyond the canvas, so the edges may leave it.
-        grid = np.meshgrid(start + offsets, end + offsets, lean + lean_radius * np.array([-1, -0.5, 0, 0.5, 1]))
+        tilts = lean + np.linspace(-lean_radius, lean_radius, 5)
+        grid = np.meshgrid(start + offsets, end + offsets, tilts)
         s, e, tilt = (axis.ravel()[None, :] for axis in grid)
         low = _at(curve, s + left * (e - s) + tilt * level)
         high = _at(curve, s + right * (e - s) + tilt * level)
         score = np.maximum(high - low, -MISSING_COST).sum(0)
-        score -= 1e-3 * np.abs(s + e - fit.edges[0] - fit.edges[-1])[0] + 1e-3 * np.abs(tilt - lean)[0] / 0.001
+        score -= (1e-3 * np.abs(s + e - fit.edges[0] - fit.edges[-1]) + np.abs(tilt - lean))[0]
         k = int(score.argmax())
         start, end, lean = float(s[0, k]), float(e[0, k]), float(tilt[0, k])
     return _assign(fit.shape, fit.cabrera, evidence, (start, end, lean))
@@ -360,7 +374,7 @@ def _settle_edges(fit: _Fit, evidence: _Evidence) -> _Fit:
     traced = np.zeros((len(evidence.weight), evidence.weight.shape[1] + 1))
     np.cumsum(2.0 * (evidence.weight > 0.3) - 1.0, axis=1, out=traced[:, 1:])
     boxes = [b for b in fit.boxes(evidence.level) if _is_present(b, evidence)]
-    sure = [b for b in boxes if _mean_share(b, evidence) >= 0.4]
+    sure = [b for b in boxes if _mean_share(b, evidence) >= SURE_SHARE]
     for j in range(n_c + 1):
         outer = j in (0, n_c)
         inner_left = {b.row: b for b in sure if not b.rhythm and b.column == j - 1}
@@ -450,9 +464,19 @@ def _trace_panels(
     half = int(np.clip(np.nan_to_num(BAND_PITCHES * rows.pitch, nan=1e9), *BAND_PX))
     windows = [box.pixels(n_cols) for box in boxes]
     reward = np.zeros((max(w.stop - w.start for w in windows), len(boxes), 2 * half + 1), np.float32)
+    shares = [_mean_share(box, evidence) for box in boxes]
     for p, (box, window) in enumerate(zip(boxes, windows, strict=True)):
-        twins = [b.row for b in boxes if b.lead == box.lead and b.row != box.row]
-        reward[: window.stop - window.start, p] = _reward(box, window, probabilities, rows, half, twins)
+        others = [b for b in boxes if b.row != box.row]
+        twins = [b.row for b in others if b.lead == box.lead]
+        taken = {
+            b.lead
+            for b, share in zip(boxes, shares, strict=True)
+            if b.row != box.row and share >= SURE_SHARE and b.start < box.end - 5 and b.end > box.start + 5
+        } - {box.lead}
+        named = shares[p] >= SURE_SHARE
+        reward[: window.stop - window.start, p] = _reward(
+            box, window, probabilities, rows, half, twins, sorted(taken), named
+        )
     offsets = _cheapest_paths(reward) - half
     panels = []
     for p, (box, window) in enumerate(zip(boxes, windows, strict=True)):
@@ -461,7 +485,7 @@ def _trace_panels(
         earned = reward[np.arange(length), p, offsets[:length, p] + half]
         line = np.rint(rows.lines[box.row, window])
         path[window] = np.where(earned > 0.08, line + offsets[:length, p], np.nan)
-        confidence = min(1.0, _mean_share(box, evidence))
+        confidence = min(1.0, shares[p])
         panels.append(
             LeadPanel(
                 LEADS[box.lead], box.row, box.column, box.rhythm, box.start - 0.5, box.end - 0.5,
@@ -472,9 +496,20 @@ def _trace_panels(
 
 
 def _reward(
-    box: _Box, window: slice, probabilities: NDArray[np.float32], rows: TraceRows, half: int, twins: list[int]
+    box: _Box,
+    window: slice,
+    probabilities: NDArray[np.float32],
+    rows: TraceRows,
+    half: int,
+    twins: list[int],
+    taken: list[int],
+    named: bool,
 ) -> NDArray[np.float32]:
-    """(window columns, band) what a path earns in each pixel."""
+    """(window columns, band) what a path earns in each pixel.
+
+    `twins` are rows where the same lead stands too, `taken` the leads known to stand in other rows of
+    these columns, `named` whether the maps show this lead here at all.
+    """
     n_rows = probabilities.shape[1]
     cols = np.arange(window.start, window.stop)[:, None]
     offset = np.arange(-half, half + 1)
@@ -485,10 +520,14 @@ def _reward(
     for twin in twins:
         # The same lead stands twice; what is nearer to the other row belongs there.
         own = np.where(np.abs(r - rows.lines[twin, window][:, None]) < np.abs(offset), 0.2 * own, own)
+    free = 1.0 - probabilities[0, r, cols]
+    for lead in taken:
+        free -= 0.8 * probabilities[lead + 1, r, cols]
     pitch = rows.pitch if np.isfinite(rows.pitch) else half
-    near = INK_REWARD * np.exp(-((offset / (0.5 * pitch)) ** 2))
-    ink = 1.0 - probabilities[0, r, cols]
-    return np.where(inside, own + near * (ink - own), 0.0).astype(np.float32)
+    near = np.exp(-((offset / (0.5 * pitch)) ** 2))
+    if not named:
+        return np.where(inside, near * free, 0.0).astype(np.float32)
+    return np.where(inside, own + INK_REWARD * near * np.maximum(free - own, 0.0), 0.0).astype(np.float32)
 
 
 def _cheapest_paths(reward: NDArray[np.float32]) -> NDArray[np.intp]:
@@ -516,7 +555,7 @@ def _bridge_gaps(path: NDArray[np.float64]) -> NDArray[np.float64]:
     """Fill gaps of up to `GAP_PX` columns between two known ones."""
     known = np.flatnonzero(np.isfinite(path))
     out = path.copy()
-    for a, b in zip(known[:-1], known[1:], strict=True):
+    for a, b in pairwise(known):
         if 1 < b - a <= GAP_PX + 1:
             out[a : b + 1] = np.interp(np.arange(a, b + 1), [a, b], [path[a], path[b]])
     return out
