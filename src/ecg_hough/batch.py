@@ -114,13 +114,13 @@ def find_pages(inputs: Iterable[str | Path]) -> list[PageFile]:
     Raises:
         ValueError: no page at all.
     """
-    inputs = [Path(entry) for entry in inputs]
+    entries = [Path(entry) for entry in inputs]
     pages: list[PageFile] = []
-    for entry in inputs:
+    for entry in entries:
         pages += _search(entry) if entry.is_dir() else [PageFile(entry, record_name(entry.stem))]
     pages = list({os.path.abspath(page.path): page for page in pages}.values())
     if not pages:
-        names = ", ".join(map(str, inputs)) or "nothing"
+        names = ", ".join(map(str, entries)) or "nothing"
         raise ValueError(f"at least one page is needed ({', '.join(IMAGE_SUFFIXES)}); found none in {names}")
     # Compared without case: on macOS and Windows A.json and a.json are one file.
     uses = Counter(page.stem.lower() for page in pages if page.problem is None)

@@ -66,10 +66,11 @@ def read_page(source: str | Path | NDArray[Any]) -> Page:
             a shorter side under 150 px, over 200 megapixels, or blank.
         ValueError: an array of another shape, type or range.
     """
+    notes: list[str] = []
     if isinstance(source, np.ndarray):
         if source.ndim >= 2:
             _check_size(source.shape[1], source.shape[0])
-        image, name, notes = _array_to_rgb(source), "array", []
+        image, name = _array_to_rgb(source), "array"
     elif isinstance(source, str | Path):
         path = Path(source)
         _check_file(path)
