@@ -39,9 +39,20 @@ _FIVE = 0.45  # log power by which every fifth harmonic stands out where 1 mm li
 _TILE_SNR = 12.0
 _MIN_TILES = 4
 _INLIER_SHARE = 0.45
-_INLIER_BINS = (2.0, 1.2, 0.8)
+_ROUNDS = (  # degree of the phase, reach (of the diagonal), scale of its robust weights (bins)
+    (1, 0.2, 3.0),
+    (2, 0.35, 2.0),
+    (2, 0.6, 1.5),
+    (2, 1.0, 1.2),
+    (3, 1.0, 0.8),
+)
 _PLAUSIBLE_LONG_SIDE_MM = 290.0
 _JPEG_BLOCKS_PX = (8.0, 16.0)
+
+_RADIUS_STEP = 0.25
+_RADII = np.arange(1.0, 0.47 * _TILE_PX, _RADIUS_STEP)
+_ANGLES_DEG = np.arange(-45.0, 45.0, 0.6)
+_BASES = np.exp(np.arange(np.log(_TILE_PX / _MAX_PERIOD_PX), np.log(_TILE_PX / _MIN_PERIOD_PX), _PITCH_STEP))
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,7 @@ class _Combs:
     base_mm: float
     harmonic: int  # the one to follow
     ambiguous: bool
+    place: Floats  # (2,) where on the searched image they are clearest
 
 
 def find_grid(image: NDArray[np.uint8]) -> Grid | None:
@@ -120,21 +132,23 @@ def _find_at(image: NDArray[np.uint8], scale: float) -> Grid | None:
     zoom = (rows / image.shape[0], cols / image.shape[1])
     evidence = grid_evidence(small)
     power, centres = _tile_power(evidence)
-    combs = _find_combs(power.mean(axis=0), max(rows, cols))
+    combs = _find_combs(power, centres, max(rows, cols))
     if combs is None:
         return None
     period_mm = combs.base_mm / combs.harmonic
     a = np.deg2rad(combs.angle_deg)
+    # Wide enough to keep the neighbouring harmonics of the slower family out.
+    slower = min(combs.down, combs.across)
+    smoothing = max((0.55 if combs.harmonic > 1 else 1.6) / slower, 9.0)
     phases, weights = [], []
     points: Floats = np.zeros((0, 2))
     for base, direction in (
         (combs.down, np.array([np.cos(a), np.sin(a)])),
         (combs.across, np.array([-np.sin(a), np.cos(a)])),
     ):
-        model = _follow_frequency(power, centres, base * combs.harmonic * direction, evidence.shape)
+        model = _follow_frequency(power, centres, base * direction, combs, evidence.shape)
         if model is None:
             return None
-        smoothing = max(0.55 / base if combs.harmonic > 1 else 1.6 / base, 9.0)
         points, phase, weight = _phase_points(evidence, model, smoothing)
         phases.append(phase * period_mm)
         weights.append(weight)
@@ -197,40 +211,54 @@ def _log_plane(power: NDArray[np.float32]) -> NDArray[np.float32]:
     return (plane - np.interp(radius, np.arange(len(mean)) + 0.5, mean)).astype(np.float32)
 
 
-def _find_combs(power: NDArray[np.float32], long_side_px: int) -> _Combs | None:
-    """Direction and base frequencies of both families of lines in the averaged spectrum."""
-    size = _TILE_PX
-    plane = cv2.dilate(_log_plane(power), np.ones((3, 3), np.uint8))
-    radii = np.arange(2.0, 0.47 * size, 0.5)
-    angles = np.arange(-45.0, 45.0, 0.4)
-    down, across = _profiles(plane, angles, radii)
-    sums = np.clip(down, 0, 4).sum(axis=1) + np.clip(across, 0, 4).sum(axis=1)
-    best: tuple[float, float, float, float, Floats, Floats] | None = None
-    left = sums.copy()
-    for _ in range(3):
-        i = int(np.argmax(left))
-        for j in (i - 2, i, i + 2):
-            j %= len(angles)
-            s_down, pitches = _comb_scores(down[j], radii)
-            s_across, _ = _comb_scores(across[j], radii)
-            near = round(_MAX_ASPECT / _PITCH_STEP)
-            beside = cv2.dilate(s_across[None].astype(np.float32), np.ones((1, 2 * near + 1), np.uint8))[0]
-            joint = s_down + beside
+def _find_combs(power: NDArray[np.float32], centres: Floats, long_side_px: int) -> _Combs | None:
+    """Direction and base frequencies of both families of lines, from the part of the page that shows them best.
+
+    Perspective and curl smear the spectrum of a whole page, so parts of a few tiles are tried one by one.
+    """
+    best: tuple[float, float, float, float, Floats, Floats, Floats] | None = None
+    near = round(_MAX_ASPECT / _PITCH_STEP)
+    for place, part in _parts(centres):
+        plane = cv2.dilate(_log_plane(power[part].mean(axis=0)), np.ones((3, 3), np.uint8))
+        down, across = _profiles(plane, _ANGLES_DEG, _RADII)
+        sums = np.clip(down, 0, 4).sum(axis=1) + np.clip(across, 0, 4).sum(axis=1)
+        for _ in range(2):
+            i = int(np.argmax(sums))
+            s_down, s_across = _comb_scores(down[i]), _comb_scores(across[i])
+            kernel = np.ones((1, 2 * near + 1), np.uint8)
+            joint = s_down + cv2.dilate(s_across[None].astype(np.float32), kernel)[0]
             k = int(np.argmax(joint))
             lo = max(0, k - near)
             m = lo + int(np.argmax(s_across[lo : k + near + 1]))
-            if min(s_down[k], s_across[m]) < _MIN_COMB:
-                continue
-            if best is None or joint[k] > best[0]:
-                best = (joint[k], angles[j], pitches[k], pitches[m], down[j], across[j])
-        gap = np.abs((angles - angles[i] + 45) % 90 - 45)
-        left[gap < 4] = -np.inf
+            if min(s_down[k], s_across[m]) >= _MIN_COMB and (best is None or joint[k] > best[0]):
+                best = (joint[k], _ANGLES_DEG[i], _BASES[k], _BASES[m], down[i], across[i], place)
+            sums[np.abs((_ANGLES_DEG - _ANGLES_DEG[i] + 45) % 90 - 45) < 4] = -np.inf
     if best is None:
         return None
-    score, angle, q_down, q_across, p_down, p_across = best
-    base_mm, ambiguous = _spacing(p_down, p_across, radii, q_down, q_across, long_side_px)
-    harmonic = _best_harmonic(p_down, p_across, radii, q_down, q_across, base_mm)
-    return _Combs(float(angle), q_down / size, q_across / size, float(score), base_mm, harmonic, ambiguous)
+    score, angle, q_down, q_across, p_down, p_across, place = best
+    base_mm, ambiguous = _spacing(p_down, p_across, q_down, q_across, long_side_px)
+    harmonic = _best_harmonic(p_down, p_across, q_down, q_across)
+    size = _TILE_PX
+    return _Combs(
+        float(angle), q_down / size, q_across / size, float(score), base_mm, harmonic, ambiguous, place
+    )
+
+
+def _parts(centres: Floats) -> list[tuple[Floats, NDArray[np.intp]]]:
+    """Parts of the page to look at: (centre, tiles); the last one is the whole page."""
+    middle = centres.mean(axis=0)
+    parts = [(middle, np.arange(len(centres)))]
+    reach = 0.6 * _TILE_PX
+    axes = []
+    for axis in range(2):
+        lo, hi = centres[:, axis].min(), centres[:, axis].max()
+        axes.append(np.linspace(lo, hi, 2 + 2 * round((hi - lo) / (3.2 * _TILE_PX)) + 1)[1:-1])
+    for r in axes[0]:
+        for c in axes[1]:
+            tiles = np.flatnonzero(np.abs(centres - (r, c)).max(axis=1) <= reach)
+            if len(tiles) and len(tiles) < len(centres):
+                parts.append((np.array([r, c]), tiles))
+    return parts
 
 
 def _profiles(plane: NDArray[np.float32], angles_deg: Floats, radii: Floats) -> tuple[Floats, Floats]:
@@ -245,38 +273,37 @@ def _profiles(plane: NDArray[np.float32], angles_deg: Floats, radii: Floats) -> 
     return out[0], out[1]
 
 
-def _contrast(profile: Floats, radii: Floats, q: Floats, n: int) -> Floats:
+def _contrast(profile: Floats, q: float, n: int) -> float:
     """Log power of harmonic n over that half way to its neighbours."""
-    troughs = 0.5 * (
-        np.interp((n - 0.5) * q, radii, profile) + np.interp((n + 0.5) * q, radii, profile)
-    )
-    return np.interp(n * q, radii, profile) - troughs
+    here, before, after = np.interp([n * q, (n - 0.5) * q, (n + 0.5) * q], _RADII, profile)
+    return float(here - (before + after) / 2)
 
 
-def _comb_scores(profile: Floats, radii: Floats) -> tuple[Floats, Floats]:
-    """How well a comb of each base frequency (bins) explains a profile."""
-    low, high = _TILE_PX / _MAX_PERIOD_PX, _TILE_PX / _MIN_PERIOD_PX
-    q = np.exp(np.arange(np.log(low), np.log(high), _PITCH_STEP))
-    score = np.zeros(len(q))
-    for n in range(1, _MAX_HARMONIC + 1):
-        inside = n * q < radii[-1]
-        gain = np.clip(_contrast(profile, radii, q, n), -1.0, 2.5) - _MISSING
-        score += np.where(inside, gain, 0.0)
-    return score, q
+def _comb_scores(profile: Floats) -> Floats:
+    """How well a comb of each base frequency of `_BASES` explains a profile, up to its last clear tooth."""
+    order = np.arange(1, _MAX_HARMONIC + 1)[:, None]
+
+    def read(at: Floats) -> Floats:
+        return profile[np.minimum(np.round((at - _RADII[0]) / _RADIUS_STEP).astype(int), len(_RADII) - 1)]
+
+    teeth = order * _BASES
+    troughs = (read(teeth - 0.5 * _BASES) + read(teeth + 0.5 * _BASES)) / 2
+    gain = np.clip(read(teeth) - troughs, -1.0, 2.5) - _MISSING
+    gain[teeth > _RADII[-1]] = -1.0
+    return np.cumsum(gain, axis=0).max(axis=0)
 
 
 def _spacing(
-    p_down: Floats, p_across: Floats, radii: Floats, q_down: float, q_across: float, long_side_px: int
+    p_down: Floats, p_across: Floats, q_down: float, q_across: float, long_side_px: int
 ) -> tuple[float, bool]:
     """Millimetres of the base period, and whether that is a guess by plausibility."""
     rises, under = [], []
     for profile, q in ((p_down, q_down), (p_across, q_across)):
-        if 5 * q < radii[-1]:
-            around = [np.interp(n * q, radii, profile) for n in (4, 6) if n * q < radii[-1]]
-            rises.append(np.interp(5 * q, radii, profile) - np.mean(around))
+        if 5 * q < _RADII[-1]:
+            around = [np.interp(n * q, _RADII, profile) for n in (4, 6) if n * q < _RADII[-1]]
+            rises.append(np.interp(5 * q, _RADII, profile) - np.mean(around))
         if q / 5 > 3:
-            fifth = np.array([q / 5])
-            under.append(np.mean([_contrast(profile, radii, fifth, n)[0] for n in (1, 2, 3, 4, 6)]))
+            under.append(np.mean([_contrast(profile, q / 5, n) for n in (1, 2, 3, 4, 6)]))
     if under and np.mean(under) > _FIVE:
         return GRID_MINOR_MM, False
     if rises and np.mean(rises) > _FIVE:
@@ -286,18 +313,14 @@ def _spacing(
     return min(off, key=lambda mm: off[mm]), True
 
 
-def _best_harmonic(
-    p_down: Floats, p_across: Floats, radii: Floats, q_down: float, q_across: float, base_mm: float
-) -> int:
+def _best_harmonic(p_down: Floats, p_across: Floats, q_down: float, q_across: float) -> int:
     """Harmonic to follow: high and clear in both families."""
     value = {}
-    for n in range(1, 8):
+    for n in range(1, 6):
         if n * max(q_down, q_across) > 0.42 * _TILE_PX:
             break
-        clear = min(
-            _contrast(p, radii, np.array([q]), n)[0] for p, q in ((p_down, q_down), (p_across, q_across))
-        )
-        value[n] = float(np.clip(clear, 0, 2.0)) * np.sqrt(n)
+        clear = min(_contrast(p, q, n) for p, q in ((p_down, q_down), (p_across, q_across)))
+        value[n] = float(np.clip(clear, 0, 4.0)) * np.sqrt(n)
     return max(value, key=lambda n: value[n]) if value else 1
 
 
@@ -313,38 +336,44 @@ def _basis(points: Floats, shape: tuple[int, ...], degree: int) -> tuple[Floats,
 
 
 def _follow_frequency(
-    power: NDArray[np.float32], centres: Floats, frequency: Floats, shape: tuple[int, ...]
+    power: NDArray[np.float32], centres: Floats, base: Floats, combs: _Combs, shape: tuple[int, ...]
 ) -> Floats | None:
-    """Coefficients of the cubic phase (cycles) whose gradient fits the peaks of all tiles."""
+    """Coefficients of the cubic phase (cycles) whose gradient fits the peaks of the tiles.
+
+    From the place where the combs are clear outward: each round's fit tells the next where to look.
+    """
     size = _TILE_PX
-    expected = np.tile(frequency, (len(centres), 1))
-    reach = int(np.clip(0.09 * np.hypot(*frequency) * size, 3, 9))
-    coefficients: Floats | None = None
-    for degree, limit in zip((2, 2, 3), _INLIER_BINS, strict=True):
+    expected = np.tile(base * combs.harmonic, (len(centres), 1))
+    spacing = float(np.hypot(*base)) * size  # the neighbouring harmonics must stay outside
+    reach = int(np.clip(min(0.09 * combs.harmonic * spacing, 0.55 * spacing), 3, 9))
+    away = np.hypot(*(centres - combs.place).T) / np.hypot(*shape)
+    solved: Floats = np.zeros(0)
+    for degree, radius, limit in _ROUNDS:
         found, snr = _tile_peaks(power, expected, reach)
-        strong = snr > _TILE_SNR
+        strong = (snr > _TILE_SNR) & (away <= max(radius, np.sort(away)[min(3, len(away) - 1)]))
         if strong.sum() < min(_MIN_TILES, len(centres)):
             return None
         _, by_r, by_c = _basis(centres, shape, degree)
-        if strong.sum() < 2.5 * by_r.shape[1]:
-            by_r, by_c = by_r[:, :2], by_c[:, :2]
+        while 1.5 * strong.sum() < by_r.shape[1] and degree > 1:
+            degree -= 1
+            _, by_r, by_c = _basis(centres, shape, degree)
         weight = np.where(strong, np.minimum(snr, 100.0), 0.0)
         guess = expected
         for _ in range(6):
             off = np.hypot(*(found - guess).T) * size / limit
             w = np.sqrt(weight) / (1 + off**2)
             matrix = np.concatenate([by_r * w[:, None], by_c * w[:, None]])
-            ridge = 1e-3 * np.sqrt(np.mean(matrix**2) * len(matrix)) * np.eye(matrix.shape[1])
-            target = np.concatenate([found[:, 0] * w, found[:, 1] * w, np.zeros(len(ridge))])
+            ridge = 1e-2 * np.sqrt(np.mean(matrix[:, :2] ** 2) * len(matrix)) * np.eye(matrix.shape[1])
             ridge[:2] = 0
+            target = np.concatenate([found[:, 0] * w, found[:, 1] * w, np.zeros(len(ridge))])
             solved, *_ = np.linalg.lstsq(np.concatenate([matrix, ridge]), target, rcond=None)
             guess = np.stack([by_r @ solved, by_c @ solved], axis=1)
-        coefficients = np.zeros(_basis(centres[:1], shape, 3)[0].shape[1])
-        coefficients[: len(solved)] = solved
         expected = guess
     near = np.hypot(*(found - guess).T) * size < 1.0
     if (near & strong).sum() < max(min(_MIN_TILES, len(centres)), _INLIER_SHARE * strong.sum()):
         return None
+    coefficients = np.zeros(_basis(centres[:1], shape, 3)[0].shape[1])
+    coefficients[: len(solved)] = solved
     return coefficients
 
 

@@ -26,6 +26,7 @@ _MAX_LINES = 4000
 _FAMILY_DEG = 1.5  # lines this near belong together
 _SPAN_DEG = 1.6  # the fine search goes this far on both sides of the Hough angle
 _FINE_DEG = 0.05
+_DIRECTIONS = 3  # directions with most votes that are compared
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,22 @@ def hough_angle(image: NDArray[np.uint8]) -> HoughAngle:
     weight = np.maximum(lines[:, 2], 1.0)
     bins = np.arange(-45, 45, 0.5)
     near = np.abs((folded[None] - bins[:, None] + 45) % 90 - 45) <= _FAMILY_DEG
-    coarse = bins[int(np.argmax(near @ weight))]
-    offset = (folded - coarse + 45) % 90 - 45
-    kept = np.abs(offset) <= _FAMILY_DEG
-    coarse = coarse + float(np.average(offset[kept], weights=weight[kept]))
-    # A Hough normal at +t (cols, rows) belongs to lines that fall to the right: page turned clockwise.
-    angle, sharpness = _sharpest(edges, -coarse)
-    return HoughAngle((angle + 45) % 90 - 45, int(kept.sum()), sharpness)
+    votes = near @ weight
+    best = HoughAngle(0.0, 0, -1.0)
+    # Dense grids give many short diagonals that collect votes: the profile decides between directions.
+    for _ in range(_DIRECTIONS):
+        if not votes.max() > 0:
+            break
+        coarse = bins[int(np.argmax(votes))]
+        votes[np.abs((bins - coarse + 45) % 90 - 45) <= 2 * _FAMILY_DEG] = 0
+        offset = (folded - coarse + 45) % 90 - 45
+        kept = np.abs(offset) <= _FAMILY_DEG
+        coarse = coarse + float(np.average(offset[kept], weights=weight[kept]))
+        # A Hough normal at +t belongs to lines that fall to the right: page turned clockwise.
+        angle, sharpness = _sharpest(edges, -coarse)
+        if sharpness > best.sharpness:
+            best = HoughAngle((angle + 45) % 90 - 45, int(kept.sum()), sharpness)
+    return best
 
 
 def hough_angle_krones2024(image: NDArray[np.uint8]) -> float:
@@ -140,7 +150,7 @@ def _sharpest(edges: NDArray[np.uint8], coarse_deg: float) -> tuple[float, float
     if len(points) > _MAX_POINTS:
         points = points[np.random.default_rng(0).permutation(len(points))[:_MAX_POINTS]]
     reach = int(np.hypot(*edges.shape) / 2) + 3
-    flat = _background_energy(edges.shape, len(points))
+    flat = 2.0 * max(len(points), 1)  # Poisson energy of both profiles where points lie anywhere
 
     def energy(angle_deg: float) -> float:
         a = np.deg2rad(angle_deg)
@@ -162,7 +172,3 @@ def _sharpest(edges: NDArray[np.uint8], coarse_deg: float) -> tuple[float, float
     angle = float(np.average(angles, weights=peak)) if peak.any() else float(best)
     return angle, float(values.max() / flat)
 
-
-def _background_energy(shape: tuple[int, ...], n_points: int) -> float:
-    """Poisson energy of both profiles where points lie anywhere."""
-    return max(2.0 * n_points, 1.0) * (1.0 + 0.0 * shape[0])
