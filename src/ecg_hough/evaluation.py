@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -149,7 +149,9 @@ class Evaluation:
         return table
 
 
-def evaluate(predictions: Path, truth: Path, *, workers: int = 2) -> Evaluation:
+def evaluate(
+    predictions: Path, truth: Path, *, workers: int = 2, failed: Mapping[str, str] | None = None
+) -> Evaluation:
     """Compare every record of `truth` with its prediction.
 
     An estimate at another fs is resampled to the reference's; one of another length is cut or padded with
@@ -160,6 +162,7 @@ def evaluate(predictions: Path, truth: Path, *, workers: int = 2) -> Evaluation:
         predictions: folder of WFDB records with the truth's relative stems.
         truth: folder of WFDB records in mV, NaN where not printed.
         workers: threads; the correlations run outside the interpreter's lock.
+        failed: pages known to have failed, "profile/stem", and why: missing, whatever older file is there.
 
     Raises:
         ValueError: a folder does not exist, the truth holds no record, or workers is below 1.
@@ -175,12 +178,14 @@ def evaluate(predictions: Path, truth: Path, *, workers: int = 2) -> Evaluation:
     stems = [path.relative_to(truth).with_suffix("") for path in sorted(truth.rglob("*.hea"))]
     if not stems:
         raise ValueError(f"truth must hold WFDB records (*.hea); got none in {truth}")
-    known = set(stems)
+    known, failed = set(stems), failed or {}
     extra = sum(p.relative_to(predictions).with_suffix("") not in known for p in predictions.rglob("*.hea"))
     if extra:
         logger.warning("%d predictions have no record in the truth folder and are left out", extra)
     with ThreadPoolExecutor(workers) as pool:
-        scored = list(pool.map(lambda stem: _score_page(predictions, truth, stem), stems))
+        scored = list(
+            pool.map(lambda stem: _score_page(predictions, truth, stem, failed.get(stem.as_posix())), stems)
+        )
     return Evaluation(
         leads=pd.DataFrame(
             [row for rows, _, _ in scored for row in rows],
@@ -263,12 +268,12 @@ def without_nan(value: Any) -> Any:
 
 
 def _score_page(
-    predictions: Path, truth: Path, stem: Path
+    predictions: Path, truth: Path, stem: Path, failure: str | None
 ) -> tuple[list[dict[str, Any]], dict[str, Any], str | None]:
     """Lead rows and page row of one record, and why its prediction is missing (None if it is not)."""
     reference, fs = read_leads(truth / stem)
     reference = {lead: ref for lead, ref in reference.items() if np.isfinite(ref).any()}
-    estimate, reason = _read_prediction(predictions / stem, fs)
+    estimate, reason = ({}, failure) if failure else _read_prediction(predictions / stem, fs)
     overlap = _dice_per_lead(predictions / stem, truth / stem)
     profile = "" if stem.parent == Path(".") else stem.parent.as_posix()
     rows = []
