@@ -131,13 +131,14 @@ class Score:
     named: int
     edge_errors: list[float]  # canvas px
     failures: list[str]
+    inner: list[float]
 
 
 def score_page(mask: MaskPage, found: PageLayout) -> Score:
     """Compare with the truth; panels with less than 12 columns on the canvas do not count."""
     page = mask.page
     drawn = set(np.unique(mask.labels)) - {0}
-    named, total, errors, failures = 0, 0, [], []
+    named, total, errors, failures, inner = 0, 0, [], [], []
     for panel in page.panels:
         points = (panel.trace + 0.5) * mask.scale - 0.5 + mask.offset
         inside = np.isfinite(points).all(1) & (points >= -0.5).all(1) & (points < CANVAS - 0.5).all(1)
@@ -165,8 +166,10 @@ def score_page(mask: MaskPage, found: PageLayout) -> Score:
             other = best[2]
             if not (panel.trace.shape[0] > inside.sum()):
                 errors += [other.start_col - start, other.end_col - end]
+                if not panel.rhythm:
+                    inner += [errors[-2]] * (panel.column > 0) + [errors[-1]] * (panel.column < page.layout.n_columns - 1)
         else:
             failures.append(f"{panel.lead}{'*' if panel.rhythm else ''} path {best[0]:.2f} overlap {best[1]:.2f}")
     truth = page.layout
     right = found.layout is not None and found.layout.rows == truth.rows and sorted(found.layout.rhythm) == sorted(truth.rhythm)
-    return Score(right, total, named, [abs(e) for e in errors], failures)
+    return Score(right, total, named, [abs(e) for e in errors], failures, [abs(e) for e in inner])

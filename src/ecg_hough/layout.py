@@ -46,11 +46,13 @@ MISNAMED_MIN = 0.5
 """Share of a panel's columns with any trace from which a lead is there under a wrong name."""
 SURE_SHARE = 0.35
 """Share of a panel's columns with the expected class from which its name is believed."""
+TWIN_SHARE = 0.25
+"""Share of a panel's columns from which another row is said to show the same lead."""
 SWITCH_COST = 20.0
 """Cost of a change of lead inside a row where no layout fits, in nats."""
 GAP_PX = 14
 """Gaps of the coarse path up to this length are interpolated: 5-6 mm."""
-JUMP_COST = 0.012
+JUMP_COST = 0.006
 """Cost per row of a jump of the path from one column to the next; the own lead's column earns 1."""
 INK_REWARD = 0.35
 """Reward for ink of another class on the row's line."""
@@ -329,6 +331,9 @@ def _assign(shape: str, cabrera: bool, evidence: _Evidence, frame: tuple[float, 
         t += step in (2, 3)
         i += step != 3
     score = float(best[0, 0, RHYTHM_MAX])
+    if sum(slot[1] >= 0 for slot in slots) < MIN_PANELS * n_t + 0.5:
+        # One limb lead misnamed as a chest lead must not turn six limb rows into half of twelve.
+        score *= 0.5
     return _Fit(shape, cabrera, edges, np.full(n_c + 1, lean), tuple(slots), score)
 
 
@@ -466,8 +471,8 @@ def _trace_panels(
     reward = np.zeros((max(w.stop - w.start for w in windows), len(boxes), 2 * half + 1), np.float32)
     shares = [_mean_share(box, evidence) for box in boxes]
     for p, (box, window) in enumerate(zip(boxes, windows, strict=True)):
-        others = [b for b in boxes if b.row != box.row]
-        twins = [b.row for b in others if b.lead == box.lead]
+        shown = (evidence.share[:, box.lead, window] * evidence.weight[:, window]).mean(1)
+        twins = [int(i) for i in np.flatnonzero(shown >= TWIN_SHARE) if i != box.row]
         taken = {
             b.lead
             for b, share in zip(boxes, shares, strict=True)
@@ -507,7 +512,7 @@ def _reward(
 ) -> NDArray[np.float32]:
     """(window columns, band) what a path earns in each pixel.
 
-    `twins` are rows where the same lead stands too, `taken` the leads known to stand in other rows of
+    `twins` are other rows that show this lead (printed twice, or a neighbour misnamed), `taken` the leads known to stand in other rows of
     these columns, `named` whether the maps show this lead here at all.
     """
     n_rows = probabilities.shape[1]
@@ -518,7 +523,7 @@ def _reward(
     r = np.clip(r, 0, n_rows - 1)
     own = probabilities[box.lead + 1, r, cols]
     for twin in twins:
-        # The same lead stands twice; what is nearer to the other row belongs there.
+        # Seen in two rows: what is nearer to the other row belongs there.
         own = np.where(np.abs(r - rows.lines[twin, window][:, None]) < np.abs(offset), 0.2 * own, own)
     free = 1.0 - probabilities[0, r, cols]
     for lead in taken:

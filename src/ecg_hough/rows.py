@@ -152,6 +152,8 @@ def _merge_rows(lines: NDArray[np.float64], height: NDArray, runs: _Runs, n_cols
         # A peak that is much closer than the others and lower is a dwelling of the same trace (ST, T).
         weak = np.minimum(height[1:], height[:-1]) < 0.35 * np.maximum(height[1:], height[:-1])
         merge = (gaps < near) & ((share < ROW_MERGE) | (weak & (share < 0.75)))
+        # A strip that wanders far stands in each column on one of its levels only.
+        merge |= (gaps < min(0.9 * gaps.max(), 0.1 * n_cols)) & (share < 0.5 * ROW_MERGE)
         if not merge.any():
             break
         i = int(np.argmin(np.where(merge, gaps, np.inf)))
