@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import os
-import struct
 import warnings
-import zlib
 from pathlib import Path
 
 import cv2
@@ -13,6 +11,7 @@ from PIL import Image
 
 from ecg_hough.errors import PageError
 from ecg_hough.page import read_page
+from made_up_ecg import header_only_png
 
 ROWS, COLS = 200, 260
 
@@ -24,17 +23,6 @@ def picture() -> np.ndarray:
     image[..., 0] = np.linspace(0, 250, COLS).astype(np.uint8)
     image[..., 1] = np.linspace(0, 250, ROWS).astype(np.uint8)[:, None]
     return image
-
-
-def header_only_png(path: Path, side: int) -> Path:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)  # 1 bit grey)
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
-    )
-    return path
 
 
 def assert_page_error(source: object, words: str) -> None:

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecg_hough import batch
+from ecg_hough.batch import BatchReport, PageResult, find_pages, predict_pages
+from ecg_hough.errors import PageError
+from made_up_ecg import stand_in_digitize, write_page_image
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    return stand_in_digitize(monkeypatch)
+
+
+def stems(pages: list[batch.PageFile]) -> list[str]:
+    return [page.stem for page in pages]
+
+
+def read_report(out: Path) -> dict[str, Any]:
+    return json.loads((out / "report.json").read_text())
+
+
+def one_result(report: BatchReport) -> tuple[str, str]:
+    assert not report.done
+    ((_, stage, message),) = report.failed
+    return stage, message
+
+
+# --- finding pages
+
+
+def test_folders_are_searched_in_natural_order(tmp_path: Path) -> None:
+    for name in (
+        "p10.png",
+        "p2.png",
+        "b/p1.JPG",
+        "notes.txt",
+        "._p2.png",
+        ".cache/p3.png",
+        "p2.overlay.png",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert stems(find_pages([tmp_path])) == ["b/p1", "p2", "p10"]
+
+
+def test_files_are_taken_whatever_their_suffix_and_only_once(tmp_path: Path) -> None:
+    (tmp_path / "a.dat").touch()
+    (tmp_path / "b.png").touch()
+    pages = find_pages([tmp_path / "a.dat", tmp_path, tmp_path / "b.png", str(tmp_path / "." / "a.dat")])
+    assert stems(pages) == ["a", "b"]
+    assert all(page.problem is None for page in pages)
+
+
+def test_pages_that_would_write_the_same_files(tmp_path: Path) -> None:
+    for name in ("a b.png", "a_b.jpg", "c.png", "report.png"):
+        (tmp_path / name).touch()
+    problems = {page.path.name: page.problem for page in find_pages([tmp_path])}
+    assert "a_b.jpg" in (problems["a b.png"] or "")
+    assert "a b.png" in (problems["a_b.jpg"] or "")
+    assert "report.json" in (problems["report.png"] or "")
+    assert problems["c.png"] is None
+
+
+def test_no_page_at_all(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(ValueError, match=r"at least one page .*found none in"):
+        find_pages([tmp_path])
+
+
+def test_a_folder_that_cannot_be_listed(
+    tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root every folder can be listed, so the refusal is played."""
+    write_page_image(tmp_path / "pages" / "a.png")
+    locked = tmp_path / "pages" / "locked"
+    locked.mkdir()
+    list_folder = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if str(path) == str(locked):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return list_folder(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    report = predict_pages([tmp_path / "pages"], tmp_path / "out")
+    assert [path.name for path in report.done] == ["a.png"]
+    assert report.failed[0].path == locked
+    assert "cannot list the folder: Permission denied" in report.failed[0].message
+
+
+# --- digitising them
+
+
+def test_every_page_gets_its_files_under_its_folder(tmp_path: Path, calls: list[str]) -> None:
+    pages = tmp_path / "pages"
+    write_page_image(pages / "a.png")
+    write_page_image(pages / "sub" / "a.png")
+    results: list[tuple[PageResult, int]] = []
+    out = tmp_path / "out"
+    report = predict_pages([pages], out, overlay=True, on_page=lambda *both: results.append(both))
+    assert len(report.done) == 2
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*.*")} == {
+        "report.json",
+        *(f"{place}a.{kind}" for place in ("", "sub/") for kind in ("hea", "dat", "json", "overlay.png")),
+    }
+    assert [(result.status, total) for result, total in results] == [("done", 2)] * 2
+    assert results[0][0].leads_found == 11
+    run = read_report(out)
+    assert run["counts"] == {"done": 2}
+    assert run["options"]["overlay"] is True
+    assert run["pages"][0]["warnings"] == ["aVR is not printed."]
+
+
+def test_one_failure_does_not_stop_the_rest(tmp_path: Path, calls: list[str]) -> None:
+    pages = tmp_path / "pages"
+    for name in ("a.png", "bug.png", "z.png"):
+        write_page_image(pages / name)
+    (pages / "broken.png").write_bytes((pages / "a.png").read_bytes()[:2000])
+    out = tmp_path / "out"
+    report = predict_pages([pages, tmp_path / "missing.png"], out)
+    assert [path.name for path in report.done] == ["a.png", "z.png"]
+    failures = {failure.path.name: failure[1:] for failure in report.failed}
+    assert failures["bug.png"] == ("internal", "RuntimeError: a bug")
+    assert failures["broken.png"][0] == failures["missing.png"][0] == "page"
+    assert "no such file" in failures["missing.png"][1]
+    assert not list(out.glob("b*"))
+    assert read_report(out)["counts"] == {"done": 2, "failed": 3}
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+def test_finished_pages_are_not_done_again(tmp_path: Path, calls: list[str]) -> None:
+    first, second = write_page_image(tmp_path / "a.png"), write_page_image(tmp_path / "b.png", 1)
+    out = tmp_path / "out"
+
+    def done(**options: Any) -> list[str]:
+        report = predict_pages([first, second], out, **options)
+        assert len(report.done) + len(report.skipped) == 2
+        return [path.name for path in report.done]
+
+    assert done() == ["a.png", "b.png"]
+    assert done() == []
+    assert done(overwrite=True) == ["a.png", "b.png"]
+    assert done(fs=250) == ["a.png", "b.png"]
+    assert done(fs=250) == []
+    write_page_image(first, 2)
+    assert done(fs=250) == ["a.png"]
+    (out / "b.dat").unlink()
+    assert done(fs=250) == ["b.png"]
+    (out / "a.json").write_text("{")
+    assert [f.stage for f in predict_pages([first], out, fs=250).failed] == ["export"]
+    assert len(calls) == 9
+
+
+def test_another_version_is_another_result(
+    tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = write_page_image(tmp_path / "a.png")
+    predict_pages([page], tmp_path / "out")
+    monkeypatch.setattr(batch, "_versions", lambda: {"ecg_hough": "9", "weights": ""})
+    assert predict_pages([page], tmp_path / "out").done == (page,)
+
+
+def test_weights_are_part_of_the_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "WEIGHTS_FOLDER", tmp_path)
+    before = batch._versions()
+    (tmp_path / "leads.bin").write_bytes(b"weights")
+    assert batch._versions()["weights"] != before["weights"]
+
+
+def test_disk_full_is_told_for_the_page(
+    tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = write_page_image(tmp_path / "a.png")
+    replace_file = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        if Path(target).name != "report.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace_file(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    stage, message = one_result(predict_pages([page], tmp_path / "out"))
+    assert stage == "export"
+    assert "No space left on device" in message
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.json"]
+
+
+def test_a_folder_of_truth_is_not_overwritten(tmp_path: Path, calls: list[str]) -> None:
+    page = write_page_image(tmp_path / "a.png")
+    (tmp_path / "a.hea").write_text("truth")
+    assert "was not written by" in one_result(predict_pages([page], tmp_path))[1]
+    assert (tmp_path / "a.hea").read_text() == "truth"
+
+
+def test_an_output_folder_that_cannot_be_made(tmp_path: Path, calls: list[str]) -> None:
+    page = write_page_image(tmp_path / "a.png")
+    (tmp_path / "out").touch()
+    with pytest.raises(PageError, match="cannot write into"):
+        predict_pages([page], tmp_path / "out")
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    "options", [{"fs": 0}, {"speed_mm_s": -1.0}, {"gain_mm_mv": 0.0}, {"readout": "x"}, {"workers": 0}]
+)
+def test_bad_arguments(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        predict_pages([tmp_path], tmp_path / "out", **options)
+
+
+def _predict_or_die(job: Any) -> PageResult:
+    """For a worker process: dies on one page, as one killed for its memory does."""
+    if job.page.path.name == "deadly.png":
+        os._exit(1)
+    return PageResult(job.page.path, job.page.stem, "done")
+
+
+def test_a_worker_that_dies_costs_only_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.png", "deadly.png", "z.png"):
+        write_page_image(tmp_path / "pages" / name)
+    monkeypatch.setattr(batch, "_predict_page", _predict_or_die)
+    report = predict_pages([tmp_path / "pages"], tmp_path / "out", workers=2)
+    assert [path.name for path in report.done] == ["a.png", "z.png"]
+    assert report.failed[0].path.name == "deadly.png"
+    assert "process died" in report.failed[0].message

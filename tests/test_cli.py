@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import wfdb
+from PIL import Image
+from typer.testing import CliRunner
+
+import ecg_hough
+from ecg_hough.cli import app
+from made_up_ecg import header_only_png, stand_in_digitize, write_page_image
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    return stand_in_digitize(monkeypatch)
+
+
+def run(*arguments: object, status: int = 0) -> str:
+    """What `ecg-hough` prints; never a traceback, and the expected exit status."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == status, result.output
+    assert "Traceback" not in result.output
+    return result.output
+
+
+def test_version_and_help() -> None:
+    assert ecg_hough.__version__ in run("--version")
+    commands = ("predict", "info", "evaluate", "benchmark", "render", "prepare-data", "train", "export")
+    overview = run("--help")
+    for command in commands:
+        assert command in overview
+        assert f"ecg-hough {command}" in run(command, "--help")
+
+
+def test_predict_writes_everything_asked_for(tmp_path: Path, calls: list[str]) -> None:
+    page = write_page_image(tmp_path / "a.png")
+    out = tmp_path / "out"
+    printed = run("predict", page, "-o", out, "--fs", 250, "--csv", "--overlay")
+    assert {path.name for path in out.iterdir()} == {
+        "a.hea",
+        "a.dat",
+        "a.csv",
+        "a.json",
+        "a.overlay.png",
+        "report.json",
+    }
+    assert wfdb.rdrecord(str(out / "a")).fs == 250
+    assert "1 digitised, 0 skipped" in printed
+    assert "a.png: warning: aVR is not printed." in printed
+    assert "0 digitised, 1 skipped" in run("predict", page, "-o", out, "--fs", 250, "--csv", "--overlay")
+    again = run("predict", page, "-o", out, "--fs", 250, "--csv", "--overlay", "--overwrite")
+    assert "1 digitised, 0 skipped" in again
+    assert calls == ["a.png"] * 2
+
+
+def test_predict_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def digitize(page: Path, **options: Any) -> None:
+        seen.update(options)
+        raise ecg_hough.PageError("grid", "no grid")
+
+    module = ModuleType("ecg_hough.digitize")
+    module.digitize = digitize  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ecg_hough.digitize", module)
+    page = write_page_image(tmp_path / "a.png")
+    options = ("--fs", 1000, "--readout", "centroid", "--speed", 50, "--gain", 5)
+    printed = run("predict", page, "-o", tmp_path / "out", *options, status=1)
+    assert "a.png: grid: no grid" in printed
+    assert seen == {"fs": 1000, "readout": "centroid", "speed_mm_s": 50.0, "gain_mm_mv": 5.0}
+
+
+def bad_pages(folder: Path) -> dict[str, str]:
+    """One file for each way a page can be bad, with words of the message."""
+    folder.mkdir()
+    good = write_page_image(folder / "good.png")
+    (folder / "text.png").write_text("no image")
+    (folder / "truncated.png").write_bytes(good.read_bytes()[:5000])
+    (folder / "empty.png").touch()
+    Image.new("RGB", (1, 1)).save(folder / "dot.png")
+    header_only_png(folder / "huge.png", 30_000)
+    Image.new("L", (400, 300), 255).save(folder / "blank.png")
+    write_page_image(folder / "bug.png")
+    return {
+        "text.png": "page: text.png is not an image",
+        "truncated.png": "page: truncated.png is damaged or cut short",
+        "empty.png": "page: empty.png is empty",
+        "dot.png": "page: the shorter side must have at least 150 px; got 1 x 1",
+        "huge.png": "page: a page has at most 200 megapixels; got 30000 x 30000",
+        "blank.png": "page: the page is blank",
+        "bug.png": "internal: RuntimeError: a bug",
+    }
+
+
+def test_bad_pages_are_told_one_by_one_and_the_good_one_is_done(tmp_path: Path, calls: list[str]) -> None:
+    expected = bad_pages(tmp_path / "pages")
+    out = tmp_path / "out"
+    printed = run("predict", tmp_path / "pages", tmp_path / "missing.png", "-o", out, status=1)
+    for name, words in expected.items():
+        assert f"{name}: {words}" in printed
+    assert "missing.png: page: no such file" in printed
+    assert "1 digitised, 0 skipped (finished before), 8 failed" in printed
+    assert {path.name for path in out.iterdir()} == {"good.hea", "good.dat", "good.json", "report.json"}
+    report = json.loads((out / "report.json").read_text())
+    assert report["counts"] == {"done": 1, "failed": 8}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict",),
+        ("predict", "a.png"),
+        ("predict", "a.png", "-o", "out", "--readout", "guess"),
+        ("predict", "a.png", "-o", "out", "--fs", "0"),
+        ("predict", "a.png", "-o", "out", "--speed", "-25"),
+        ("predict", "a.png", "-o", "out", "--workers", "0"),
+        ("render", "-o", "out", "--profile", "dirty"),
+        ("no-such-command",),
+    ],
+)
+def test_bad_arguments_exit_with_2(arguments: tuple[str, ...]) -> None:
+    run(*arguments, status=2)
+
+
+def test_an_empty_folder_is_a_bad_argument(tmp_path: Path) -> None:
+    (tmp_path / "pages").mkdir()
+    assert "found none in" in run("predict", tmp_path / "pages", "-o", tmp_path / "out", status=2)
+
+
+def test_an_output_that_cannot_be_written(tmp_path: Path, calls: list[str]) -> None:
+    page = write_page_image(tmp_path / "a.png")
+    assert "export: cannot write into" in run("predict", page, "-o", page, status=1)
+
+
+def test_info(tmp_path: Path, calls: list[str]) -> None:
+    page = write_page_image(tmp_path / "a.png")
+    printed = run("info", page)
+    for words in ("+1.25°", "7.870 x 7.880 px/mm", "3x4+1", "11 of 12", "aVR  not printed", "warning: aVR"):
+        assert words in printed
+    assert json.loads(run("info", page, "--json"))["layout"] == "3x4+1"
+    assert "page: no such file" in run("info", tmp_path / "b.png", status=1)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png"}
+
+
+def replace_module(monkeypatch: pytest.MonkeyPatch, name: str, **functions: Any) -> None:
+    module = ModuleType(name)
+    for key, function in functions.items():
+        setattr(module, key, function)
+    monkeypatch.setitem(sys.modules, name, module)
+
+
+def test_render_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def render_samples(out: Path, *, on_progress: Any, **options: Any) -> list[Path]:
+        seen.update(options, out=out)
+        on_progress(1, 3)
+        return [out] * 3
+
+    replace_module(monkeypatch, "ecg_hough.training.prepare_data", render_samples=render_samples)
+    assert "3 pages" in run("render", "-n", 3, "-o", tmp_path, "--profile", "fax", "--seed", 7)
+    assert seen == {"out": tmp_path, "n": 3, "profile": "fax", "seed": 7, "records": None}
+
+
+def test_prepare_data_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def prepare(out: Path, **options: Any) -> Path:
+        seen.update(options)
+        return out
+
+    replace_module(monkeypatch, "ecg_hough.training.prepare_data", prepare=prepare)
+    run("prepare-data", "-n", 5, "-o", tmp_path, "--source", "kit", "--folder", tmp_path, "--workers", 1)
+    assert (seen["n"], seen["source"], seen["folder"], seen["workers"]) == (5, "kit", tmp_path, 1)
+
+
+def test_train_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def train(**options: Any) -> Path:
+        seen.update(options)
+        return tmp_path
+
+    replace_module(monkeypatch, "ecg_hough.training.train", train=train)
+    run("train", "--config", "tiny", "--fold", "all", "--device", "cpu", "--epochs", 2)
+    assert (seen["config"], seen["fold"], seen["device"], seen["epochs"]) == ("tiny", "all", "cpu", 2)
+
+
+def test_train_without_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(**_: Any) -> None:
+        raise ModuleNotFoundError("No module named 'nnunetv2'", name="nnunetv2")
+
+    replace_module(monkeypatch, "ecg_hough.training.train", train=train)
+    assert 'pip install "ecg-hough[train]"' in run("train", status=1)
+
+
+def test_evaluate_reads_what_predict_wrote(tmp_path: Path, calls: list[str]) -> None:
+    pytest.importorskip("ecg_hough.evaluation")
+    page = write_page_image(tmp_path / "pages" / "a.png")
+    run("predict", page, "-o", tmp_path / "out")
+    signals = wfdb.rdrecord(str(tmp_path / "out" / "a")).p_signal.T
+    assert np.isnan(signals[3]).all()
+    run("evaluate", tmp_path / "out", tmp_path / "out", "-o", tmp_path / "scores")
+    assert {path.name for path in (tmp_path / "scores").iterdir()} == {
+        "leads.csv",
+        "summary.json",
+        "scores.png",
+    }
+    assert "Error:" in run("evaluate", tmp_path / "out", tmp_path / "nowhere", status=2)
