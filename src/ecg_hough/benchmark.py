@@ -145,6 +145,8 @@ def run_benchmark(
     else:
         failed, seconds = _predict_each(pages, folder, out, predict)
     wall_s = time.perf_counter() - started
+    # Before the evaluation, whose own memory is no matter of the method.
+    peak_memory_mib = _peak_memory_mib()
     evaluation = evaluate(out, folder, workers=workers, failed=failed)
     pages_json = {page: _read_json(out / f"{page}.json") for page in seconds if page not in failed}
     seconds |= {page: float(d["seconds"]["total"]) for page, d in pages_json.items() if "seconds" in d}
@@ -168,7 +170,7 @@ def run_benchmark(
         "leads": summary["leads"],
         "missing": summary["missing"],
         "risk_coverage": risk_coverage(evaluation.leads, _confidences(pages_json)),
-        "peak_memory_mib": _peak_memory_mib(),
+        "peak_memory_mib": peak_memory_mib,
         "timed_page": _time_one_page(pages[0], predict, readout),
     }
     if results is not None:
@@ -348,7 +350,7 @@ def _versions(pages_json: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 
 def _peak_memory_mib() -> dict[str, float] | None:
-    """Largest resident size of this process and of its largest child so far; None on Windows."""
+    """Largest resident size of this process and of its largest child (0 without) so far; None on Windows."""
     try:
         import resource
     except ImportError:
