@@ -34,6 +34,10 @@ RHYTHM_MAX = 3
 """Most rhythm strips on a page; one-column layouts have none."""
 SPARE_COST = 0.1
 """Cost per traced column of a page row that has no place in the layout, in nats."""
+VOTE_CAP = 15.0
+"""Most that one row can lose at a column edge, in nats: 4 columns of a wrong class."""
+EDGE_PRIOR = 0.6
+"""Cost of moving one inner edge off the equal columns, in nats per pixel."""
 LEAN_MAX = 0.06
 """Largest lean of the column edges from the vertical, px per px."""
 MIN_AGREEMENT = 0.5
@@ -54,6 +58,10 @@ GAP_PX = 14
 """Gaps of the coarse path up to this length are interpolated: 5-6 mm."""
 JUMP_COST = 0.006
 """Cost per row of a jump of the path from one column to the next; the own lead's column earns 1."""
+PATH_MIN = 0.08
+"""Least reward of a path's pixel that counts as trace."""
+RUN_MIN = 0.2
+"""Least reward of the pixels of one stroke."""
 INK_REWARD = 0.35
 """Reward for ink of another class on the row's line."""
 BAND_PITCHES = 1.7
@@ -367,42 +375,59 @@ def _refine_edges(fit: _Fit, evidence: _Evidence) -> _Fit:
 
 
 def _settle_edges(fit: _Fit, evidence: _Evidence) -> _Fit:
-    """Give every column edge its own place and lean (perspective): inner ones by the change of class,
-    outer ones by where the traces begin and end."""
+    """Give every column edge its own place and lean (perspective).
+
+    Outer edges stand where the traces begin and end. Inner ones keep equal columns up to one term of
+    foreshortening, and each may then move a little to the change of class.
+    """
     n_c = len(fit.edges) - 1
     edges, lean = fit.edges.copy(), fit.lean.copy()
     reach = min(12.0, 0.12 * (edges[-1] - edges[0]) / n_c)
-    shift = np.arange(-reach, reach + 0.01, 0.5)
-    tilts = np.arange(-0.03, 0.0301, 0.005)
-    d_col, d_lean = (axis.ravel() for axis in np.meshgrid(shift, tilts))
-    prior = 0.02 * np.abs(d_col) + 20.0 * np.abs(d_lean)
+    d_col, d_lean = (
+        axis.ravel() for axis in np.meshgrid(np.arange(-reach, reach + 0.01, 0.5), np.linspace(-0.03, 0.03, 13))
+    )
+    curves = _edge_curves(fit, evidence)
+
+    def vote(j: int, cols: NDArray[np.float64], leans: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Rows' votes for places of edge j; a row whose class bleeds far across loses no more than a cap."""
+        rows, curve = curves[j]
+        if not rows:
+            return np.zeros(cols.shape)
+        values = _at(curve, cols + leans * evidence.level[rows][:, None])
+        return np.maximum(values - values.max(1, keepdims=True), -VOTE_CAP).sum(0)
+
+    for j in (0, n_c):
+        score = vote(j, edges[j] + d_col, lean[j] + d_lean) - 0.05 * np.abs(d_col) - 20.0 * np.abs(d_lean)
+        k = int(score.argmax())
+        edges[j], lean[j] = edges[j] + d_col[k], lean[j] + d_lean[k]
+    part = np.arange(n_c + 1) / n_c
+    lean = lean[0] + part * (lean[-1] - lean[0])
+    q = np.linspace(-0.2, 0.2, 81)[:, None]
+    places = edges[0] + (edges[-1] - edges[0]) * part * (1.0 + q) / (1.0 + q * part)  # (81, columns + 1)
+    together = sum((vote(j, places[:, j], lean[j]) for j in range(1, n_c)), -5.0 * np.abs(q[:, 0]))
+    edges = places[int(together.argmax())].copy()
+    for j in range(1, n_c):
+        score = vote(j, edges[j] + d_col, lean[j] + d_lean) - EDGE_PRIOR * np.abs(d_col) - 300.0 * np.abs(d_lean)
+        k = int(score.argmax())
+        edges[j], lean[j] = edges[j] + d_col[k], lean[j] + d_lean[k]
+    return replace(fit, edges=edges, lean=lean)
+
+
+def _edge_curves(fit: _Fit, evidence: _Evidence) -> list[tuple[list[int], NDArray[np.float64]]]:
+    """For every column edge the rows that know it, and their log-likelihood (rows, cols + 1) of its place."""
+    n_c = len(fit.edges) - 1
     traced = np.zeros((len(evidence.weight), evidence.weight.shape[1] + 1))
     np.cumsum(2.0 * (evidence.weight > 0.3) - 1.0, axis=1, out=traced[:, 1:])
     boxes = [b for b in fit.boxes(evidence.level) if _is_present(b, evidence)]
-    sure = [b for b in boxes if _mean_share(b, evidence) >= SURE_SHARE]
-    for j in range(n_c + 1):
-        outer = j in (0, n_c)
-        inner_left = {b.row: b for b in sure if not b.rhythm and b.column == j - 1}
-        inner_right = {b.row: b for b in sure if not b.rhythm and b.column == j}
-        curves, rows = [], []
-        if outer:
-            sign = -1.0 if j == 0 else 1.0
-            rows = sorted({b.row for b in boxes if b.rhythm or b.column == (0 if j == 0 else n_c - 1)})
-            curves = [sign * traced[i] for i in rows]
-        else:
-            rows = sorted(inner_left.keys() & inner_right.keys())
-            curves = [
-                evidence.gain[i, inner_left[i].lead] - evidence.gain[i, inner_right[i].lead] for i in rows
-            ]
-        if not rows:
-            continue
-        level = evidence.level[rows][:, None]
-        at = edges[j] + d_col + (lean[j] + d_lean) * level
-        score = _at(np.array(curves), at).sum(0) - prior
-        k = int(score.argmax())
-        edges[j] += d_col[k]
-        lean[j] += d_lean[k]
-    return replace(fit, edges=edges, lean=lean)
+    named = {(b.row, b.column): b for b in boxes if not b.rhythm and _mean_share(b, evidence) >= SURE_SHARE}
+    first = sorted({b.row for b in boxes if b.rhythm or b.column == 0})
+    last = sorted({b.row for b in boxes if b.rhythm or b.column == n_c - 1})
+    curves = [(first, -traced[first])]
+    for j in range(1, n_c):
+        rows = [i for i, column in named if column == j - 1 and (i, j) in named]
+        left, right = [named[i, j - 1].lead for i in rows], [named[i, j].lead for i in rows]
+        curves.append((rows, evidence.gain[rows, left] - evidence.gain[rows, right]))
+    return [*curves, (last, traced[last])]
 
 
 def _mean_share(box: _Box, evidence: _Evidence) -> float:
@@ -482,14 +507,14 @@ def _trace_panels(
         reward[: window.stop - window.start, p] = _reward(
             box, window, probabilities, rows, half, twins, sorted(taken), named
         )
-    offsets = _cheapest_paths(reward) - half
+    places = _cheapest_paths(reward)
     panels = []
     for p, (box, window) in enumerate(zip(boxes, windows, strict=True)):
         length = window.stop - window.start
         path = np.full(n_cols, np.nan)
-        earned = reward[np.arange(length), p, offsets[:length, p] + half]
-        line = np.rint(rows.lines[box.row, window])
-        path[window] = np.where(earned > 0.08, line + offsets[:length, p], np.nan)
+        earned = reward[np.arange(length), p, places[:length, p]]
+        middle = _run_middle(reward[:length, p] > RUN_MIN, places[:length, p])
+        path[window] = np.where(earned > PATH_MIN, np.rint(rows.lines[box.row, window]) + middle - half, np.nan)
         confidence = min(1.0, shares[p])
         panels.append(
             LeadPanel(
@@ -554,6 +579,17 @@ def _cheapest_paths(reward: NDArray[np.float32]) -> NDArray[np.intp]:
         jump = JUMP_COST * np.abs(band - path[c][:, None])
         path[c - 1] = (total[c - 1] - jump).argmax(1)
     return path
+
+
+def _run_middle(mask: NDArray[np.bool_], places: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Middle of the run of `mask` (columns, band) round each column's place: a thick stroke's centre."""
+    n, height = mask.shape
+    band = np.arange(height)
+    before = np.maximum.accumulate(np.where(mask, -1, band), axis=1)
+    behind = np.minimum.accumulate(np.where(mask, height, band)[:, ::-1], axis=1)[:, ::-1]
+    at = np.arange(n)
+    middle = (before[at, places] + behind[at, places]) / 2.0
+    return np.where(mask[at, places], middle, places)
 
 
 def _bridge_gaps(path: NDArray[np.float64]) -> NDArray[np.float64]:
