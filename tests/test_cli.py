@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import ecg_hough
 from ecg_hough.cli import app
-from made_up_ecg import header_only_png, stand_in_digitize, write_page_image
+from made_up_ecg import header_only_png, made_up_ecg, stand_in_digitize, write_page_image
 
 
 @pytest.fixture
@@ -214,3 +214,16 @@ def test_evaluate_reads_what_predict_wrote(tmp_path: Path, calls: list[str]) -> 
         "scores.png",
     }
     assert "Error:" in run("evaluate", tmp_path / "out", tmp_path / "nowhere", status=2)
+
+
+def test_benchmark_prints_accuracy_speed_and_memory(
+    tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ecg_hough.benchmark")
+    monkeypatch.chdir(tmp_path)
+    page = write_page_image(tmp_path / "kit" / "clean" / "a.png")
+    made_up_ecg(source="truth").to_wfdb(page.parent, "a")
+    printed = run("benchmark", tmp_path / "kit", "-o", tmp_path / "out")
+    for words in ("SNR dB", "2200 x 1700 px", "Peak memory", "s again"):
+        assert words in printed
+    assert "folder must hold" in run("benchmark", tmp_path / "out", "-o", tmp_path / "b", status=2)

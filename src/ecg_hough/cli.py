@@ -45,33 +45,9 @@ class Readout(StrEnum):
     centroid = "centroid"
 
 
-class Profile(StrEnum):
-    """Wear of rendered pages, see `render.style`."""
-
-    clean = "clean"
-    scan = "scan"
-    bw = "bw"
-    fax = "fax"
-    worn = "worn"
-    photo = "photo"
-    mixed = "mixed"
-
-
-class Source(StrEnum):
-    """Where training pages come from."""
-
-    renderer = "renderer"
-    kit = "kit"
-    ptbxl = "ptbxl"
-
-
-class Device(StrEnum):
-    """Where a network is trained."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
+Profile = StrEnum("Profile", ["clean", "scan", "bw", "fax", "worn", "photo", "mixed"])
+Source = StrEnum("Source", ["renderer", "kit", "ptbxl"])
+Device = StrEnum("Device", ["auto", "cpu", "cuda"])
 
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Output folder; made if missing.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same pages.")]
@@ -259,7 +235,7 @@ def benchmark(
     folders: Annotated[
         list[Path], typer.Argument(metavar="FOLDER...", help="Folders of pages with their WFDB truth beside.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for records, tables and figures.")] = Path(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the predicted records.")] = Path(
         "output/benchmark"
     ),
     readout: Annotated[Readout, typer.Option(help="As for predict.")] = Readout.trace,
@@ -267,13 +243,26 @@ def benchmark(
 ) -> None:
     """Predict and evaluate folders of pages whose truth is known; print accuracy, speed and memory.
 
+    The figures are kept in experiments/results/benchmark.json.
+
     Example: `ecg-hough benchmark data/ecg_image_kit -o output/benchmark`
     """
     with _plain_errors():
         from ecg_hough.benchmark import run_benchmark
 
-        result = run_benchmark(folders, out, readout=readout.value, workers=workers)
-        _print_table(result.table())
+        for folder in folders:
+            result = run_benchmark(folder, out / folder.name, readout=readout.value, workers=workers)
+            for table in (result.table(), result.coverage_table()):
+                if table is not None:
+                    _print_table(table)
+            timed, memory = result.figures["timed_page"], result.figures["peak_memory_mib"]
+            if timed["again_s"] is not None:
+                size = f"{timed['cols']} x {timed['rows']} px"
+                typer.echo(
+                    f"A page of {size}: {timed['first_s']:.2f} s the first, {timed['again_s']:.2f} s again"
+                )
+            for process, size_mib in (memory or {}).items():
+                typer.echo(f"Peak memory, {process.replace('_', ' ')}: {size_mib:.0f} MiB")
 
 
 @app.command()

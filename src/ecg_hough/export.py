@@ -244,9 +244,9 @@ def _staging(folder: Path) -> Iterator[Path]:
         stage = Path(tempfile.mkdtemp(prefix=".ecg-hough-", dir=folder))
         yield stage
     except OSError as error:
-        raise PageError(
-            "export", f"cannot write into {folder}: {error.strerror or error}; nothing was left behind"
-        ) from error
+        # numpy reports a short write without an errno.
+        reason = error.strerror or f"{error}; is the disk full?"
+        raise PageError("export", f"cannot write into {folder}: {reason}; nothing was left behind") from error
     finally:
         if stage is not None:
             shutil.rmtree(stage, ignore_errors=True)
