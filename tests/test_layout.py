@@ -148,19 +148,20 @@ def score_page(mask: MaskPage, found: PageLayout) -> Score:
             continue
         total += 1
         start, end = points[inside, 1].min(), points[inside, 1].max()
-        cols = np.rint(points[inside, 1]).astype(int)
-        low, high = np.full(CANVAS, np.inf), np.full(CANVAS, -np.inf)
-        np.minimum.at(low, cols, points[inside, 0])
-        np.maximum.at(high, cols, points[inside, 0])
-        known = np.isfinite(low)
+        known = np.unique(np.rint(points[inside, 1]).astype(int))
+        away = np.ones((CANVAS, CANVAS), np.uint8)
+        cv2.polylines(away, [np.rint(points[inside][:, None, ::-1]).astype(np.int32)], False, 0)
+        away_mm = cv2.distanceTransform(away, cv2.DIST_L2, 5) / mask.px_per_mm
         best = (0.0, 0.0, None)
         for other in found.panels:
             if other.lead != panel.lead:
                 continue
             shared = min(end, other.end_col) - max(start, other.start_col)
             overlap = shared / max(end - start, min(other.end_col, limit[1]) - max(other.start_col, 0))
-            near = np.maximum(low - other.path_rows, other.path_rows - high) <= PATH_TOLERANCE_MM * mask.px_per_mm
-            best = max(best, (float(near[known].mean()) * (overlap >= 0.7), overlap, other), key=lambda x: x[:2])
+            path = np.nan_to_num(other.path_rows[known], nan=-1.0)
+            near = (path >= 0) & (away_mm[np.clip(np.rint(path).astype(int), 0, CANVAS - 1), known] <= PATH_TOLERANCE_MM)
+            near_share = float(near.mean()) if overlap >= 0.7 else 0.0
+            best = max(best, (near_share, overlap, other), key=lambda x: x[:2])
         if best[0] >= 0.8:
             named += 1
             other = best[2]

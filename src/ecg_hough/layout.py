@@ -50,7 +50,7 @@ MISNAMED_MIN = 0.5
 """Share of a panel's columns with any trace from which a lead is there under a wrong name."""
 SURE_SHARE = 0.35
 """Share of a panel's columns with the expected class from which its name is believed."""
-TWIN_SHARE = 0.25
+TWIN_SHARE = 0.1
 """Share of a panel's columns from which another row is said to show the same lead."""
 SWITCH_COST = 20.0
 """Cost of a change of lead inside a row where no layout fits, in nats."""
