@@ -12,13 +12,13 @@ it by likelihood. Where none fits, each row is segmented by its own evidence, wi
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
 from ecg_hough.paper import LEADS, Layout, make_layout
+from ecg_hough.paths import PanelPlace, find_paths
 from ecg_hough.rows import TraceRows, find_rows
 
 # Tuned on the disturbed masks of 200 rendered pages on a 704 px canvas (2.3-2.7 px/mm), see test_layout.
@@ -48,26 +48,12 @@ PRESENT_MIN = 0.12
 """Share of a panel's columns that must hold the expected class for the lead to be there."""
 MISNAMED_MIN = 0.5
 """Share of a panel's columns with any trace from which a lead is there under a wrong name."""
+SEGMENT_MIN_PX = 28
+"""Shortest panel where no layout fits: 11 mm."""
 SURE_SHARE = 0.35
 """Share of a panel's columns with the expected class from which its name is believed."""
-TWIN_SHARE = 0.1
-"""Share of a panel's columns from which another row is said to show the same lead."""
 SWITCH_COST = 20.0
 """Cost of a change of lead inside a row where no layout fits, in nats."""
-GAP_PX = 14
-"""Gaps of the coarse path up to this length are interpolated: 5-6 mm."""
-JUMP_COST = 0.006
-"""Cost per row of a jump of the path from one column to the next; the own lead's column earns 1."""
-PATH_MIN = 0.08
-"""Least reward of a path's pixel that counts as trace."""
-RUN_MIN = 0.2
-"""Least reward of the pixels of one stroke."""
-INK_REWARD = 0.35
-"""Reward for ink of another class on the row's line."""
-BAND_PITCHES = 1.7
-"""Half height of the band that a path may use, in row pitches."""
-BAND_PX = (60, 260)
-"""Least and most half height of the band: 24 mm, 100 mm."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +200,7 @@ def find_layout(probabilities: NDArray[np.float32]) -> PageLayout:
         )
     if not present:
         raise PageError("layout", f"{len(rows.lines)} trace rows found, but no lead could be named")
-    panels = _trace_panels(present, probabilities, rows, evidence)
+    panels = _as_panels(present, evidence, probabilities, rows)
     return PageLayout(panels, known, fit.score, agreement, rows.pitch, tuple(warnings))
 
 
@@ -383,9 +369,8 @@ def _settle_edges(fit: _Fit, evidence: _Evidence) -> _Fit:
     n_c = len(fit.edges) - 1
     edges, lean = fit.edges.copy(), fit.lean.copy()
     reach = min(12.0, 0.12 * (edges[-1] - edges[0]) / n_c)
-    d_col, d_lean = (
-        axis.ravel() for axis in np.meshgrid(np.arange(-reach, reach + 0.01, 0.5), np.linspace(-0.03, 0.03, 13))
-    )
+    offsets = np.meshgrid(np.arange(-reach, reach + 0.01, 0.5), np.linspace(-0.03, 0.03, 13))
+    d_col, d_lean = (axis.ravel() for axis in offsets)
     curves = _edge_curves(fit, evidence)
 
     def vote(j: int, cols: NDArray[np.float64], leans: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -407,7 +392,8 @@ def _settle_edges(fit: _Fit, evidence: _Evidence) -> _Fit:
     together = sum((vote(j, places[:, j], lean[j]) for j in range(1, n_c)), -5.0 * np.abs(q[:, 0]))
     edges = places[int(together.argmax())].copy()
     for j in range(1, n_c):
-        score = vote(j, edges[j] + d_col, lean[j] + d_lean) - EDGE_PRIOR * np.abs(d_col) - 300.0 * np.abs(d_lean)
+        score = vote(j, edges[j] + d_col, lean[j] + d_lean)
+        score -= EDGE_PRIOR * np.abs(d_col) + 300.0 * np.abs(d_lean)
         k = int(score.argmax())
         edges[j], lean[j] = edges[j] + d_col[k], lean[j] + d_lean[k]
     return replace(fit, edges=edges, lean=lean)
@@ -476,127 +462,28 @@ def _segment_rows(evidence: _Evidence) -> list[_Box]:
         cuts = np.flatnonzero(np.diff(states)) + 1
         column = 0
         for a, b in zip([0, *cuts], [*cuts, n_cols], strict=True):
-            if states[a] < 12 and b - a >= 2 * GAP_PX:
+            if states[a] < 12 and b - a >= SEGMENT_MIN_PX:
                 boxes.append(_Box(int(states[a]), i, column, False, float(a), float(b)))
                 column += 1
     return boxes
 
 
-def _trace_panels(
-    boxes: list[_Box], probabilities: NDArray[np.float32], rows: TraceRows, evidence: _Evidence
+def _as_panels(
+    boxes: list[_Box], evidence: _Evidence, probabilities: NDArray[np.float32], rows: TraceRows
 ) -> tuple[LeadPanel, ...]:
-    """Path of every panel by dynamic programming over its columns, all panels at once.
-
-    The path earns its own lead's probability, and a little for any ink near the row's line (a misnamed
-    panel); so it follows a tall QRS across its neighbours. Coordinates are relative to the line.
-    """
     n_cols = probabilities.shape[2]
-    half = int(np.clip(np.nan_to_num(BAND_PITCHES * rows.pitch, nan=1e9), *BAND_PX))
     windows = [box.pixels(n_cols) for box in boxes]
-    reward = np.zeros((max(w.stop - w.start for w in windows), len(boxes), 2 * half + 1), np.float32)
-    shares = [_mean_share(box, evidence) for box in boxes]
-    for p, (box, window) in enumerate(zip(boxes, windows, strict=True)):
-        shown = (evidence.share[:, box.lead, window] * evidence.weight[:, window]).mean(1)
-        twins = [int(i) for i in np.flatnonzero(shown >= TWIN_SHARE) if i != box.row]
-        taken = {
-            b.lead
-            for b, share in zip(boxes, shares, strict=True)
-            if b.row != box.row and share >= SURE_SHARE and b.start < box.end - 5 and b.end > box.start + 5
-        } - {box.lead}
-        named = shares[p] >= SURE_SHARE
-        reward[: window.stop - window.start, p] = _reward(
-            box, window, probabilities, rows, half, twins, sorted(taken), named
+    places = [PanelPlace(b.lead, b.row, w.start, w.stop) for b, w in zip(boxes, windows, strict=True)]
+    return tuple(
+        LeadPanel(
+            lead=LEADS[box.lead],
+            row_index=box.row,
+            column_index=box.column,
+            rhythm=box.rhythm,
+            start_col=box.start - 0.5,
+            end_col=box.end - 0.5,
+            path_rows=path,
+            confidence=min(1.0, _mean_share(box, evidence)),
         )
-    places = _cheapest_paths(reward)
-    panels = []
-    for p, (box, window) in enumerate(zip(boxes, windows, strict=True)):
-        length = window.stop - window.start
-        path = np.full(n_cols, np.nan)
-        earned = reward[np.arange(length), p, places[:length, p]]
-        middle = _run_middle(reward[:length, p] > RUN_MIN, places[:length, p])
-        path[window] = np.where(earned > PATH_MIN, np.rint(rows.lines[box.row, window]) + middle - half, np.nan)
-        confidence = min(1.0, shares[p])
-        panels.append(
-            LeadPanel(
-                LEADS[box.lead], box.row, box.column, box.rhythm, box.start - 0.5, box.end - 0.5,
-                _bridge_gaps(path), confidence,
-            )
-        )  # fmt: skip
-    return tuple(panels)
-
-
-def _reward(
-    box: _Box,
-    window: slice,
-    probabilities: NDArray[np.float32],
-    rows: TraceRows,
-    half: int,
-    twins: list[int],
-    taken: list[int],
-    named: bool,
-) -> NDArray[np.float32]:
-    """(window columns, band) what a path earns in each pixel.
-
-    `twins` are other rows that show this lead (printed twice, or a neighbour misnamed), `taken` the leads known to stand in other rows of
-    these columns, `named` whether the maps show this lead here at all.
-    """
-    n_rows = probabilities.shape[1]
-    cols = np.arange(window.start, window.stop)[:, None]
-    offset = np.arange(-half, half + 1)
-    r = np.rint(rows.lines[box.row, window])[:, None].astype(int) + offset
-    inside = (r >= 0) & (r < n_rows)
-    r = np.clip(r, 0, n_rows - 1)
-    own = probabilities[box.lead + 1, r, cols]
-    for twin in twins:
-        # Seen in two rows: what is nearer to the other row belongs there.
-        own = np.where(np.abs(r - rows.lines[twin, window][:, None]) < np.abs(offset), 0.2 * own, own)
-    free = 1.0 - probabilities[0, r, cols]
-    for lead in taken:
-        free -= 0.8 * probabilities[lead + 1, r, cols]
-    pitch = rows.pitch if np.isfinite(rows.pitch) else half
-    near = np.exp(-((offset / (0.5 * pitch)) ** 2))
-    if not named:
-        return np.where(inside, near * free, 0.0).astype(np.float32)
-    return np.where(inside, own + INK_REWARD * near * np.maximum(free - own, 0.0), 0.0).astype(np.float32)
-
-
-def _cheapest_paths(reward: NDArray[np.float32]) -> NDArray[np.intp]:
-    """(columns, panels) band index of the best path of each panel through reward (columns, panels, band)."""
-    n_cols, n_panels, height = reward.shape
-    ramp = (JUMP_COST * np.arange(height)).astype(np.float32)
-    total = np.empty_like(reward)
-    total[0] = reward[0]
-    for c in range(1, n_cols):
-        # Best predecessor with a cost linear in the jump: a running maximum from above and from below.
-        before = total[c - 1]
-        down = np.maximum.accumulate(before + ramp, axis=1) - ramp
-        up = np.maximum.accumulate((before - ramp)[:, ::-1], axis=1)[:, ::-1] + ramp
-        total[c] = np.maximum(down, up) + reward[c]
-    path = np.empty((n_cols, n_panels), np.intp)
-    path[-1] = total[-1].argmax(1)
-    band = np.arange(height)[None, :]
-    for c in range(n_cols - 1, 0, -1):
-        jump = JUMP_COST * np.abs(band - path[c][:, None])
-        path[c - 1] = (total[c - 1] - jump).argmax(1)
-    return path
-
-
-def _run_middle(mask: NDArray[np.bool_], places: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Middle of the run of `mask` (columns, band) round each column's place: a thick stroke's centre."""
-    n, height = mask.shape
-    band = np.arange(height)
-    before = np.maximum.accumulate(np.where(mask, -1, band), axis=1)
-    behind = np.minimum.accumulate(np.where(mask, height, band)[:, ::-1], axis=1)[:, ::-1]
-    at = np.arange(n)
-    middle = (before[at, places] + behind[at, places]) / 2.0
-    return np.where(mask[at, places], middle, places)
-
-
-def _bridge_gaps(path: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fill gaps of up to `GAP_PX` columns between two known ones."""
-    known = np.flatnonzero(np.isfinite(path))
-    out = path.copy()
-    for a, b in pairwise(known):
-        if 1 < b - a <= GAP_PX + 1:
-            out[a : b + 1] = np.interp(np.arange(a, b + 1), [a, b], [path[a], path[b]])
-    return out
+        for box, path in zip(boxes, find_paths(places, probabilities, rows), strict=True)
+    )
