@@ -19,13 +19,9 @@ from numpy.typing import NDArray
 from ecg_hough.errors import PageError
 from ecg_hough.paper import LEADS, Layout, make_layout
 from ecg_hough.paths import PanelPlace, find_paths
-from ecg_hough.rows import TraceRows, find_rows
+from ecg_hough.rows import RowEvidence, TraceRows, at_columns, cumulate, find_rows, gather_evidence
 
 # Tuned on the disturbed masks of 200 rendered pages on a 704 px canvas (2.3-2.7 px/mm), see test_layout.
-GAIN_FLOOR = 0.02
-"""Least class probability in the likelihood, so that one wrong pixel cannot veto a layout."""
-EMPTY_COST = 0.35
-"""Cost of a column without trace inside a panel, in nats; a column of the right class earns log 12 = 2.5."""
 MISSING_COST = 30.0
 """Cost of a layout's panel that is not on the page, in nats: about 12 columns' worth."""
 RHYTHM_COST = 25.0
@@ -104,17 +100,6 @@ class PageLayout:
 
 
 @dataclass(frozen=True)
-class _Evidence:
-    """What the rows say: cumulated gain (n, 12, cols + 1), occupancy (n, cols), share of each class
-    (n, 12, cols), and the rows' heights relative to the middle of the canvas (n,)."""
-
-    gain: NDArray[np.float64]
-    weight: NDArray[np.float64]
-    share: NDArray[np.float64]
-    level: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
 class _Fit:
     """A layout laid on the page. Edges: columns of the boundaries at mid height and their lean."""
 
@@ -180,7 +165,7 @@ def find_layout(probabilities: NDArray[np.float32]) -> PageLayout:
         raise PageError(
             "layout", f"a page needs a row of traces; {share:.2%} of it looks like trace. Is this an ECG?"
         )
-    evidence = _row_evidence(rows)
+    evidence = gather_evidence(rows)
     fit = _best_fit(rows, evidence)
     boxes = fit.boxes(evidence.level)
     agreement = _agreement(boxes, evidence)
@@ -213,25 +198,13 @@ def evidence(probabilities: NDArray[np.float32]) -> float:
     rows = find_rows(probabilities)
     if rows is None:
         return 0.0
-    found = _row_evidence(rows)
+    found = gather_evidence(rows)
     fit = _best_fit(rows, found)
     gain = fit.score * _agreement(fit.boxes(found.level), found) ** 2
     return max(0.0, gain / probabilities.shape[2])
 
 
-def _row_evidence(rows: TraceRows) -> _Evidence:
-    total = rows.mass.sum(1)
-    weight = np.minimum(1.0, total)
-    share = rows.mass / np.maximum(total, 1e-9)[:, None, :]
-    gain = weight[:, None, :] * (np.log(np.maximum(share, GAIN_FLOOR)) + np.log(12.0))
-    gain -= EMPTY_COST * (1.0 - weight)[:, None, :]
-    cumulated = np.zeros((*gain.shape[:2], gain.shape[2] + 1))
-    np.cumsum(gain, axis=2, out=cumulated[:, :, 1:])
-    level = rows.lines[:, rows.lines.shape[1] // 2]
-    return _Evidence(cumulated, weight, share, level - level.mean())
-
-
-def _best_fit(rows: TraceRows, evidence: _Evidence) -> _Fit:
+def _best_fit(rows: TraceRows, evidence: RowEvidence) -> _Fit:
     """The layout of greatest likelihood: all on rough edges, the best three on refined ones."""
     # A page turned by a small angle: columns lean by what the rows slope.
     lean = float(np.clip(-rows.slope, -LEAN_MAX, LEAN_MAX))
@@ -248,7 +221,7 @@ def _shapes() -> list[tuple[str, bool]]:
     return [(s, False) for s in (*shapes, "6x1-precordial")] + [(s, True) for s in shapes]
 
 
-def _extent(evidence: _Evidence, lean: float) -> tuple[float, float]:
+def _extent(evidence: RowEvidence, lean: float) -> tuple[float, float]:
     """First and last column of the traces at mid height: where a good part of the rows begins and ends."""
     spans = []
     for row, level in zip(evidence.weight, evidence.level, strict=True):
@@ -263,16 +236,7 @@ def _extent(evidence: _Evidence, lean: float) -> tuple[float, float]:
     return float(np.percentile(start, 30)), float(np.percentile(end, 70))
 
 
-def _at(cumulated: NDArray[np.float64], cols: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cumulated gain (..., cols + 1) at sub-pixel columns (broadcast over ...), constant outside."""
-    last = cumulated.shape[-1] - 1
-    cols = np.clip(cols, 0.0, float(last))
-    k = np.minimum(cols.astype(int), last - 1)
-    low = np.take_along_axis(cumulated, k, axis=-1)
-    return low + (cols - k) * (np.take_along_axis(cumulated, k + 1, axis=-1) - low)
-
-
-def _assign(shape: str, cabrera: bool, evidence: _Evidence, frame: tuple[float, float, float]) -> _Fit:
+def _assign(shape: str, cabrera: bool, evidence: RowEvidence, frame: tuple[float, float, float]) -> _Fit:
     """Best monotone assignment of page rows to layout rows, rhythm strips or nothing.
 
     `frame` is start, end and lean of the columns.
@@ -282,13 +246,12 @@ def _assign(shape: str, cabrera: bool, evidence: _Evidence, frame: tuple[float, 
     n, n_t, n_c = len(evidence.weight), len(template.rows), template.n_columns
     edges = np.linspace(start, end, n_c + 1)
     cols = edges[None, None, :] + lean * evidence.level[:, None, None]
-    at = _at(evidence.gain, np.broadcast_to(cols, (n, 12, n_c + 1)))
+    at = at_columns(evidence.gain, np.broadcast_to(cols, (n, 12, n_c + 1)))
     panel = np.diff(at, axis=2)  # (n, 12, columns)
     lead = np.array([[LEADS.index(name) for name in row] for row in template.rows])
     # An expected lead that is not there at all costs the same however wide the panel is.
-    traced = np.zeros((n, 1, evidence.weight.shape[1] + 1))
-    np.cumsum(evidence.weight, axis=1, out=traced[:, 0, 1:])
-    held = np.diff(_at(traced, cols), axis=2) / np.maximum(1.0, np.diff(edges))  # (n, 1, columns)
+    traced = cumulate(evidence.weight)[:, None, :]
+    held = np.diff(at_columns(traced, cols), axis=2) / np.maximum(1.0, np.diff(edges))  # (n, 1, columns)
     # ... and half of that where something else stands in its place: the lead may be misnamed.
     floor = MISSING_COST * (0.5 * np.clip(held, 0.0, 1.0) - 1.0)
     short = np.maximum(panel[:, lead, np.arange(n_c)], floor).sum(2)  # (n, n_t)
@@ -331,7 +294,7 @@ def _assign(shape: str, cabrera: bool, evidence: _Evidence, frame: tuple[float, 
     return _Fit(shape, cabrera, edges, np.full(n_c + 1, lean), tuple(slots), score)
 
 
-def _refine_edges(fit: _Fit, evidence: _Evidence) -> _Fit:
+def _refine_edges(fit: _Fit, evidence: RowEvidence) -> _Fit:
     """Move the common start, end and lean to the best likelihood, coarse to fine; then assign again."""
     start, end, lean = float(fit.edges[0]), float(fit.edges[-1]), float(fit.lean[0])
     boxes = fit.boxes(evidence.level)
@@ -351,8 +314,8 @@ def _refine_edges(fit: _Fit, evidence: _Evidence) -> _Fit:
         tilts = lean + np.linspace(-lean_radius, lean_radius, 5)
         grid = np.meshgrid(start + offsets, end + offsets, tilts)
         s, e, tilt = (axis.ravel()[None, :] for axis in grid)
-        low = _at(curve, s + left * (e - s) + tilt * level)
-        high = _at(curve, s + right * (e - s) + tilt * level)
+        low = at_columns(curve, s + left * (e - s) + tilt * level)
+        high = at_columns(curve, s + right * (e - s) + tilt * level)
         score = np.maximum(high - low, -MISSING_COST).sum(0)
         score -= (1e-3 * np.abs(s + e - fit.edges[0] - fit.edges[-1]) + np.abs(tilt - lean))[0]
         k = int(score.argmax())
@@ -360,7 +323,7 @@ def _refine_edges(fit: _Fit, evidence: _Evidence) -> _Fit:
     return _assign(fit.shape, fit.cabrera, evidence, (start, end, lean))
 
 
-def _settle_edges(fit: _Fit, evidence: _Evidence) -> _Fit:
+def _settle_edges(fit: _Fit, evidence: RowEvidence) -> _Fit:
     """Give every column edge its own place and lean (perspective).
 
     Outer edges stand where the traces begin and end. Inner ones keep equal columns up to one term of
@@ -378,7 +341,7 @@ def _settle_edges(fit: _Fit, evidence: _Evidence) -> _Fit:
         rows, curve = curves[j]
         if not rows:
             return np.zeros(cols.shape)
-        values = _at(curve, cols + leans * evidence.level[rows][:, None])
+        values = at_columns(curve, cols + leans * evidence.level[rows][:, None])
         return np.maximum(values - values.max(1, keepdims=True), -VOTE_CAP).sum(0)
 
     for j in (0, n_c):
@@ -399,11 +362,10 @@ def _settle_edges(fit: _Fit, evidence: _Evidence) -> _Fit:
     return replace(fit, edges=edges, lean=lean)
 
 
-def _edge_curves(fit: _Fit, evidence: _Evidence) -> list[tuple[list[int], NDArray[np.float64]]]:
+def _edge_curves(fit: _Fit, evidence: RowEvidence) -> list[tuple[list[int], NDArray[np.float64]]]:
     """For every column edge the rows that know it, and their log-likelihood (rows, cols + 1) of its place."""
     n_c = len(fit.edges) - 1
-    traced = np.zeros((len(evidence.weight), evidence.weight.shape[1] + 1))
-    np.cumsum(2.0 * (evidence.weight > 0.3) - 1.0, axis=1, out=traced[:, 1:])
+    traced = cumulate(np.where(evidence.weight > 0.3, 1.0, -1.0))
     boxes = [b for b in fit.boxes(evidence.level) if _is_present(b, evidence)]
     named = {(b.row, b.column): b for b in boxes if not b.rhythm and _mean_share(b, evidence) >= SURE_SHARE}
     first = sorted({b.row for b in boxes if b.rhythm or b.column == 0})
@@ -416,21 +378,21 @@ def _edge_curves(fit: _Fit, evidence: _Evidence) -> list[tuple[list[int], NDArra
     return [*curves, (last, traced[last])]
 
 
-def _mean_share(box: _Box, evidence: _Evidence) -> float:
+def _mean_share(box: _Box, evidence: RowEvidence) -> float:
     """Share of the box's columns that hold trace of its lead."""
     cols = box.pixels(evidence.weight.shape[1])
     held = evidence.share[box.row, box.lead, cols] * evidence.weight[box.row, cols]
     return float(held.mean()) if held.size else 0.0
 
 
-def _is_present(box: _Box, evidence: _Evidence) -> bool:
+def _is_present(box: _Box, evidence: RowEvidence) -> bool:
     traced = evidence.weight[box.row, box.pixels(evidence.weight.shape[1])]
     if traced.size < 4:
         return False
     return _mean_share(box, evidence) >= PRESENT_MIN or float(traced.mean()) >= MISNAMED_MIN
 
 
-def _agreement(boxes: list[_Box], evidence: _Evidence) -> float:
+def _agreement(boxes: list[_Box], evidence: RowEvidence) -> float:
     """Share of all traced columns that carry the class expected there."""
     n_cols = evidence.weight.shape[1]
     good = 0.0
@@ -440,7 +402,7 @@ def _agreement(boxes: list[_Box], evidence: _Evidence) -> float:
     return good / max(1e-9, float(evidence.weight.sum()))
 
 
-def _segment_rows(evidence: _Evidence) -> list[_Box]:
+def _segment_rows(evidence: RowEvidence) -> list[_Box]:
     """Leads of each row by its own evidence: the likeliest sequence with few changes (Viterbi)."""
     gain = np.diff(evidence.gain, axis=2)
     n, _, n_cols = gain.shape
@@ -469,7 +431,7 @@ def _segment_rows(evidence: _Evidence) -> list[_Box]:
 
 
 def _as_panels(
-    boxes: list[_Box], evidence: _Evidence, probabilities: NDArray[np.float32], rows: TraceRows
+    boxes: list[_Box], evidence: RowEvidence, probabilities: NDArray[np.float32], rows: TraceRows
 ) -> tuple[LeadPanel, ...]:
     n_cols = probabilities.shape[2]
     windows = [box.pixels(n_cols) for box in boxes]

@@ -30,6 +30,10 @@ DWELL_PX = 6.0
 """Vertical runs longer than this are strokes of QRS and count little: 2.5 mm."""
 ROW_SIGMA_PX = 3.0
 """Smoothing of the row profile: about 1 mm, less than half the pitch of the densest layout."""
+GAIN_FLOOR = 0.02
+"""Least class probability in the likelihood, so that one wrong pixel cannot veto a layout."""
+EMPTY_COST = 0.35
+"""Cost of a column without trace, in nats; a column of the right class earns log 12 = 2.5."""
 ROW_MERGE = 0.4
 """Two close rows that share fewer of their columns than this are one row with stepped baselines."""
 
@@ -49,6 +53,23 @@ class TraceRows:
     slope: float
     pitch: float
     mass: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RowEvidence:
+    """What the rows say about leads.
+
+    Attributes:
+        gain: (n, 12, cols + 1) log-likelihood gain of each class over unnamed traces, cumulated, nats.
+        weight: (n, cols) occupancy, 0 to 1.
+        share: (n, 12, cols) share of each class in the trace.
+        level: (n,) heights of the rows relative to their mean, canvas px.
+    """
+
+    gain: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    share: NDArray[np.float64]
+    level: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -85,6 +106,31 @@ def find_rows(probabilities: NDArray[np.float32]) -> TraceRows | None:
     pitch = float(np.median(np.diff(lines.mean(1)))) if len(lines) > 1 else float("nan")
     mean_slope = float((lines[:, -1] - lines[:, 0]).mean() / (n_cols - 1))
     return TraceRows(lines, mean_slope, pitch, _band_mass(probabilities, ink, lines))
+
+
+def gather_evidence(rows: TraceRows) -> RowEvidence:
+    """Log-likelihood of each class along each row; columns without trace count against every class."""
+    total = rows.mass.sum(1)
+    weight = np.minimum(1.0, total)
+    share = rows.mass / np.maximum(total, 1e-9)[:, None, :]
+    gain = weight[:, None, :] * (np.log(np.maximum(share, GAIN_FLOOR)) + np.log(12.0))
+    gain -= EMPTY_COST * (1.0 - weight)[:, None, :]
+    level = rows.lines[:, rows.lines.shape[1] // 2]
+    return RowEvidence(cumulate(gain), weight, share, level - level.mean())
+
+
+def cumulate(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums (..., cols + 1) of everything before each column edge."""
+    return np.concatenate([np.zeros((*values.shape[:-1], 1)), np.cumsum(values, axis=-1)], axis=-1)
+
+
+def at_columns(cumulated: NDArray[np.float64], cols: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cumulated values (..., cols + 1) at sub-pixel column edges (..., k), constant outside."""
+    last = cumulated.shape[-1] - 1
+    cols = np.clip(cols, 0.0, float(last))
+    k = np.minimum(cols.astype(int), last - 1)
+    low = np.take_along_axis(cumulated, k, axis=-1)
+    return low + (cols - k) * (np.take_along_axis(cumulated, k + 1, axis=-1) - low)
 
 
 def clean_ink(probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
