@@ -32,7 +32,11 @@ SPARE_COST = 0.1
 """Cost per traced column of a page row that has no place in the layout, in nats."""
 VOTE_CAP = 15.0
 """Most that one row can lose at a column edge, in nats: 4 columns of a wrong class."""
-EDGE_PRIOR = 0.6
+OUTER_REACH = 0.25
+"""Farthest that an outer edge may stand off equal columns, in column widths."""
+INNER_REACH_PX = 8.0
+"""Farthest that an inner edge may stand off foreshortened columns: 3 mm."""
+EDGE_PRIOR = 2.0
 """Cost of moving one inner edge off the equal columns, in nats per pixel."""
 LEAN_MAX = 0.06
 """Largest lean of the column edges from the vertical, px per px."""
@@ -331,9 +335,8 @@ def _settle_edges(fit: _Fit, evidence: RowEvidence) -> _Fit:
     """
     n_c = len(fit.edges) - 1
     edges, lean = fit.edges.copy(), fit.lean.copy()
-    reach = min(12.0, 0.12 * (edges[-1] - edges[0]) / n_c)
-    offsets = np.meshgrid(np.arange(-reach, reach + 0.01, 0.5), np.linspace(-0.03, 0.03, 13))
-    d_col, d_lean = (axis.ravel() for axis in offsets)
+    width = (edges[-1] - edges[0]) / n_c
+    tilts = np.linspace(-0.03, 0.03, 13)
     curves = _edge_curves(fit, evidence)
 
     def vote(j: int, cols: NDArray[np.float64], leans: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -344,16 +347,21 @@ def _settle_edges(fit: _Fit, evidence: RowEvidence) -> _Fit:
         values = at_columns(curve, cols + leans * evidence.level[rows][:, None])
         return np.maximum(values - values.max(1, keepdims=True), -VOTE_CAP).sum(0)
 
+    # Foreshortening can move the outer edges far from equal columns, curl the inner ones only a little.
+    shift = np.arange(-OUTER_REACH * width, OUTER_REACH * width + 0.01, 0.5)
+    d_col, d_lean = (axis.ravel() for axis in np.meshgrid(shift, tilts))
     for j in (0, n_c):
         score = vote(j, edges[j] + d_col, lean[j] + d_lean) - 0.05 * np.abs(d_col) - 20.0 * np.abs(d_lean)
         k = int(score.argmax())
         edges[j], lean[j] = edges[j] + d_col[k], lean[j] + d_lean[k]
     part = np.arange(n_c + 1) / n_c
     lean = lean[0] + part * (lean[-1] - lean[0])
-    q = np.linspace(-0.2, 0.2, 81)[:, None]
-    places = edges[0] + (edges[-1] - edges[0]) * part * (1.0 + q) / (1.0 + q * part)  # (81, columns + 1)
+    q = np.linspace(-0.35, 0.35, 141)[:, None]
+    places = edges[0] + (edges[-1] - edges[0]) * part * (1.0 + q) / (1.0 + q * part)  # (141, columns + 1)
     together = sum((vote(j, places[:, j], lean[j]) for j in range(1, n_c)), -5.0 * np.abs(q[:, 0]))
     edges = places[int(together.argmax())].copy()
+    shift = np.arange(-INNER_REACH_PX, INNER_REACH_PX + 0.01, 0.25)
+    d_col, d_lean = (axis.ravel() for axis in np.meshgrid(shift, tilts))
     for j in range(1, n_c):
         score = vote(j, edges[j] + d_col, lean[j] + d_lean)
         score -= EDGE_PRIOR * np.abs(d_col) + 300.0 * np.abs(d_lean)
