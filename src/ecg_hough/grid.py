@@ -33,12 +33,14 @@ _MAX_PERIOD_PX = 72.0
 _PITCH_STEP = 0.004
 _MAX_ASPECT = 0.17  # of the pitch, between the two families (tilted pages)
 _MAX_HARMONIC = 12
+_DYNAMIC = 3.5  # log power; peaks further below the strongest one do not count
 _MISSING = 0.45  # log power; what each harmonic costs that is not there
 _MIN_COMB = 1.2  # log power, sum over harmonics, of each family
 _FIVE = 0.45  # log power by which every fifth harmonic stands out where 1 mm lines are printed
 _TILE_SNR = 12.0
 _MIN_TILES = 4
 _INLIER_SHARE = 0.45
+_HARMONICS_TRIED = 3
 _ROUNDS = (  # degree of the phase, reach (of the diagonal), scale of its robust weights (bins)
     (1, 0.2, 3.0),
     (2, 0.35, 2.0),
@@ -48,6 +50,8 @@ _ROUNDS = (  # degree of the phase, reach (of the diagonal), scale of its robust
 )
 _PLAUSIBLE_LONG_SIDE_MM = 290.0
 _JPEG_BLOCKS_PX = (8.0, 16.0)
+_UPRIGHT_DEG = 0.35  # pages this upright may show the pixel lattice's own periods
+_OTHER_SCALE = 0.93
 
 _RADIUS_STEP = 0.25
 _RADII = np.arange(1.0, 0.47 * _TILE_PX, _RADIUS_STEP)
@@ -88,7 +92,7 @@ class _Combs:
     across: float
     score: float
     base_mm: float
-    harmonic: int  # the one to follow
+    harmonics: tuple[int, ...]  # those to follow, clearest first
     ambiguous: bool
     place: Floats  # (2,) where on the searched image they are clearest
 
@@ -133,29 +137,23 @@ def _find_at(image: NDArray[np.uint8], scale: float) -> Grid | None:
     evidence = grid_evidence(small)
     power, centres = _tile_power(evidence)
     combs = _find_combs(power, centres, max(rows, cols))
-    if combs is None:
+    if combs is None or _is_jpeg_blocks(combs, zoom) or _is_resampling(combs, image, scale):
         return None
-    period_mm = combs.base_mm / combs.harmonic
-    a = np.deg2rad(combs.angle_deg)
+    followed = _follow_best(power, centres, combs, evidence.shape)
+    if followed is None:
+        return None
+    harmonic, models = followed
+    period_mm = combs.base_mm / harmonic
     # Wide enough to keep the neighbouring harmonics of the slower family out.
-    slower = min(combs.down, combs.across)
-    smoothing = max((0.55 if combs.harmonic > 1 else 1.6) / slower, 9.0)
+    smoothing = max((0.55 if harmonic > 1 else 1.6) / min(combs.down, combs.across), 9.0)
     phases, weights = [], []
     points: Floats = np.zeros((0, 2))
-    for base, direction in (
-        (combs.down, np.array([np.cos(a), np.sin(a)])),
-        (combs.across, np.array([-np.sin(a), np.cos(a)])),
-    ):
-        model = _follow_frequency(power, centres, base * direction, combs, evidence.shape)
-        if model is None:
-            return None
+    for model in models:
         points, phase, weight = _phase_points(evidence, model, smoothing)
         phases.append(phase * period_mm)
         weights.append(weight)
     scale_down = 1 / (combs.down * combs.base_mm) / zoom[0]
     scale_across = 1 / (combs.across * combs.base_mm) / zoom[1]
-    if _is_jpeg_blocks(combs, zoom):
-        return None
     return Grid(
         rows=(points[:, 0] + 0.5) / zoom[0] - 0.5,
         cols=(points[:, 1] + 0.5) / zoom[1] - 0.5,
@@ -172,8 +170,25 @@ def _find_at(image: NDArray[np.uint8], scale: float) -> Grid | None:
 def _is_jpeg_blocks(combs: _Combs, zoom: tuple[float, float]) -> bool:
     """True where the only period is that of JPEG blocks: upright, and 8 or 16 px to a thousandth."""
     pitch = np.array([1 / combs.down / zoom[0], 1 / combs.across / zoom[1]])
-    upright = abs(combs.angle_deg) < 0.3
+    upright = abs(combs.angle_deg) < _UPRIGHT_DEG
     return upright and combs.ambiguous and any(np.all(np.abs(pitch / p - 1) < 4e-3) for p in _JPEG_BLOCKS_PX)
+
+
+def _is_resampling(combs: _Combs, image: NDArray[np.uint8], scale: float) -> bool:
+    """True where the period is the beat of our own resampling: at another scale it is another one."""
+    if scale == 1 or not combs.ambiguous or abs(combs.angle_deg) > _UPRIGHT_DEG:
+        return False
+    cols, rows = (max(1, round(n * scale * _OTHER_SCALE)) for n in image.shape[1::-1])
+    other = cv2.resize(image, (cols, rows), interpolation=cv2.INTER_AREA)
+    power, _ = _tile_power(grid_evidence(other))
+    plane = cv2.dilate(_log_plane(power.mean(axis=0)), np.ones((3, 3), np.uint8))
+    for profile, base in zip(
+        _profiles(plane, np.array([combs.angle_deg]), _RADII), (combs.down, combs.across), strict=True
+    ):
+        same = np.abs(_BASES / (base * _TILE_PX / _OTHER_SCALE) - 1) < 0.015
+        if not np.any(_comb_scores(profile[0])[same] > _MIN_COMB):
+            return True
+    return False
 
 
 def _tile_power(evidence: NDArray[np.float32]) -> tuple[NDArray[np.float32], Floats]:
@@ -237,10 +252,10 @@ def _find_combs(power: NDArray[np.float32], centres: Floats, long_side_px: int) 
         return None
     score, angle, q_down, q_across, p_down, p_across, place = best
     base_mm, ambiguous = _spacing(p_down, p_across, q_down, q_across, long_side_px)
-    harmonic = _best_harmonic(p_down, p_across, q_down, q_across)
+    harmonics = _clear_harmonics(p_down, p_across, q_down, q_across)
     size = _TILE_PX
     return _Combs(
-        float(angle), q_down / size, q_across / size, float(score), base_mm, harmonic, ambiguous, place
+        float(angle), q_down / size, q_across / size, float(score), base_mm, harmonics, ambiguous, place
     )
 
 
@@ -282,6 +297,8 @@ def _contrast(profile: Floats, q: float, n: int) -> float:
 def _comb_scores(profile: Floats) -> Floats:
     """How well a comb of each base frequency of `_BASES` explains a profile, up to its last clear tooth."""
     order = np.arange(1, _MAX_HARMONIC + 1)[:, None]
+    # Lines snapped to whole pixels beat with long periods (8 mm at 200 dpi), far below the true lines.
+    profile = np.maximum(profile, profile.max() - _DYNAMIC)
 
     def read(at: Floats) -> Floats:
         return profile[np.minimum(np.round((at - _RADII[0]) / _RADIUS_STEP).astype(int), len(_RADII) - 1)]
@@ -313,15 +330,15 @@ def _spacing(
     return min(off, key=lambda mm: off[mm]), True
 
 
-def _best_harmonic(p_down: Floats, p_across: Floats, q_down: float, q_across: float) -> int:
-    """Harmonic to follow: high and clear in both families."""
+def _clear_harmonics(p_down: Floats, p_across: Floats, q_down: float, q_across: float) -> tuple[int, ...]:
+    """Harmonics worth following, high and clear in both families, best first."""
     value = {}
     for n in range(1, 6):
         if n * max(q_down, q_across) > 0.42 * _TILE_PX:
             break
         clear = min(_contrast(p, q, n) for p, q in ((p_down, q_down), (p_across, q_across)))
         value[n] = float(np.clip(clear, 0, 4.0)) * np.sqrt(n)
-    return max(value, key=lambda n: value[n]) if value else 1
+    return tuple(sorted(value, key=lambda n: -value[n])[:_HARMONICS_TRIED]) or (1,)
 
 
 def _basis(points: Floats, shape: tuple[int, ...], degree: int) -> tuple[Floats, Floats, Floats]:
@@ -335,18 +352,41 @@ def _basis(points: Floats, shape: tuple[int, ...], degree: int) -> tuple[Floats,
     return value, by_r, by_c
 
 
+def _follow_best(
+    power: NDArray[np.float32], centres: Floats, combs: _Combs, shape: tuple[int, ...]
+) -> tuple[int, list[Floats]] | None:
+    """Harmonic that most tiles show, with the phases of both families; None where the tiles do not agree."""
+    a = np.deg2rad(combs.angle_deg)
+    directions = (combs.down * np.array([np.cos(a), np.sin(a)]), combs.across * np.array([-np.sin(a), np.cos(a)]))
+    best: tuple[float, int, list[Floats]] | None = None
+    for harmonic in combs.harmonics:
+        found = [_follow_frequency(power, centres, d, harmonic, combs.place, shape) for d in directions]
+        models = [f[0] for f in found if f is not None]
+        if len(models) < 2:
+            continue
+        value = min(f[1] for f in found if f is not None) * harmonic**0.5
+        if best is None or value > best[0]:
+            best = (value, harmonic, models)
+    return None if best is None else best[1:]
+
+
 def _follow_frequency(
-    power: NDArray[np.float32], centres: Floats, base: Floats, combs: _Combs, shape: tuple[int, ...]
-) -> Floats | None:
-    """Coefficients of the cubic phase (cycles) whose gradient fits the peaks of the tiles.
+    power: NDArray[np.float32],
+    centres: Floats,
+    base: Floats,
+    harmonic: int,
+    place: Floats,
+    shape: tuple[int, ...],
+) -> tuple[Floats, int] | None:
+    """Cubic phase (cycles) whose gradient fits the peaks of the tiles, and how many tiles agree.
 
     From the place where the combs are clear outward: each round's fit tells the next where to look.
     """
     size = _TILE_PX
-    expected = np.tile(base * combs.harmonic, (len(centres), 1))
+    expected = np.tile(base * harmonic, (len(centres), 1))
     spacing = float(np.hypot(*base)) * size  # the neighbouring harmonics must stay outside
-    reach = int(np.clip(min(0.09 * combs.harmonic * spacing, 0.55 * spacing), 3, 9))
-    away = np.hypot(*(centres - combs.place).T) / np.hypot(*shape)
+    reach = int(np.clip(min(0.09 * harmonic * spacing, 0.55 * spacing), 3, 9))
+    away = np.hypot(*(centres - place).T) / np.hypot(*shape)
     solved: Floats = np.zeros(0)
     for degree, radius, limit in _ROUNDS:
         found, snr = _tile_peaks(power, expected, reach)
@@ -374,7 +414,7 @@ def _follow_frequency(
         return None
     coefficients = np.zeros(_basis(centres[:1], shape, 3)[0].shape[1])
     coefficients[: len(solved)] = solved
-    return coefficients
+    return coefficients, int((near & strong).sum())
 
 
 def _tile_peaks(power: NDArray[np.float32], expected: Floats, reach: int) -> tuple[Floats, Floats]:
