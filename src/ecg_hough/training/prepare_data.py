@@ -243,12 +243,13 @@ def _make_case(case: Case, root: Path, profile: str) -> None:
 
 def page_canvas(page: RenderedPage, side: int = CANVAS_PX) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """A rendered page as the leads network sees it: image (side, side, 3) and label map (side, side)."""
-    canvas = to_canvas(page.image, side)
+    canvas = to_canvas(page.image, 0.0, side)
+    top, left = canvas.matrix[:, 2] - 0.5 * canvas.scale + 0.5
     labels = draw_labels(
         (side, side),
         page.panels,
         scale=canvas.scale,
-        offset=(float(canvas.offset[0]), float(canvas.offset[1])),
+        offset=(float(top), float(left)),
         min_stroke_px=MIN_STROKE_PX,
     )
     return canvas.image, labels
@@ -264,7 +265,7 @@ def kit_canvas(sidecar: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     rows, cols = (round(n * canvas.scale) for n in page.labels.shape)
     small = cv2.resize(page.labels, (cols, rows), interpolation=cv2.INTER_NEAREST)
     labels = np.zeros(canvas.image.shape[:2], np.uint8)
-    top, left = canvas.offset
+    top, left = (round(v) for v in canvas.matrix[:, 2] - 0.5 * canvas.scale + 0.5)
     labels[top : top + rows, left : left + cols] = small
     # As wide as on our own pages: the larger label wins where leads touch.
     return canvas.image, cv2.dilate(labels, np.ones((2, 2), np.uint8))

@@ -1,0 +1,231 @@
+"""Training examples of the trace network: strips of rendered pages with the true row of every column.
+
+In: records and a seed. Out: `StripBatch` arrays. A worker process renders pages, cuts crops of their
+rows and mixes them with those of other pages; nothing is stored.
+"""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_hough.ecg_model import generate_ecg
+from ecg_hough.render import Panel, RenderedPage, render_page
+from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
+from ecg_hough.training.records import read_signals
+
+CROP_SHAPE = (256, 320)
+"""Rows and columns of a crop: 32 x 40 mm."""
+SUBCOLUMNS = 2
+"""Read-outs of every column, at w - 1/4 and w + 1/4."""
+IGNORED, NO_TRACE = -2.0, -1.0
+"""Values of the target where nothing is asked, and where the row has no trace."""
+CROPS_PER_PAGE = 14
+BUFFER = 512
+_EDGE_MM = 0.12  # the exact end of a trace is not asked within this distance
+
+
+@dataclass(frozen=True)
+class RowTruth:
+    """One row of traces in page millimetres: per panel the columns (x of each sample, time-linear) and rows."""
+
+    x_mm: tuple[NDArray[np.float64], ...]
+    y_mm: tuple[NDArray[np.float64], ...]
+    seen: tuple[NDArray[np.bool_], ...]  # the sample lies within the image
+
+    @property
+    def centre_mm(self) -> float:
+        return float(np.median(np.concatenate(self.y_mm)))
+
+
+def rows_in_mm(page: RenderedPage) -> list[RowTruth]:
+    """The page's rows of traces, through the inverse of its map."""
+    rows: dict[int, list[Panel]] = {}
+    for panel in page.panels:
+        rows.setdefault(panel.row, []).append(panel)
+    height, width = page.image.shape[:2]
+    out = []
+    for _, panels in sorted(rows.items()):
+        xs, ys, seen = [], [], []
+        for panel in sorted(panels, key=lambda p: p.column):
+            if len(panel.trace) < 8 or not np.isfinite(panel.trace).all():
+                continue
+            y, x = page.page_map.to_mm(panel.trace[:, 0], panel.trace[:, 1])
+            # Time runs linearly along the page: the fit removes the inversion's rounding.
+            n = np.arange(len(x))
+            xs.append(np.polyval(np.polyfit(n, x, 1), n))
+            ys.append(y)
+            r, c = panel.trace.T
+            seen.append((r > 0) & (r < height - 1) & (c > 0) & (c < width - 1))
+        if xs:
+            out.append(RowTruth(tuple(xs), tuple(ys), tuple(seen)))
+    return out
+
+
+def true_rows(row: RowTruth, frame: StripFrame) -> NDArray[np.float32]:
+    """(SUBCOLUMNS, cols) row in strip px of the trace at every read-out; see `IGNORED`, `NO_TRACE`."""
+    n_rows, n_cols = frame.shape
+    offsets = (np.arange(SUBCOLUMNS) + 0.5) / SUBCOLUMNS - 0.5
+    at = (np.arange(n_cols)[None] + offsets[:, None]).ravel()
+    target = np.full(at.size, NO_TRACE, np.float32)
+    edge = _EDGE_MM * STRIP_PX_PER_MM
+    for x, y, seen in zip(row.x_mm, row.y_mm, row.seen, strict=True):
+        points = frame.from_mm(np.stack([y, x], -1))
+        # The column of a sample is its time's, also where a slight turn leans the trace.
+        level = frame.from_mm(np.stack([np.full_like(x, row.centre_mm), x], -1))
+        columns = level[:, 1]
+        inside = (at >= columns[0]) & (at <= columns[-1])
+        target[inside] = np.interp(at[inside], columns, points[:, 0])
+        unseen = np.interp(at, columns, (~seen).astype(float)) > 0.01
+        target[inside & unseen] = NO_TRACE
+        for end in (columns[0], columns[-1]):
+            target[np.abs(at - end) < edge] = IGNORED
+    target[(target > n_rows - 2) | ((target < 1) & (target > NO_TRACE))] = IGNORED
+    return target.reshape(SUBCOLUMNS, n_cols)
+
+
+def coarse_masks(
+    rows: list[RowTruth], own: int, frame: StripFrame, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """(2, rows, cols) the leads network's masks as it might give them: this row's traces, other rows'.
+
+    Blurred to its canvas' resolution and shifted a little, with gaps, pieces given to the wrong row,
+    and specks, so that the trace network trusts its eyes where the mask errs.
+    """
+    scale = float(rng.uniform(1.5, 3.2))  # canvas px per mm
+    small = tuple(int(np.ceil(n / STRIP_PX_PER_MM * scale)) + 2 for n in frame.shape)
+    shift = rng.normal(0, 0.35, 2)
+    masks = np.zeros((2, *small), np.uint8)
+    for k, row in enumerate(rows):
+        for x, y in zip(row.x_mm, row.y_mm, strict=True):
+            points = frame.from_mm(np.stack([y, x], -1)[::3]) / STRIP_PX_PER_MM * scale + shift
+            if points[:, 0].max() < 0 or points[:, 0].min() > small[0]:
+                continue
+            which = 0 if k == own else 1
+            fixed = np.round(points[:, ::-1] * 16).astype(np.int32)
+            cv2.polylines(masks[which], [fixed[:, None]], False, 255, int(rng.integers(2, 4)), cv2.LINE_AA, 4)
+    blurred = np.stack([cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.4, 0.8))) for mask in masks])
+    out = blurred.astype(np.float32) / 255
+    for _ in range(int(rng.poisson(1.2))):
+        out = _spoil(out, rng)
+    rows_px, cols_px = frame.shape
+    back = np.array([[scale / STRIP_PX_PER_MM, 0, 0], [0, scale / STRIP_PX_PER_MM, 0]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.stack([cv2.warpAffine(mask, back, (cols_px, rows_px), flags=flags) for mask in out])
+
+
+def _spoil(masks: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """One error of the leads network."""
+    out = masks.copy()
+    n = masks.shape[2]
+    width = int(np.exp(rng.uniform(np.log(2), np.log(0.5 * n))))
+    start = int(rng.integers(0, n - width + 1))
+    piece = slice(start, start + width)
+    top = int(rng.integers(0, masks.shape[1]))
+    part = slice(top, top + int(rng.integers(3, masks.shape[1])))
+    kind = rng.random()
+    if kind < 0.4:  # a gap
+        out[0, :, piece] *= float(rng.choice([0.0, 0.3]))
+    elif kind < 0.6:  # this row's ink called another's, above or below some line
+        out[1, part, piece] = np.maximum(masks[1, part, piece], masks[0, part, piece])
+        out[0, part, piece] *= 0.2
+    elif kind < 0.8:  # another row's ink called this one's
+        out[0, part, piece] = np.maximum(masks[0, part, piece], masks[1, part, piece])
+        out[1, part, piece] *= 0.2
+    else:  # text taken for a trace
+        out[int(rng.integers(2)), top : top + 4, start : start + 6] = float(rng.uniform(0.4, 1))
+    return out
+
+
+def crops_of(
+    page: RenderedPage, n: int, rng: np.random.Generator
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    """Crops of one page: channels (5, rows, cols) uint8 and targets (SUBCOLUMNS, cols) float32."""
+    rows = rows_in_mm(page)
+    if not rows:
+        return
+    image, factor = shrink_for_strips(page.image, float(np.mean(page.page_map.px_per_mm)))
+    height_mm, width_mm = (side / STRIP_PX_PER_MM for side in CROP_SHAPE)
+    for _ in range(n):
+        k = int(rng.integers(len(rows)))
+        row = rows[k]
+        first, last = min(x[0] for x in row.x_mm), max(x[-1] for x in row.x_mm)
+        x_mm = rng.uniform(first - 0.25 * width_mm, last - 0.75 * width_mm)
+        y_mm = row.centre_mm - height_mm / 2 + rng.uniform(-5, 5)
+        frame = StripFrame(
+            float(y_mm), float(x_mm), CROP_SHAPE,
+            turn_deg=float(rng.normal(0, 0.2)), zoom=float(np.exp(rng.normal(0, 0.015))),
+        )  # fmt: skip
+        target = true_rows(row, frame)
+        pixels = cut_strip(image, strip_map(frame, page.page_map), factor)
+        masks = coarse_masks(rows, k, frame, rng)
+        channels = np.concatenate([pixels.transpose(2, 0, 1), np.round(masks * 255).astype(np.uint8)])
+        yield _flip(channels, target, rng)
+
+
+def _flip(
+    channels: NDArray[np.uint8], target: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    if rng.random() < 0.25:
+        channels, target = channels[:, :, ::-1], target[::-1, ::-1]
+    if rng.random() < 0.25:
+        rows = channels.shape[1]
+        channels, target = channels[:, ::-1], np.where(target >= 0, rows - 1 - target, target)
+    if rng.random() < 0.2:
+        channels = np.concatenate([channels[rng.permutation(3)], channels[3:]])
+    return np.ascontiguousarray(channels), np.ascontiguousarray(target, np.float32)
+
+
+def render_for_traces(stems: list[Path], rng: np.random.Generator, *, generated: float = 0.4) -> RenderedPage:
+    """A page as training shows it: mixed distortions, 90 to 320 dpi; leads shuffled now and then."""
+    if not stems or rng.random() < generated:
+        ecg = generate_ecg(int(rng.integers(2**31)))
+        signals, fs = ecg.signals, ecg.fs
+    else:
+        signals, fs = read_signals(stems[int(rng.integers(len(stems)))])
+    start = int(rng.integers(0, max(1, signals.shape[1] // 4)))
+    signals = np.roll(signals, start, axis=1) if rng.random() < 0.3 else signals
+    if rng.random() < 0.3:
+        signals = signals[rng.permutation(12)] * rng.choice([-1, 1], (12, 1))
+    dpi = float(np.exp(rng.uniform(np.log(90), np.log(320))))
+    return render_page(signals, fs, seed=int(rng.integers(2**31)), profile="mixed", dpi=dpi)
+
+
+def _work(stems: list[Path], seed: int, batch_size: int, queue: mp.Queue) -> None:
+    """Endless batches from a buffer that mixes many pages."""
+    cv2.setNumThreads(1)
+    rng = np.random.default_rng(seed)
+    buffer: list[tuple[NDArray[np.uint8], NDArray[np.float32]]] = []
+    size = 64
+    while True:
+        while len(buffer) < size:
+            buffer.extend(crops_of(render_for_traces(stems, rng), CROPS_PER_PAGE, rng))
+        size = min(BUFFER, size + 16)  # start early, mix better later
+        chosen = [buffer.pop(int(rng.integers(len(buffer)))) for _ in range(batch_size)]
+        queue.put((np.stack([c for c, _ in chosen]), np.stack([t for _, t in chosen])))
+
+
+def batches(
+    stems: list[Path], *, seed: int, batch_size: int, workers: int = 1
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    """Endless (n, 5, rows, cols) uint8 and (n, SUBCOLUMNS, cols) float32, rendered by worker processes."""
+    context = mp.get_context("spawn")
+    queue: mp.Queue = context.Queue(maxsize=12)
+    processes = [
+        context.Process(target=_work, args=(stems, seed * 1009 + k, batch_size, queue), daemon=True)
+        for k in range(workers)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        while True:
+            yield queue.get()
+    finally:
+        for process in processes:
+            process.terminate()
