@@ -1,0 +1,165 @@
+"""Page geometry: angle, pitch and mm -> px map of rendered pages against their truth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
+from ecg_hough.render import RenderedPage, render_page
+
+FS = 500
+KIT = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "ecg_image_kit"
+
+
+def beats(seed: int) -> NDArray[np.float64]:
+    """(12, 5000) mV: spikes and waves that fill a page as an ECG does."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(10 * FS) / FS
+    out = rng.normal(0, 0.02, (12, len(t)))
+    for lead in range(12):
+        for beat in np.arange(0.3, 10, 0.8):
+            out[lead] += rng.normal(0.8, 0.3) * np.exp(-(((t - beat) / 0.012) ** 2))
+            out[lead] += 0.25 * np.exp(-(((t - beat - 0.3) / 0.05) ** 2))
+    return out
+
+
+def rendered(seed: int, profile: str, dpi: float | None = None) -> RenderedPage:
+    return render_page(beats(seed), FS, seed=seed, profile=profile, dpi=dpi)
+
+
+def true_geometry(page_map: PageMap) -> tuple[float, float, float]:
+    """Angle (degrees) and vertical and horizontal pitch at the centre of the sheet."""
+    y, x = page_map.y_mm[-1] / 2, page_map.x_mm[-1] / 2
+    steps = ((0.5, 0.0), (-0.5, 0.0), (0.0, 0.5), (0.0, -0.5))
+    seen = [np.array(page_map.to_pixels(y + a, x + b)) for a, b in steps]
+    down, across = seen[0] - seen[1], seen[2] - seen[3]
+    angle = np.rad2deg(np.arctan2(down[1] - across[0], down[0] + across[1]))
+    return float(angle), float(np.hypot(*down)), float(np.hypot(*across))
+
+
+def map_errors_px(found: PageMap, page: RenderedPage) -> NDArray[np.float64]:
+    """Distances at a lattice on the sheet inside the image, after the best shift in mm."""
+    truth = page.page_map
+    y, x = np.meshgrid(
+        np.linspace(0, truth.y_mm[-1], 25), np.linspace(0, truth.x_mm[-1], 30), indexing="ij"
+    )
+    rows, cols = truth.to_pixels(y, x)
+    inside = (rows >= 0) & (rows < page.image.shape[0]) & (cols >= 0) & (cols < page.image.shape[1])
+    y, x, rows, cols = y[inside], x[inside], rows[inside], cols[inside]
+    found_y, found_x = found.to_mm(rows, cols)
+    back = found.to_pixels(y + np.median(found_y - y), x + np.median(found_x - x))
+    return np.hypot(back[0] - rows, back[1] - cols)
+
+
+@pytest.mark.parametrize("profile", ["clean", "scan", "bw", "worn"])
+def test_flat_pages(profile: str) -> None:
+    page = rendered(3, profile)
+    found = find_geometry(page.image)
+    angle, down, across = true_geometry(page.page_map)
+    assert found.grid_found
+    assert found.angle_deg == pytest.approx(angle, abs=0.02)
+    assert found.px_per_mm == pytest.approx((down, across), rel=5e-4)
+    assert found.page_map is not None
+    assert np.median(map_errors_px(found.page_map, page)) < 0.2
+
+
+def test_photo_with_perspective_and_curl() -> None:
+    page = rendered(2, "photo", 200)
+    found = find_geometry(page.image)
+    assert found.method == "grid-phase"
+    assert found.page_map is not None
+    errors = map_errors_px(found.page_map, page)
+    assert np.median(errors) < 0.5
+    assert np.percentile(errors, 95) < 1.5
+
+
+def test_map_covers_the_image_and_is_its_own_inverse() -> None:
+    page = rendered(3, "scan")
+    found = find_geometry(page.image)
+    assert found.page_map is not None
+    h, w = page.image.shape[:2]
+    rows, cols = np.array([0, 0, h - 1, h - 1]), np.array([0, w - 1, 0, w - 1])
+    y, x = found.page_map.to_mm(rows, cols)
+    assert y.min() >= -0.5 and y.max() <= found.page_map.y_mm[-1] + 0.5
+    assert x.min() >= -0.5 and x.max() <= found.page_map.x_mm[-1] + 0.5
+    again = found.page_map.to_pixels(y, x)
+    np.testing.assert_allclose(again, (rows, cols), atol=0.01)
+
+
+def test_page_without_grid_has_an_angle_and_no_pitch() -> None:
+    image = np.full((1000, 1400, 3), 255, np.uint8)
+    for row in range(100, 950, 70):
+        cv2.line(image, (50, row), (1350, row + 34), (0, 0, 0), 2)
+    found = find_geometry(image)
+    assert not found.grid_found
+    assert found.px_per_mm is None and found.page_map is None
+    assert found.method == "hough-only"
+    assert found.angle_deg == pytest.approx(-1.5, abs=0.1)
+    assert "no printed grid" in found.warnings[0]
+
+
+def test_blank_page_says_that_its_angle_is_assumed() -> None:
+    found = find_geometry(np.full((800, 1000, 3), 255, np.uint8))
+    assert found.angle_deg == 0 and "angle taken as 0" in found.warnings[-1]
+
+
+@pytest.mark.parametrize("bad", [np.zeros((100, 100)), np.zeros((8, 8, 3), np.uint8), np.zeros(9, np.uint8)])
+def test_bad_arrays_are_refused(bad: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="image must be uint8"):
+        find_geometry(bad)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["clean", "scan", "bw", "fax", "worn"])
+def test_flat_pages_over_many_seeds(profile: str) -> None:
+    angles, pitches, missed = [], [], 0
+    for seed in range(100, 120):
+        page = rendered(seed, profile)
+        found = find_geometry(page.image)
+        angle, down, across = true_geometry(page.page_map)
+        if found.px_per_mm is None:
+            missed += page.style["sheet"]["grid"] != "none"
+            continue
+        angles.append(abs(found.angle_deg - angle))
+        pitches.append(max(abs(found.px_per_mm[0] / down - 1), abs(found.px_per_mm[1] / across - 1)))
+    assert np.median(angles) < 0.02
+    assert np.quantile(pitches, 0.9) < 0.002
+    assert missed <= 1
+
+
+@pytest.mark.slow
+def test_photos_over_many_seeds() -> None:
+    middle, high, missed = [], [], 0
+    for seed in range(100, 120):
+        page = rendered(seed, "photo", 200)
+        found = find_geometry(page.image)
+        if found.page_map is None:
+            missed += page.style["sheet"]["grid"] != "none"
+            continue
+        errors = map_errors_px(found.page_map, page)
+        middle.append(np.median(errors))
+        high.append(np.percentile(errors, 95))
+    assert np.median(middle) < 0.5
+    assert np.median(high) < 1.5
+    assert missed <= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["clean", "colour", "bw", "rot", "wrinkles", "aug", "severe"])
+def test_pages_of_ecg_image_kit(profile: str) -> None:
+    if not KIT.exists():
+        pytest.skip("needs the ECG-Image-Kit development pages")
+    good = 0
+    pages = sorted((KIT / profile).glob("*.png"))
+    for path in pages:
+        truth = json.loads(path.with_suffix(".json").read_text())
+        found: PageGeometry = find_geometry(cv2.imread(str(path))[..., ::-1])
+        want = (truth["y_grid"] / 5, truth["x_grid"] / 5)
+        good += found.px_per_mm is not None and np.allclose(found.px_per_mm, want, rtol=0.002)
+    assert good >= len(pages) - 1

@@ -1,0 +1,114 @@
+"""Grid pitch: spacings, colours, pages that have no grid."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from ecg_hough.grid import find_grid
+
+
+def draw_grid(
+    px_per_mm: float,
+    *,
+    size_mm: tuple[float, float] = (180.0, 270.0),
+    minor: tuple[int, int, int] | None = (255, 215, 215),
+    major: tuple[int, int, int] | None = (240, 110, 110),
+    aspect: float = 1.0,
+    angle_deg: float = 0.0,
+) -> np.ndarray:
+    """Area-sampled grid of 0.15 mm lines, columns `aspect` times wider than rows."""
+    rows, cols = round(size_mm[0] * px_per_mm), round(size_mm[1] * px_per_mm * aspect)
+    r, c = np.mgrid[:rows, :cols].astype(float)
+    a = np.deg2rad(angle_deg)
+    y = (r * np.cos(a) + c * np.sin(a)) / px_per_mm
+    x = (c * np.cos(a) - r * np.sin(a)) / px_per_mm / aspect
+    image = np.full((rows, cols, 3), 255.0)
+    for step, colour in ((1.0, minor), (5.0, major)):
+        if colour is None:
+            continue
+        for mm, pitch in ((y, px_per_mm), (x, px_per_mm * aspect)):
+            away = np.abs(mm - step * np.round(mm / step)) * pitch
+            cover = np.clip(0.5 + 0.075 * px_per_mm - away, 0, min(1.0, 0.15 * px_per_mm))[..., None]
+            image = image * (1 - cover) + np.array(colour, float) * cover
+    return image.astype(np.uint8)
+
+
+@pytest.mark.parametrize("px_per_mm", [2.83, 3.94, 7.87, 11.81])
+def test_pitch_between_72_and_300_dpi(px_per_mm: float) -> None:
+    grid = find_grid(draw_grid(px_per_mm, angle_deg=1.7))
+    assert grid is not None
+    assert not grid.ambiguous
+    # The first estimate only names the comb; the map fit of `geometry` refines it.
+    assert grid.px_per_mm == pytest.approx((px_per_mm, px_per_mm), rel=0.02)
+
+
+def test_pitch_at_600_dpi() -> None:
+    grid = find_grid(draw_grid(23.62, size_mm=(90.0, 130.0)))
+    assert grid is not None
+    assert grid.px_per_mm == pytest.approx((23.62, 23.62), rel=0.02)
+
+
+@pytest.mark.parametrize("colour", [(90, 180, 90), (120, 120, 220), (130, 130, 130), (20, 20, 20)])
+def test_any_colour(colour: tuple[int, int, int]) -> None:
+    pale = tuple(200 + v // 5 for v in colour)
+    grid = find_grid(draw_grid(5.0, minor=(pale[0], pale[1], pale[2]), major=colour))
+    assert grid is not None
+    assert grid.px_per_mm == pytest.approx((5.0, 5.0), rel=0.02)
+
+
+def test_rows_and_columns_of_different_pitch() -> None:
+    grid = find_grid(draw_grid(6.0, aspect=0.9))
+    assert grid is not None
+    assert grid.px_per_mm == pytest.approx((6.0, 5.4), rel=0.02)
+
+
+@pytest.mark.parametrize("only", ["major", "minor"])
+def test_one_spacing_is_named_by_the_size_of_the_page_and_says_so(only: str) -> None:
+    page = draw_grid(5.0, minor=None) if only == "major" else draw_grid(5.0, major=None)
+    grid = find_grid(page)
+    assert grid is not None
+    assert grid.ambiguous
+    assert grid.px_per_mm == pytest.approx((5.0, 5.0), rel=0.02)
+
+
+def texture(seed: int, exponent: float) -> np.ndarray:
+    """Natural-looking noise with a 1 / f^exponent spectrum."""
+    rng = np.random.default_rng(seed)
+    shape = (900, 1200)
+    f = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1])[None])
+    f[0, 0] = 1
+    planes = [np.fft.ifft2(np.fft.fft2(rng.normal(size=shape)) / f**exponent).real for _ in range(3)]
+    return np.stack([np.clip(128 + 50 * p / p.std(), 0, 255) for p in planes], axis=-1).astype(np.uint8)
+
+
+def as_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1)
+
+
+def no_grid_pages() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(3)
+    text = np.full((1500, 1200, 3), 255, np.uint8)
+    for row in range(120, 1400, 36):
+        cv2.putText(text, "the quick brown fox jumps over it", (90, row), 0, 1.4, (0, 0, 0), 2, cv2.LINE_AA)
+    ruled = np.full((1200, 1500, 3), 255, np.uint8)
+    ruled[60::40] = 120
+    faint = np.clip(240 + rng.normal(0, 3, (1700, 2200, 3)), 0, 255).astype(np.uint8)
+    pages = {
+        "blank": np.full((900, 1200, 3), 255, np.uint8),
+        "faint noise, resampled": faint,
+        "noise": rng.integers(0, 255, (900, 1200, 3)).astype(np.uint8),
+        "text": text,
+        "text as JPEG": as_jpeg(text, 40),
+        "ruled one way": ruled,
+    }
+    for exponent in (0.5, 1.0, 1.5):
+        pages[f"texture {exponent}"] = texture(7, exponent)
+        pages[f"texture {exponent} as JPEG"] = as_jpeg(texture(8, exponent), 40)
+    return pages
+
+
+@pytest.mark.parametrize("name", sorted(no_grid_pages()))
+def test_no_grid_is_no_grid(name: str) -> None:
+    assert find_grid(no_grid_pages()[name]) is None
