@@ -1,0 +1,79 @@
+# Targets call the command line; every variable can be given: make predict IN=scans OUT=signals
+PYTHON ?= python3
+VENV ?= .venv
+IN ?= samples
+OUT ?= output
+CONFIG ?= leads
+FOLD ?= 0
+TRUTH ?= samples/truth
+SCORES ?= $(OUT)/scores
+PAGES ?= pages
+DATA ?= ../shared/data/ecg_image_kit ../shared/data/ludb
+STEPS ?= 20000
+NAME ?= leads
+WEIGHTS ?= output/weights
+RUN ?= runs/Dataset500_Signals/EcgHoughTrainer__$(CONFIG)Plans__2d/fold_$(FOLD)
+TORCH := torch==2.13.0
+
+ECG := $(VENV)/bin/ecg-hough
+PIP := $(VENV)/bin/pip install -q -c constraints.txt
+READY := $(VENV)/.ready-predict
+READY_TRAIN := $(VENV)/.ready-train
+# Options that are passed only where they are given; the command line has the defaults.
+SHARED = $(if $(SEED),--seed $(SEED)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(N),-n $(N)) $(if $(RECORDS),--records $(RECORDS))
+PREPARE = $(if $(SOURCE),--source $(SOURCE)) $(if $(FOLDER),--folder $(FOLDER)) $(if $(GENERATED),--generated $(GENERATED))
+TRAIN = $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(MINUTES),--max-minutes $(MINUTES)) $(if $(DEVICE),--device $(DEVICE)) $(if $(FRESH),--fresh)
+PREDICT = $(if $(CSV),--csv) $(if $(FS),--fs $(FS)) $(if $(SPEED),--speed $(SPEED)) $(if $(GAIN),--gain $(GAIN)) $(if $(READOUT),--readout $(READOUT))
+AS_WORKERS = $(if $(WORKERS),--workers $(WORKERS))
+
+.DEFAULT_GOAL := help
+.PHONY: help predict test test-all lint render prepare-data train train-traces export evaluate benchmark clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(READY): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e . && touch $@
+
+$(READY_TRAIN): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) $(TORCH)
+	$(PIP) -e '.[train,dev]' && touch $@ $(READY)
+
+predict: $(READY) ## digitise the pages in IN into OUT (CSV=1 FS= SPEED= GAIN= READOUT= WORKERS=)
+	$(ECG) predict $(IN) -o $(OUT) --overlay $(PREDICT) $(AS_WORKERS)
+
+test: $(READY_TRAIN) ## the tests, slow ones left out
+	$(VENV)/bin/pytest -m "not slow"
+
+test-all: $(READY_TRAIN) ## all tests
+	$(VENV)/bin/pytest
+
+lint: $(READY_TRAIN) ## ruff and mypy
+	$(VENV)/bin/ruff check . && $(VENV)/bin/mypy
+
+render: $(READY) ## pages with known signals into PAGES (N= PROFILE= SEED= RECORDS=)
+	$(ECG) render -o $(PAGES) $(SHARED)
+
+prepare-data: $(READY) ## pages for nnU-Net into data/nnUNet_raw (N= SOURCE= RECORDS= FOLDER= PROFILE= GENERATED= SEED= WORKERS=)
+	$(ECG) prepare-data $(SHARED) $(PREPARE) $(AS_WORKERS)
+
+train: $(READY_TRAIN) ## train the leads network (CONFIG= FOLD= EPOCHS= MINUTES= DEVICE= FRESH=1 WORKERS=)
+	$(ECG) train --config $(CONFIG) --fold $(FOLD) $(TRAIN) $(AS_WORKERS)
+
+train-traces: $(READY_TRAIN) ## train the trace network (RECORDS= STEPS= MINUTES=)
+	$(VENV)/bin/python -c "from pathlib import Path; from ecg_hough.training.trace_train import train_traces; train_traces(records=$(if $(RECORDS),Path('$(RECORDS)'),None), steps=$(STEPS), max_minutes=$(or $(MINUTES),None))"
+
+export: $(READY_TRAIN) ## weights of the run folder RUN into WEIGHTS, as the network NAME
+	$(ECG) export $(RUN) -o $(WEIGHTS) --name $(NAME)
+
+evaluate: $(READY) ## score the records in OUT against those in TRUTH
+	$(ECG) evaluate $(OUT) $(TRUTH) -o $(SCORES) $(AS_WORKERS)
+
+benchmark: $(READY) ## predict and score the folders in DATA; figures in experiments/results (READOUT= WORKERS=)
+	$(ECG) benchmark $(DATA) -o output/benchmark $(if $(READOUT),--readout $(READOUT)) $(AS_WORKERS)
+
+clean: ## remove output, caches and build leftovers; data, runs and .venv stay
+	rm -rf output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage src/*.egg-info
