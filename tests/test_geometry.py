@@ -46,9 +46,7 @@ def true_geometry(page_map: PageMap) -> tuple[float, float, float]:
 def map_errors_px(found: PageMap, page: RenderedPage) -> NDArray[np.float64]:
     """Distances at a lattice on the sheet inside the image, after the best shift in mm."""
     truth = page.page_map
-    y, x = np.meshgrid(
-        np.linspace(0, truth.y_mm[-1], 25), np.linspace(0, truth.x_mm[-1], 30), indexing="ij"
-    )
+    y, x = np.meshgrid(np.linspace(0, truth.y_mm[-1], 25), np.linspace(0, truth.x_mm[-1], 30), indexing="ij")
     rows, cols = truth.to_pixels(y, x)
     inside = (rows >= 0) & (rows < page.image.shape[0]) & (cols >= 0) & (cols < page.image.shape[1])
     y, x, rows, cols = y[inside], x[inside], rows[inside], cols[inside]

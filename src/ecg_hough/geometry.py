@@ -30,6 +30,7 @@ _BENDING = 0.3  # stiffness of the displacement, against points of weight 1
 _AFFINE_MM = 0.02  # median error above which a page is not flat
 _OUTLIER_MM = 0.08  # scale of the robust weights
 _MIN_POINTS = 12
+_MAX_SPAN = 4.0  # of the image's size at the mean pitch; beyond, the camera would look along the page
 
 
 @dataclass(frozen=True)
@@ -159,18 +160,21 @@ def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:
     rows, cols = image.shape[:2]
     at_r, at_c = (g.ravel() for g in np.mgrid[0.1:0.9:9j, 0.1:0.9:9j])
     y, x = page_map.to_mm(at_r * rows, at_c * cols)
-    seen = np.array([page_map.to_pixels(y + dy, x + dx) for dy, dx in ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5))])
+    seen = np.array(
+        [page_map.to_pixels(y + dy, x + dx) for dy, dx in ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5))]
+    )
     down, across = seen[0] - seen[1], seen[2] - seen[3]
     turned = np.arctan2(down[1] - across[0], down[0] + across[1])
+    pitch = (float(np.median(np.hypot(*down))), float(np.median(np.hypot(*across))))
     warnings = []
     if grid.ambiguous:
         warnings.append(
             "grid: only one spacing of lines is visible; taken as "
-            f"{grid.px_per_mm[0]:.2f} px per mm because of the page's size"
+            f"{pitch[0]:.2f} px per mm because of the page's size"
         )
     return PageGeometry(
         angle_deg=float(np.rad2deg(np.median(turned))),
-        px_per_mm=(float(np.median(np.hypot(*down))), float(np.median(np.hypot(*across)))),
+        px_per_mm=pitch,
         grid_found=True,
         page_map=page_map,
         residual_px=residual_px,
@@ -200,13 +204,15 @@ def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] |
     flat = _fit_flat(points, mm, trust, grid.period_mm, projective=False)
     errors = _errors(flat(points), mm, trust, grid.period_mm)
     if np.median(errors) <= _AFFINE_MM:
-        return _invert(flat, flat, shape, pitch), float(np.median(errors)) * pitch, "grid-affine"
+        page_map = _invert(flat, flat, shape, pitch)
+        return None if page_map is None else (page_map, float(np.median(errors)) * pitch, "grid-affine")
     plane = _fit_flat(points, mm, trust, grid.period_mm, projective=True)
     bent = _Bend.fit(plane, points, mm, trust, grid.period_mm, shape, _NODE_MM * pitch)
     errors = _errors(bent(points), mm, trust, grid.period_mm)
     if np.median(errors) > grid.period_mm / 8:
         return None
-    return _invert(bent, plane, shape, pitch), float(np.median(errors)) * pitch, "grid-phase"
+    page_map = _invert(bent, plane, shape, pitch)
+    return None if page_map is None else (page_map, float(np.median(errors)) * pitch, "grid-phase")
 
 
 def _errors(
@@ -365,11 +371,14 @@ def _bending(nodes: tuple[int, int]) -> sparse.csr_matrix:
     return form + 1e-7 * sparse.identity(h * w)
 
 
-def _invert(model: _Flat | _Bend, flat: _Flat, shape: tuple[int, int], pitch_px: float) -> PageMap:
-    """Turn px -> mm into a page map over the whole image."""
+def _invert(model: _Flat | _Bend, flat: _Flat, shape: tuple[int, int], pitch_px: float) -> PageMap | None:
+    """Turn px -> mm into a page map over the whole image; None if the image reaches the page's horizon."""
     rows, cols = shape
     edge = np.stack(np.meshgrid(np.linspace(0, rows, 25), np.linspace(0, cols, 25), indexing="ij"), -1)
     y, x = model(edge.reshape(-1, 2))
+    span_mm = max(v.max() - v.min() for v in (y, x))
+    if not span_mm < _MAX_SPAN * max(shape) / pitch_px:
+        return None
     spacing = max(_LATTICE_MM, max(shape) / pitch_px / 80)
     axes = [
         np.linspace(v.min(), v.max(), max(4, int(np.ceil((v.max() - v.min()) / spacing)) + 1)) for v in (y, x)

@@ -23,13 +23,13 @@ from ecg_hough.paper import GRID_MAJOR_MM, GRID_MINOR_MM
 Floats = NDArray[np.float64]
 
 # Tuned on rendered pages (all profiles, 72-600 dpi) and on ECG-Image-Kit and ECGMiner pages.
-_LONG_SIDES_PX = (1800, 600)  # pages are searched at these sizes, in turn
+_LONG_SIDES_PX = (1800, 850, 400)  # pages are searched at these sizes, in turn
 _TILE_PX = 256
 _BACKGROUND_PX = 65
 _MIN_CONTRAST = 2.0  # grey levels; fainter texture is not amplified
 _CLIP = 2.0  # of the local mean contrast: ink counts no more than a line
 _MIN_PERIOD_PX = 2.15
-_MAX_PERIOD_PX = 72.0
+_MAX_PERIOD_PX = 42.0  # longer ones are found on a smaller copy
 _PITCH_STEP = 0.004
 _MAX_ASPECT = 0.17  # of the pitch, between the two families (tilted pages)
 _MAX_HARMONIC = 12
@@ -52,6 +52,7 @@ _PLAUSIBLE_LONG_SIDE_MM = 290.0
 _JPEG_BLOCKS_PX = (8.0, 16.0)
 _UPRIGHT_DEG = 0.35  # pages this upright may show the pixel lattice's own periods
 _OTHER_SCALE = 0.93
+_WIDE_PX = 11.0
 
 _RADIUS_STEP = 0.25
 _RADII = np.arange(1.0, 0.47 * _TILE_PX, _RADIUS_STEP)
@@ -70,6 +71,7 @@ class Grid:
         period_mm: the printed period that was followed; a slip of the phase is a multiple of it.
         px_per_mm: vertical, horizontal, mean over the page (before the fit).
         ambiguous: only one spacing of lines is seen; 1 or 5 mm is by plausibility.
+        base_px: longest period found, image px.
     """
 
     rows: Floats
@@ -81,6 +83,7 @@ class Grid:
     period_mm: float
     px_per_mm: tuple[float, float]
     ambiguous: bool
+    base_px: float
 
 
 @dataclass(frozen=True)
@@ -104,15 +107,26 @@ def find_grid(image: NDArray[np.uint8]) -> Grid | None:
         image: (rows, cols, 3) or (rows, cols) uint8.
     """
     done = 0.0
+    coarse: Grid | None = None
     for long_side in _LONG_SIDES_PX:
         scale = min(1.0, long_side / max(image.shape[:2]))
         if scale == done or min(image.shape[:2]) * scale < 64:
             continue
         done = scale
         grid = _find_at(image, scale)
-        if grid is not None:
+        if grid is None:
+            if coarse is not None:
+                break
+            continue
+        if not grid.ambiguous:
             return grid
-    return None
+        if coarse is not None:
+            break
+        coarse = grid
+        # Wide lines may be 1 mm lines whose 5 mm period is too long for the tiles: a smaller copy tells.
+        if grid.base_px * scale < _WIDE_PX:
+            break
+    return coarse
 
 
 def grid_evidence(image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -164,6 +178,7 @@ def _find_at(image: NDArray[np.uint8], scale: float) -> Grid | None:
         period_mm=period_mm,
         px_per_mm=(scale_down, scale_across),
         ambiguous=combs.ambiguous,
+        base_px=combs.base_mm * scale_down,
     )
 
 
@@ -251,6 +266,7 @@ def _find_combs(power: NDArray[np.float32], centres: Floats, long_side_px: int) 
     if best is None:
         return None
     score, angle, q_down, q_across, p_down, p_across, place = best
+    q_down, q_across = _refined(p_down, q_down), _refined(p_across, q_across)
     base_mm, ambiguous = _spacing(p_down, p_across, q_down, q_across, long_side_px)
     harmonics = _clear_harmonics(p_down, p_across, q_down, q_across)
     size = _TILE_PX
@@ -310,6 +326,15 @@ def _comb_scores(profile: Floats) -> Floats:
     return np.cumsum(gain, axis=0).max(axis=0)
 
 
+def _refined(profile: Floats, q: float) -> float:
+    """Base frequency at which the whole comb stands highest: the score of the search is flat on top."""
+    near = q * np.linspace(0.96, 1.04, 41)
+    order = np.arange(1, 11)[:, None]
+    height = np.clip(profile - (profile.max() - _DYNAMIC), 0, None)
+    total = np.where(order * near < _RADII[-1], np.interp(order * near, _RADII, height), 0.0).sum(axis=0)
+    return float(near[total > total.max() - 0.02 * max(total.max(), 1e-9)].mean())
+
+
 def _spacing(
     p_down: Floats, p_across: Floats, q_down: float, q_across: float, long_side_px: int
 ) -> tuple[float, bool]:
@@ -357,7 +382,10 @@ def _follow_best(
 ) -> tuple[int, list[Floats]] | None:
     """Harmonic that most tiles show, with the phases of both families; None where the tiles do not agree."""
     a = np.deg2rad(combs.angle_deg)
-    directions = (combs.down * np.array([np.cos(a), np.sin(a)]), combs.across * np.array([-np.sin(a), np.cos(a)]))
+    directions = (
+        combs.down * np.array([np.cos(a), np.sin(a)]),
+        combs.across * np.array([-np.sin(a), np.cos(a)]),
+    )
     best: tuple[float, int, list[Floats]] | None = None
     for harmonic in combs.harmonics:
         found = [_follow_frequency(power, centres, d, harmonic, combs.place, shape) for d in directions]

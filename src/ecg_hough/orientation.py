@@ -202,4 +202,3 @@ def _sharpest(edges: NDArray[np.uint8], coarse_deg: float) -> tuple[float, float
     peak = np.clip(values - (values.min() + values.max()) / 2, 0, None)
     angle = float(np.average(angles, weights=peak)) if peak.any() else float(best)
     return angle, float(values.max() / flat)
-
