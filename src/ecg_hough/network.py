@@ -45,13 +45,13 @@ class Network:
                 f"{self.path.name} must have the sha256 of its card, {self.card['sha256'][:12]}...; "
                 f"got {digest[:12]}... (damaged or replaced: reinstall or export again)"
             )
-        core = ov.Core()
-        config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        self._core = ov.Core()
+        self._config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if threads is not None:
-            config["INFERENCE_NUM_THREADS"] = threads
+            self._config["INFERENCE_NUM_THREADS"] = threads
         if precision == "f32":
-            config["INFERENCE_PRECISION_HINT"] = "f32"
-        self._model = core.compile_model(core.read_model(str(self.path)), "CPU", config)
+            self._config["INFERENCE_PRECISION_HINT"] = "f32"
+        self._compiled: dict[tuple[int, ...], Any] = {}
 
     @property
     def version(self) -> str:
@@ -60,7 +60,12 @@ class Network:
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, channels, rows, cols) float32 -> (n, outputs, rows, cols) float32 logits."""
-        result = self._model([np.ascontiguousarray(batch, np.float32)])
+        if batch.shape not in self._compiled:
+            # Fixed shapes run faster than dynamic ones, and few occur: the canvas, and strips of few heights.
+            model = self._core.read_model(str(self.path))
+            model.reshape(list(batch.shape))
+            self._compiled[batch.shape] = self._core.compile_model(model, "CPU", self._config)
+        result = self._compiled[batch.shape]([np.ascontiguousarray(batch, np.float32)])
         return np.array(result[0], np.float32)
 
 

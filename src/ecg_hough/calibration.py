@@ -1,0 +1,285 @@
+"""Rows of traces to 12 x N millivolts: which part of a row is which lead, when, and from which zero line.
+
+In: row traces in page millimetres, the panels' windows, paper speed and gain. Out: signals, their
+expected error and what became of each lead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+from scipy.ndimage import gaussian_filter1d
+
+from ecg_hough.errors import PageError
+from ecg_hough.paper import LEADS, PAPER_SPEED_MM_S, RECORD_S, Layout
+from ecg_hough.record import LeadStatus
+from ecg_hough.traces import RowTrace
+
+# Tuned on own renders and the development pages.
+EDGE_REACH_MM = 5.0
+"""Farthest that a trace's own end may stand off the leads network's edge."""
+EDGE_RUN_MM = 1.5
+"""Length of uninterrupted trace (or of none) that makes an end."""
+EQUAL_MM = 3.0
+"""Columns whose edges stand closer than this to equal division are equally wide."""
+NOMINAL_SHARE = 0.012
+"""Blocks within this of a usual duration have that duration."""
+NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
+FOUND_SHARE = 0.2
+"""Share of a lead's window that must be read for the lead to be found."""
+MODE_BIN_MM = 0.25
+FUSE_SD_MV = 0.05
+"""Error scale of the confidence: at this expected error it has fallen to about a third."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A panel on the page: lead, row, column, and its start and end along the page in mm."""
+
+    lead: str
+    row_index: int
+    column_index: int
+    rhythm: bool
+    start_mm: float
+    end_mm: float
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Signals and what is known of them.
+
+    Attributes:
+        signals, sd_mv, confidence: (12, N).
+        statuses: one a lead; windows: as placed, after the common edges were found.
+        duration_s: of the printed block; warnings: sentences.
+    """
+
+    signals: NDArray[np.float64]
+    sd_mv: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    statuses: tuple[LeadStatus, ...]
+    windows: tuple[Window, ...]
+    duration_s: float
+    warnings: tuple[str, ...]
+
+
+def calibrate(
+    rows: tuple[RowTrace, ...],
+    windows: tuple[Window, ...],
+    layout: Layout | None,
+    *,
+    fs: int,
+    speed_mm_s: float,
+    gain_mm_mv: float,
+) -> Calibrated:
+    """Signals of all leads at their own column's time.
+
+    Args:
+        rows: traces in page millimetres.
+        windows: panels with the leads network's edges; layout: the known layout, if any.
+        fs: Hz of the signals.
+    Raises:
+        PageError: nothing could be read.
+    """
+    by_row = {row.row_index: row for row in rows}
+    warnings: list[str] = []
+    windows, starts_s, duration_s = place_columns(by_row, windows, layout, speed_mm_s)
+    n = round(duration_s * fs)
+    signals, sd = np.full((2, len(LEADS), n), np.nan)
+    presence = np.zeros((len(LEADS), n))
+    zero = zero_lines(by_row, windows)
+    # Short copies first: the rhythm strip of a lead is the longer one and is kept where both are read.
+    for window in sorted(windows, key=lambda w: w.rhythm):
+        row = by_row[window.row_index]
+        at_s, mv, error, seen = _panel_signal(row, window, zero[window.row_index], fs, speed_mm_s, gain_mm_mv)
+        first = round(starts_s[window.column_index] * fs) if not window.rhythm else 0
+        n_panel = min(len(mv), n - first)
+        k, place = LEADS.index(window.lead), slice(first, first + n_panel)
+        take = np.isfinite(mv[:n_panel])
+        signals[k, place] = np.where(take, mv[:n_panel], signals[k, place])
+        sd[k, place] = np.where(take, error[:n_panel], sd[k, place])
+        presence[k, place] = np.where(take, seen[:n_panel], presence[k, place])
+    if not np.isfinite(signals).any():
+        raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
+    if layout is not None and layout.cabrera and _avr_is_inverted(signals):
+        signals[LEADS.index("aVR")] *= -1
+        warnings.append("aVR is printed upside down (-aVR, Cabrera) and was turned back")
+    confidence = np.where(np.isfinite(signals), presence * np.exp(-sd / FUSE_SD_MV), 0.0)
+    confidence = np.nan_to_num(confidence)
+    statuses = tuple(_status(lead, windows, starts_s, signals, confidence, fs, speed_mm_s) for lead in LEADS)
+    return Calibrated(signals, sd, confidence, statuses, windows, duration_s, tuple(warnings))
+
+
+def place_columns(
+    by_row: dict[int, RowTrace], windows: tuple[Window, ...], layout: Layout | None, speed_mm_s: float
+) -> tuple[tuple[Window, ...], dict[int, float], float]:
+    """Common column edges: windows moved to them, start of every column in s, duration of the block in s.
+
+    The block's ends are where most rows' traces end; inside it columns are equal where the network's
+    edges agree with that.
+    """
+    n_columns = layout.n_columns if layout is not None else max(w.column_index for w in windows) + 1
+    first = [w for w in windows if w.rhythm or w.column_index == 0]
+    last = [w for w in windows if w.rhythm or w.column_index == n_columns - 1]
+    start = float(np.median([_trace_end(by_row[w.row_index], w.start_mm, +1) for w in first or windows]))
+    end = float(np.median([_trace_end(by_row[w.row_index], w.end_mm, -1) for w in last or windows]))
+    width = end - start
+    per_column_s = width / n_columns / speed_mm_s
+    nominal = [s for s in NOMINAL_S if abs(width / speed_mm_s / s - 1) < NOMINAL_SHARE]
+    if nominal:
+        per_column_s = nominal[0] / n_columns
+        start += (width - nominal[0] * speed_mm_s) / 2
+        width = nominal[0] * speed_mm_s
+    equal = start + width * np.arange(n_columns + 1) / n_columns
+    edges = equal.copy()
+    for j in range(1, n_columns):
+        seen = [w.start_mm for w in windows if w.column_index == j and not w.rhythm]
+        if seen and abs(np.median(seen) - equal[j]) > EQUAL_MM:
+            edges[j] = float(np.median(seen))
+    moved, starts_s = [], {0: 0.0}
+    for window in windows:
+        j = window.column_index
+        a, b = (start, start + width) if window.rhythm else (edges[j], edges[j + 1])
+        if layout is None and not window.rhythm:
+            a, b = window.start_mm, window.end_mm
+        moved.append(Window(window.lead, window.row_index, j, window.rhythm, float(a), float(b)))
+        if not window.rhythm:
+            starts_s[j] = float(max(0.0, (a - start) / speed_mm_s)) if layout is None else 0.0
+    if layout is not None:
+        starts_s = {j: float((edges[j] - start) / speed_mm_s) for j in range(n_columns)}
+    return tuple(moved), starts_s, float(width / speed_mm_s)
+
+
+def _trace_end(row: RowTrace, near_mm: float, direction: int) -> float:
+    """Where the row's trace begins (direction +1) or ends (-1) near a place, else that place."""
+    step = row.x_mm[1] - row.x_mm[0]
+    run = max(3, round(EDGE_RUN_MM / step))
+    seen = np.isfinite(row.y_mm).astype(float)
+    smooth = np.convolve(seen, np.ones(run) / run, mode="same")
+    within = np.abs(row.x_mm - near_mm) <= EDGE_REACH_MM
+    on = np.flatnonzero(within & (smooth > 0.5))
+    off = np.flatnonzero(within & (smooth <= 0.5))
+    if not on.size or not off.size:
+        return near_mm  # cropped by the image's border, or a trace that goes on: the network's edge stands
+    if direction > 0:
+        before = off[off < on[-1]]
+        return float(row.x_mm[before[-1]] + step / 2) if before.size and before[0] < on[-1] else near_mm
+    after = off[off > on[0]]
+    return float(row.x_mm[after[0]] - step / 2) if after.size else near_mm
+
+
+def zero_lines(by_row: dict[int, RowTrace], windows: tuple[Window, ...]) -> dict[int, float]:
+    """Zero line of every row, mm down the page: the level where its leads dwell.
+
+    All leads of a row stand on one zero line; each lead's own level (its mode: the isoelectric line)
+    may be off by its ST segment or wander, so the row takes their median.
+    """
+    levels: dict[int, list[float]] = {}
+    for window in windows:
+        row = by_row[window.row_index]
+        y = row.y_mm[(row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm)]
+        y = y[np.isfinite(y)]
+        if y.size >= 16:
+            levels.setdefault(window.row_index, []).append(_mode(y))
+    rest = {index: np.nanmedian(row.y_mm) for index, row in by_row.items()}
+    return {i: float(np.median(levels[i])) if i in levels else float(rest[i]) for i in by_row}
+
+
+def _mode(y: NDArray[np.float64]) -> float:
+    """Level at which a trace dwells longest."""
+    low = y.min() - 4 * MODE_BIN_MM
+    fine = MODE_BIN_MM / 5
+    counts = np.bincount(((y - low) / fine).astype(int)).astype(float)
+    smooth = gaussian_filter1d(np.pad(counts, 20), MODE_BIN_MM / fine)
+    return float(low + (smooth.argmax() - 20 + 0.5) * fine)
+
+
+def _panel_signal(
+    row: RowTrace, window: Window, zero_mm: float, fs: int, speed_mm_s: float, gain_mm_mv: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Times, millivolts, their expected error and presence of one panel at fs; NaN in gaps."""
+    n = round((window.end_mm - window.start_mm) / speed_mm_s * fs)
+    at_mm = window.start_mm + np.arange(n) / fs * speed_mm_s
+    mv = (zero_mm - row.y_mm) / gain_mm_mv
+    step_s = (row.x_mm[1] - row.x_mm[0]) / speed_mm_s
+    if fs * step_s < 1:  # fewer samples than read-outs: no alias
+        mv = _smooth(mv, 0.4 / (fs * step_s))
+    return (
+        np.arange(n) / fs,
+        _interpolate(row.x_mm, mv, at_mm),
+        np.interp(at_mm, row.x_mm, np.nan_to_num(row.sd_mm)) / gain_mm_mv,
+        np.interp(at_mm, row.x_mm, row.presence),
+    )
+
+
+def _smooth(values: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+    finite = np.isfinite(values)
+    weight = gaussian_filter1d(finite.astype(float), sigma)
+    mean = gaussian_filter1d(np.where(finite, values, 0.0), sigma) / np.maximum(weight, 1e-9)
+    return np.where(finite, mean, np.nan)
+
+
+def _interpolate(
+    x: NDArray[np.float64], y: NDArray[np.float64], at: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Cubic within runs of finite values, NaN outside them; half a step of grace at their ends."""
+    out = np.full(at.size, np.nan)
+    step = x[1] - x[0]
+    finite = np.isfinite(y)
+    change = np.flatnonzero(np.diff(np.concatenate([[0], finite.view(np.int8), [0]])))
+    for a, b in zip(change[::2], change[1::2], strict=True):
+        if b - a < 4:
+            continue
+        inside = (at >= x[a] - step) & (at <= x[b - 1] + step)
+        if inside.any():
+            out[inside] = CubicSpline(x[a:b], y[a:b])(np.clip(at[inside], x[a], x[b - 1]))
+    return out
+
+
+def _avr_is_inverted(signals: NDArray[np.float64]) -> bool:
+    """Whether the trace named aVR runs along (I + II) / 2 instead of against it (Goldberger)."""
+    i, ii, avr, avl = (signals[LEADS.index(name)] for name in ("I", "II", "aVR", "aVL"))
+    ii = np.where(np.isfinite(ii), ii, 2 * (i - avl))
+    expected = -(i + ii) / 2
+    both = np.isfinite(expected) & np.isfinite(avr)
+    if both.sum() < 50:
+        return False
+    return bool(np.corrcoef(expected[both], avr[both])[0, 1] < -0.3)
+
+
+def _status(
+    lead: str,
+    windows: tuple[Window, ...],
+    starts_s: dict[int, float],
+    signals: NDArray[np.float64],
+    confidence: NDArray[np.float64],
+    fs: int,
+    speed_mm_s: float,
+) -> LeadStatus:
+    k = LEADS.index(lead)
+    mine = [w for w in windows if w.lead == lead]
+    if not mine:
+        return LeadStatus(lead, False, "no panel of this lead was found on the page")
+    window = max(mine, key=lambda w: w.end_mm - w.start_mm)
+    start_s = 0.0 if window.rhythm else starts_s[window.column_index]
+    end_s = start_s + (window.end_mm - window.start_mm) / speed_mm_s
+    span = slice(round(start_s * fs), round(end_s * fs))
+    finite = np.isfinite(signals[k, span])
+    share = float(finite.mean()) if finite.size else 0.0
+    if share < FOUND_SHARE:
+        signals[k] = np.nan
+        confidence[k] = 0.0
+        return LeadStatus(lead, False, f"only {share:.0%} of the trace could be read; at least 20% is needed")
+    return LeadStatus(lead, True, None, float(confidence[k, span].mean()), start_s, end_s)
+
+
+def scale_from_columns(
+    start_px: float, end_px: float, speed_mm_s: float = PAPER_SPEED_MM_S, seconds: float = RECORD_S
+) -> float:
+    """px per mm when nothing but the block's width is known: the usual 10 s (Krones et al. 2024)."""
+    if not end_px > start_px:
+        raise PageError("calibration", f"block of traces must have a width; got {end_px - start_px:.0f} px")
+    return (end_px - start_px) / (seconds * speed_mm_s)

@@ -1,0 +1,252 @@
+"""Rows of traces, read column by column at sub-pixel accuracy.
+
+In: the page's pixels and map, the lead maps and the layout. Out: one `RowTrace` a row: where the trace
+runs in page millimetres, how sure each read-out is, and where there is none. Two read-outs share this:
+the trace network (a distribution over rows for every column) and, as the named baseline, the winner's
+column centroid (Krones et al. 2024) of the ink under the lead's mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_hough.geometry import PageMap
+from ecg_hough.layout import PageLayout
+from ecg_hough.network import Network
+from ecg_hough.paper import LEADS
+from ecg_hough.segmentation import Canvas
+from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
+
+TRACE_NETWORK = "traces"
+READOUTS_PER_COLUMN = 2
+STRIP_ROWS = 256
+"""Height of a strip, 32 mm: as trained. Rows with taller traces get the next multiple of 64."""
+STRIP_ROWS_MAX = 512
+MARGIN_MM = 6.0
+"""Read beyond a row's ends, where the network tells the trace's end from its surroundings."""
+HEADROOM_MM = 5.0
+"""Space kept above and below the coarse path."""
+TILE_COLS, TILE_OVERLAP = 576, 64
+PRESENT_MIN = 0.5
+"""Probability of a trace from which a column is read."""
+PEAK_REACH_PX = 40
+"""The mean is taken this far round the distribution's peak: 5 mm, a QRS flank's extent in one column.
+Mass farther away is another trace's, and would pull the mean between the two."""
+_PEAK_SMOOTH_PX = 9
+
+
+@dataclass(frozen=True)
+class RowTrace:
+    """One row of traces.
+
+    Attributes:
+        row_index: row of the page, from the top.
+        x_mm: (m,) place of every read-out along the page, evenly spaced.
+        y_mm: (m,) place down the page, NaN where there is no trace.
+        sd_mm: (m,) expected error of y_mm, NaN likewise.
+        presence: (m,) probability of a trace.
+    """
+
+    row_index: int
+    x_mm: NDArray[np.float64]
+    y_mm: NDArray[np.float64]
+    sd_mm: NDArray[np.float64]
+    presence: NDArray[np.float64]
+
+
+def read_rows(
+    image: NDArray[np.uint8],
+    page_map: PageMap,
+    canvas: Canvas,
+    probabilities: NDArray[np.float32],
+    layout: PageLayout,
+    network: Network | None,
+) -> tuple[RowTrace, ...]:
+    """Read every row of the page.
+
+    Args:
+        image: the page (rows, cols, 3), upright.
+        page_map: its millimetres; canvas, probabilities: the leads network's view of it.
+        network: the trace network; None reads column centroids.
+    """
+    pixels, factor = shrink_for_strips(image, float(np.mean(page_map.px_per_mm)))
+    masks = row_masks(probabilities, layout)
+    out = []
+    for k, index in enumerate(sorted({panel.row_index for panel in layout.panels})):
+        frame = _frame(index, page_map, canvas, layout)
+        where = strip_map(frame, page_map)
+        strip = cut_strip(pixels, where, factor)
+        at = canvas.from_page(np.stack(where, axis=-1)).astype(np.float32)
+        own, other = (cv2.remap(mask, at[..., 1], at[..., 0], cv2.INTER_LINEAR) for mask in masks[k])
+        inside = _inside(where, image.shape[:2])
+        if network is None:
+            rows, sd, presence = centroid_rows(strip, own)
+        else:
+            rows, sd, presence = _network_rows(strip, own, other, network)
+        presence = np.where(np.repeat(inside, READOUTS_PER_COLUMN), presence, 0.0)
+        seen = presence >= PRESENT_MIN
+        offsets = (np.arange(READOUTS_PER_COLUMN) + 0.5) / READOUTS_PER_COLUMN - 0.5
+        columns = (np.arange(frame.shape[1])[:, None] + offsets).ravel()
+        mm = frame.to_mm(np.stack([rows, columns], axis=-1))
+        out.append(
+            RowTrace(
+                index,
+                mm[:, 1],
+                np.where(seen, mm[:, 0], np.nan),
+                np.where(seen, sd / STRIP_PX_PER_MM, np.nan),
+                presence,
+            )
+        )
+    return tuple(out)
+
+
+def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray[np.float32]:
+    """(n, 2, rows, cols) per row of the page: ink of its own traces, ink of other rows' traces.
+
+    Ink goes by its class to the row where the layout expects that lead in that column; where two rows
+    expect it (a rhythm strip above its short copy), or none does, to the row whose path is nearer.
+    """
+    _, n_rows, n_cols = probabilities.shape
+    indices = sorted({panel.row_index for panel in layout.panels})
+    n = len(indices)
+    expected = np.full((n, n_cols), -1)
+    path = np.full((n, n_cols), np.nan)
+    for panel in layout.panels:
+        k = indices.index(panel.row_index)
+        a, b = (int(np.clip(round(v), 0, n_cols)) for v in (panel.start_col, panel.end_col))
+        expected[k, a:b] = LEADS.index(panel.lead)
+        path[k, a:b] = panel.path_rows[a:b]
+    for k in range(n):  # a row's line where its path is not known: that of its nearest known columns
+        known = np.flatnonzero(np.isfinite(path[k]))
+        path[k] = np.interp(np.arange(n_cols), known, path[k, known]) if known.size else 0.0
+    ink = 1.0 - probabilities[0]
+    distance = np.abs(np.arange(n_rows)[None, :, None] - path[:, None, :]).astype(np.float32)
+    nearest = distance.argmin(axis=0)
+    claimed = np.zeros_like(ink)
+    own = np.zeros((n, n_rows, n_cols), np.float32)
+    columns = np.arange(n_cols)
+    for k in range(n):
+        named = expected[k] >= 0
+        mine = np.where(named, probabilities[np.maximum(expected[k], 0) + 1, :, columns].T, 0.0)
+        rivals = [j for j in range(n) if j != k]
+        for j in rivals:
+            shared = named & (expected[j] == expected[k])
+            if shared.any():
+                mine = np.where(shared[None] & (distance[j] < distance[k]), 0.0, mine)
+        own[k] = mine
+        claimed += mine
+    free = np.clip(ink - claimed, 0.0, 1.0)
+    for k in range(n):
+        own[k] += np.where(nearest == k, free, 0.0)
+    total = own.sum(axis=0)
+    return np.stack([np.stack([own[k], np.clip(total - own[k], 0, 1)]) for k in range(n)])
+
+
+def _frame(index: int, page_map: PageMap, canvas: Canvas, layout: PageLayout) -> StripFrame:
+    """The strip of one row: round the middle of its coarse path, tall enough for its extremes."""
+    points = []
+    for panel in layout.panels:
+        if panel.row_index == index:
+            cols = np.flatnonzero(np.isfinite(panel.path_rows))
+            points.append(np.column_stack([panel.path_rows[cols], cols]))
+    page = canvas.to_page(np.concatenate(points))
+    y, x = page_map.to_mm(page[:, 0], page[:, 1])
+    middle = float(np.median(y))
+    low, high = np.percentile(y, [0.3, 99.7])
+    half_mm = max(middle - low, high - middle) + HEADROOM_MM
+    rows = int(np.clip(64 * np.ceil(2 * half_mm * STRIP_PX_PER_MM / 64), STRIP_ROWS, STRIP_ROWS_MAX))
+    cols_px = int(np.ceil((x.max() - x.min() + 2 * MARGIN_MM) * STRIP_PX_PER_MM))
+    return StripFrame(middle - rows / 2 / STRIP_PX_PER_MM, float(x.min()) - MARGIN_MM, (rows, cols_px))
+
+
+def _inside(
+    where: tuple[NDArray[np.float32], NDArray[np.float32]], shape: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """(cols,) whether the middle of each strip column lies in the image."""
+    r, c = (m[m.shape[0] // 2] for m in where)
+    return (r > -0.5) & (r < shape[0] - 0.5) & (c > -0.5) & (c < shape[1] - 0.5)
+
+
+def _network_rows(
+    strip: NDArray[np.uint8], own: NDArray[np.float32], other: NDArray[np.float32], network: Network
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Row, expected error (both px) and presence of every read-out, (2 * cols,) each."""
+    channels = np.concatenate(
+        [strip.transpose(2, 0, 1).astype(np.float32) / 255.0, np.clip(np.stack([own, other]), 0, 1)]
+    )
+    n_cols = channels.shape[2]
+    step = TILE_COLS - TILE_OVERLAP
+    n_tiles = max(1, int(np.ceil((n_cols - TILE_OVERLAP) / step)))
+    padded = np.pad(channels, ((0, 0), (0, 0), (0, n_tiles * step + TILE_OVERLAP - n_cols)), mode="edge")
+    parts = []
+    for k in range(n_tiles):
+        logits = network.run(padded[None, :, :, k * step : k * step + TILE_COLS])[0]
+        first = 0 if k == 0 else TILE_OVERLAP // 2
+        last = TILE_COLS if k == n_tiles - 1 else TILE_COLS - TILE_OVERLAP // 2
+        parts.append(logits[:, :, first:last])
+    return distribution_rows(np.concatenate(parts, axis=2)[:, :, :n_cols])
+
+
+def distribution_rows(
+    logits: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Mean round the peak, spread and presence of (2, rows, cols) logits, in column order (2 * cols,).
+
+    "No trace" is a further class of logit 0.
+    """
+    n_sub, n_rows, n_cols = logits.shape
+    columns = logits.transpose(2, 0, 1).reshape(n_cols * n_sub, n_rows)
+    top = np.maximum(columns.max(axis=1, keepdims=True), 0.0)
+    p = np.exp(columns - top)
+    total = p.sum(axis=1)
+    presence = total / (total + np.exp(-top[:, 0]))
+    peak = cv2.blur(p, (_PEAK_SMOOTH_PX, 1)).argmax(axis=1)
+    rows = np.arange(n_rows, dtype=np.float32)
+    near = np.abs(rows[None] - peak[:, None]) <= PEAK_REACH_PX
+    q = p * near
+    mass = np.maximum(q.sum(axis=1), 1e-30)
+    mean = q @ rows / mass
+    variance = np.maximum(q @ rows**2 / mass - mean**2, 0.0)
+    return mean.astype(float), np.sqrt(variance).astype(float), presence.astype(float)
+
+
+def centroid_rows(
+    strip: NDArray[np.uint8], own: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The winner's read-out: mean row of each column of the lead's mask, here its dark ink.
+
+    Krones et al. 2024, vectorisation. The leads network's masks are coarse, so the mask is the ink
+    (Otsu) under them.
+    """
+    grey = cv2.cvtColor(strip, cv2.COLOR_RGB2GRAY)
+    under = cv2.dilate((own > 0.3).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    n_cols = grey.shape[1]
+    if not under.any():
+        return np.zeros(2 * n_cols), np.ones(2 * n_cols), np.zeros(2 * n_cols)
+    limit, _ = cv2.threshold(grey[under].reshape(-1, 1), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    mask = under & (grey <= limit)
+    count = mask.sum(axis=0)
+    rows = np.arange(grey.shape[0])[:, None]
+    mean = (mask * rows).sum(axis=0) / np.maximum(count, 1)
+    spread = np.sqrt(np.maximum((mask * rows**2).sum(axis=0) / np.maximum(count, 1) - mean**2, 0.25))
+    centres = np.arange(n_cols)
+    at = (centres[:, None] + [-0.25, 0.25]).ravel()
+    known = count > 0
+    if not known.any():
+        return np.zeros(2 * n_cols), np.ones(2 * n_cols), np.zeros(2 * n_cols)
+    # A gap of a column or two is a light spot in the stroke, not the end of the trace.
+    gap = _distance(at, known)
+    row = np.interp(at, centres[known], mean[known])
+    return row, np.repeat(spread, 2), np.where(gap <= 3, 1.0, 0.0)
+
+
+def _distance(at: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Distance in columns from each place to the nearest known column."""
+    where = np.flatnonzero(known)
+    after = np.clip(np.searchsorted(where, at), 0, where.size - 1)
+    before = np.maximum(after - 1, 0)
+    return np.minimum(np.abs(where[after] - at), np.abs(where[before] - at))
