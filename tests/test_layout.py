@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -191,7 +192,7 @@ def score_page(mask: MaskPage, found: PageLayout) -> Score:
     return Score(right, total, named, [abs(e) for e in errors], failures)
 
 
-def score_pages(pages: list[tuple[MaskPage, int]]) -> tuple[float, float, float]:
+def score_pages(pages: Iterable[tuple[MaskPage, int]]) -> tuple[float, float, float]:
     """Share of right layouts, share of panels found, median error of their ends in canvas px."""
     scores = [score_page(mask, find_layout(disturbed(mask, seed))) for mask, seed in pages]
     named = sum(s.named for s in scores) / sum(s.panels for s in scores)
@@ -216,11 +217,13 @@ def test_two_hundred_pages() -> None:
     """Half of the pages print real records where those are at hand."""
     records = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "ptbxl"
     stems = sorted(path.with_suffix("") for path in records.rglob("*.hea"))
-    pages = []
-    for seed in range(2000, 2200):
-        signals, fs = read_signals(stems[seed % len(stems)]) if stems and seed % 2 else (None, 250)
-        pages.append((mask_page(seed, PROFILES[seed % 4], signals=signals, fs=fs), seed))
-    right, named, edges = score_pages(pages)
+
+    def pages() -> Iterator[tuple[MaskPage, int]]:
+        for seed in range(2000, 2200):
+            signals, fs = read_signals(stems[seed % len(stems)]) if stems and seed % 2 else (None, 250)
+            yield mask_page(seed, PROFILES[seed % 4], signals=signals, fs=fs), seed
+
+    right, named, edges = score_pages(pages())
     assert right >= 0.97
     assert named >= 0.99
     assert edges < 1.0
