@@ -48,6 +48,8 @@ class Readout(StrEnum):
 Profile = StrEnum("Profile", ["clean", "scan", "bw", "fax", "worn", "photo", "mixed"])
 Source = StrEnum("Source", ["renderer", "kit", "ptbxl"])
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
+Planes = StrEnum("Planes", ["rgb", "red"])
+CanvasKind = StrEnum("CanvasKind", ["canvas704", "page"])
 
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Output folder; made if missing.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same pages.")]
@@ -312,13 +314,20 @@ def prepare_data(
         float, typer.Option(min=0, max=1, help="Share of made-up ECGs beside --records.")
     ] = 0.35,
     profile: Annotated[Profile, typer.Option(help="Kind of wear.")] = Profile.mixed,
+    planes: Annotated[Planes, typer.Option(help="red: one channel, as krones2024 has it.")] = Planes.rgb,
+    canvas: Annotated[
+        CanvasKind, typer.Option(help="canvas704: for leads and tiny. page: whole pages, for krones2024.")
+    ] = CanvasKind.canvas704,
+    dpi: Annotated[
+        float | None, typer.Option(min=30, help="Of rendered pages.", show_default="85-150, or 200 for page")
+    ] = None,
     dataset: Annotated[str, typer.Option(help="nnU-Net's name of the data set.")] = "Dataset500_Signals",
     seed: Seed = 0,
     workers: Workers = 2,
 ) -> None:
     """Make a raw data set for nnU-Net: pages, label maps, dataset.json, splits by patient.
 
-    A stopped run goes on where it was.
+    A stopped run goes on where it was; other options for the same folder are refused.
 
     Example: `ecg-hough prepare-data -n 1000 --records data/ptbxl`
     """
@@ -333,6 +342,9 @@ def prepare_data(
             folder=folder,
             generated=generated,
             profile=profile.value,
+            planes=planes.value,
+            canvas=canvas.value,
+            dpi=dpi,
             dataset=dataset,
             seed=seed,
             workers=workers,
@@ -382,7 +394,13 @@ def train(
 def export_weights(
     folder: Annotated[Path, typer.Argument(help="Result folder of `train`, with its checkpoints.")],
     out: OutFolder = Path("output/weights"),
-    name: Annotated[str, typer.Option(help="Name of the network.")] = "leads",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the network.", show_default="leads or traces, by the run")
+    ] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="latest, final or best.", show_default="newer of latest and final")
+    ] = None,
+    data: Annotated[Path, typer.Option(help="Folder of nnUNet_raw, for the card.")] = Path("data"),
 ) -> None:
     """Turn a checkpoint into weights that run without torch, with their card.
 
@@ -393,7 +411,7 @@ def export_weights(
     with _plain_errors():
         from ecg_hough.training.export_weights import export
 
-        path = export(folder, out, name=name)
+        path = export(folder, out, name=name, checkpoint=checkpoint, data=data)
     typer.echo(f"Weights in {path}")
 
 

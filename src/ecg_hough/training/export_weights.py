@@ -153,7 +153,7 @@ def _nnunet_run(folder: Path, checkpoint: str | None, data: Path | None) -> _Run
     epochs = int(state["current_epoch"])
     card = {
         "task": "leads",
-        "labels": {label: value for label, value in dataset["labels"].items()},
+        "labels": dict(dataset["labels"]),
         "input": {
             "channels": channels,
             "normalization": schemes,

@@ -2,19 +2,23 @@
 
 In: records (WFDB folder, PTB-XL, generated ECGs) or pages by ECG-Image-Kit. Out:
 `DatasetXXX_Name/{imagesTr,labelsTr,dataset.json,splits_final.json,cases.csv}` with canvases as the
-leads network sees them. Every case is seeded by its number, made whole or not at all, and not made
-again: a stopped run goes on where it was.
+leads network sees them, or with whole pages. Every case is seeded by its number, made whole or not at
+all, and not made again: a stopped run goes on where it was. `prepare.json` keeps the options, so that
+one folder never holds cases of two kinds.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +28,7 @@ from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.paper import LEADS
 from ecg_hough.render import RenderedPage, draw_labels, render_page
 from ecg_hough.segmentation import CANVAS_PX, to_canvas
-from ecg_hough.training.records import read_signals, split_records
+from ecg_hough.training.records import held_out_records, read_signals, split_records
 
 MIN_STROKE_PX = 3.0
 """Traces are labelled at least this wide on the canvas: one pixel wide classes are slow to learn."""
@@ -33,7 +37,14 @@ TURNED_SHARE = 0.12
 and the pipeline finds the right turn by that."""
 TRAIN_DPI = (85.0, 150.0)
 """Pages are shrunk to about 70 dpi on the canvas; finer ones cost time and change nothing."""
+PAGE_DPI = 200.0
+"""Of whole pages, as the winner of the 2024 Challenge trained on (Krones et al. 2024)."""
+PAGE_MIN_STROKE_PX = 1.0
 N_FOLDS = 5
+PLANES = ("rgb", "red")
+CANVASES = ("canvas704", "page")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,16 @@ class Case:
     seed: int
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """How cases are made: see `prepare`."""
+
+    profile: str = "mixed"
+    planes: str = "rgb"
+    canvas: str = "canvas704"
+    dpi: float | None = None
+
+
 def prepare(
     out: Path,
     *,
@@ -55,6 +76,9 @@ def prepare(
     folder: Path | None = None,
     generated: float = 0.35,
     profile: str = "mixed",
+    planes: str = "rgb",
+    canvas: str = "canvas704",
+    dpi: float | None = None,
     dataset: str = "Dataset500_Signals",
     seed: int = 0,
     workers: int = 2,
@@ -65,46 +89,104 @@ def prepare(
     Args:
         out: the nnUNet_raw folder.
         source: "renderer" (own pages of `records`, or of generated ECGs where None), "kit" (pages and
-            sidecars by ECG-Image-Kit in `folder`), or "ptbxl" (records fetched into `folder`, then
-            rendered).
-        n: number of pages.
+            sidecars by ECG-Image-Kit in `folder`; unusable ones are skipped with a warning), or "ptbxl"
+            (as many records as there are pages for them are fetched into `folder`, then rendered).
+        n: number of pages; a larger one for the same folder adds pages.
         records: folder of WFDB records; those in `records.held_out_records` are left out.
         generated: share of pages that show generated ECGs, when records are given.
         profile: mixture of distortions, see `render.style.PROFILES`.
+        planes: "rgb", or "red" for pictures of one channel.
+        canvas: "canvas704" for the leads network's square, or "page" for whole pages and labels of their
+            size, never in a wrong quarter turn.
+        dpi: of rendered pages; None draws from `TRAIN_DPI`, or takes `PAGE_DPI` for whole pages.
         seed: same seed and records, same data set.
         workers: processes.
         on_progress: called with (pages done, pages in all).
     Raises:
-        ValueError: unknown source, or nothing to make pages of.
+        ValueError: an unknown choice, nothing to make pages of, or a folder with pages made with other
+            options.
     """
-    if source not in ("renderer", "kit", "ptbxl"):
-        raise ValueError(f"source must be renderer, kit or ptbxl; got {source!r}")
-    if source == "ptbxl":
-        from ecg_hough.training.ptbxl import fetch_ptbxl
-
-        folder = folder or out.parent / "ptbxl"
-        fetch_ptbxl(folder, n=n)
-        records = folder
+    chosen = ("source", source, ("renderer", "kit", "ptbxl")), ("planes", planes, PLANES), (
+        "canvas", canvas, CANVASES)  # fmt: skip
+    for option, value, known in chosen:
+        if value not in known:
+            raise ValueError(f"{option} must be {', '.join(known[:-1])} or {known[-1]}; got {value!r}")
+    if not n >= 1:
+        raise ValueError(f"n must be 1 or more; got {n}")
     root = out / dataset
+    drawing = Drawing(profile, planes, canvas, dpi)
+    options = {"source": source, "seed": seed, "generated": generated, **asdict(drawing)}
+    _check_options(root, options)
     for name in ("imagesTr", "labelsTr"):
         (root / name).mkdir(parents=True, exist_ok=True)
+    cases: list[Case]
     if source == "kit":
         if folder is None:
             raise ValueError("source kit needs a folder of ECG-Image-Kit pages; got none")
         cases = _kit_cases(folder, n)
+    elif source == "ptbxl":
+        cases = _ptbxl_cases(folder or out.parent / "ptbxl", n, generated, seed)
     else:
         cases = _record_cases(records, n, generated, seed)
+        options["records"] = _records_digest(records)
+    _keep_options(root, options, cases)
     jobs = [case for case in cases if not _is_made(root, case)]
     done = len(cases) - len(jobs)
     if on_progress:
         on_progress(done, len(cases))
     with ProcessPoolExecutor(max_workers=workers, initializer=_single_thread) as pool:
-        for _ in pool.map(_make_case, jobs, [root] * len(jobs), [profile] * len(jobs), chunksize=4):
+        results = pool.map(_make_case, jobs, [root] * len(jobs), [drawing] * len(jobs), chunksize=4)
+        refused = set()
+        for case, refusal in zip(jobs, results, strict=True):
+            if refusal is not None:
+                log.warning("skipped %s: %s", case.source, refusal)
+                refused.add(case.name)
             done += 1
             if on_progress:
                 on_progress(done, len(cases))
-    _write_contract(root, cases)
+    if refused:
+        log.warning("%d of %d pages were skipped", len(refused), len(cases))
+    cases = [case for case in cases if case.name not in refused]
+    if not cases:
+        raise ValueError(f"at least one page must be usable; all {len(refused)} were skipped, see the log")
+    _write_contract(root, cases, planes)
     return root
+
+
+def _check_options(root: Path, options: dict[str, Any]) -> None:
+    """Refuse a folder whose cases were made with other options."""
+    path = root / "prepare.json"
+    if not path.is_file():
+        return
+    made: dict[str, Any] = json.loads(path.read_text())["options"]
+    changed = [k for k, value in options.items() if k in made and made[k] != value]
+    if changed:
+        begun, now = (", ".join(f"{k}={of[k]!r}" for k in changed) for of in (made, options))
+        raise ValueError(
+            f"{root.name} must go on with the options it was begun with, {begun}; got {now}. Take those, or "
+            "another data set or folder"
+        )
+
+
+def _keep_options(root: Path, options: dict[str, Any], cases: list[Case]) -> None:
+    """Write the options, after a last look at the cases that are there."""
+    _check_options(root, options)
+    table = root / "cases.csv"
+    if table.is_file():
+        with table.open(newline="") as file:
+            made = {row["name"]: (row["source"], int(row["seed"])) for row in csv.DictReader(file)}
+        for case in cases:
+            now = (Path(case.source).name, case.seed)
+            if made.get(case.name, now) != now:
+                raise ValueError(
+                    f"{root.name} must go on with the records and seed it was begun with; {case.name} shows "
+                    f"{made[case.name]}, and would show {now}. Take another data set or folder"
+                )
+        if not (root / "prepare.json").is_file():
+            log.warning("%s has no prepare.json: that its pages are %s is not known", root.name, options)
+    part = root / ".prepare.json.part"
+    part.write_text(json.dumps({"options": options}, indent=1))
+    os.replace(part, root / "prepare.json")
 
 
 def render_samples(
@@ -185,6 +267,45 @@ def _record_cases(records: Path | None, n: int, generated: float, seed: int) -> 
     return cases
 
 
+def _records_digest(records: Path | None) -> str | None:
+    """Short sha256 of the names of the records trained on; None where there are none."""
+    if records is None:
+        return None
+    names = "\n".join(stem.name for stem in split_records(records)[0])
+    return hashlib.sha256(names.encode()).hexdigest()[:12]
+
+
+def _ptbxl_cases(folder: Path, n: int, generated: float, seed: int) -> list[Case]:
+    """The database's records in its own order, so that more pages go on where fewer ended."""
+    from ecg_hough.training.ptbxl import fetch_ptbxl
+
+    held_out = held_out_records()
+    shows_record = [np.random.default_rng([seed * 1_000_003 + k, 1]).random() >= generated for k in range(n)]
+    needed = sum(shows_record)
+    stems: list[Path] = []
+    to_fetch = needed
+    while len(stems) < needed:
+        fetched = fetch_ptbxl(folder, n=to_fetch)
+        stems = [stem for stem in fetched if stem.name not in held_out]
+        if len(fetched) < to_fetch:
+            break  # the whole database
+        to_fetch = needed + len(fetched) - len(stems)
+    if needed and not stems:
+        raise ValueError(f"records must hold some that are not held out; {folder} has none")
+    groups = _patients(folder)
+    cases = []
+    n_shown = 0
+    for k, shown in enumerate(shows_record):
+        case_seed = seed * 1_000_003 + k
+        if shown:
+            stem = stems[n_shown % len(stems)]
+            n_shown += 1
+            cases.append(Case(f"page_{k:06d}", groups.get(stem.name, stem.name), str(stem), case_seed))
+        else:
+            cases.append(Case(f"page_{k:06d}", f"generated_{case_seed}", "generated", case_seed))
+    return cases
+
+
 def _kit_cases(folder: Path, n: int) -> list[Case]:
     from ecg_hough.training.kit_pages import find_kit_pages
 
@@ -222,9 +343,14 @@ def _single_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _make_case(case: Case, root: Path, profile: str) -> None:
+def _make_case(case: Case, root: Path, drawing: Drawing) -> str | None:
+    """Make a case's picture and label map; returns why it cannot be made, None where it was."""
+    whole = drawing.canvas == "page"
     if case.source.endswith(".json"):
-        image, labels = kit_canvas(Path(case.source))
+        try:
+            image, labels = (kit_page if whole else kit_canvas)(Path(case.source))
+        except ValueError as refusal:
+            return str(refusal)
     else:
         rng = np.random.default_rng([case.seed, 2])
         if case.source == "generated":
@@ -232,13 +358,21 @@ def _make_case(case: Case, root: Path, profile: str) -> None:
             signals, fs = ecg.signals, ecg.fs
         else:
             signals, fs = read_signals(Path(case.source))
-        page = render_page(signals, fs, seed=case.seed, profile=profile, dpi=float(rng.uniform(*TRAIN_DPI)))
-        image, labels = page_canvas(page)
-        if rng.random() < TURNED_SHARE:
-            image, labels = np.rot90(image, int(rng.integers(1, 4))), np.zeros_like(labels)
+        drawn_dpi = PAGE_DPI if whole else float(rng.uniform(*TRAIN_DPI))
+        page = render_page(signals, fs, seed=case.seed, profile=drawing.profile, dpi=drawing.dpi or drawn_dpi)
+        if whole:
+            image = page.image
+            labels = draw_labels(page.image.shape[:2], page.panels, min_stroke_px=PAGE_MIN_STROKE_PX)
+        else:
+            image, labels = page_canvas(page)
+            if rng.random() < TURNED_SHARE:
+                image, labels = np.rot90(image, int(rng.integers(1, 4))), np.zeros_like(labels)
+    if drawing.planes == "red":
+        image = image[..., 0]
     image_path, label_path = _paths(root, case)
     _write_image(label_path, np.ascontiguousarray(labels))
     _write_image(image_path, np.ascontiguousarray(image))
+    return None
 
 
 def page_canvas(page: RenderedPage, side: int = CANVAS_PX) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -255,15 +389,21 @@ def page_canvas(page: RenderedPage, side: int = CANVAS_PX) -> tuple[NDArray[np.u
     return canvas.image, labels
 
 
-def kit_canvas(sidecar: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """An ECG-Image-Kit page as the leads network sees it."""
+def kit_page(sidecar: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """An ECG-Image-Kit page as it is: image (rows, cols, 3) and label map (rows, cols)."""
     from ecg_hough.page import read_page
     from ecg_hough.training.kit_pages import read_kit_page
 
     page = read_kit_page(sidecar)
-    canvas = to_canvas(read_page(page.image_path).image)
-    rows, cols = (round(n * canvas.scale) for n in page.labels.shape)
-    small = cv2.resize(page.labels, (cols, rows), interpolation=cv2.INTER_NEAREST)
+    return read_page(page.image_path).image, page.labels
+
+
+def kit_canvas(sidecar: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """An ECG-Image-Kit page as the leads network sees it."""
+    image, page_labels = kit_page(sidecar)
+    canvas = to_canvas(image)
+    rows, cols = (round(n * canvas.scale) for n in page_labels.shape)
+    small = cv2.resize(page_labels, (cols, rows), interpolation=cv2.INTER_NEAREST)
     labels = np.zeros(canvas.image.shape[:2], np.uint8)
     top, left = (round(v) for v in canvas.matrix[:, 2] - 0.5 * canvas.scale + 0.5)
     labels[top : top + rows, left : left + cols] = small
@@ -279,11 +419,12 @@ def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
     os.replace(part, path)
 
 
-def _write_contract(root: Path, cases: Iterable[Case]) -> None:
+def _write_contract(root: Path, cases: list[Case], planes: str) -> None:
     """dataset.json, folds grouped by patient, and where every case came from."""
-    cases = list(cases)
+    # The names tell nnU-Net how to normalise; it takes the z-score for those it does not know.
+    channels = ["red"] if planes == "red" else ["rgb_to_0_1"] * 3
     dataset_json = {
-        "channel_names": {"0": "rgb_to_0_1", "1": "rgb_to_0_1", "2": "rgb_to_0_1"},
+        "channel_names": {str(k): channel for k, channel in enumerate(channels)},
         "labels": {"background": 0, **{lead: k + 1 for k, lead in enumerate(LEADS)}},
         "numTraining": len(cases),
         "file_ending": ".png",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from importlib import import_module
@@ -24,10 +25,10 @@ log = logging.getLogger(__name__)
 
 def set_environment(data: Path, results: Path) -> None:
     """Point nnU-Net at its folders; before its first import."""
-    os.environ["nnUNet_raw"] = str(data / "nnUNet_raw")
-    os.environ["nnUNet_preprocessed"] = str(data / "nnUNet_preprocessed")
-    os.environ["nnUNet_results"] = str(results)
-    os.environ["nnUNet_extTrainer"] = str(Path(__file__).parent)
+    os.environ["nnUNet_raw"] = str(data / "nnUNet_raw")  # noqa: SIM112
+    os.environ["nnUNet_preprocessed"] = str(data / "nnUNet_preprocessed")  # noqa: SIM112
+    os.environ["nnUNet_results"] = str(results)  # noqa: SIM112
+    os.environ["nnUNet_extTrainer"] = str(Path(__file__).parent)  # noqa: SIM112
     os.environ.setdefault("nnUNet_n_proc_DA", "1" if (os.cpu_count() or 1) <= 4 else "8")
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         Path(os.environ[name]).mkdir(parents=True, exist_ok=True)
@@ -61,7 +62,10 @@ def plan(config: str | Path, data: Path, dataset: str, *, workers: int = 2) -> s
     chosen = read_config(config)
     raw, preprocessed = (data / name / dataset for name in ("nnUNet_raw", "nnUNet_preprocessed"))
     if not (raw / "dataset.json").is_file():
-        raise ValueError(f"data set must be prepared first (ecg-hough prepare-data); {raw} has no dataset.json")
+        raise ValueError(
+            f"data set must be prepared first (ecg-hough prepare-data); {raw} has no dataset.json"
+        )
+    _check_input(chosen, raw)
     number = int(dataset.removeprefix("Dataset")[:3])
     fingerprint = preprocessed / "dataset_fingerprint.json"
     n_cases = json.loads((raw / "dataset.json").read_text())["numTraining"]
@@ -88,10 +92,31 @@ def plan(config: str | Path, data: Path, dataset: str, *, workers: int = 2) -> s
     return identifier
 
 
+def _check_input(chosen: dict[str, Any], raw: Path) -> None:
+    """The data set must show what the configuration's network looks at."""
+    planes, canvas = chosen.get("input", "rgb"), chosen.get("canvas", "canvas704")
+    n_channels = len(json.loads((raw / "dataset.json").read_text())["channel_names"])
+    if n_channels != {"rgb": 3, "red": 1}[planes]:
+        raise ValueError(
+            f"{chosen['name']} needs pages with planes {planes}; {raw.name} has {n_channels} channels "
+            f"(ecg-hough prepare-data --planes {planes})"
+        )
+    if (raw / "prepare.json").is_file():
+        made = json.loads((raw / "prepare.json").read_text())["options"]["canvas"]
+        if made != canvas:
+            raise ValueError(
+                f"{chosen['name']} needs cases on canvas {canvas}; those of {raw.name} are on {made} "
+                f"(ecg-hough prepare-data --canvas {canvas})"
+            )
+
+
 def _planned(planned: dict[str, Any], chosen: dict[str, Any], data_identifier: str) -> dict[str, Any]:
     """nnU-Net's 2d configuration with the chosen parts in place of its own."""
     out = {**planned, **{k: v for k, v in chosen.items() if k != "architecture"}}
     out["data_identifier"] = data_identifier
+    if isinstance(out["normalization_schemes"], str):
+        # One name in a configuration stands for every channel.
+        out["normalization_schemes"] = [out["normalization_schemes"]] * len(planned["normalization_schemes"])
     if "architecture" in chosen:
         shape = chosen["architecture"]
         n = shape["n_stages"]
@@ -117,9 +142,11 @@ def train(
     dataset: str = "Dataset500_Signals",
     device: str = "auto",
     epochs: int | None = None,
+    iterations: int | None = None,
     max_minutes: float | None = None,
     fresh: bool = False,
     workers: int = 2,
+    seed: int = 0,
     on_step: Callable[[int, int, float], None] | None = None,
 ) -> Path:
     """Train a configuration and return its result folder; goes on from its last checkpoint.
@@ -129,11 +156,17 @@ def train(
         fold: 0 to 4, or "all" to train on every case.
         data: folder of nnUNet_raw and nnUNet_preprocessed; results: nnU-Net's result folder.
         device: "cpu", "cuda" or "auto".
-        epochs: instead of the configuration's number.
+        epochs, iterations: instead of the configuration's number of epochs, and of steps in each.
         max_minutes: pause at the end of the epoch after that time.
         fresh: begin again even if there is a checkpoint.
+        seed: of the first weights; the order of the cases is nnU-Net's own and not repeatable.
         on_step: called with (epoch, step, loss).
+    Raises:
+        ValueError: unknown configuration or fold, no data set, or one with other planes or canvases than
+            the configuration needs.
     """
+    if str(fold) not in ("0", "1", "2", "3", "4", "all"):
+        raise ValueError(f"fold must be 0 to 4 or all; got {fold}")
     set_environment(data, results)
     import torch
 
@@ -151,14 +184,19 @@ def train(
     plans["continue_training"] = bool(found)
     dataset_json = json.loads((preprocessed / "dataset.json").read_text())
     which = fold if fold == "all" else int(fold)
+    torch.manual_seed(seed)
     trainer = trainer_class(plans, "2d", which, dataset_json, torch.device(device))
     if epochs is not None:
         trainer.num_epochs = epochs
+    if iterations is not None:
+        trainer.num_iterations_per_epoch = iterations
+        trainer.num_val_iterations_per_epoch = min(iterations, trainer.num_val_iterations_per_epoch)
     trainer.initialize()
     if found:
         newest = max(found, key=lambda path: path.stat().st_mtime)
         trainer.load_checkpoint(str(newest))
         log.info("going on from %s, epoch %d", newest.name, trainer.current_epoch)
+    _note_run(trainer, folder, data / "nnUNet_raw" / dataset, config=config, fold=fold, seed=seed)
     from ecg_hough.training.trainer import TrainingPaused
 
     trainer.max_minutes = max_minutes
@@ -168,6 +206,27 @@ def train(
     except TrainingPaused as pause:
         log.info("%s", pause)
     return folder
+
+
+def _note_run(
+    trainer: Any, folder: Path, raw: Path, *, config: str | Path, fold: int | str, seed: int
+) -> None:
+    """Keep with the checkpoints what the exported network's card tells of its making."""
+    from ecg_hough.training.export_weights import hardware
+
+    # File names only: a card is published, and folders of this machine tell nobody anything.
+    words = ["ecg-hough", "train", "--config", Path(config).name, "--fold", str(fold), "--dataset", raw.name]
+    note = {
+        "command": shlex.join([*words, "--epochs", str(trainer.num_epochs)]),
+        "iterations_per_epoch": trainer.num_iterations_per_epoch,
+        "seed": seed,
+        "device": trainer.device.type,
+        "hardware": hardware(),
+    }
+    (folder / "run.json").write_text(json.dumps(note, indent=1))
+    for name in ("cases.csv", "prepare.json", "splits_final.json"):
+        if (raw / name).is_file():
+            shutil.copyfile(raw / name, folder.parent / name)
 
 
 def _trainer_class(name: str) -> Any:

@@ -1,0 +1,225 @@
+import csv
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import wfdb
+
+from ecg_hough.ecg_model import generate_ecg
+from ecg_hough.paper import LEADS
+from ecg_hough.segmentation import CANVAS_PX
+from ecg_hough.training.prepare_data import prepare
+from ecg_hough.training.records import held_out_records
+
+N = 3
+TINY_DPI = 40
+
+
+def prepare_tiny(out: Path, **options: Any) -> Path:
+    return prepare(out, **{"n": N, "workers": 1, "profile": "clean", **options})
+
+
+def read_cases(root: Path) -> list[dict[str, str]]:
+    with (root / "cases.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_records(folder: Path, names: list[str]) -> list[Path]:
+    ecg = generate_ecg(1, fs=100)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        wfdb.wrsamp(
+            name, fs=100, units=["mV"] * 12, sig_name=list(LEADS), p_signal=ecg.signals.T, fmt=["16"] * 12,
+            write_dir=str(folder),
+        )  # fmt: skip
+    return [folder / name for name in names]
+
+
+@pytest.fixture(scope="module")
+def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare_tiny(tmp_path_factory.mktemp("raw"))
+
+
+def test_a_data_set_is_what_nnunet_reads(data_set: Path) -> None:
+    contract = json.loads((data_set / "dataset.json").read_text())
+    assert contract["numTraining"] == N
+    assert contract["labels"] == {"background": 0, **{lead: k + 1 for k, lead in enumerate(LEADS)}}
+    assert list(contract["channel_names"].values()) == ["rgb_to_0_1"] * 3
+    seen = set()
+    for case in read_cases(data_set):
+        image = cv2.imread(str(data_set / "imagesTr" / f"{case['name']}_0000.png"), cv2.IMREAD_UNCHANGED)
+        labels = cv2.imread(str(data_set / "labelsTr" / f"{case['name']}.png"), cv2.IMREAD_UNCHANGED)
+        assert image is not None
+        assert labels is not None
+        assert image.shape == (CANVAS_PX, CANVAS_PX, 3)
+        assert labels.shape == (CANVAS_PX, CANVAS_PX)
+        seen |= set(np.unique(labels).tolist())
+    assert seen == set(range(13))
+
+
+def test_folds_hold_every_case_once_and_no_patient_twice(data_set: Path) -> None:
+    splits = json.loads((data_set / "splits_final.json").read_text())
+    names = {case["name"] for case in read_cases(data_set)}
+    assert sorted(name for split in splits for name in split["val"]) == sorted(names)
+    assert all(set(split["train"]) | set(split["val"]) == names for split in splits)
+
+
+def test_a_stopped_run_goes_on_and_makes_the_same_page_again(tmp_path: Path) -> None:
+    root = prepare_tiny(tmp_path, n=2)
+    kept, lost = (root / "imagesTr" / f"page_00000{k}_0000.png" for k in range(2))
+    before = lost.read_bytes(), kept.stat().st_mtime_ns
+    lost.unlink()
+    progress: list[tuple[int, int]] = []
+    prepare_tiny(tmp_path, n=2, on_progress=lambda done, total: progress.append((done, total)))
+    assert (lost.read_bytes(), kept.stat().st_mtime_ns) == before
+    assert progress == [(1, 2), (2, 2)]
+
+
+def test_more_pages_are_added_to_those_that_are_there(tmp_path: Path) -> None:
+    root = prepare_tiny(tmp_path, n=1)
+    first = (root / "imagesTr" / "page_000000_0000.png").stat().st_mtime_ns
+    assert len(read_cases(prepare_tiny(tmp_path, n=2))) == 2
+    assert (root / "imagesTr" / "page_000000_0000.png").stat().st_mtime_ns == first
+
+
+@pytest.mark.parametrize(
+    ("option", "begun", "value"),
+    [
+        ("seed", "seed=0", 1),
+        ("profile", "profile='clean'", "scan"),
+        ("planes", "planes='rgb'", "red"),
+        ("canvas", "canvas='canvas704'", "page"),
+        ("dpi", "dpi=None", 50.0),
+    ],
+)
+def test_other_options_for_the_same_folder_are_refused(
+    data_set: Path, option: str, begun: str, value: Any
+) -> None:
+    before = (data_set / "prepare.json").read_bytes()
+    with pytest.raises(ValueError, match=f"begun with, {begun}; got {option}={value!r}"):
+        prepare_tiny(data_set.parent, **{option: value})
+    assert (data_set / "prepare.json").read_bytes() == before
+
+
+def test_other_records_for_the_same_folder_are_refused(data_set: Path, tmp_path: Path) -> None:
+    write_records(tmp_path, ["90001_hr"])
+    with pytest.raises(ValueError, match="records=None; got records="):
+        prepare_tiny(data_set.parent, records=tmp_path)
+
+
+def test_a_folder_without_options_is_judged_by_its_cases(tmp_path: Path) -> None:
+    root = prepare_tiny(tmp_path, n=1)
+    (root / "prepare.json").unlink()
+    with pytest.raises(ValueError, match="records and seed it was begun with; page_000000"):
+        prepare_tiny(tmp_path, n=1, seed=1)
+    prepare_tiny(tmp_path, n=1)
+    assert (root / "prepare.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"source": "paper"}, "source must be renderer, kit or ptbxl; got 'paper'"),
+        ({"planes": "blue"}, "planes must be rgb or red; got 'blue'"),
+        ({"canvas": "a4"}, "canvas must be canvas704 or page; got 'a4'"),
+        ({"n": 0}, "n must be 1 or more; got 0"),
+        ({"source": "kit"}, "needs a folder"),
+    ],
+)
+def test_bad_arguments_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepare_tiny(tmp_path, **options)
+
+
+def test_red_pages_have_one_channel_and_labels_of_their_size(tmp_path: Path) -> None:
+    root = prepare_tiny(tmp_path, n=1, planes="red", canvas="page", dpi=TINY_DPI)
+    assert json.loads((root / "dataset.json").read_text())["channel_names"] == {"0": "red"}
+    image = cv2.imread(str(root / "imagesTr" / "page_000000_0000.png"), cv2.IMREAD_UNCHANGED)
+    labels = cv2.imread(str(root / "labelsTr" / "page_000000.png"), cv2.IMREAD_UNCHANGED)
+    assert image is not None
+    assert labels is not None
+    assert image.ndim == 2
+    assert image.shape == labels.shape
+    assert image.shape != (CANVAS_PX, CANVAS_PX)
+    # Ink is dark where traces are labelled.
+    assert image[labels > 0].mean() < image[labels == 0].mean() - 50
+
+
+def draw_kit_page(folder: Path, name: str, *, shift_px: int = 0) -> None:
+    """Twelve sines in ECG-Image-Kit's format; shifted points do not lie on the ink."""
+    grey = np.full((420, 800), 255, np.uint8)
+    leads = []
+    for k, lead in enumerate(LEADS):
+        sample = np.arange(250 * (k // 3), 250 * (k // 3 + 1))
+        cols = 60 + 0.6 * sample
+        rows = 60 + 90 * (k % 3) - 20 * np.sin(sample / 12 + k)
+        line = np.stack([cols, rows], axis=1).round().astype(np.int32)
+        cv2.polylines(grey, [line[:, None]], False, 10, 2, cv2.LINE_AA)
+        points = np.stack([rows + shift_px, cols], axis=1) + 0.5
+        leads.append(
+            {"lead_name": lead, "start_sample": int(sample[0]), "end_sample": int(sample[-1]) + 1,
+             "plotted_pixels": points.tolist()}
+        )  # fmt: skip
+    sidecar = {
+        "sampling_frequency": 100, "width": 800, "height": 420, "leads": leads, "x_grid": 20.0,
+        "y_grid": 20.0, "resolution": 100, "pad_inches": 0, "augment": False, "crop": 0, "rotate": 0,
+    }  # fmt: skip
+    (folder / f"{name}.json").write_text(json.dumps(sidecar))
+    cv2.imwrite(str(folder / f"{name}.png"), grey)
+
+
+def test_a_refused_kit_page_is_skipped_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kit = tmp_path / "kit"
+    kit.mkdir()
+    draw_kit_page(kit, "a-0")
+    draw_kit_page(kit, "b-0", shift_px=37)
+    draw_kit_page(kit, "c-0")
+    with caplog.at_level(logging.WARNING):
+        root = prepare_tiny(tmp_path / "raw", source="kit", folder=kit)
+    assert [case["name"] for case in read_cases(root)] == ["a-0", "c-0"]
+    assert json.loads((root / "dataset.json").read_text())["numTraining"] == 2
+    assert not list((root / "imagesTr").glob("b-0*"))
+    assert "must lie on ink" in caplog.text
+    assert "1 of 3 pages were skipped" in caplog.text
+
+
+def test_kit_pages_that_are_all_refused_are_an_error(tmp_path: Path) -> None:
+    draw_kit_page(tmp_path, "b-0", shift_px=37)
+    with pytest.raises(ValueError, match="all 1 were skipped"):
+        prepare_tiny(tmp_path / "raw", source="kit", folder=tmp_path)
+
+
+def test_ptbxl_fetches_as_many_records_as_pages_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = [f"{k:05d}_hr" for k in range(1, 40)]
+    held_out = held_out_records() & set(database[:9])
+    assert held_out  # else this test shows less than it should
+    asked: list[int] = []
+
+    def fetch(folder: Path, *, n: int) -> list[Path]:
+        asked.append(n)
+        return write_records(folder, database[:n])
+
+    monkeypatch.setattr("ecg_hough.training.ptbxl.fetch_ptbxl", fetch)
+    options = {"source": "ptbxl", "folder": tmp_path / "ptbxl", "dpi": TINY_DPI}
+    root = prepare_tiny(tmp_path, n=8, generated=0.0, **options)
+    shown = [case["source"] for case in read_cases(root)]
+    fetched = {path.stem for path in (tmp_path / "ptbxl").glob("*.hea")}
+    assert len(set(shown)) == 8
+    assert set(shown) == fetched - held_out_records()
+    assert asked[0] == 8
+    # More pages show more records, and the first pages stay.
+    more = [case["source"] for case in read_cases(prepare_tiny(tmp_path, n=9, generated=0.0, **options))]
+    assert more[:8] == shown
+
+
+def test_ptbxl_is_not_asked_for_generated_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(folder: Path, *, n: int) -> list[Path]:
+        raise AssertionError(f"asked for {n} records")
+
+    monkeypatch.setattr("ecg_hough.training.ptbxl.fetch_ptbxl", fetch)
+    root = prepare_tiny(tmp_path, n=1, source="ptbxl", generated=1.0, dpi=TINY_DPI)
+    assert read_cases(root)[0]["source"] == "generated"
