@@ -76,4 +76,4 @@ benchmark: $(READY) ## predict and score the folders in DATA; figures in experim
 	$(ECG) benchmark $(DATA) -o output/benchmark $(if $(READOUT),--readout $(READOUT)) $(AS_WORKERS)
 
 clean: ## remove output, caches and build leftovers; data, runs and .venv stay
-	rm -rf output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage src/*.egg-info
+	rm -rf output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
