@@ -121,12 +121,15 @@ def _planned(planned: dict[str, Any], chosen: dict[str, Any], data_identifier: s
         shape = chosen["architecture"]
         n = shape["n_stages"]
         convolutions = shape["n_conv_per_stage"]
+        first = shape.get("first_stride", 1)
+        if "network_class_name" in shape:
+            out["architecture"]["network_class_name"] = shape["network_class_name"]
         kwargs = out["architecture"]["arch_kwargs"]
         kwargs.update(
             n_stages=n,
             features_per_stage=shape["features_per_stage"],
             kernel_sizes=[[3, 3]] * n,
-            strides=[[1, 1]] + [[2, 2]] * (n - 1),
+            strides=[[first, first]] + [[2, 2]] * (n - 1),
             n_conv_per_stage=[convolutions] * n,
             n_conv_per_stage_decoder=[convolutions] * (n - 1),
         )

@@ -24,6 +24,9 @@ from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from batchgeneratorsv2.transforms.utils.remove_label import RemoveLabelTansform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+BACKGROUND_WEIGHT = 0.15
+"""Weight of background pixels in the cross-entropy: they are 96% of a page and soon learned; the names of
+leads are the hard part."""
 WARMUP_EPOCHS = 1.0
 FLAT_SHARE = 0.6
 """The learning rate stays flat for this share of the epochs, then falls linearly: a run can be prolonged
@@ -46,6 +49,9 @@ class DiceAndCrossEntropy(torch.nn.Module):
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Scalar loss of (n, classes, rows, cols) logits and (n, 1, rows, cols) labels."""
+        if target.shape[2:] != logits.shape[2:]:
+            # A network that trains at half resolution: a stroke keeps its label where it covers any pixel.
+            target = torch.nn.functional.max_pool2d(target.float(), target.shape[2] // logits.shape[2])
         target = target.long()
         log_p = torch.log_softmax(logits.float(), dim=1)
         of_target = log_p.gather(1, target)
@@ -54,7 +60,9 @@ class DiceAndCrossEntropy(torch.nn.Module):
         predicted = log_p.exp().sum(dim=(0, 2, 3))
         true = torch.bincount(flat, minlength=self.n_classes).float()
         dice = (2 * hits + 1e-5) / (predicted + true + 1e-5)
-        return -of_target.mean() - dice[1:].mean()
+        weight = torch.where(flat > 0, 1.0, BACKGROUND_WEIGHT)
+        entropy = -(of_target.flatten() * weight).sum() / weight.sum()
+        return entropy - dice[1:].mean()
 
 
 class EcgHoughTrainer(nnUNetTrainer):
@@ -101,7 +109,7 @@ class EcgHoughTrainer(nnUNetTrainer):
         initial = self.initial_lr
         return optimizer, Schedule()
 
-    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:  # noqa: N802
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:
         patch = self.configuration_manager.patch_size
         turn = (-3 / 180 * np.pi, 3 / 180 * np.pi)
         self.inference_allowed_mirroring_axes = None
@@ -110,7 +118,7 @@ class EcgHoughTrainer(nnUNetTrainer):
     @staticmethod
     def get_training_transforms(
         patch_size: Any,
-        rotation_for_DA: RandomScalar,  # noqa: N803
+        rotation_for_DA: RandomScalar,
         deep_supervision_scales: Any,
         mirror_axes: Any,
         do_dummy_2d_data_aug: bool,
