@@ -21,7 +21,7 @@ READY := $(VENV)/.ready-predict
 READY_TRAIN := $(VENV)/.ready-train
 # Options that are passed only where they are given; the command line has the defaults.
 SHARED = $(if $(SEED),--seed $(SEED)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(N),-n $(N)) $(if $(RECORDS),--records $(RECORDS))
-PREPARE = $(if $(SOURCE),--source $(SOURCE)) $(if $(FOLDER),--folder $(FOLDER)) $(if $(GENERATED),--generated $(GENERATED))
+PREPARE = $(if $(SOURCE),--source $(SOURCE)) $(if $(FOLDER),--folder $(FOLDER)) $(if $(GENERATED),--generated $(GENERATED)) $(if $(CANVAS),--canvas $(CANVAS)) $(if $(PLANES),--planes $(PLANES))
 TRAIN = $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(MINUTES),--max-minutes $(MINUTES)) $(if $(DEVICE),--device $(DEVICE)) $(if $(FRESH),--fresh)
 PREDICT = $(if $(CSV),--csv) $(if $(FS),--fs $(FS)) $(if $(SPEED),--speed $(SPEED)) $(if $(GAIN),--gain $(GAIN)) $(if $(READOUT),--readout $(READOUT))
 AS_WORKERS = $(if $(WORKERS),--workers $(WORKERS))
@@ -57,7 +57,7 @@ lint: $(READY_TRAIN) ## ruff and mypy
 render: $(READY) ## pages with known signals into PAGES (N= PROFILE= SEED= RECORDS=)
 	$(ECG) render -o $(PAGES) $(SHARED)
 
-prepare-data: $(READY) ## pages for nnU-Net into data/nnUNet_raw (N= SOURCE= RECORDS= FOLDER= PROFILE= GENERATED= SEED= WORKERS=)
+prepare-data: $(READY) ## pages for nnU-Net into data/nnUNet_raw (N= SOURCE= RECORDS= FOLDER= PROFILE= GENERATED= CANVAS= PLANES= SEED= WORKERS=)
 	$(ECG) prepare-data $(SHARED) $(PREPARE) $(AS_WORKERS)
 
 train: $(READY_TRAIN) ## train the leads network (CONFIG= FOLD= EPOCHS= MINUTES= DEVICE= FRESH=1 WORKERS=)
