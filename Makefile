@@ -5,6 +5,8 @@ IN ?= samples
 OUT ?= output
 CONFIG ?= leads
 FOLD ?= 0
+DATASET ?= Dataset500_Signals
+TRAINER ?= $(if $(filter krones2024,$(CONFIG)),Krones2024Trainer,EcgHoughTrainer)
 TRUTH ?= samples/truth
 SCORES ?= $(OUT)/scores
 PAGES ?= pages
@@ -12,7 +14,7 @@ DATA ?= ../shared/data/ecg_image_kit ../shared/data/ludb
 STEPS ?= 20000
 NAME ?= leads
 WEIGHTS ?= output/weights
-RUN ?= runs/Dataset500_Signals/EcgHoughTrainer__$(CONFIG)Plans__2d/fold_$(FOLD)
+RUN ?= runs/$(DATASET)/$(TRAINER)__$(CONFIG)Plans__2d/fold_$(FOLD)
 TORCH := torch==2.13.0
 
 ECG := $(VENV)/bin/ecg-hough
@@ -57,11 +59,11 @@ lint: $(READY_TRAIN) ## ruff and mypy
 render: $(READY) ## pages with known signals into PAGES (N= PROFILE= SEED= RECORDS=)
 	$(ECG) render -o $(PAGES) $(SHARED)
 
-prepare-data: $(READY) ## pages for nnU-Net into data/nnUNet_raw (N= SOURCE= RECORDS= FOLDER= PROFILE= GENERATED= CANVAS= PLANES= SEED= WORKERS=)
-	$(ECG) prepare-data $(SHARED) $(PREPARE) $(AS_WORKERS)
+prepare-data: $(READY) ## pages for nnU-Net into data/nnUNet_raw (N= SOURCE= RECORDS= FOLDER= PROFILE= GENERATED= CANVAS= PLANES= DATASET= SEED= WORKERS=)
+	$(ECG) prepare-data --dataset $(DATASET) $(SHARED) $(PREPARE) $(AS_WORKERS)
 
-train: $(READY_TRAIN) ## train the leads network (CONFIG= FOLD= EPOCHS= MINUTES= DEVICE= FRESH=1 WORKERS=)
-	$(ECG) train --config $(CONFIG) --fold $(FOLD) $(TRAIN) $(AS_WORKERS)
+train: $(READY_TRAIN) ## train the leads network (CONFIG= FOLD= DATASET= EPOCHS= MINUTES= DEVICE= FRESH=1 WORKERS=)
+	$(ECG) train --dataset $(DATASET) --config $(CONFIG) --fold $(FOLD) $(TRAIN) $(AS_WORKERS)
 
 train-traces: $(READY_TRAIN) ## train the trace network (RECORDS= STEPS= MINUTES=)
 	$(VENV)/bin/python -c "from pathlib import Path; from ecg_hough.training.trace_train import train_traces; train_traces(records=$(if $(RECORDS),Path('$(RECORDS)'),None), steps=$(STEPS), max_minutes=$(or $(MINUTES),None))"
