@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 import logging
 import os
@@ -92,7 +91,7 @@ def export(
     # In `out`, so that the replacement is a renaming on one disk.
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=out) as part:
         path = Path(part) / f"{name}.onnx"
-        path.write_bytes(_onnx_bytes(run, half))
+        _write_onnx(run, path, half)
         content = path.read_bytes()
         card = {
             "name": name,
@@ -264,7 +263,7 @@ def _checkpoint_path(folder: Path, kind: str | None) -> Path:
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
-def _onnx_bytes(run: _Run, half: bool) -> bytes:
+def _write_onnx(run: _Run, path: Path, half: bool) -> None:
     import onnx
     import torch
 
@@ -272,25 +271,24 @@ def _onnx_bytes(run: _Run, half: bool) -> bytes:
     # Two images: with a batch of one, torch writes some batch sizes down as constants.
     example = torch.rand(2, run.channels, side, side)
     axes = {0: "batch", 2: "rows", 3: "cols"}
-    buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         # The older exporter is deprecated, and the one of the two that keeps three free axes here.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             run.network,
             (example,),
-            buffer,
+            str(path),
             opset_version=OPSET,
             input_names=["image"],
             output_names=["logits"],
             dynamic_axes={"image": axes, "logits": axes},
             dynamo=False,
         )
-    model = onnx.load_from_string(buffer.getvalue())
+    model = onnx.load(path)
     if half:
         _halve_weights(model)
     onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
+    path.write_bytes(model.SerializeToString())
 
 
 def _halve_weights(model: onnx.ModelProto) -> None:

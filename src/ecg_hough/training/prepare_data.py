@@ -408,7 +408,7 @@ def kit_canvas(sidecar: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     top, left = (round(v) for v in canvas.matrix[:, 2] - 0.5 * canvas.scale + 0.5)
     labels[top : top + rows, left : left + cols] = small
     # As wide as on our own pages: the larger label wins where leads touch.
-    return canvas.image, cv2.dilate(labels, np.ones((2, 2), np.uint8))
+    return canvas.image, np.asarray(cv2.dilate(labels, np.ones((2, 2), np.uint8)), np.uint8)
 
 
 def _write_image(path: Path, image: NDArray[np.uint8]) -> None:

@@ -19,6 +19,7 @@ from ecg_hough.training.trainer import TrainingPaused
 class Krones2024Trainer(nnUNetTrainer):
     """nnU-Net's default trainer; numbers from the plans, and a pause when the time allowed is over."""
 
+    current_epoch: int
     max_minutes: float | None = None
     on_step: Any = None
 
@@ -40,7 +41,7 @@ class Krones2024Trainer(nnUNetTrainer):
         return result
 
     def on_epoch_end(self) -> None:
-        epoch = self.current_epoch
+        epoch: int = self.current_epoch
         super().on_epoch_end()
         over = self.max_minutes and time.monotonic() - self.started > 60 * self.max_minutes
         if over and self.current_epoch < self.num_epochs:

@@ -1,0 +1,117 @@
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecg_hough.network import WEIGHTS, Network
+from ecg_hough.render import render_page
+from ecg_hough.segmentation import CANVAS_PX, lead_probabilities, to_canvas
+
+MAX_DIFFERENCE = 1e-3
+"""Of a class probability."""
+
+
+def write_network(folder: Path) -> Path:
+    """A network that doubles its input, with its card."""
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    free = ["n", "c", "rows", "cols"]
+    values = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, free) for name in ("image", "logits")
+    ]
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["image", "image"], ["logits"])], "double", values[:1], values[1:]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = folder / "double.onnx"
+    path.write_bytes(model.SerializeToString())
+    card = {"name": "double", "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    path.with_suffix(".json").write_text(json.dumps(card))
+    return path
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 8, 8), (2, 1, 5, 7)])
+def test_run_takes_any_shape(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    batch = np.random.default_rng(0).random(shape, np.float32)
+    got = Network(write_network(tmp_path), threads=1, precision="f32").run(batch)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, 2 * batch)
+
+
+def test_the_version_names_the_weights(tmp_path: Path) -> None:
+    path = write_network(tmp_path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert Network(path).version == f"double-{digest[:8]}"
+
+
+def test_a_network_without_its_card_is_refused(tmp_path: Path) -> None:
+    path = write_network(tmp_path)
+    path.with_suffix(".json").unlink()
+    with pytest.raises(ValueError, match=r"double.json is missing"):
+        Network(path)
+
+
+def test_a_replaced_network_is_refused(tmp_path: Path) -> None:
+    path = write_network(tmp_path)
+    path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(ValueError, match="must have the sha256 of its card"):
+        Network(path)
+
+
+@pytest.mark.parametrize("path", sorted(WEIGHTS.glob("*.onnx")), ids=lambda path: path.stem)
+def test_shipped_networks_fit_their_cards(path: Path) -> None:
+    network = Network(path, threads=1)
+    assert network.card["name"] == path.stem
+    assert path.stat().st_size < 20e6
+
+
+@pytest.mark.train
+def test_probabilities_are_nnunets_own(tmp_path: Path) -> None:
+    """The whole way: nnU-Net's reading, normalisation, tiling and softmax against ours."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("nnunetv2")
+    from made_up_run import make_dataset_json, make_plans, write_nnunet_run
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    from ecg_hough.ecg_model import generate_ecg
+    from ecg_hough.training.export_weights import export, load_run
+
+    ecg = generate_ecg(3)
+    canvas = to_canvas(render_page(ecg.signals, ecg.fs, seed=3, profile="scan", dpi=100).image)
+    # nnU-Net crops black borders away; this page has none.
+    assert canvas.image[[0, -1]].all()
+    # Small logits: nnU-Net keeps them in half precision, and at 8 its steps are 0.008.
+    run = write_nnunet_run(tmp_path / "run", output_scale=0.3)
+    plans = PlansManager(make_plans())
+    predictor = nnUNetPredictor(
+        tile_step_size=1.0,
+        use_gaussian=False,
+        use_mirroring=False,
+        perform_everything_on_device=False,
+        device=torch.device("cpu"),
+        allow_tqdm=False,
+    )
+    # The trainer is named, not looked up: the look-up would import every trainer of nnU-Net.
+    predictor.manual_initialization(
+        load_run(run),
+        plans,
+        plans.get_configuration("2d"),
+        None,
+        make_dataset_json(),
+        "EcgHoughTrainer",
+        None,
+    )
+    predictor.list_of_parameters = [predictor.network.state_dict()]
+    image = canvas.image.transpose(2, 0, 1)[:, None].astype(np.float32)
+    labels, expected = predictor.predict_single_npy_array(
+        image, {"spacing": (999, 1, 1)}, save_or_return_probabilities=True
+    )
+    network = Network(export(run, tmp_path / "weights", half=False), precision="f32")
+    got = lead_probabilities(canvas, network)
+    assert got.shape == (13, CANVAS_PX, CANVAS_PX)
+    assert np.abs(got - expected[:, 0]).max() < MAX_DIFFERENCE
+    # Where two classes are equally likely, rounding decides.
+    assert (got.argmax(axis=0) == labels[0]).mean() > 0.995
