@@ -94,8 +94,10 @@ def calibrate(
     # Short copies first: the rhythm strip of a lead is the longer one and is kept where both are read.
     for window in sorted(windows, key=lambda w: w.rhythm):
         row = by_row[window.row_index]
-        at_s, mv, error, seen = _panel_signal(row, window, zero[window.row_index], fs, speed_mm_s, gain_mm_mv)
-        first = round(starts_s[window.column_index] * fs) if not window.rhythm else 0
+        start_s = 0.0 if window.rhythm else starts_s[window.column_index]
+        first, mv, error, seen = _panel_signal(
+            row, window, zero[window.row_index], start_s, fs, speed_mm_s, gain_mm_mv
+        )
         n_panel = min(len(mv), n - first)
         k, place = LEADS.index(window.lead), slice(first, first + n_panel)
         take = np.isfinite(mv[:n_panel])
@@ -127,10 +129,8 @@ def place_columns(
     start = float(np.median([_trace_end(by_row[w.row_index], w.start_mm, +1) for w in first or windows]))
     end = float(np.median([_trace_end(by_row[w.row_index], w.end_mm, -1) for w in last or windows]))
     width = end - start
-    per_column_s = width / n_columns / speed_mm_s
     nominal = [s for s in NOMINAL_S if abs(width / speed_mm_s / s - 1) < NOMINAL_SHARE]
     if nominal:
-        per_column_s = nominal[0] / n_columns
         start += (width - nominal[0] * speed_mm_s) / 2
         width = nominal[0] * speed_mm_s
     equal = start + width * np.arange(n_columns + 1) / n_columns
@@ -198,17 +198,25 @@ def _mode(y: NDArray[np.float64]) -> float:
 
 
 def _panel_signal(
-    row: RowTrace, window: Window, zero_mm: float, fs: int, speed_mm_s: float, gain_mm_mv: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Times, millivolts, their expected error and presence of one panel at fs; NaN in gaps."""
-    n = round((window.end_mm - window.start_mm) / speed_mm_s * fs)
-    at_mm = window.start_mm + np.arange(n) / fs * speed_mm_s
+    row: RowTrace,
+    window: Window,
+    zero_mm: float,
+    start_s: float,
+    fs: int,
+    speed_mm_s: float,
+    gain_mm_mv: float,
+) -> tuple[int, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """First sample, millivolts, their expected error and presence of one panel at fs; NaN in gaps."""
+    end_s = start_s + (window.end_mm - window.start_mm) / speed_mm_s
+    # Samples stand at n / fs of the record; a column need not begin on one.
+    first, last = (int(np.ceil(t * fs - 1e-6)) for t in (start_s, end_s))
+    at_mm = window.start_mm + (np.arange(first, last) / fs - start_s) * speed_mm_s
     mv = (zero_mm - row.y_mm) / gain_mm_mv
     step_s = (row.x_mm[1] - row.x_mm[0]) / speed_mm_s
     if fs * step_s < 1:  # fewer samples than read-outs: no alias
         mv = _smooth(mv, 0.4 / (fs * step_s))
     return (
-        np.arange(n) / fs,
+        first,
         _interpolate(row.x_mm, mv, at_mm),
         np.interp(at_mm, row.x_mm, np.nan_to_num(row.sd_mm)) / gain_mm_mv,
         np.interp(at_mm, row.x_mm, row.presence),

@@ -33,10 +33,10 @@ HEADROOM_MM = 5.0
 TILE_COLS, TILE_OVERLAP = 576, 64
 PRESENT_MIN = 0.5
 """Probability of a trace from which a column is read."""
-PEAK_REACH_PX = 40
-"""The mean is taken this far round the distribution's peak: 5 mm, a QRS flank's extent in one column.
-Mass farther away is another trace's, and would pull the mean between the two."""
-_PEAK_SMOOTH_PX = 9
+PEAK_REACH_PX = 20
+"""The mean is taken this far round the distribution's peak, in rows of the network's output: 5 mm, a QRS
+flank's extent in one column. Mass farther away is another trace's, and would pull the mean between the two."""
+_PEAK_SMOOTH_PX = 5
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def _inside(
 def _network_rows(
     strip: NDArray[np.uint8], own: NDArray[np.float32], other: NDArray[np.float32], network: Network
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Row, expected error (both px) and presence of every read-out, (2 * cols,) each."""
+    """Row, expected error (both strip px) and presence of every read-out, (2 * cols,) each."""
     channels = np.concatenate(
         [strip.transpose(2, 0, 1).astype(np.float32) / 255.0, np.clip(np.stack([own, other]), 0, 1)]
     )
@@ -187,14 +187,17 @@ def _network_rows(
         logits = network.run(padded[None, :, :, k * step : k * step + TILE_COLS])[0]
         first = 0 if k == 0 else TILE_OVERLAP // 2
         last = TILE_COLS if k == n_tiles - 1 else TILE_COLS - TILE_OVERLAP // 2
-        parts.append(logits[:, :, first:last])
-    return distribution_rows(np.concatenate(parts, axis=2)[:, :, :n_cols])
+        stride = TILE_COLS // logits.shape[2]
+        parts.append(logits[:, :, first // stride : last // stride])
+    rows, sd, presence = distribution_rows(np.concatenate(parts, axis=2))
+    n = READOUTS_PER_COLUMN * n_cols
+    return ((rows + 0.5) * stride - 0.5)[:n], (sd * stride)[:n], presence[:n]
 
 
 def distribution_rows(
     logits: NDArray[np.float32],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Mean round the peak, spread and presence of (2, rows, cols) logits, in column order (2 * cols,).
+    """Mean round the peak, spread and presence of (n, rows, cols) logits, in column order (n * cols,).
 
     "No trace" is a further class of logit 0.
     """

@@ -32,19 +32,23 @@ from ecg_hough.training.trace_data import (
 if TYPE_CHECKING:
     import torch
 
-SIGMA_PX = 1.0
-"""Width of the target round the true row, strip px."""
-MEAN_WEIGHT = 0.08
-"""Weight of the read-out's own error (smooth L1, px) beside the distribution's cross-entropy."""
-FEATURES = (16, 32, 64, 96, 128, 128)
+SIGMA_PX = 0.8
+"""Width of the target round the true row, in rows of the network's output (1/4 mm)."""
+MEAN_WEIGHT = 0.15
+"""Weight of the read-out's own error (smooth L1, rows) beside the distribution's cross-entropy."""
+FEATURES = (32, 48, 64, 96, 128, 128)
 CHANNELS = 5
+STRIDE = 2
+"""The network's first stride: half resolution costs a quarter, and rows are read between pixels anyway.
+Along time nothing is lost: every output column carries the read-outs of both its strip columns."""
+OUTPUTS = SUBCOLUMNS * STRIDE
 WARMUP_STEPS = 200
 
 log = logging.getLogger(__name__)
 
 
 def make_network(features: tuple[int, ...] = FEATURES) -> torch.nn.Module:
-    """nnU-Net's plain U-Net: (n, 5, rows, cols) -> (n, SUBCOLUMNS, rows, cols) logits."""
+    """nnU-Net's plain U-Net: (n, 5, rows, cols) -> (n, OUTPUTS, rows / 2, cols / 2) logits."""
     import torch
     from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
@@ -55,9 +59,9 @@ def make_network(features: tuple[int, ...] = FEATURES) -> torch.nn.Module:
         features_per_stage=features,
         conv_op=torch.nn.Conv2d,
         kernel_sizes=3,
-        strides=[1] + [2] * (n - 1),
+        strides=[STRIDE] + [2] * (n - 1),
         n_conv_per_stage=2,
-        num_classes=SUBCOLUMNS,
+        num_classes=OUTPUTS,
         n_conv_per_stage_decoder=2,
         conv_bias=True,
         norm_op=torch.nn.InstanceNorm2d,
@@ -68,21 +72,30 @@ def make_network(features: tuple[int, ...] = FEATURES) -> torch.nn.Module:
     )
 
 
+def output_target(target: torch.Tensor) -> torch.Tensor:
+    """(n, SUBCOLUMNS, cols) rows in strip px -> (n, OUTPUTS, cols / STRIDE) rows of the network's output."""
+    import torch
+
+    n, _, cols = target.shape
+    paired = target.permute(0, 2, 1).reshape(n, cols // STRIDE, OUTPUTS).permute(0, 2, 1)
+    return torch.where(paired >= 0, (paired + 0.5) / STRIDE - 0.5, paired).contiguous()
+
+
 def trace_loss(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
     """Cross-entropy of the column's distribution plus the error of its mean.
 
     Args:
-        logits: (n, SUBCOLUMNS, rows, cols); a further class "no trace" has logit 0.
-        target: (n, SUBCOLUMNS, cols) true rows, `NO_TRACE` or `IGNORED`.
+        logits: (n, OUTPUTS, rows, cols); a further class "no trace" has logit 0.
+        target: (n, OUTPUTS, cols) from `output_target`.
     """
     import torch
-    import torch.nn.functional as F  # noqa: N812
+    import torch.nn.functional as F
 
     n_rows = logits.shape[2]
     rows = torch.arange(n_rows, dtype=torch.float32).view(1, 1, -1, 1)
     full = torch.cat([logits, torch.zeros_like(logits[:, :, :1])], dim=2)
     log_p = F.log_softmax(full, dim=2)
-    has = target >= 0
+    has = target > NO_TRACE + 0.5
     asked = target > IGNORED + 0.5
     bell = torch.exp(-0.5 * ((rows - target[:, :, None]) / SIGMA_PX) ** 2)
     bell = bell / bell.sum(2, keepdim=True).clamp_min(1e-6)
@@ -175,7 +188,7 @@ def train_traces(
         x = torch.from_numpy(crops).float() / 255.0
         with torch.autocast("cpu", torch.bfloat16):
             logits = network(x)
-        loss, figures = trace_loss(logits.float(), torch.from_numpy(targets))
+        loss, figures = trace_loss(logits.float(), output_target(torch.from_numpy(targets)))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
@@ -218,7 +231,7 @@ def validate(weights: dict[str, Any], crops: list[tuple[NDArray, NDArray]]) -> d
         for start in range(0, len(crops), 6):
             part = crops[start : start + 6]
             x = torch.from_numpy(np.stack([c for c, _ in part])).float() / 255.0
-            target = torch.from_numpy(np.stack([t for _, t in part]))
+            target = output_target(torch.from_numpy(np.stack([t for _, t in part])))
             with torch.autocast("cpu", torch.bfloat16):
                 logits = network(x)
             logits = logits.float()
@@ -227,7 +240,7 @@ def validate(weights: dict[str, Any], crops: list[tuple[NDArray, NDArray]]) -> d
             mean = (torch.softmax(logits, dim=2) * rows).sum(2)
             ratios = []
             for m, t in zip(mean, target, strict=True):
-                has = t >= 0
+                has = t > NO_TRACE + 0.5
                 if has.sum() > 40:
                     power = (t[has] - t[has].mean()).square().mean()
                     noise = (m[has] - t[has]).square().mean().clamp_min(1e-6)

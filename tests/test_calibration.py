@@ -1,0 +1,121 @@
+"""Calibration: drawn rows of known millivolts come back as they were, each at its own time."""
+
+import numpy as np
+import pytest
+
+from ecg_hough.calibration import Window, calibrate, scale_from_columns
+from ecg_hough.ecg_model import generate_ecg
+from ecg_hough.errors import PageError
+from ecg_hough.metrics import unaligned_snr
+from ecg_hough.paper import LEADS, make_layout
+from ecg_hough.traces import RowTrace
+
+FS = 500
+
+
+def rows_of(signals, layout, speed=25.0, gain=10.0, start_mm=20.0, seconds=10.0):
+    """Perfect row traces of a page, and windows a little off, as a leads network gives them."""
+    step = 1 / 16
+    column_s = seconds / layout.n_columns
+    x = np.arange(start_mm - 5, start_mm + seconds * speed + 5, step)
+    traces, windows = [], []
+    panels = [(r, c, lead, False) for r, row in enumerate(layout.rows) for c, lead in enumerate(row)]
+    panels += [(len(layout.rows) + k, 0, lead, True) for k, lead in enumerate(layout.rhythm)]
+    for r in range(layout.n_rows):
+        y = np.full(x.size, np.nan)
+        for row, column, lead, rhythm in panels:
+            if row != r:
+                continue
+            a = start_mm + (0 if rhythm else column * column_s * speed)
+            b = start_mm + seconds * speed if rhythm else a + column_s * speed
+            inside = (x >= a) & (x < b)
+            t = (x[inside] - start_mm) / speed
+            mv = np.interp(t * FS, np.arange(signals.shape[1]), signals[LEADS.index(lead)])
+            y[inside] = 30 * r + 40 - gain * mv
+            windows.append(Window(lead, r, column, rhythm, a - 0.8, b + 0.7))
+        seen = np.isfinite(y)
+        traces.append(RowTrace(r, x, y, np.where(seen, 0.05, np.nan), seen.astype(float)))
+    return tuple(traces), tuple(windows)
+
+
+@pytest.fixture(scope="module")
+def signals():
+    return generate_ecg(5, rhythm="sinus rhythm").signals
+
+
+@pytest.mark.parametrize(
+    ("shape", "rhythm"),
+    [("3x4", ("II",)), ("3x4", ()), ("6x2", ()), ("12x1", ()), ("4x3", ()), ("3x4", ("V1", "II", "V5"))],
+)
+def test_known_rows_come_back(signals, shape, rhythm):
+    layout = make_layout(shape, rhythm=rhythm)
+    rows, windows = rows_of(signals, layout)
+    result = calibrate(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+    assert result.signals.shape == (12, 5000)
+    for k, lead in enumerate(LEADS):
+        finite = np.isfinite(result.signals[k])
+        expected = 1.0 if lead in rhythm else 1 / layout.n_columns
+        assert finite.mean() == pytest.approx(expected, abs=0.002)
+        offset = np.nanmedian(result.signals[k] - signals[k])
+        printed = np.where(finite, signals[k], np.nan)
+        assert unaligned_snr(printed, result.signals[k] - offset) > 25
+        assert result.statuses[k].found
+
+
+@pytest.mark.parametrize(("speed", "gain"), [(50.0, 10.0), (25.0, 5.0), (25.0, 20.0)])
+def test_speed_and_gain(signals, speed, gain):
+    layout = make_layout("3x4")
+    rows, windows = rows_of(signals, layout, speed=speed, gain=gain)
+    result = calibrate(rows, windows, layout, fs=250, speed_mm_s=speed, gain_mm_mv=gain)
+    assert result.signals.shape == (12, 2500)
+    k = LEADS.index("V3")
+    span = slice(1250, 1875)
+    truth = signals[k, 2 * span.start : 2 * span.stop : 2]
+    assert np.ptp(result.signals[k, span]) == pytest.approx(np.ptp(truth), rel=0.05)
+
+
+def test_missing_lead_is_nan_with_a_reason(signals):
+    layout = make_layout("3x4")
+    rows, windows = rows_of(signals, layout)
+    windows = tuple(w for w in windows if w.lead != "V2")
+    result = calibrate(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+    k = LEADS.index("V2")
+    assert np.isnan(result.signals[k]).all()
+    assert not result.statuses[k].found
+    assert "no panel" in result.statuses[k].reason
+
+
+def test_inverted_avr_of_cabrera_pages(signals):
+    layout = make_layout("6x2", cabrera=True)
+    printed = signals.copy()
+    printed[LEADS.index("aVR")] *= -1
+    rows, windows = rows_of(printed, layout)
+    result = calibrate(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+    k = LEADS.index("aVR")
+    half = slice(10, 2490)
+    assert np.corrcoef(result.signals[k, half], signals[k, half])[0, 1] > 0.95
+    assert any("aVR" in warning for warning in result.warnings)
+
+
+def test_gap_stays_nan(signals):
+    layout = make_layout("12x1")
+    rows, windows = rows_of(signals, layout)
+    rows[0].y_mm[1000:1400] = np.nan
+    result = calibrate(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+    assert np.isnan(result.signals[0]).sum() == pytest.approx(400 / 16 * 20, abs=6)
+    assert np.isfinite(result.signals[1]).all()
+
+
+def test_nothing_readable(signals):
+    layout = make_layout("3x4")
+    rows, windows = rows_of(signals, layout)
+    for row in rows:
+        row.y_mm[:] = np.nan
+    with pytest.raises(PageError, match="calibration"):
+        calibrate(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+
+
+def test_scale_from_columns():
+    assert scale_from_columns(100, 2100) == pytest.approx(8.0)
+    with pytest.raises(PageError):
+        scale_from_columns(100, 100)

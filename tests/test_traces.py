@@ -1,0 +1,75 @@
+"""Read-outs: the distribution's mean and presence, the centroid baseline, ink given to the right row."""
+
+import numpy as np
+import pytest
+
+from drawn_page import drawn_page
+from ecg_hough.paper import LEADS
+from ecg_hough.traces import centroid_rows, distribution_rows, read_rows, row_masks
+
+
+def bell(centre, n=64, height=9.0, sigma=1.2):
+    return height - 0.5 * ((np.arange(n) - centre) / sigma) ** 2
+
+
+def test_distribution_gives_sub_pixel_rows_in_column_order():
+    true = np.array([[20.3, 30.8], [20.6, 31.4], [21.0, 32.0], [21.9, 33.3]])  # sub-column, column
+    logits = np.stack([np.stack([bell(r) for r in sub], axis=1) for sub in true]).astype(np.float32)
+    rows, sd, presence = distribution_rows(logits)
+    assert np.allclose(rows, true.T.ravel(), atol=0.01)
+    assert np.allclose(sd, 1.2, atol=0.05)
+    assert (presence > 0.99).all()
+
+
+def test_no_trace_where_all_rows_are_unlikely():
+    _, _, presence = distribution_rows(np.full((4, 64, 8), -9.0, np.float32))
+    assert (presence < 0.05).all()
+
+
+def test_a_far_second_peak_does_not_pull_the_mean():
+    logits = np.maximum(bell(12.0, height=9), bell(55.0, height=7.5))[None, :, None].astype(np.float32)
+    rows, _, _ = distribution_rows(logits)
+    assert rows[0] == pytest.approx(12.0, abs=0.05)
+
+
+def test_centroid_of_a_drawn_line():
+    strip = np.full((64, 100, 3), 255, np.uint8)
+    centre = 30 + 10 * np.sin(np.arange(100) / 9)
+    for c, r in enumerate(centre):
+        strip[round(r) - 1 : round(r) + 2, c] = 20
+    strip[:, 60:75] = 255  # a gap
+    own = np.zeros((64, 100), np.float32)
+    own[10:50] = 1.0
+    rows, _, presence = centroid_rows(strip, own)
+    seen = presence > 0.5
+    assert not seen[2 * 64 : 2 * 71].any()
+    assert seen[: 2 * 55].all()
+    at = np.arange(100).repeat(2) + np.tile([-0.25, 0.25], 100)
+    assert np.abs(rows - (30 + 10 * np.sin(at / 9)))[seen].max() < 2.5
+    assert np.median(np.abs(rows - (30 + 10 * np.sin(at / 9)))[seen]) < 0.4
+
+
+def test_ink_goes_to_its_own_row():
+    drawn = drawn_page()
+    masks = row_masks(drawn.probabilities, drawn.layout)
+    assert masks.shape == (4, 2, 704, 704)
+    # Lead II stands in the second row and in the rhythm strip: each keeps its own copy.
+    lead_ii = drawn.probabilities[LEADS.index("II") + 1]
+    assert (masks[1, 0] * lead_ii).sum() > 0.15 * lead_ii.sum()
+    assert (masks[3, 0] * lead_ii).sum() > 0.6 * lead_ii.sum()
+    ink = 1 - drawn.probabilities[0]
+    assert np.abs(masks[:, 0].sum(axis=0) - ink).max() < 0.35
+
+
+def test_centroid_reads_a_rendered_page():
+    drawn = drawn_page()
+    page = drawn.page
+    rows = read_rows(page.image, page.page_map, drawn.canvas, drawn.probabilities, drawn.layout, None)
+    assert len(rows) == 4
+    for row in rows:
+        panel = max((p for p in page.panels if p.row == row.row_index), key=lambda p: len(p.mv))
+        y, x = page.page_map.to_mm(panel.trace[:, 0], panel.trace[:, 1])
+        read = np.interp(x, row.x_mm, row.y_mm)
+        finite = np.isfinite(read)
+        assert finite.mean() > 0.9
+        assert np.median(np.abs(read - y)[finite]) < 0.15  # mm: the stroke is 0.2 to 0.7 wide
