@@ -1,0 +1,55 @@
+"""The canvas: upright, centred, and its map to the page and back exact."""
+
+import cv2
+import numpy as np
+import pytest
+
+from ecg_hough.segmentation import CANVAS_PX, to_canvas
+
+MARKS = np.array([[100.0, 200.0], [800.0, 1200.0], [450.0, 650.0]])
+
+
+def marked_page():
+    image = np.full((900, 1300, 3), 200, np.uint8)
+    for row, col in MARKS.astype(int):
+        cv2.circle(image, (col, row), 8, (0, 0, 0), -1)
+    return image
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.4, 12.0, -25.0])
+def test_marks_are_where_the_map_says(angle):
+    canvas = to_canvas(marked_page(), angle)
+    assert canvas.image.shape == (CANVAS_PX, CANVAS_PX, 3)
+    points = canvas.from_page(MARKS)
+    assert np.allclose(canvas.to_page(points), MARKS, atol=1e-6)
+    for row, col in points:
+        r, c = round(row), round(col)
+        dark = 200.0 - canvas.image[r - 8 : r + 9, c - 8 : c + 9, 0]
+        grid = np.mgrid[r - 8 : r + 9, c - 8 : c + 9]
+        assert np.abs((grid * dark).sum(axis=(1, 2)) / dark.sum() - (row, col)).max() < 0.02
+
+
+def test_covered_is_the_page():
+    canvas = to_canvas(np.zeros((500, 1000, 3), np.uint8))
+    assert (canvas.image[canvas.covered] == 0).all()
+    assert (canvas.image[~canvas.covered] == 255).all()
+    assert canvas.covered.mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_turned_page_is_turned_back():
+    image = np.full((600, 900, 3), 255, np.uint8)
+    angle = 10.0
+    # A line that rises to the right by the page's angle, as on a page turned counter-clockwise.
+    run = 300 * np.array([np.cos(np.deg2rad(angle)), -np.sin(np.deg2rad(angle))])
+    centre = np.array([450.0, 300.0])
+    start, end = centre - run, centre + run
+    ends = [tuple(point.round().astype(int).tolist()) for point in (start, end)]
+    cv2.line(image, *ends, (0, 0, 0), 5)
+    canvas = to_canvas(image, angle)
+    rows, cols = np.nonzero(canvas.image[..., 0] < 100)
+    assert abs(np.polyfit(cols, rows, 1)[0]) < 0.005
+
+
+def test_small_pages_are_enlarged():
+    canvas = to_canvas(np.full((176, 352, 3), 90, np.uint8))
+    assert canvas.scale == pytest.approx(2.0)
