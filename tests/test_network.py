@@ -72,12 +72,12 @@ def test_probabilities_are_nnunets_own(tmp_path: Path) -> None:
     """The whole way: nnU-Net's reading, normalisation, tiling and softmax against ours."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("nnunetv2")
-    from made_up_run import make_dataset_json, make_plans, write_nnunet_run
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     from ecg_hough.ecg_model import generate_ecg
     from ecg_hough.training.export_weights import export, load_run
+    from made_up_run import make_dataset_json, make_plans, write_nnunet_run
 
     ecg = generate_ecg(3)
     canvas = to_canvas(render_page(ecg.signals, ecg.fs, seed=3, profile="scan", dpi=100).image)
