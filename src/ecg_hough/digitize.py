@@ -128,7 +128,8 @@ def find_leads(
     if score < MIN_EVIDENCE:
         raise PageError(
             "segmentation",
-            f"a page must show leads of an ECG; evidence {score:.2f} is below {MIN_EVIDENCE} in all four turns",
+            f"a page must show leads of an ECG; evidence {score:.2f} is below {MIN_EVIDENCE} in all four"
+            " turns of the page. Is it a printed 12-lead ECG, in focus and whole?",
         )
     return turns, canvas, probabilities, find_layout(probabilities)
 

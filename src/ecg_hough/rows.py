@@ -165,7 +165,7 @@ def _projection(runs: _Runs, shape: tuple[int, ...]) -> tuple[float, float, NDAr
     def profile(slope: float, fan: float) -> NDArray[np.float64]:
         level = (row - (slope - fan * n_rows / 2) * along) / (1.0 + fan * along)
         index = np.clip(np.rint(level), 0, n_rows - 1).astype(int)
-        return gaussian_filter1d(np.bincount(index, votes, minlength=n_rows), ROW_SIGMA_PX)
+        return gaussian_filter1d(np.bincount(index, votes, minlength=n_rows).astype(float), ROW_SIGMA_PX)
 
     slope, fan = 0.0, 0.0
     half_fan = FAN_MAX / n_rows

@@ -34,8 +34,8 @@ TILE_COLS, TILE_OVERLAP = 576, 64
 PRESENT_MIN = 0.5
 """Probability of a trace from which a column is read."""
 PEAK_REACH_PX = 20
-"""The mean is taken this far round the distribution's peak, in rows of the network's output: 5 mm, a QRS
-flank's extent in one column. Mass farther away is another trace's, and would pull the mean between the two."""
+"""The mean is taken this far round the distribution's peak, in rows of the network's output: 5 mm, the
+extent of a QRS flank in one column. Mass farther away is another trace and would pull the mean."""
 _PEAK_SMOOTH_PX = 5
 
 

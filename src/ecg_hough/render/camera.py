@@ -163,7 +163,7 @@ def _background(
     out = np.empty((*shape, 3), np.uint8)
     if style.background == "table":
         base = rng.uniform(40, 210, 3)
-        coarse = np.zeros(shape, np.float32)
+        coarse: np.ndarray = np.zeros(shape, np.float32)
         if rng.random() < 0.5:  # wood: stripes bent by noise
             ramp = np.linspace(0, rng.uniform(20, 120), shape[1], dtype=np.float32)[None]
             coarse = np.sin(ramp + 2 * smooth_noise(shape, 300, rng)) * rng.uniform(3, 20)

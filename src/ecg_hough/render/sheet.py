@@ -306,14 +306,17 @@ def _header(style: SheetStyle, rng: np.random.Generator) -> list[tuple[float, fl
     room = style.first_row_mm - 0.5 * style.row_pitch_mm
     pool = [
         f"ID: {rng.integers(10000, 99999)}", f"Name: {rng.choice(_SURNAMES)}", f"Age: {rng.integers(18, 95)}",
-        f"Date: {rng.integers(1, 29)}.{rng.integers(1, 13)}.{rng.integers(1990, 2027)} {rng.integers(0, 24)}:15",
-        f"Sex: {rng.choice(['M', 'F'])}", f"Height: {rng.integers(150, 200)} cm", f"Weight: {rng.integers(45, 120)} kg",
+        f"Date: {rng.integers(1, 29)}.{rng.integers(1, 13)}.{rng.integers(1990, 2027)}"
+        f" {rng.integers(0, 24)}:15",
+        f"Sex: {rng.choice(['M', 'F'])}", f"Height: {rng.integers(150, 200)} cm",
+        f"Weight: {rng.integers(45, 120)} kg",
         str(rng.choice(_STATEMENTS)), str(rng.choice(_STATEMENTS)),
     ]  # fmt: skip
     if style.intervals:
         pool += [
             f"Vent. rate {rng.integers(40, 150)} BPM", f"PR interval {rng.integers(110, 240)} ms",
-            f"QRS duration {rng.integers(70, 160)} ms", f"QT/QTc {rng.integers(340, 460)}/{rng.integers(380, 500)} ms",
+            f"QRS duration {rng.integers(70, 160)} ms",
+            f"QT/QTc {rng.integers(340, 460)}/{rng.integers(380, 500)} ms",
             f"P-R-T axes {rng.integers(-20, 90)} {rng.integers(-60, 120)} {rng.integers(-30, 120)}",
         ]  # fmt: skip
     step = style.font_mm * 1.5

@@ -16,7 +16,7 @@ _MARKERS: tuple[RGB, ...] = ((255, 245, 60), (130, 255, 120), (255, 150, 200), (
 
 
 def smooth_noise(shape: tuple[int, int], cell_px: float, rng: np.random.Generator) -> np.ndarray:
-    """Smooth random field (rows, cols) float32, about zero mean and unit deviation, of the given cell size."""
+    """Smooth random field (rows, cols) float32, about zero mean, unit deviation, of the given cell size."""
     rows, cols = (max(int(np.ceil(n / cell_px)), 2) for n in shape)
     coarse = rng.standard_normal((rows + 2, cols + 2), dtype=np.float32)
     return cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
@@ -108,8 +108,8 @@ def _highlight(image: np.ndarray, px_per_mm: float, rng: np.random.Generator) ->
 
 def _handwrite(image: np.ndarray, px_per_mm: float, rng: np.random.Generator) -> None:
     """A word-like scribble, an arrow, a circle or a caliper mark."""
-    layer = np.zeros(image.shape[:2], np.uint8)
-    rows, cols = layer.shape
+    rows, cols = image.shape[:2]
+    layer = np.zeros((rows, cols), np.uint8)
     x, y = rng.uniform(0.02, 0.9) * cols, rng.uniform(0.02, 0.95) * rows
     size = rng.uniform(3, 9) * px_per_mm
     width = max(int(rng.uniform(0.3, 0.8) * px_per_mm), 1)
@@ -146,8 +146,8 @@ def _handwrite(image: np.ndarray, px_per_mm: float, rng: np.random.Generator) ->
 
 
 def _stamp(image: np.ndarray, px_per_mm: float, rng: np.random.Generator) -> None:
-    layer = np.zeros(image.shape[:2], np.uint8)
-    rows, cols = layer.shape
+    rows, cols = image.shape[:2]
+    layer = np.zeros((rows, cols), np.uint8)
     centre = (int(rng.uniform(0.1, 0.9) * cols), int(rng.uniform(0.1, 0.9) * rows))
     radius = int(rng.uniform(8, 16) * px_per_mm)
     width = max(int(0.6 * px_per_mm), 1)
@@ -180,8 +180,8 @@ def _stain(image: np.ndarray, px_per_mm: float, rng: np.random.Generator) -> Non
 
 
 def _mould(image: np.ndarray, px_per_mm: float, n: int, rng: np.random.Generator) -> None:
-    layer = np.zeros(image.shape[:2], np.uint8)
-    rows, cols = layer.shape
+    rows, cols = image.shape[:2]
+    layer = np.zeros((rows, cols), np.uint8)
     home = np.array([rng.uniform(0, cols), rng.uniform(0, rows)])
     for _ in range(n):
         at = home + rng.normal(0, 35, 2) * px_per_mm

@@ -33,7 +33,7 @@ _EDGE_MM = 0.12  # the exact end of a trace is not asked within this distance
 
 @dataclass(frozen=True)
 class RowTruth:
-    """One row of traces in page millimetres: per panel the columns (x of each sample, time-linear) and rows."""
+    """One row of traces in page millimetres: x (linear in time) and y of each sample, per panel."""
 
     x_mm: tuple[NDArray[np.float64], ...]
     y_mm: tuple[NDArray[np.float64], ...]
@@ -59,7 +59,7 @@ def rows_in_mm(page: RenderedPage) -> list[RowTruth]:
             y, x = page.page_map.to_mm(panel.trace[:, 0], panel.trace[:, 1])
             # Time runs linearly along the page: the fit removes the inversion's rounding.
             n = np.arange(len(x))
-            xs.append(np.polyval(np.polyfit(n, x, 1), n))
+            xs.append(np.asarray(np.polyval(np.polyfit(n, x, 1), n), float))
             ys.append(y)
             r, c = panel.trace.T
             seen.append((r > 0) & (r < height - 1) & (c > 0) & (c < width - 1))
@@ -111,7 +111,7 @@ def coarse_masks(
             fixed = np.round(points[:, ::-1] * 16).astype(np.int32)
             cv2.polylines(masks[which], [fixed[:, None]], False, 255, int(rng.integers(2, 4)), cv2.LINE_AA, 4)
     blurred = np.stack([cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.4, 0.8))) for mask in masks])
-    out = blurred.astype(np.float32) / 255
+    out = np.asarray(blurred, np.float32) / np.float32(255)
     for _ in range(int(rng.poisson(1.2))):
         out = _spoil(out, rng)
     rows_px, cols_px = frame.shape
