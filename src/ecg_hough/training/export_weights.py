@@ -208,7 +208,7 @@ def build_network(configuration: Any, channels: int, outputs: int) -> torch.nn.M
 def _trace_run(folder: Path) -> _Run:
     import torch
 
-    from ecg_hough.training.trace_train import CHANNELS, make_network
+    from ecg_hough.training.trace_train import CHANNELS, STRIDE, make_network
 
     state = torch.load(folder / "checkpoint.pth", map_location="cpu", weights_only=True)
     settings = _read_json(folder / "settings.json")
@@ -249,7 +249,7 @@ def _trace_run(folder: Path) -> _Run:
         },
         "exported_on": hardware(),
     }
-    return _Run(network, CHANNELS, 2 ** (len(features) - 1), card)
+    return _Run(network, CHANNELS, STRIDE * 2 ** (len(features) - 1), card)
 
 
 def _checkpoint_path(folder: Path, kind: str | None) -> Path:
