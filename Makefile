@@ -66,7 +66,7 @@ train: $(READY_TRAIN) ## train the leads network (CONFIG= FOLD= DATASET= EPOCHS=
 	$(ECG) train --dataset $(DATASET) --config $(CONFIG) --fold $(FOLD) $(TRAIN) $(AS_WORKERS)
 
 train-traces: $(READY_TRAIN) ## train the trace network (RECORDS= STEPS= MINUTES=)
-	$(VENV)/bin/python -c "from pathlib import Path; from ecg_hough.training.trace_train import train_traces; train_traces(records=$(if $(RECORDS),Path('$(RECORDS)'),None), steps=$(STEPS), max_minutes=$(or $(MINUTES),None))"
+	$(ECG) train-traces --steps $(STEPS) $(if $(RECORDS),--records $(RECORDS)) $(if $(MINUTES),--max-minutes $(MINUTES)) $(if $(FRESH),--fresh)
 
 export: $(READY_TRAIN) ## weights of the run folder RUN into WEIGHTS, as the network NAME
 	$(ECG) export $(RUN) -o $(WEIGHTS) --name $(NAME)

@@ -84,8 +84,10 @@ def test_map_covers_the_image_and_is_its_own_inverse() -> None:
     h, w = page.image.shape[:2]
     rows, cols = np.array([0, 0, h - 1, h - 1]), np.array([0, w - 1, 0, w - 1])
     y, x = found.page_map.to_mm(rows, cols)
-    assert y.min() >= -0.5 and y.max() <= found.page_map.y_mm[-1] + 0.5
-    assert x.min() >= -0.5 and x.max() <= found.page_map.x_mm[-1] + 0.5
+    assert y.min() >= -0.5
+    assert y.max() <= found.page_map.y_mm[-1] + 0.5
+    assert x.min() >= -0.5
+    assert x.max() <= found.page_map.x_mm[-1] + 0.5
     again = found.page_map.to_pixels(y, x)
     np.testing.assert_allclose(again, (rows, cols), atol=0.01)
 
@@ -96,7 +98,8 @@ def test_page_without_grid_has_an_angle_and_no_pitch() -> None:
         cv2.line(image, (50, row), (1350, row + 34), (0, 0, 0), 2)
     found = find_geometry(image)
     assert not found.grid_found
-    assert found.px_per_mm is None and found.page_map is None
+    assert found.px_per_mm is None
+    assert found.page_map is None
     assert found.method == "hough-only"
     assert found.angle_deg == pytest.approx(-1.5, abs=0.1)
     assert "no printed grid" in found.warnings[0]
@@ -104,7 +107,8 @@ def test_page_without_grid_has_an_angle_and_no_pitch() -> None:
 
 def test_blank_page_says_that_its_angle_is_assumed() -> None:
     found = find_geometry(np.full((800, 1000, 3), 255, np.uint8))
-    assert found.angle_deg == 0 and "angle taken as 0" in found.warnings[-1]
+    assert found.angle_deg == 0
+    assert "angle taken as 0" in found.warnings[-1]
 
 
 @pytest.mark.parametrize("bad", [np.zeros((100, 100)), np.zeros((8, 8, 3), np.uint8), np.zeros(9, np.uint8)])

@@ -6,7 +6,7 @@ Heavy modules are imported inside the commands, so that `ecg-hough --help` is in
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -372,10 +372,11 @@ def train(
 
     Example: `ecg-hough train --config tiny --fold 0 --max-minutes 10`
     """
-    with _plain_errors():
+    with _plain_errors(), _live("training") as show:
         from ecg_hough.training.train import train as run_training
 
         folder = run_training(
+            on_step=lambda epoch, step, loss: show(f"epoch {epoch}  step {step}  loss {loss:.3f}"),
             config=config,
             fold=fold,
             data=data,
@@ -388,6 +389,46 @@ def train(
             workers=workers,
         )
     typer.echo(f"Checkpoints in {folder}. Next: ecg-hough export {folder}")
+
+
+@app.command("train-traces")
+def train_traces(
+    records: Annotated[
+        Path | None, typer.Option(help="Folder of WFDB records.", show_default="generated ECGs alone")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.")] = Path("runs/traces"),
+    steps: Annotated[int, typer.Option(min=1, help="Of the whole run.")] = 20_000,
+    batch_size: Annotated[int, typer.Option(min=1, help="Crops a step.")] = 6,
+    learning_rate: Annotated[float, typer.Option(help="Flat for 60% of the steps, then falling.")] = 1.5e-3,
+    seed: Seed = 0,
+    max_minutes: Annotated[float | None, typer.Option(help="Pause after this time.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin again.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that render pages.")] = 1,
+) -> None:
+    """Train the trace network on pages that are rendered meanwhile; goes on from the last checkpoint.
+
+    Needs the train extra: `pip install "ecg-hough[train]"`.
+
+    Example: `ecg-hough train-traces --records data/ptbxl --max-minutes 60`
+    """
+    with _plain_errors(), _live("training") as show:
+        from ecg_hough.training.trace_train import train_traces as run_training
+
+        folder = run_training(
+            records=records,
+            out=out,
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+            max_minutes=max_minutes,
+            fresh=fresh,
+            workers=workers,
+            on_step=lambda step, n, figures: show(
+                f"step {step}/{n}  " + "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
+            ),
+        )
+    typer.echo(f"Checkpoint in {folder}. Next: ecg-hough export {folder} --name traces")
 
 
 @app.command("export")
@@ -450,6 +491,18 @@ class _OnProgress:
 
     def print(self, line: str) -> None:
         self.progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _live(text: str) -> Iterator[Callable[[str], None]]:
+    """A line that shows what a training is at, with the time it has taken."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(text)
+        yield lambda words: bar.update(task, description=f"{text}  {words}")
 
 
 @contextmanager

@@ -52,7 +52,7 @@ class PageMap:
 
     @classmethod
     def from_affine(cls, matrix: ArrayLike, size_mm: tuple[float, float]) -> PageMap:
-        """Map of a flat page: (row, col) = matrix (2, 3) @ (y_mm, x_mm, 1), for a page of (height, width) mm."""
+        """Map of a flat page of (height, width) mm: (row, col) = matrix (2, 3) @ (y_mm, x_mm, 1)."""
         matrix = np.asarray(matrix, float)
         y, x = np.linspace(0, size_mm[0], 4), np.linspace(0, size_mm[1], 4)  # 4: cubic splines need them
         nodes = np.stack([*np.meshgrid(y, x, indexing="ij"), np.ones((4, 4))])
