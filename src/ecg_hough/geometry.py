@@ -30,6 +30,9 @@ _BENDING = 0.3  # stiffness of the displacement, against points of weight 1
 _AFFINE_MM = 0.02  # median error above which a page is not flat
 _OUTLIER_MM = 0.08  # scale of the robust weights
 _MIN_POINTS = 12
+_MAX_ASPECT = 0.2  # log ratio of both pitches; a camera 30 degrees off the page's normal gives 0.15
+_MAX_ASPECT_AMBIGUOUS = 0.15
+_IMAGE_MM = (50.0, 800.0)  # long side of the image: a strip alone to an A3 page on a table
 _MAX_SPAN = 4.0  # of the image's size at the mean pitch; beyond, the camera would look along the page
 
 
@@ -166,6 +169,8 @@ def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:
     down, across = seen[0] - seen[1], seen[2] - seen[3]
     turned = np.arctan2(down[1] - across[0], down[0] + across[1])
     pitch = (float(np.median(np.hypot(*down))), float(np.median(np.hypot(*across))))
+    if not _is_plausible(pitch, (rows, cols), ambiguous=grid.ambiguous):
+        return _without_grid(image)
     warnings = []
     if grid.ambiguous:
         warnings.append(
@@ -181,6 +186,14 @@ def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:
         method=method,
         warnings=tuple(warnings),
     )
+
+
+def _is_plausible(pitch: tuple[float, float], shape: tuple[int, int], *, ambiguous: bool) -> bool:
+    """Whether paper can have this pitch: near square, and the image of a size that holds a page."""
+    aspect = abs(np.log(pitch[0] / pitch[1]))
+    long_side_mm = max(shape) / np.sqrt(pitch[0] * pitch[1])
+    limit = _MAX_ASPECT_AMBIGUOUS if ambiguous else _MAX_ASPECT
+    return bool(aspect < limit and _IMAGE_MM[0] < long_side_mm < _IMAGE_MM[1])
 
 
 def _without_grid(image: NDArray[np.uint8]) -> PageGeometry:
@@ -319,8 +332,8 @@ class _Bend:
         found = []
         for base, seen, weight in zip(flat(points), mm, trust, strict=True):
             error = seen - base
-            fit = np.zeros(len(points))
-            coefficients = np.zeros(basis.shape[1])
+            fit: NDArray[np.float64] = np.zeros(len(points))
+            coefficients: NDArray[np.float64] = np.zeros(basis.shape[1])
             for turn in range(6):
                 left = error - fit
                 if turn > 1:
@@ -368,7 +381,7 @@ def _bending(nodes: tuple[int, int]) -> sparse.csr_matrix:
         np.sqrt(2) * sparse.kron(difference(h, 1), difference(w, 1)),
     ]
     form = sum(part.T @ part for part in parts)
-    return form + 1e-7 * sparse.identity(h * w)
+    return sparse.csr_matrix(form + 1e-7 * sparse.identity(h * w))
 
 
 def _invert(model: _Flat | _Bend, flat: _Flat, shape: tuple[int, int], pitch_px: float) -> PageMap | None:

@@ -40,6 +40,7 @@ _JPEG_BLOCKS_PX = (8.0, 16.0)
 _UPRIGHT_DEG = 0.35  # pages this upright may show the pixel lattice's own periods
 _OTHER_SCALE = 0.93
 _WIDE_PX = 11.0
+_MIN_SUPPORT = 0.15  # of the image; a wrong comb holds its phase on less than 0.03 of it
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,8 @@ def _find_at(image: NDArray[np.uint8], scale: float) -> Grid | None:
         points, phase, weight = phase_points(evidence, model, smoothing)
         phases.append(phase * period_mm)
         weights.append(weight)
+    if np.mean((weights[0] > 0) & (weights[1] > 0)) < _MIN_SUPPORT:
+        return None
     scale_down = 1 / (combs.down * combs.base_mm) / zoom[0]
     scale_across = 1 / (combs.across * combs.base_mm) / zoom[1]
     return Grid(
@@ -169,6 +172,6 @@ def _is_resampling(combs: Combs, image: NDArray[np.uint8], scale: float) -> bool
         profiles(plane, np.array([combs.angle_deg]), RADII), (combs.down, combs.across), strict=True
     ):
         same = np.abs(BASES / (base * TILE_PX / _OTHER_SCALE) - 1) < 0.015
-        if not np.any(comb_scores(profile[0])[same] > MIN_COMB):
+        if not np.any(comb_scores(profile[0], float(profile[0].max()))[same] > MIN_COMB):
             return True
     return False

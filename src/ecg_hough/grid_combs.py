@@ -1,0 +1,218 @@
+"""Combs of a printed grid in the spectra of a page: direction, base frequency and spacing of its lines.
+
+In: the evidence image of `grid`. Out: `Combs`, both families of lines as combs of harmonics, from the part
+of the page that shows them best, or None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from ecg_hough.paper import GRID_MAJOR_MM, GRID_MINOR_MM
+
+Floats = NDArray[np.float64]
+
+# Tuned on rendered pages (all profiles, 72-600 dpi) and on ECG-Image-Kit and ECGMiner pages.
+TILE_PX = 256
+_MIN_PERIOD_PX = 2.15
+_MAX_PERIOD_PX = 42.0  # longer ones are found on a smaller copy
+_PITCH_STEP = 0.004
+_MAX_ASPECT = 0.17  # of the pitch, between the two families (tilted pages)
+_MAX_HARMONIC = 12
+_DYNAMIC = 3.5  # log power; peaks further below the strongest one do not count
+_POWER_FLOOR = 0.02  # of the mean; below it a drawn page shows leakage only, which blurs directions
+_MISSING = 0.45  # log power; what each harmonic costs that is not there
+MIN_COMB = 1.2  # log power, sum over harmonics, of each family
+_FIVE = 0.45  # log power by which every fifth harmonic stands out where 1 mm lines are printed
+_HARMONICS_TRIED = 3
+_PLAUSIBLE_LONG_SIDE_MM = 290.0
+_RADIUS_STEP = 0.25
+RADII = np.arange(1.0, 0.47 * TILE_PX, _RADIUS_STEP)
+_ANGLES_DEG = np.arange(-45.0, 45.0, 0.6)
+_BESIDE = 20  # of those, 12 degrees
+BASES = np.exp(np.arange(np.log(TILE_PX / _MAX_PERIOD_PX), np.log(TILE_PX / _MIN_PERIOD_PX), _PITCH_STEP))
+
+
+@dataclass(frozen=True)
+class Combs:
+    """Both families in the averaged spectrum: base frequencies in cycles per px (row, col)."""
+
+    angle_deg: float
+    down: float  # base frequency of the horizontal lines
+    across: float
+    score: float
+    base_mm: float
+    harmonics: tuple[int, ...]  # those to follow, clearest first
+    ambiguous: bool
+    place: Floats  # (2,) where on the searched image they are clearest
+
+
+def tile_power(evidence: NDArray[np.float32]) -> tuple[NDArray[np.float32], Floats]:
+    """Power spectra (n, T, T // 2 + 1) of overlapping tiles, each of unit mean, and their centres (n, 2)."""
+    size = TILE_PX
+    padded = evidence
+    if min(evidence.shape) < size:
+        need = [max(0, size - n) for n in evidence.shape]
+        padded = cv2.copyMakeBorder(evidence, 0, need[0], 0, need[1], cv2.BORDER_CONSTANT, value=0)
+    starts = []
+    for n in padded.shape:
+        count = max(1, int(np.ceil((n - size) / (size / 2))) + 1)
+        starts.append(np.round(np.linspace(0, n - size, count)).astype(int))
+    window = np.hanning(size + 1)[:size].astype(np.float32)
+    window2 = window[:, None] * window[None]
+    tiles = np.stack([padded[r : r + size, c : c + size] * window2 for r in starts[0] for c in starts[1]])
+    spectrum = fft.rfft2(tiles)
+    power = spectrum.real**2 + spectrum.imag**2
+    floor = 0.02 * size * size
+    power /= power.mean(axis=(1, 2), keepdims=True) + floor
+    centres = np.array([(r + size / 2, c + size / 2) for r in starts[0] for c in starts[1]], float)
+    return power, centres
+
+
+def log_plane(power: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Averaged spectrum as log power over the mean at its radius, (T + 1, T + 1), zero frequency central."""
+    size = TILE_PX
+    half = size // 2
+    right = np.fft.fftshift(np.log(power + _POWER_FLOOR), axes=0)  # rows -half .. half - 1, cols 0 .. half
+    right = np.concatenate([right, right[:1]], axis=0)
+    plane = np.concatenate([right[::-1, :0:-1], right], axis=1).astype(np.float32)
+    radius = np.hypot(*np.mgrid[-half : half + 1, -half : half + 1])
+    ring = np.minimum(radius.astype(int), half)
+    mean = np.bincount(ring.ravel(), plane.ravel()) / np.bincount(ring.ravel())
+    return (plane - np.interp(radius, np.arange(len(mean)) + 0.5, mean)).astype(np.float32)
+
+
+def find_combs(power: NDArray[np.float32], centres: Floats, long_side_px: int) -> Combs | None:
+    """Direction and base frequencies of both families of lines, where the page shows them best.
+
+    Perspective and curl smear the spectrum of a whole page, so parts of a few tiles are tried one by one.
+    """
+    best: tuple[float, float, float, float, Floats, Floats, Floats] | None = None
+    near = round(_MAX_ASPECT / _PITCH_STEP)
+    for place, part in _parts(centres):
+        plane = cv2.dilate(log_plane(power[part].mean(axis=0)), np.ones((3, 3), np.uint8))
+        down, across = profiles(plane, _ANGLES_DEG, RADII)
+        sums = np.clip(down, 0, 4).sum(axis=1) + np.clip(across, 0, 4).sum(axis=1)
+        for _ in range(2):
+            i = int(np.argmax(sums))
+            # Next to the direction of drawn lines their leakage looks like a comb of its own, only lower.
+            beside = slice(max(0, i - _BESIDE), i + _BESIDE + 1)
+            s_down = comb_scores(down[i], float(down[beside].max()))
+            s_across = comb_scores(across[i], float(across[beside].max()))
+            kernel = np.ones((1, 2 * near + 1), np.uint8)
+            joint = s_down + cv2.dilate(s_across[None].astype(np.float32), kernel)[0]
+            k = int(np.argmax(joint))
+            lo = max(0, k - near)
+            m = lo + int(np.argmax(s_across[lo : k + near + 1]))
+            if min(s_down[k], s_across[m]) >= MIN_COMB and (best is None or joint[k] > best[0]):
+                best = (joint[k], _ANGLES_DEG[i], BASES[k], BASES[m], down[i], across[i], place)
+            sums[np.abs((_ANGLES_DEG - _ANGLES_DEG[i] + 45) % 90 - 45) < 4] = -np.inf
+    if best is None:
+        return None
+    score, angle, q_down, q_across, p_down, p_across, place = best
+    q_down, q_across = _refined(p_down, q_down), _refined(p_across, q_across)
+    base_mm, ambiguous = _spacing(p_down, p_across, q_down, q_across, long_side_px)
+    harmonics = _clear_harmonics(p_down, p_across, q_down, q_across)
+    size = TILE_PX
+    return Combs(
+        float(angle), q_down / size, q_across / size, float(score), base_mm, harmonics, ambiguous, place
+    )
+
+
+def _parts(centres: Floats) -> list[tuple[Floats, NDArray[np.intp]]]:
+    """Parts of the page to look at: (centre, tiles); the last one is the whole page."""
+    middle = centres.mean(axis=0)
+    parts = [(middle, np.arange(len(centres)))]
+    reach = 0.6 * TILE_PX
+    axes = []
+    for axis in range(2):
+        lo, hi = centres[:, axis].min(), centres[:, axis].max()
+        axes.append(np.linspace(lo, hi, 2 + 2 * round((hi - lo) / (3.2 * TILE_PX)) + 1)[1:-1])
+    for r in axes[0]:
+        for c in axes[1]:
+            tiles = np.flatnonzero(np.abs(centres - (r, c)).max(axis=1) <= reach)
+            if len(tiles) and len(tiles) < len(centres):
+                parts.append((np.array([r, c]), tiles))
+    return parts
+
+
+def profiles(plane: NDArray[np.float32], angles_deg: Floats, radii: Floats) -> tuple[Floats, Floats]:
+    """Log power along both directions of a page at each angle: two arrays (angles, radii)."""
+    a = np.deg2rad(angles_deg)[:, None]
+    centre = TILE_PX // 2
+    out = []
+    for row, col in ((np.cos(a), np.sin(a)), (-np.sin(a), np.cos(a))):
+        at_row = (centre + row * radii).astype(np.float32)
+        at_col = (centre + col * radii).astype(np.float32)
+        out.append(cv2.remap(plane, at_col, at_row, cv2.INTER_LINEAR).astype(float))
+    return out[0], out[1]
+
+
+def _contrast(profile: Floats, q: float, n: int) -> float:
+    """Log power of harmonic n over that half way to its neighbours."""
+    here, before, after = np.interp([n * q, (n - 0.5) * q, (n + 0.5) * q], RADII, profile)
+    return float(here - (before + after) / 2)
+
+
+def comb_scores(profile: Floats, top: float) -> Floats:
+    """How well a comb of each base frequency of `BASES` explains a profile, up to its last clear tooth.
+
+    `top` is the highest log power near the profile's direction; teeth far below it do not count.
+    """
+    order = np.arange(1, _MAX_HARMONIC + 1)[:, None]
+    # Lines snapped to whole pixels beat with long periods (8 mm at 200 dpi), far below the true lines.
+    profile = np.maximum(profile, top - _DYNAMIC)
+
+    def read(at: Floats) -> Floats:
+        return profile[np.minimum(np.round((at - RADII[0]) / _RADIUS_STEP).astype(int), len(RADII) - 1)]
+
+    teeth = order * BASES
+    troughs = (read(teeth - 0.5 * BASES) + read(teeth + 0.5 * BASES)) / 2
+    gain = np.clip(read(teeth) - troughs, -1.0, 2.5) - _MISSING
+    gain[teeth > RADII[-1]] = -1.0
+    return np.cumsum(gain, axis=0).max(axis=0)
+
+
+def _refined(profile: Floats, q: float) -> float:
+    """Base frequency at which the whole comb stands highest: the score of the search is flat on top."""
+    near = q * np.linspace(0.96, 1.04, 41)
+    order = np.arange(1, 11)[:, None]
+    height = np.clip(profile - (profile.max() - _DYNAMIC), 0, None)
+    total = np.where(order * near < RADII[-1], np.interp(order * near, RADII, height), 0.0).sum(axis=0)
+    return float(near[total > total.max() - 0.02 * max(total.max(), 1e-9)].mean())
+
+
+def _spacing(
+    p_down: Floats, p_across: Floats, q_down: float, q_across: float, long_side_px: int
+) -> tuple[float, bool]:
+    """Millimetres of the base period, and whether that is a guess by plausibility."""
+    rises, under = [], []
+    for profile, q in ((p_down, q_down), (p_across, q_across)):
+        if 5 * q < RADII[-1]:
+            around = [np.interp(n * q, RADII, profile) for n in (4, 6) if n * q < RADII[-1]]
+            rises.append(np.interp(5 * q, RADII, profile) - np.mean(around))
+        if q / 5 > 3:
+            under.append(np.mean([_contrast(profile, q / 5, n) for n in (1, 2, 3, 4, 6)]))
+    if under and np.mean(under) > _FIVE:
+        return GRID_MINOR_MM, False
+    if rises and np.mean(rises) > _FIVE:
+        return GRID_MAJOR_MM, False
+    periods = long_side_px / (TILE_PX / np.sqrt(q_down * q_across))
+    off = {mm: abs(np.log(periods * mm / _PLAUSIBLE_LONG_SIDE_MM)) for mm in (GRID_MINOR_MM, GRID_MAJOR_MM)}
+    return min(off, key=lambda mm: off[mm]), True
+
+
+def _clear_harmonics(p_down: Floats, p_across: Floats, q_down: float, q_across: float) -> tuple[int, ...]:
+    """Harmonics worth following, high and clear in both families, best first."""
+    value = {}
+    for n in range(1, 6):
+        if n * max(q_down, q_across) > 0.42 * TILE_PX:
+            break
+        clear = min(_contrast(p, q, n) for p, q in ((p_down, q_down), (p_across, q_across)))
+        value[n] = float(np.clip(clear, 0, 4.0)) * np.sqrt(n)
+    return tuple(sorted(value, key=lambda n: -value[n])[:_HARMONICS_TRIED]) or (1,)

@@ -1,0 +1,190 @@
+"""Phase of a printed grid all over a page.
+
+In: evidence image, tile spectra and combs. Out: the phase of both families of lines at lattice points, in
+cycles of the harmonic that most tiles show.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_hough.grid_combs import TILE_PX, Combs, Floats
+
+# Tuned on rendered pages (all profiles, 72-600 dpi) and on ECG-Image-Kit and ECGMiner pages.
+_TILE_SNR = 12.0
+_MIN_TILES = 4
+_INLIER_SHARE = 0.45
+_ROUNDS = (  # degree of the phase, reach (of the diagonal), scale of its robust weights (bins)
+    (1, 0.2, 3.0),
+    (2, 0.35, 2.0),
+    (2, 0.6, 1.5),
+    (2, 1.0, 1.2),
+    (3, 1.0, 0.8),
+)
+
+
+def _basis(points: Floats, shape: tuple[int, ...], degree: int) -> tuple[Floats, Floats, Floats]:
+    """Polynomial terms of a phase at points (n, 2), and their derivatives by row and column, per px."""
+    half = max(shape) / 2
+    r, c = (points[:, 0] - shape[0] / 2) / half, (points[:, 1] - shape[1] / 2) / half
+    powers = [(i, d - i) for d in range(1, degree + 1) for i in range(d + 1)]
+    value = np.stack([r**i * c**j for i, j in powers], axis=1)
+    by_r = np.stack([i * r ** max(i - 1, 0) * c**j for i, j in powers], axis=1) / half
+    by_c = np.stack([j * r**i * c ** max(j - 1, 0) for i, j in powers], axis=1) / half
+    return value, by_r, by_c
+
+
+def follow_best(
+    power: NDArray[np.float32], centres: Floats, combs: Combs, shape: tuple[int, ...]
+) -> tuple[int, list[Floats]] | None:
+    """Harmonic that most tiles show, with the phases of both families; None where the tiles do not agree."""
+    a = np.deg2rad(combs.angle_deg)
+    directions = (
+        combs.down * np.array([np.cos(a), np.sin(a)]),
+        combs.across * np.array([-np.sin(a), np.cos(a)]),
+    )
+    best: tuple[float, int, list[Floats]] | None = None
+    for harmonic in combs.harmonics:
+        found = [_follow_frequency(power, centres, d, harmonic, combs.place, shape) for d in directions]
+        models = [f[0] for f in found if f is not None]
+        if len(models) < 2:
+            continue
+        value = min(f[1] for f in found if f is not None) * harmonic**0.5
+        if best is None or value > best[0]:
+            best = (value, harmonic, models)
+    return None if best is None else best[1:]
+
+
+def _follow_frequency(
+    power: NDArray[np.float32],
+    centres: Floats,
+    base: Floats,
+    harmonic: int,
+    place: Floats,
+    shape: tuple[int, ...],
+) -> tuple[Floats, int] | None:
+    """Cubic phase (cycles) whose gradient fits the peaks of the tiles, and how many tiles agree.
+
+    From the place where the combs are clear outward: each round's fit tells the next where to look.
+    """
+    size = TILE_PX
+    expected = np.tile(base * harmonic, (len(centres), 1))
+    spacing = float(np.hypot(*base)) * size  # the neighbouring harmonics must stay outside
+    reach = int(np.clip(min(0.09 * harmonic * spacing, 0.55 * spacing), 3, 9))
+    away = np.hypot(*(centres - place).T) / np.hypot(shape[0], shape[1])
+    solved: Floats = np.zeros(0)
+    for degree, radius, limit in _ROUNDS:
+        found, snr = _tile_peaks(power, expected, reach)
+        strong = (snr > _TILE_SNR) & (away <= max(radius, np.sort(away)[min(3, len(away) - 1)]))
+        if strong.sum() < min(_MIN_TILES, len(centres)):
+            return None
+        _, by_r, by_c = _basis(centres, shape, degree)
+        while 1.5 * strong.sum() < by_r.shape[1] and degree > 1:
+            degree -= 1
+            _, by_r, by_c = _basis(centres, shape, degree)
+        weight = np.where(strong, np.minimum(snr, 100.0), 0.0)
+        guess = expected
+        for _ in range(6):
+            off = np.hypot(*(found - guess).T) * size / limit
+            w = np.sqrt(weight) / (1 + off**2)
+            matrix = np.concatenate([by_r * w[:, None], by_c * w[:, None]])
+            ridge = 1e-2 * np.sqrt(np.mean(matrix[:, :2] ** 2) * len(matrix)) * np.eye(matrix.shape[1])
+            ridge[:2] = 0
+            target = np.concatenate([found[:, 0] * w, found[:, 1] * w, np.zeros(len(ridge))])
+            solved, *_ = np.linalg.lstsq(np.concatenate([matrix, ridge]), target, rcond=None)
+            guess = np.stack([by_r @ solved, by_c @ solved], axis=1)
+        expected = guess
+    near = np.hypot(*(found - guess).T) * size < 1.0
+    if (near & strong).sum() < max(min(_MIN_TILES, len(centres)), _INLIER_SHARE * strong.sum()):
+        return None
+    coefficients = np.zeros(_basis(centres[:1], shape, 3)[0].shape[1])
+    coefficients[: len(solved)] = solved
+    return coefficients, int((near & strong).sum())
+
+
+def _tile_peaks(power: NDArray[np.float32], expected: Floats, reach: int) -> tuple[Floats, Floats]:
+    """Each tile's own peak (n, 2), cycles per px, near the expected one, and its power over the median."""
+    size = TILE_PX
+    centre = np.round(expected * size).astype(int)
+    step = np.arange(-reach, reach + 1)
+    row = centre[:, 0, None, None] + step[None, :, None] + 0 * step[None, None, :]
+    col = centre[:, 1, None, None] + step[None, None, :] + 0 * step[None, :, None]
+    flip = np.where(col < 0, -1, 1)
+    box = power[np.arange(len(power))[:, None, None], (row * flip) % size, np.minimum(col * flip, size // 2)]
+    n = len(step)
+    inner = box[:, 1:-1, 1:-1].reshape(len(box), -1)
+    at = np.argmax(inner, axis=1)
+    i, j = at // (n - 2) + 1, at % (n - 2) + 1
+    k = np.arange(len(box))
+    log = np.log(box + 1e-12)
+
+    def shift(before: Floats, here: Floats, after: Floats) -> Floats:
+        bend = before - 2 * here + after
+        return np.clip(0.5 * (before - after) / np.where(np.abs(bend) < 1e-6, -1e-6, bend), -0.5, 0.5)
+
+    d_row = shift(log[k, i - 1, j], log[k, i, j], log[k, i + 1, j])
+    d_col = shift(log[k, i, j - 1], log[k, i, j], log[k, i, j + 1])
+    found = np.stack([centre[:, 0] + step[i] + d_row, centre[:, 1] + step[j] + d_col], axis=1) / size
+    # The slope of a stronger peak outside the box is no peak.
+    is_peak = (log[k, i, j] >= np.maximum(log[k, i - 1, j], log[k, i + 1, j])) & (
+        log[k, i, j] >= np.maximum(log[k, i, j - 1], log[k, i, j + 1])
+    )
+    return found, is_peak * box[k, i, j] / (np.median(box.reshape(len(box), -1), axis=1) + 1e-9)
+
+
+def phase_points(
+    evidence: NDArray[np.float32], model: Floats, smoothing_px: float
+) -> tuple[Floats, Floats, Floats]:
+    """Phase (cycles, unwrapped) and weight at lattice points (n, 2), by demodulation with the model."""
+    block = 4
+    rows, cols = (n // block * block for n in evidence.shape)
+    shape = evidence.shape
+    half = max(shape) / 2
+    r = ((np.arange(rows) - shape[0] / 2) / half)[:, None]
+    c = ((np.arange(cols) - shape[1] / 2) / half)[None]
+    k = model
+    phase = (k[0] * c + k[1] * r) + (k[2] * c**2 + k[3] * r * c + k[4] * r**2)
+    phase += k[5] * c**3 + k[6] * r * c**2 + k[7] * r**2 * c + k[8] * r**3
+    turn = (2 * np.pi * (phase - np.round(phase))).astype(np.float32)
+    piece = evidence[:rows, :cols]
+    size = (cols // block, rows // block)
+    sigma = smoothing_px / block
+    parts = []
+    for part in (piece * np.cos(turn), -piece * np.sin(turn), piece * piece):
+        parts.append(cv2.GaussianBlur(cv2.resize(part, size, interpolation=cv2.INTER_AREA), (0, 0), sigma))
+    step = max(1, round(1.4 * sigma))
+    at_r = np.arange(step // 2, size[1], step)
+    at_c = np.arange(step // 2, size[0], step)
+    take = np.ix_(at_r, at_c)
+    signal = parts[0][take].astype(float) + 1j * parts[1][take]
+    snr = np.abs(signal) ** 2 * 4 * np.pi * smoothing_px**2 / (parts[2][take] + 0.05)
+    left = _unwrap(np.angle(signal) / (2 * np.pi), snr)
+    at = np.stack(np.meshgrid(at_r, at_c, indexing="ij"), axis=-1).reshape(-1, 2) * block + (block - 1) / 2
+    value, _, _ = _basis(at, shape, 3)
+    weight = np.where(snr > _TILE_SNR, np.minimum(snr, 200.0) / 200.0, 0.0)
+    return at, value @ model + left.ravel(), weight.ravel()
+
+
+def _unwrap(phase: Floats, quality: Floats) -> Floats:
+    """Remove whole turns from a phase lattice (h, w), in cycles, from the best point outward."""
+    out = np.full(phase.shape, np.nan)
+    start = np.unravel_index(int(np.argmax(quality)), phase.shape)
+    heap: list[tuple[float, int, int, float]] = [(0.0, int(start[0]), int(start[1]), 0.0)]
+    h, w = phase.shape
+    values, trust = phase.tolist(), quality.tolist()
+    done = [[False] * w for _ in range(h)]
+    while heap:
+        _, i, j, near = heapq.heappop(heap)
+        if done[i][j]:
+            continue
+        done[i][j] = True
+        value = values[i][j] + round(near - values[i][j])
+        out[i, j] = value
+        for a, b in ((i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1)):
+            if 0 <= a < h and 0 <= b < w and not done[a][b]:
+                heapq.heappush(heap, (-min(trust[i][j], trust[a][b]), a, b, value))
+    return out
