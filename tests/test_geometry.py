@@ -161,7 +161,8 @@ def test_pages_of_ecg_image_kit(profile: str) -> None:
     pages = sorted((KIT / profile).glob("*.png"))
     for path in pages:
         truth = json.loads(path.with_suffix(".json").read_text())
-        found: PageGeometry = find_geometry(cv2.imread(str(path))[..., ::-1])
+        page = np.asarray(cv2.imread(str(path)), np.uint8)[..., ::-1]
+        found: PageGeometry = find_geometry(page)
         want = (truth["y_grid"] / 5, truth["x_grid"] / 5)
         good += found.px_per_mm is not None and np.allclose(found.px_per_mm, want, rtol=0.002)
     assert good >= len(pages) - 1

@@ -180,7 +180,7 @@ def comb_scores(profile: Floats, top: float) -> Floats:
 
 def _refined(profile: Floats, q: float) -> float:
     """Base frequency at which the whole comb stands highest: the score of the search is flat on top."""
-    near = q * np.linspace(0.96, 1.04, 41)
+    near = q * np.linspace(0.91, 1.09, 91)
     order = np.arange(1, 11)[:, None]
     height = np.clip(profile - (profile.max() - _DYNAMIC), 0, None)
     total = np.where(order * near < RADII[-1], np.interp(order * near, RADII, height), 0.0).sum(axis=0)

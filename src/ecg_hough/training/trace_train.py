@@ -125,6 +125,7 @@ def train_traces(
     max_minutes: float | None = None,
     save_minutes: float = 3.0,
     workers: int = 1,
+    threads: int | None = None,
     fresh: bool = False,
     on_step: Any = None,
 ) -> Path:
@@ -136,6 +137,7 @@ def train_traces(
     Args:
         records: WFDB folder, held-out records excepted; generated ECGs alone where None.
         steps: of the whole run; batch_size: crops a step; ema: decay of the averaged weights.
+        threads: of torch; None takes all cores.
         max_minutes: pause after that time; save_minutes: between checkpoints.
         on_step: called with (step, steps, figures).
     """
@@ -144,6 +146,7 @@ def train_traces(
     out.mkdir(parents=True, exist_ok=True)
     training, held_out = split_records(records) if records is not None else ([], [])
     torch.manual_seed(seed)
+    torch.set_num_threads(threads or os.cpu_count() or 1)
     network = make_network()
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=1e-4, betas=(0.9, 0.98))
     average = deepcopy(network.state_dict())

@@ -149,6 +149,7 @@ def train(
     max_minutes: float | None = None,
     fresh: bool = False,
     workers: int = 2,
+    threads: int | None = None,
     seed: int = 0,
     on_step: Callable[[int, int, float], None] | None = None,
 ) -> Path:
@@ -163,6 +164,7 @@ def train(
         max_minutes: pause at the end of the epoch after that time.
         fresh: begin again even if there is a checkpoint.
         seed: of the first weights; the order of the cases is nnU-Net's own and not repeatable.
+        threads: of torch on a processor; None takes all cores.
         on_step: called with (epoch, step, loss).
     Raises:
         ValueError: unknown configuration or fold, no data set, or one with other planes or canvases than
@@ -177,7 +179,7 @@ def train(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
-        torch.set_num_threads(os.cpu_count() or 1)
+        torch.set_num_threads(threads or os.cpu_count() or 1)
     trainer_class = _trainer_class(read_config(config)["trainer"])
     folder = results / dataset / f"{trainer_class.__name__}__{identifier}__2d" / f"fold_{fold}"
     checkpoints = [folder / f"checkpoint_{kind}.pth" for kind in ("latest", "final")]
