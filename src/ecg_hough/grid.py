@@ -29,7 +29,7 @@ from ecg_hough.grid_combs import (
     profiles,
     tile_power,
 )
-from ecg_hough.grid_phase import follow_best, phase_points
+from ecg_hough.grid_phase import follow_harmonics, phase_points
 
 # Tuned on rendered pages (all profiles, 72-600 dpi) and on ECG-Image-Kit and ECGMiner pages.
 _LONG_SIDES_PX = (1800, 850, 400)  # pages are searched at these sizes, in turn
@@ -40,6 +40,7 @@ _JPEG_BLOCKS_PX = (8.0, 16.0)
 _UPRIGHT_DEG = 0.35  # pages this upright may show the pixel lattice's own periods
 _OTHER_SCALE = 0.93
 _WIDE_PX = 11.0
+_GOOD_SUPPORT = 0.5  # of the image; below it other harmonics are tried
 _MIN_SUPPORT = 0.15  # of the image; a wrong comb holds its phase on less than 0.03 of it
 
 
@@ -122,21 +123,24 @@ def _find_at(image: NDArray[np.uint8], scale: float) -> Grid | None:
     combs = find_combs(power, centres, max(rows, cols))
     if combs is None or _is_jpeg_blocks(combs, zoom) or _is_resampling(combs, image, scale):
         return None
-    followed = follow_best(power, centres, combs, evidence.shape)
-    if followed is None:
+    best: tuple[float, float, Floats, list[Floats], list[Floats]] | None = None
+    for harmonic, models in follow_harmonics(power, centres, combs, evidence.shape):
+        # Wide enough to keep the neighbouring harmonics of the slower family out.
+        smoothing = max((0.55 if harmonic > 1 else 1.6) / min(combs.down, combs.across), 9.0)
+        phases, weights = [], []
+        points: Floats = np.zeros((0, 2))
+        for model in models:
+            points, phase, weight = phase_points(evidence, model, smoothing)
+            phases.append(phase * combs.base_mm / harmonic)
+            weights.append(weight)
+        support = float(np.mean((weights[0] > 0) & (weights[1] > 0)))
+        if best is None or support > best[0]:
+            best = (support, combs.base_mm / harmonic, points, phases, weights)
+        if support > _GOOD_SUPPORT:
+            break
+    if best is None or best[0] < _MIN_SUPPORT:
         return None
-    harmonic, models = followed
-    period_mm = combs.base_mm / harmonic
-    # Wide enough to keep the neighbouring harmonics of the slower family out.
-    smoothing = max((0.55 if harmonic > 1 else 1.6) / min(combs.down, combs.across), 9.0)
-    phases, weights = [], []
-    points: Floats = np.zeros((0, 2))
-    for model in models:
-        points, phase, weight = phase_points(evidence, model, smoothing)
-        phases.append(phase * period_mm)
-        weights.append(weight)
-    if np.mean((weights[0] > 0) & (weights[1] > 0)) < _MIN_SUPPORT:
-        return None
+    _, period_mm, points, phases, weights = best
     scale_down = 1 / (combs.down * combs.base_mm) / zoom[0]
     scale_across = 1 / (combs.across * combs.base_mm) / zoom[1]
     return Grid(

@@ -38,25 +38,22 @@ def _basis(points: Floats, shape: tuple[int, ...], degree: int) -> tuple[Floats,
     return value, by_r, by_c
 
 
-def follow_best(
+def follow_harmonics(
     power: NDArray[np.float32], centres: Floats, combs: Combs, shape: tuple[int, ...]
-) -> tuple[int, list[Floats]] | None:
-    """Harmonic that most tiles show, with the phases of both families; None where the tiles do not agree."""
+) -> list[tuple[int, list[Floats]]]:
+    """Harmonics that most tiles agree on, with the phases of both families, those of most tiles first."""
     a = np.deg2rad(combs.angle_deg)
     directions = (
         combs.down * np.array([np.cos(a), np.sin(a)]),
         combs.across * np.array([-np.sin(a), np.cos(a)]),
     )
-    best: tuple[float, int, list[Floats]] | None = None
+    ranked: list[tuple[float, int, list[Floats]]] = []
     for harmonic in combs.harmonics:
         found = [_follow_frequency(power, centres, d, harmonic, combs.place, shape) for d in directions]
         models = [f[0] for f in found if f is not None]
-        if len(models) < 2:
-            continue
-        value = min(f[1] for f in found if f is not None) * harmonic**0.5
-        if best is None or value > best[0]:
-            best = (value, harmonic, models)
-    return None if best is None else best[1:]
+        if len(models) == len(directions):
+            ranked.append((min(f[1] for f in found if f is not None) * harmonic**0.5, harmonic, models))
+    return [followed[1:] for followed in sorted(ranked, key=lambda followed: -followed[0])]
 
 
 def _follow_frequency(
