@@ -30,7 +30,6 @@ NOMINAL_SHARE = 0.012
 NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
 FOUND_SHARE = 0.2
 """Share of a lead's window that must be read for the lead to be found."""
-MODE_BIN_MM = 0.25
 FUSE_SD_MV = 0.05
 """Error scale of the confidence: at this expected error it has fallen to about a third."""
 
@@ -94,6 +93,8 @@ def calibrate(
     # Short copies first: the rhythm strip of a lead is the longer one and is kept where both are read.
     for window in sorted(windows, key=lambda w: w.rhythm):
         row = by_row[window.row_index]
+        if window.row_index not in zero:
+            continue
         start_s = 0.0 if window.rhythm else starts_s[window.column_index]
         first, mv, error, seen = _panel_signal(
             row, window, zero[window.row_index], start_s, fs, speed_mm_s, gain_mm_mv
@@ -172,10 +173,11 @@ def _trace_end(row: RowTrace, near_mm: float, direction: int) -> float:
 
 
 def zero_lines(by_row: dict[int, RowTrace], windows: tuple[Window, ...]) -> dict[int, float]:
-    """Zero line of every row, mm down the page: the level where its leads dwell.
+    """Zero line of every row, mm down the page: the mean of its leads.
 
-    All leads of a row stand on one zero line; each lead's own level (its mode: the isoelectric line)
-    may be off by its ST segment or wander, so the row takes their median.
+    ECG amplifiers pass no direct current (high-pass at 0.05 Hz or above), so what they print is zero in
+    the mean, not between the beats. On the development pages the mean of a row's leads stands 0.01 mV
+    (median) from the zero line they were drawn round, the level where they dwell 0.04 mV.
     """
     levels: dict[int, list[float]] = {}
     for window in windows:
@@ -183,18 +185,8 @@ def zero_lines(by_row: dict[int, RowTrace], windows: tuple[Window, ...]) -> dict
         y = row.y_mm[(row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm)]
         y = y[np.isfinite(y)]
         if y.size >= 16:
-            levels.setdefault(window.row_index, []).append(_mode(y))
-    rest = {index: np.nanmedian(row.y_mm) for index, row in by_row.items()}
-    return {i: float(np.median(levels[i])) if i in levels else float(rest[i]) for i in by_row}
-
-
-def _mode(y: NDArray[np.float64]) -> float:
-    """Level at which a trace dwells longest."""
-    low = y.min() - 4 * MODE_BIN_MM
-    fine = MODE_BIN_MM / 5
-    counts = np.bincount(((y - low) / fine).astype(int)).astype(float)
-    smooth = gaussian_filter1d(np.pad(counts, 20), MODE_BIN_MM / fine)
-    return float(low + (smooth.argmax() - 20 + 0.5) * fine)
+            levels.setdefault(window.row_index, []).append(float(y.mean()))
+    return {index: float(np.median(level)) for index, level in levels.items()}
 
 
 def _panel_signal(

@@ -1,0 +1,138 @@
+"""The whole way on the pages that ship: right leads, right millivolts, and a plain word where not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import wfdb
+
+from ecg_hough import PageError, digitize
+from ecg_hough.digitize import turn_back
+from ecg_hough.ecg_model import generate_ecg
+from ecg_hough.metrics import challenge_snr
+from ecg_hough.page import read_page
+from ecg_hough.paper import LEADS, make_layout
+from ecg_hough.render import render_page, sample_style
+
+SAMPLES = Path(__file__).resolve().parents[1] / "samples"
+
+
+def scores(ecg, truth):
+    """Challenge SNR of the leads that the truth has."""
+    n = max(truth.shape[1], ecg.signals.shape[1])
+    pad = [np.pad(a, ((0, 0), (0, n - a.shape[1])), constant_values=np.nan) for a in (truth, ecg.signals)]
+    return np.array([challenge_snr(t, e, ecg.fs) for t, e in zip(*pad, strict=True) if np.isfinite(t).any()])
+
+
+def drawn(missing=(), shape="3x4", rhythm=("II",), **changes):
+    """A clean page of a made-up ECG with some leads left out."""
+    layout = make_layout(shape, rhythm=rhythm)
+    style = sample_style(np.random.default_rng(5), "clean", layout=layout, dpi=150)
+    sheet = replace(style.sheet, missing=missing, speed_mm_s=25.0, gain_mm_mv=10.0, grid="lines", **changes)
+    ecg = generate_ecg(21, rhythm="sinus rhythm")
+    return render_page(ecg.signals, ecg.fs, seed=5, style=replace(style, sheet=sheet))
+
+
+@pytest.mark.parametrize(
+    ("name", "least_db"), [("clean_3x4", 12), ("bw_3x4", 10), ("scan_6x2", 10), ("clean_12x1", 10)]
+)
+def test_sample_pages(name, least_db):
+    ecg = digitize(SAMPLES / f"{name}.jpg")
+    record = wfdb.rdrecord(str(SAMPLES / "truth" / name))
+    assert ecg.fs == record.fs == 500
+    assert sum(status.found for status in ecg.lead_status) == 12
+    assert scores(ecg, record.p_signal.T).mean() > least_db
+    assert ecg.signals.shape[0] == 12
+    assert ecg.px_per_mm is not None
+    assert set(ecg.seconds) >= {"geometry", "leads", "traces", "total"}
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_turned_pages(turns):
+    image = np.ascontiguousarray(np.rot90(read_page(SAMPLES / "clean_3x4.jpg").image, turns))
+    ecg = digitize(image)
+    assert ecg.quarter_turns == turns
+    assert sum(status.found for status in ecg.lead_status) == 12
+    # Traces are given in the image as it is, not as it was turned.
+    trace = next(t for t in ecg.traces if t.lead == "V5")
+    rows, cols = np.round(trace.points[np.isfinite(trace.points).all(axis=1)]).astype(int).T
+    grey = image.mean(axis=2)
+    assert np.median(grey[rows, cols]) < np.median(grey) - 60
+
+
+def test_centroid_readout_is_the_baseline():
+    ecg = digitize(SAMPLES / "clean_3x4.jpg", readout="centroid", fs=250)
+    assert ecg.fs == 250
+    assert np.isfinite(ecg.signals).any(axis=1).all()
+
+
+@pytest.mark.parametrize("missing", [("V3",), tuple(lead for lead in LEADS if lead not in ("I", "V2"))])
+def test_leads_that_are_not_printed_are_nan_with_a_reason(missing):
+    page = drawn(missing, rhythm=())
+    ecg = digitize(page.image)
+    for status, signal in zip(ecg.lead_status, ecg.signals, strict=True):
+        if status.lead in missing:
+            assert not np.isfinite(signal).any(), status
+            assert status.reason
+    printed = [k for k, lead in enumerate(LEADS) if lead not in missing]
+    assert np.isfinite(ecg.signals[printed]).any(axis=1).mean() >= 0.9
+
+
+def test_page_without_grid_says_so():
+    page = drawn()
+    style = sample_style(np.random.default_rng(5), "clean", layout=page.layout, dpi=150)
+    sheet = replace(style.sheet, grid="none", missing=(), speed_mm_s=25.0, gain_mm_mv=10.0)
+    ecg_in = generate_ecg(21, rhythm="sinus rhythm")
+    page = render_page(ecg_in.signals, ecg_in.fs, seed=5, style=replace(style, sheet=sheet))
+    ecg = digitize(page.image)
+    assert ecg.px_per_mm is None
+    assert any("grid" in warning for warning in ecg.warnings)
+
+
+def cat():
+    """A furry texture with two eyes: natural, but no ECG."""
+    rng = np.random.default_rng(0)
+    fur = sum(
+        cv2.resize(rng.normal(0, 1, (600 // s, 800 // s)), (800, 600), interpolation=cv2.INTER_CUBIC) * s**0.7
+        for s in (2, 5, 20, 80)
+    )
+    image = np.clip(130 + 9 * fur, 0, 255).astype(np.uint8)[..., None] * np.array([1.0, 0.8, 0.6])
+    image = np.ascontiguousarray(image.astype(np.uint8))
+    for x in (300, 500):
+        cv2.ellipse(image, (x, 260), (50, 30), 0, 0, 360, (90, 200, 90), -1)
+        cv2.ellipse(image, (x, 260), (8, 28), 0, 0, 360, (0, 0, 0), -1)
+    return image
+
+
+def text_page():
+    image = np.full((1100, 850, 3), 255, np.uint8)
+    for k in range(40):
+        line = "Discharge letter: no abnormality found " * 2
+        cv2.putText(image, line, (40, 60 + 25 * k), 0, 0.5, (0, 0, 0), 1)
+    return image
+
+
+@pytest.mark.parametrize(
+    "image", [cat(), text_page(), np.random.default_rng(1).integers(0, 255, (700, 900, 3)).astype(np.uint8)]
+)
+def test_what_is_no_ecg_is_refused(image):
+    with pytest.raises(PageError):
+        digitize(image)
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="readout"):
+        digitize(np.zeros((300, 300, 3), np.uint8), readout="guess")
+    with pytest.raises(ValueError, match="fs"):
+        digitize(np.zeros((300, 300, 3), np.uint8), fs=0)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_turn_back_inverts_a_quarter_turn(turns):
+    image = np.arange(6 * 9).reshape(6, 9)
+    upright = np.rot90(image, -turns)
+    rows, cols = (a.ravel() for a in np.indices(upright.shape))
+    back = turn_back(np.column_stack([rows, cols]), turns, image.shape)
+    assert (image[back[:, 0], back[:, 1]] == upright[rows, cols]).all()
