@@ -372,7 +372,7 @@ def _bending(nodes: tuple[int, int]) -> sparse.csr_matrix:
 
     def difference(n: int, order: int) -> sparse.csr_matrix:
         taps = ([-1.0, 1.0], [1.0, -2.0, 1.0])[order - 1]
-        return sparse.diags(taps, list(range(order + 1)), shape=(n - order, n))
+        return sparse.csr_matrix(sparse.diags(taps, list(range(order + 1)), shape=(n - order, n)))
 
     h, w = nodes
     parts = [

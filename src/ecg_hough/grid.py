@@ -41,6 +41,7 @@ _UPRIGHT_DEG = 0.35  # pages this upright may show the pixel lattice's own perio
 _OTHER_SCALE = 0.93
 _WIDE_PX = 11.0
 _GOOD_SUPPORT = 0.5  # of the image; below it other harmonics are tried
+_MIN_SUPPORT_AMBIGUOUS = 0.3  # one spacing alone is also what lines of text show
 _MIN_SUPPORT = 0.15  # of the image; a wrong comb holds its phase on less than 0.03 of it
 
 
@@ -138,7 +139,8 @@ def _find_at(image: NDArray[np.uint8], scale: float) -> Grid | None:
             best = (support, combs.base_mm / harmonic, points, phases, weights)
         if support > _GOOD_SUPPORT:
             break
-    if best is None or best[0] < _MIN_SUPPORT:
+    least = _MIN_SUPPORT_AMBIGUOUS if combs.ambiguous else _MIN_SUPPORT
+    if best is None or best[0] < least:
         return None
     _, period_mm, points, phases, weights = best
     scale_down = 1 / (combs.down * combs.base_mm) / zoom[0]

@@ -26,8 +26,8 @@ SUBCOLUMNS = 2
 """Read-outs of every column, at w - 1/4 and w + 1/4."""
 IGNORED, NO_TRACE = -2.0, -1.0
 """Values of the target where nothing is asked, and where the row has no trace."""
-CROPS_PER_PAGE = 14
-BUFFER = 512
+CROPS_PER_PAGE = 24
+BUFFER = 768
 _EDGE_MM = 0.12  # the exact end of a trace is not asked within this distance
 
 
