@@ -23,6 +23,7 @@ _MIN_PERIOD_PX = 2.15
 _MAX_PERIOD_PX = 42.0  # longer ones are found on a smaller copy
 _PITCH_STEP = 0.004
 _MAX_ASPECT = 0.17  # of the pitch, between the two families (tilted pages)
+_MAX_REFINED_ASPECT = 0.2  # log ratio; lines of text drift to 0.24
 _MAX_HARMONIC = 12
 _DYNAMIC = 3.5  # log power; peaks further below the strongest one do not count
 _POWER_FLOOR = 0.02  # of the mean; below it a drawn page shows leakage only, which blurs directions
@@ -116,6 +117,8 @@ def find_combs(power: NDArray[np.float32], centres: Floats, long_side_px: int) -
         return None
     score, angle, q_down, q_across, p_down, p_across, place = best
     q_down, q_across = _refined(p_down, q_down), _refined(p_across, q_across)
+    if abs(np.log(q_down / q_across)) > _MAX_REFINED_ASPECT:
+        return None
     base_mm, ambiguous = _spacing(p_down, p_across, q_down, q_across, long_side_px)
     harmonics = _clear_harmonics(p_down, p_across, q_down, q_across)
     size = TILE_PX
