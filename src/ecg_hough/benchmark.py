@@ -35,6 +35,8 @@ RESULTS = Path("experiments/results/benchmark.json")
 """Where the figures go by default, from the folder the benchmark is run in."""
 TIMED_PAGE_PX = (1700, 2200)
 """Rows and columns of the page that is timed alone: 11x8.5 in at 200 dpi."""
+RENDERED_PAGES = 6
+"""Pages of each kind that the renderer is timed on."""
 BOOTSTRAP_SAMPLES = 1000
 BOOTSTRAP_SEED = 0
 COVERAGES = (1.0, 0.9, 0.75, 0.5)
@@ -117,7 +119,8 @@ def run_benchmark(
 
     The figures: data (the folder's name), pages, created, versions, machine, options; "all" and "profiles"
     (`evaluation.summarise`, the median seconds a page, and 95 % bootstrap intervals over pages), "leads",
-    "missing" pages with the reason; `risk_coverage`; `peak_memory_mib`; `timed_page`.
+    "missing" pages with the reason; `risk_coverage`; `peak_memory_mib`; `timed_page`;
+    `renderer_pages_per_s`.
 
     Args:
         folder: pages and WFDB records of the same stems, flat or with a subfolder per profile.
@@ -172,10 +175,37 @@ def run_benchmark(
         "risk_coverage": risk_coverage(evaluation.leads, _confidences(pages_json)),
         "peak_memory_mib": peak_memory_mib,
         "timed_page": _time_one_page(pages[0], predict, readout),
+        "renderer_pages_per_s": renderer_speed(),
     }
     if results is not None:
         _store(without_nan(figures), Path(results))
     return BenchmarkResult(evaluation, figures)
+
+
+def renderer_speed(pages: int = RENDERED_PAGES, dpi: float = 200.0) -> dict[str, float]:
+    """Pages a second that the own renderer draws on one core: clean ones, worn ones, phone photos.
+
+    Args:
+        pages: of each kind, seeds 0 to pages - 1; dpi: their resolution.
+    """
+    import cv2
+
+    from ecg_hough.ecg_model import generate_ecg
+    from ecg_hough.render import render_page
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    speed = {}
+    try:
+        for profile in ("clean", "worn", "photo"):
+            start = time.perf_counter()
+            for seed in range(pages):
+                ecg = generate_ecg(seed)
+                render_page(ecg.signals, ecg.fs, seed=seed, profile=profile, dpi=dpi)
+            speed[profile] = round(pages / (time.perf_counter() - start), 2)
+    finally:
+        cv2.setNumThreads(threads)
+    return speed
 
 
 def bootstrap_interval(

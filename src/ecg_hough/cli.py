@@ -265,6 +265,8 @@ def benchmark(
                 )
             for process, size_mib in (memory or {}).items():
                 typer.echo(f"Peak memory, {process.replace('_', ' ')}: {size_mib:.0f} MiB")
+            drawn = result.figures["renderer_pages_per_s"]
+            typer.echo("Renderer, pages/s at 200 dpi: " + ", ".join(f"{k} {v}" for k, v in drawn.items()))
 
 
 @app.command()
@@ -279,6 +281,12 @@ def render(
             exists=True, file_okay=False, help="Folder of WFDB records.", show_default="made-up ECGs"
         ),
     ] = None,
+    dpi: Annotated[
+        float | None, typer.Option(min=30, help="Resolution.", show_default="100 to 300, drawn")
+    ] = None,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Only records that no shipped network was trained on.")
+    ] = False,
 ) -> None:
     """Render pages of printed ECGs with their true signals.
 
@@ -292,7 +300,14 @@ def render(
         from ecg_hough.training.prepare_data import render_samples
 
         paths = render_samples(
-            out, n=n, profile=profile.value, seed=seed, records=records, on_progress=on_progress
+            out,
+            n=n,
+            profile=profile.value,
+            seed=seed,
+            records=records,
+            dpi=dpi,
+            held_out=held_out,
+            on_progress=on_progress,
         )
     typer.echo(f"{len(paths)} pages in {out}")
 
