@@ -31,6 +31,10 @@ MARGIN_MM = 6.0
 HEADROOM_MM = 5.0
 """Space kept above and below the coarse path."""
 TILE_COLS, TILE_OVERLAP = 576, 64
+PATH_REACH_PX = 4.0
+"""Canvas px by which ink must be nearer to one row's path than to another's for a claim e times as strong."""
+NAME_FLOOR = 0.15
+"""Claim of a row on ink that is surely named as another row's lead, beside 1 + this for its own."""
 PRESENT_MIN = 0.5
 """Probability of a trace from which a column is read."""
 PEAK_REACH_PX = 20
@@ -107,8 +111,9 @@ def read_rows(
 def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray[np.float32]:
     """(n, 2, rows, cols) per row of the page: ink of its own traces, ink of other rows' traces.
 
-    Ink goes by its class to the row where the layout expects that lead in that column; where two rows
-    expect it (a rhythm strip above its short copy), or none does, to the row whose path is nearer.
+    Ink is shared out by the distance to the rows' coarse paths and by its class, against the lead that the
+    layout expects of a row in that column: a misnamed trace stays with its row, and where a tall QRS crosses
+    another row its name decides.
     """
     _, n_rows, n_cols = probabilities.shape
     indices = sorted({panel.row_index for panel in layout.panels})
@@ -124,26 +129,17 @@ def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray
         known = np.flatnonzero(np.isfinite(path[k]))
         path[k] = np.interp(np.arange(n_cols), known, path[k, known]) if known.size else 0.0
     ink = 1.0 - probabilities[0]
-    distance = np.abs(np.arange(n_rows)[None, :, None] - path[:, None, :]).astype(np.float32)
-    nearest = distance.argmin(axis=0)
-    claimed = np.zeros_like(ink)
-    own = np.zeros((n, n_rows, n_cols), np.float32)
+    rows = np.arange(n_rows, dtype=np.float32)
+    distance = np.abs(rows[None, :, None] - path[:, None, :].astype(np.float32))
+    claim = np.exp(-(distance - distance.min(axis=0)) / PATH_REACH_PX)
     columns = np.arange(n_cols)
+    sure = 1.0 / np.maximum(ink, 1e-3)
     for k in range(n):
-        named = expected[k] >= 0
-        mine = np.where(named, probabilities[np.maximum(expected[k], 0) + 1, :, columns].T, 0.0)
-        rivals = [j for j in range(n) if j != k]
-        for j in rivals:
-            shared = named & (expected[j] == expected[k])
-            if shared.any():
-                mine = np.where(shared[None] & (distance[j] < distance[k]), 0.0, mine)
-        own[k] = mine
-        claimed += mine
-    free = np.clip(ink - claimed, 0.0, 1.0)
-    for k in range(n):
-        own[k] += np.where(nearest == k, free, 0.0)
-    total = own.sum(axis=0)
-    return np.stack([np.stack([own[k], np.clip(total - own[k], 0, 1)]) for k in range(n)])
+        named = (expected[k] >= 0)[None]
+        p = probabilities[np.maximum(expected[k], 0) + 1, :, columns].T
+        claim[k] *= NAME_FLOOR + np.where(named, p * sure, 0.0)
+    claim *= ink / np.maximum(claim.sum(axis=0), 1e-9)
+    return np.stack([claim, np.clip(ink - claim, 0, 1)], axis=1)
 
 
 def _frame(index: int, page_map: PageMap, canvas: Canvas, layout: PageLayout) -> StripFrame:
@@ -156,8 +152,7 @@ def _frame(index: int, page_map: PageMap, canvas: Canvas, layout: PageLayout) ->
     page = canvas.to_page(np.concatenate(points))
     y, x = page_map.to_mm(page[:, 0], page[:, 1])
     middle = float(np.median(y))
-    low, high = np.percentile(y, [0.3, 99.7])
-    half_mm = max(middle - low, high - middle) + HEADROOM_MM
+    half_mm = float(np.abs(y - middle).max()) + HEADROOM_MM
     rows = int(np.clip(64 * np.ceil(2 * half_mm * STRIP_PX_PER_MM / 64), STRIP_ROWS, STRIP_ROWS_MAX))
     cols_px = int(np.ceil((x.max() - x.min() + 2 * MARGIN_MM) * STRIP_PX_PER_MM))
     return StripFrame(middle - rows / 2 / STRIP_PX_PER_MM, float(x.min()) - MARGIN_MM, (rows, cols_px))

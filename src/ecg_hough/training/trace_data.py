@@ -16,8 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.ecg_model import generate_ecg
+from ecg_hough.layout import LeadPanel, PageLayout
+from ecg_hough.network import WEIGHTS, Network
 from ecg_hough.render import Panel, RenderedPage, render_page
+from ecg_hough.segmentation import LEADS_NETWORK, Canvas, lead_probabilities, to_canvas
 from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
+from ecg_hough.traces import row_masks
 from ecg_hough.training.records import read_signals
 
 CROP_SHAPE = (256, 320)
@@ -26,6 +30,9 @@ SUBCOLUMNS = 2
 """Read-outs of every column, at w - 1/4 and w + 1/4."""
 IGNORED, NO_TRACE = -2.0, -1.0
 """Values of the target where nothing is asked, and where the row has no trace."""
+SEEN_SHARE = 0.6
+"""Share of pages whose masks are what the shipped leads network gives for them; the others' are drawn. Its
+errors are of one kind (names of leads taken for traces), drawn ones are of all kinds."""
 CROPS_PER_PAGE = 24
 BUFFER = 768
 _EDGE_MM = 0.12  # the exact end of a trace is not asked within this distance
@@ -143,13 +150,47 @@ def _spoil(masks: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.f
     return out
 
 
+def seen_masks(page: RenderedPage, network: Network) -> tuple[Canvas, NDArray[np.float32]]:
+    """The canvas of a page and (n, 2, side, side) what the leads network makes of its rows.
+
+    The layout is taken as found: panels and coarse paths are the true ones.
+    """
+    canvas = to_canvas(page.image)
+    probabilities = lead_probabilities(canvas, network)
+    side = probabilities.shape[2]
+    panels = []
+    for panel in page.panels:
+        points = canvas.from_page(panel.trace[np.isfinite(panel.trace).all(axis=1)].astype(float))
+        column = np.rint(points[:, 1]).astype(int)
+        inside = (column >= 0) & (column < side)
+        count = np.bincount(column[inside], minlength=side)
+        total = np.bincount(column[inside], points[inside, 0], minlength=side)
+        path = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        if count.any():
+            start, end = float(points[:, 1].min()), float(points[:, 1].max()) + 1
+            panels.append(
+                LeadPanel(panel.lead, panel.row, panel.column, panel.rhythm, start, end, path, 1.0)
+            )
+    layout = PageLayout(tuple(panels), page.layout, 0.0, 1.0, float("nan"))
+    return canvas, row_masks(probabilities, layout)
+
+
 def crops_of(
-    page: RenderedPage, n: int, rng: np.random.Generator
+    page: RenderedPage, n: int, rng: np.random.Generator, network: Network | None = None
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-    """Crops of one page: channels (5, rows, cols) uint8 and targets (SUBCOLUMNS, cols) float32."""
+    """Crops of one page: channels (5, rows, cols) uint8 and targets (SUBCOLUMNS, cols) float32.
+
+    Args:
+        network: the leads network whose masks are taken; None draws them.
+    """
     rows = rows_in_mm(page)
     if not rows:
         return
+    seen = None
+    if network is not None:
+        canvas, seen = seen_masks(page, network)
+        if len(seen) != len(rows):
+            seen = None  # a row outside the image
     image, factor = shrink_for_strips(page.image, float(np.mean(page.page_map.px_per_mm)))
     height_mm, width_mm = (side / STRIP_PX_PER_MM for side in CROP_SHAPE)
     for _ in range(n):
@@ -163,9 +204,15 @@ def crops_of(
             turn_deg=float(rng.normal(0, 0.2)), zoom=float(np.exp(rng.normal(0, 0.015))),
         )  # fmt: skip
         target = true_rows(row, frame)
-        pixels = cut_strip(image, strip_map(frame, page.page_map), factor)
-        masks = coarse_masks(rows, k, frame, rng)
-        channels = np.concatenate([pixels.transpose(2, 0, 1), np.round(masks * 255).astype(np.uint8)])
+        where = strip_map(frame, page.page_map)
+        pixels = cut_strip(image, where, factor)
+        if seen is None:
+            masks = coarse_masks(rows, k, frame, rng)
+        else:
+            at = canvas.from_page(np.stack(where, axis=-1)).astype(np.float32)
+            masks = np.stack([cv2.remap(m, at[..., 1], at[..., 0], cv2.INTER_LINEAR) for m in seen[k]])
+        coarse = np.round(np.clip(masks, 0, 1) * 255).astype(np.uint8)
+        channels = np.concatenate([pixels.transpose(2, 0, 1), coarse])
         yield _flip(channels, target, rng)
 
 
@@ -201,11 +248,14 @@ def _work(stems: list[Path], seed: int, batch_size: int, queue: mp.Queue) -> Non
     """Endless batches from a buffer that mixes many pages."""
     cv2.setNumThreads(1)
     rng = np.random.default_rng(seed)
+    weights = WEIGHTS / f"{LEADS_NETWORK}.onnx"
+    leads = Network(weights, threads=1) if weights.is_file() else None
     buffer: list[tuple[NDArray[np.uint8], NDArray[np.float32]]] = []
     size = 64
     while True:
         while len(buffer) < size:
-            buffer.extend(crops_of(render_for_traces(stems, rng), CROPS_PER_PAGE, rng))
+            network = leads if rng.random() < SEEN_SHARE else None
+            buffer.extend(crops_of(render_for_traces(stems, rng), CROPS_PER_PAGE, rng, network))
         size = min(BUFFER, size + 16)  # start early, mix better later
         chosen = [buffer.pop(int(rng.integers(len(buffer)))) for _ in range(batch_size)]
         queue.put((np.stack([c for c, _ in chosen]), np.stack([t for _, t in chosen])))
