@@ -84,6 +84,9 @@ def calibrate(
         PageError: nothing could be read.
     """
     by_row = {row.row_index: row for row in rows}
+    windows = tuple(window for window in windows if window.row_index in by_row)
+    if not windows:
+        raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
     warnings: list[str] = []
     windows, starts_s, duration_s = place_columns(by_row, windows, layout, speed_mm_s)
     n = round(duration_s * fs)

@@ -28,8 +28,10 @@ STRIP_ROWS = 256
 STRIP_ROWS_MAX = 512
 MARGIN_MM = 6.0
 """Read beyond a row's ends, where the network tells the trace's end from its surroundings."""
-HEADROOM_MM = 5.0
-"""Space kept above and below the coarse path."""
+HEADROOM_MM = 3.0
+"""Space kept above and below a row's ink."""
+INK_MIN = 0.4
+"""Lead probability of a canvas pixel that is a row's ink."""
 TILE_COLS, TILE_OVERLAP = 576, 64
 PATH_REACH_PX = 4.0
 """Canvas px by which ink must be nearer to one row's path than to another's for a claim e times as strong."""
@@ -81,7 +83,9 @@ def read_rows(
     masks = row_masks(probabilities, layout)
     out = []
     for k, index in enumerate(sorted({panel.row_index for panel in layout.panels})):
-        frame = _frame(index, page_map, canvas, layout)
+        if not (masks[k, 0] > INK_MIN).any():
+            continue
+        frame = _frame(masks[k, 0], page_map, canvas)
         where = strip_map(frame, page_map)
         strip = cut_strip(pixels, where, factor)
         at = canvas.from_page(np.stack(where, axis=-1)).astype(np.float32)
@@ -142,14 +146,10 @@ def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray
     return np.stack([claim, np.clip(ink - claim, 0, 1)], axis=1)
 
 
-def _frame(index: int, page_map: PageMap, canvas: Canvas, layout: PageLayout) -> StripFrame:
-    """The strip of one row: round the middle of its coarse path, tall enough for its extremes."""
-    points = []
-    for panel in layout.panels:
-        if panel.row_index == index:
-            cols = np.flatnonzero(np.isfinite(panel.path_rows))
-            points.append(np.column_stack([panel.path_rows[cols], cols]))
-    page = canvas.to_page(np.concatenate(points))
+def _frame(own: NDArray[np.float32], page_map: PageMap, canvas: Canvas) -> StripFrame:
+    """The strip of one row: round the middle of its ink, tall enough for its highest and deepest QRS."""
+    at = np.argwhere(own > INK_MIN).astype(float)
+    page = canvas.to_page(at)
     y, x = page_map.to_mm(page[:, 0], page[:, 1])
     middle = float(np.median(y))
     half_mm = float(np.abs(y - middle).max()) + HEADROOM_MM
