@@ -19,14 +19,18 @@ from ecg_hough.record import LeadStatus
 from ecg_hough.traces import RowTrace
 
 # Tuned on own renders and the development pages.
-EDGE_REACH_MM = 5.0
-"""Farthest that a trace's own end may stand off the leads network's edge."""
+END_REACH_MM = 8.0
+"""Farthest that a block's end may stand off the leads network's edge: a pulse and its foot."""
+VOTE_MM = 0.3
+"""Distance at which a row's end still speaks for a place."""
+EDGE_PRIOR = 0.08
+"""Cost per mm off the network's edge; one row in full agreement is worth 1 / rows."""
 EDGE_RUN_MM = 1.5
 """Length of uninterrupted trace (or of none) that makes an end."""
 EQUAL_MM = 3.0
 """Columns whose edges stand closer than this to equal division are equally wide."""
-NOMINAL_SHARE = 0.012
-"""Blocks within this of a usual duration have that duration."""
+NOMINAL_SHARE = 0.002
+"""Blocks within twice this of a usual duration have that duration."""
 NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
 FOUND_SHARE = 0.2
 """Share of a lead's window that must be read for the lead to be found."""
@@ -128,15 +132,15 @@ def place_columns(
     edges agree with that.
     """
     n_columns = layout.n_columns if layout is not None else max(w.column_index for w in windows) + 1
-    first = [w for w in windows if w.rhythm or w.column_index == 0]
-    last = [w for w in windows if w.rhythm or w.column_index == n_columns - 1]
-    start = float(np.median([_trace_end(by_row[w.row_index], w.start_mm, +1) for w in first or windows]))
-    end = float(np.median([_trace_end(by_row[w.row_index], w.end_mm, -1) for w in last or windows]))
-    width = end - start
-    nominal = [s for s in NOMINAL_S if abs(width / speed_mm_s / s - 1) < NOMINAL_SHARE]
-    if nominal:
-        start += (width - nominal[0] * speed_mm_s) / 2
-        width = nominal[0] * speed_mm_s
+    first = [w for w in windows if w.rhythm or w.column_index == 0] or list(windows)
+    last = [w for w in windows if w.rhythm or w.column_index == n_columns - 1] or list(windows)
+    start, width = find_block(
+        [_ends(by_row[w.row_index], w.start_mm, +1) for w in first],
+        [_ends(by_row[w.row_index], w.end_mm, -1) for w in last],
+        float(np.median([w.start_mm for w in first])),
+        float(np.median([w.end_mm for w in last])),
+        [seconds * speed_mm_s for seconds in NOMINAL_S],
+    )
     equal = start + width * np.arange(n_columns + 1) / n_columns
     edges = equal.copy()
     for j in range(1, n_columns):
@@ -157,22 +161,65 @@ def place_columns(
     return tuple(moved), starts_s, float(width / speed_mm_s)
 
 
-def _trace_end(row: RowTrace, near_mm: float, direction: int) -> float:
-    """Where the row's trace begins (direction +1) or ends (-1) near a place, else that place."""
+def find_block(
+    starts: list[NDArray[np.float64]],
+    ends: list[NDArray[np.float64]],
+    near_start: float,
+    near_end: float,
+    nominal_mm: list[float],
+) -> tuple[float, float]:
+    """Start and width of the block of traces, mm.
+
+    A row's trace may begin with a pulse that is joined to it, or end in one. So every beginning and end
+    of a row is a candidate, and so is what lies a usual width off: the pair wins that most rows share,
+    that has a usual width and stands near the leads network's edges.
+
+    Args:
+        starts, ends: per row, places where its trace begins and ends.
+        near_start, near_end: the network's edges.
+        nominal_mm: usual widths.
+    """
+    start_places = np.unique(np.concatenate([*starts, [near_start]]))
+    end_places = np.unique(np.concatenate([*ends, [near_end]]))
+    widths = np.asarray(nominal_mm)
+    from_ends = (end_places[:, None] - widths).ravel()
+    from_starts = (start_places[:, None] + widths).ravel()
+    s = np.concatenate([start_places, from_ends[np.abs(from_ends - near_start) < END_REACH_MM]])
+    e = np.concatenate([end_places, from_starts[np.abs(from_starts - near_end) < END_REACH_MM]])
+    width = e[None] - s[:, None]
+    off = np.abs(width[..., None] - widths).min(axis=-1) / np.maximum(width, 1.0)
+    score = (
+        _votes(starts, s)[:, None]
+        + _votes(ends, e)[None]
+        + np.exp(-0.5 * (off / NOMINAL_SHARE) ** 2)
+        - EDGE_PRIOR * (np.abs(s - near_start)[:, None] + np.abs(e - near_end)[None])
+    )
+    i, j = np.unravel_index(int(np.argmax(score)), score.shape)
+    nearest = widths[np.abs(width[i, j] - widths).argmin()]
+    if abs(width[i, j] / nearest - 1) < 2 * NOMINAL_SHARE:
+        return float((s[i] + e[j] - nearest) / 2), float(nearest)
+    return float(s[i]), float(width[i, j])
+
+
+def _votes(rows: list[NDArray[np.float64]], places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of the rows that have a candidate at each place."""
+    votes = np.zeros(places.size)
+    for row in rows:
+        if row.size:
+            distance = np.abs(row[None] - places[:, None]).min(axis=1)
+            votes += np.exp(-0.5 * (distance / VOTE_MM) ** 2)
+    return votes / max(1, len(rows))
+
+
+def _ends(row: RowTrace, near_mm: float, direction: int) -> NDArray[np.float64]:
+    """Places where the row's trace begins (direction +1) or ends (-1), near the network's edge."""
     step = row.x_mm[1] - row.x_mm[0]
     run = max(3, round(EDGE_RUN_MM / step))
     seen = np.isfinite(row.y_mm).astype(float)
-    smooth = np.convolve(seen, np.ones(run) / run, mode="same")
-    within = np.abs(row.x_mm - near_mm) <= EDGE_REACH_MM
-    on = np.flatnonzero(within & (smooth > 0.5))
-    off = np.flatnonzero(within & (smooth <= 0.5))
-    if not on.size or not off.size:
-        return near_mm  # cropped by the image's border, or a trace that goes on: the network's edge stands
-    if direction > 0:
-        before = off[off < on[-1]]
-        return float(row.x_mm[before[-1]] + step / 2) if before.size and before[0] < on[-1] else near_mm
-    after = off[off > on[0]]
-    return float(row.x_mm[after[0]] - step / 2) if after.size else near_mm
+    smooth = np.convolve(seen, np.ones(run) / run, mode="same") > 0.5
+    change = np.flatnonzero(np.diff(smooth.astype(int)) == direction)
+    places = row.x_mm[change] + step / 2
+    return places[np.abs(places - near_mm) <= END_REACH_MM]
 
 
 def zero_lines(by_row: dict[int, RowTrace], windows: tuple[Window, ...]) -> dict[int, float]:
