@@ -6,7 +6,7 @@ expected error and what became of each lead.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,21 +19,23 @@ from ecg_hough.record import LeadStatus
 from ecg_hough.traces import RowTrace
 
 # Tuned on own renders and the development pages.
-END_REACH_MM = 8.0
-"""Farthest that a block's end may stand off the leads network's edge: a pulse and its foot."""
+END_REACH_MM = 12.0
+"""Farthest that a block's end may stand off the leads network's edge: a pulse and its feet."""
 VOTE_MM = 0.3
 """Distance at which a row's end still speaks for a place."""
 EDGE_PRIOR = 0.08
 """Cost per mm off the network's edge; one row in full agreement is worth 1 / rows."""
 EDGE_RUN_MM = 1.5
 """Length of uninterrupted trace (or of none) that makes an end."""
-EQUAL_MM = 3.0
+EQUAL_MM = 6.0
 """Columns whose edges stand closer than this to equal division are equally wide."""
 NOMINAL_SHARE = 0.002
 """Blocks within twice this of a usual duration have that duration."""
 NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
 FOUND_SHARE = 0.2
 """Share of a lead's window that must be read for the lead to be found."""
+ALIKE, UNLIKE = 0.7, 0.3
+"""Share of variance that a rhythm strip explains of its own lead's short copy, and of another lead's."""
 FUSE_SD_MV = 0.05
 """Error scale of the confidence: at this expected error it has fallen to about a third."""
 
@@ -97,15 +99,22 @@ def calibrate(
     signals, sd = np.full((2, len(LEADS), n), np.nan)
     presence = np.zeros((len(LEADS), n))
     zero = zero_lines(by_row, windows)
-    # Short copies first: the rhythm strip of a lead is the longer one and is kept where both are read.
-    for window in sorted(windows, key=lambda w: w.rhythm):
-        row = by_row[window.row_index]
-        if window.row_index not in zero:
-            continue
-        start_s = 0.0 if window.rhythm else starts_s[window.column_index]
-        first, mv, error, seen = _panel_signal(
-            row, window, zero[window.row_index], start_s, fs, speed_mm_s, gain_mm_mv
+    panels: dict[Window, tuple[int, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]] = {}
+    for window in windows:
+        if window.row_index in zero:
+            start_s = 0.0 if window.rhythm else starts_s[window.column_index]
+            panels[window] = _panel_signal(
+                by_row[window.row_index], window, zero[window.row_index], start_s, fs, speed_mm_s, gain_mm_mv
+            )
+    names = name_rhythm_strips({window: (panel[0], panel[1]) for window, panel in panels.items()})
+    for window, lead in names.items():
+        warnings.append(
+            f"rhythm strip in row {window.row_index + 1} looks like {window.lead}, but its trace is {lead}'s"
         )
+    windows = tuple(replace(w, lead=names.get(w, w.lead)) for w in windows)
+    panels = {replace(w, lead=names.get(w, w.lead)): panel for w, panel in panels.items()}
+    # Short copies first: the rhythm strip of a lead is the longer one and is kept where both are read.
+    for window, (first, mv, error, seen) in sorted(panels.items(), key=lambda item: item[0].rhythm):
         n_panel = min(len(mv), n - first)
         k, place = LEADS.index(window.lead), slice(first, first + n_panel)
         take = np.isfinite(mv[:n_panel])
@@ -121,6 +130,47 @@ def calibrate(
     confidence = np.nan_to_num(confidence)
     statuses = tuple(_status(lead, windows, starts_s, signals, confidence, fs, speed_mm_s) for lead in LEADS)
     return Calibrated(signals, sd, confidence, statuses, windows, duration_s, tuple(warnings))
+
+
+def name_rhythm_strips(
+    panels: dict[Window, tuple[int, NDArray[np.float64]]],
+) -> dict[Window, str]:
+    """Rhythm strips whose trace is not that of the lead they are named after, and whose it is.
+
+    A rhythm strip goes on in time with the columns above it, so it repeats the short copy of its lead in
+    that lead's column. No other lead's column fits it as well.
+
+    Args:
+        panels: first sample and millivolts of every panel.
+    """
+    short = {w.lead: panel for w, panel in panels.items() if not w.rhythm}
+    out = {}
+    for window, (first, mv) in panels.items():
+        if not window.rhythm:
+            continue
+        likeness = {lead: _likeness(mv, first, *panel) for lead, panel in short.items()}
+        if window.lead not in likeness:
+            continue
+        best = max(likeness, key=lambda lead: likeness[lead])
+        if likeness[best] > ALIKE and likeness[window.lead] < UNLIKE:
+            out[window] = best
+    return out
+
+
+def _likeness(
+    strip: NDArray[np.float64], strip_first: int, first: int, short: NDArray[np.float64]
+) -> float:
+    """Share of a short copy's variance that the strip explains at the same time; offsets aside."""
+    start = first - strip_first
+    if start < 0 or start >= strip.size:
+        return -1.0
+    part = strip[start : start + short.size]
+    both = np.isfinite(part) & np.isfinite(short[: part.size])
+    if both.sum() < 0.5 * short.size:
+        return -1.0
+    a, b = part[both], short[: part.size][both]
+    left = a - b
+    return float(1.0 - left.var() / max(b.var(), 1e-9))
 
 
 def place_columns(
