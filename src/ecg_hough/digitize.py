@@ -20,10 +20,10 @@ from ecg_hough.record import Ecg, Trace
 from ecg_hough.segmentation import LEADS_NETWORK, Canvas, lead_probabilities, to_canvas
 from ecg_hough.traces import TRACE_NETWORK, RowTrace, read_rows
 
-UPRIGHT_EVIDENCE = 1.5
+UPRIGHT_EVIDENCE = 4.0
 """Layout evidence, nats per canvas column, from which a page is taken as upright without trying the
 other three quarter turns. Tuned on own renders: right turns have more, wrong ones less."""
-MIN_EVIDENCE = 0.25
+MIN_EVIDENCE = 0.5
 """Below this in all four turns the page is not a 12-lead ECG, or beyond reading."""
 READOUTS = ("trace", "centroid")
 

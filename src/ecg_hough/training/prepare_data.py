@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,9 @@ def prepare(
     done = len(cases) - len(jobs)
     if on_progress:
         on_progress(done, len(cases))
-    with ProcessPoolExecutor(max_workers=workers, initializer=_single_thread) as pool:
+    # Spawned, not forked: a fork of a process that has run networks waits for their threads for ever.
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(max_workers=workers, mp_context=spawn, initializer=_single_thread) as pool:
         results = pool.map(_make_case, jobs, [root] * len(jobs), [drawing] * len(jobs), chunksize=4)
         refused = set()
         for case, refusal in zip(jobs, results, strict=True):
