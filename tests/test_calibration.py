@@ -1,5 +1,7 @@
 """Calibration: drawn rows of known millivolts come back as they were, each at its own time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -95,6 +97,27 @@ def test_inverted_avr_of_cabrera_pages(signals):
     half = slice(10, 2490)
     assert np.corrcoef(result.signals[k, half], signals[k, half])[0, 1] > 0.95
     assert any("aVR" in warning for warning in result.warnings)
+
+
+def test_a_misnamed_rhythm_strip_gets_its_trace_s_name(signals):
+    layout = make_layout("3x4", rhythm=("II",))
+    rows, windows = rows_of(signals, layout)
+    wrong = tuple(replace(w, lead="V1") if w.rhythm else w for w in windows)
+    result = calibrate(rows, wrong, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+    assert np.isfinite(result.signals[LEADS.index("II")]).mean() > 0.99
+    assert np.isfinite(result.signals[LEADS.index("V1")]).mean() == pytest.approx(0.25, abs=0.01)
+    assert any("II's" in warning for warning in result.warnings)
+    assert not calibrate(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10).warnings
+
+
+def test_a_pulse_joined_to_the_trace_is_no_part_of_it(signals):
+    layout = make_layout("3x4", rhythm=("II",))
+    rows, windows = rows_of(signals, layout)
+    for row in rows[:3]:  # read as trace on three of four rows
+        pulse = (row.x_mm >= 15.0) & (row.x_mm < 20.0)
+        row.y_mm[pulse] = row.y_mm[np.isfinite(row.y_mm)][0] - 10.0
+    result = calibrate(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+    assert result.windows[0].start_mm == pytest.approx(20.0, abs=0.2)
 
 
 def test_gap_stays_nan(signals):

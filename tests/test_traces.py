@@ -5,7 +5,7 @@ import pytest
 
 from drawn_page import drawn_page
 from ecg_hough.paper import LEADS
-from ecg_hough.traces import centroid_rows, distribution_rows, read_rows, row_masks
+from ecg_hough.traces import TARGET_SIGMA_PX, centroid_rows, distribution_rows, read_rows, row_masks
 
 
 def bell(centre, n=64, height=9.0, sigma=1.2):
@@ -17,7 +17,7 @@ def test_distribution_gives_sub_pixel_rows_in_column_order():
     logits = np.stack([np.stack([bell(r) for r in sub], axis=1) for sub in true]).astype(np.float32)
     rows, sd, presence = distribution_rows(logits)
     assert np.allclose(rows, true.T.ravel(), atol=0.01)
-    assert np.allclose(sd, 1.2, atol=0.05)
+    assert np.allclose(sd, np.sqrt(1.2**2 - TARGET_SIGMA_PX**2), atol=0.05)
     assert (presence > 0.99).all()
 
 

@@ -34,8 +34,10 @@ NOMINAL_SHARE = 0.002
 NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
 FOUND_SHARE = 0.2
 """Share of a lead's window that must be read for the lead to be found."""
-ALIKE, UNLIKE = 0.7, 0.3
-"""Share of variance that a rhythm strip explains of its own lead's short copy, and of another lead's."""
+MISREAD_SHARE = 0.05
+"""Share of a strip that may be misread (a name, a separator) without a say in its likeness."""
+ALIKE_LEFT, UNLIKE_TIMES = 0.03, 8.0
+"""Variance that a rhythm strip leaves of its own lead's short copy, and how many times more of another's."""
 FUSE_SD_MV = 0.05
 """Error scale of the confidence: at this expected error it has fallen to about a third."""
 
@@ -152,7 +154,8 @@ def name_rhythm_strips(
         if window.lead not in likeness:
             continue
         best = max(likeness, key=lambda lead: likeness[lead])
-        if likeness[best] > ALIKE and likeness[window.lead] < UNLIKE:
+        left, own_left = 1.0 - likeness[best], 1.0 - likeness[window.lead]
+        if left < ALIKE_LEFT and own_left > UNLIKE_TIMES * left:
             out[window] = best
     return out
 
@@ -169,8 +172,9 @@ def _likeness(
     if both.sum() < 0.5 * short.size:
         return -1.0
     a, b = part[both], short[: part.size][both]
-    left = a - b
-    return float(1.0 - left.var() / max(b.var(), 1e-9))
+    left = np.abs(a - b - np.median(a - b))
+    kept = left <= np.quantile(left, 1.0 - MISREAD_SHARE)
+    return float(1.0 - np.mean(left[kept] ** 2) / max(b.var(), 1e-9))
 
 
 def place_columns(

@@ -43,6 +43,10 @@ PEAK_REACH_PX = 20
 """The mean is taken this far round the distribution's peak, in rows of the network's output: 5 mm, the
 extent of a QRS flank in one column. Mass farther away is another trace and would pull the mean."""
 _PEAK_SMOOTH_PX = 5
+TARGET_SIGMA_PX = 0.8
+"""Width of the bells in training, rows of the network's output (`training.trace_train.SIGMA_PX`)."""
+SD_FLOOR_PX = 0.2
+"""Least expected error: 0.05 mm."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +212,8 @@ def distribution_rows(
     q = p * near
     mass = np.maximum(q.sum(axis=1), 1e-30)
     mean = q @ rows / mass
-    variance = np.maximum(q @ rows**2 / mass - mean**2, 0.0)
+    # The network was taught bells of this width: what is wider is its own doubt.
+    variance = np.maximum(q @ rows**2 / mass - mean**2 - TARGET_SIGMA_PX**2, SD_FLOOR_PX**2)
     return mean.astype(float), np.sqrt(variance).astype(float), presence.astype(float)
 
 
