@@ -138,15 +138,16 @@ def test_the_winners_network_is_built_and_takes_a_step(
     del network
 
     configuration |= {"patch_size": LIGHT_PATCH}
+    plans["continue_training"] = False
     dataset_json = json.loads((preprocessed / "dataset.json").read_text())
     trainer = Krones2024Trainer(plans, "2d", 0, dataset_json, torch.device("cpu"))
     assert (trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.initial_lr) == (500, 250, 0.01)
     losses: list[float] = []
     trainer.on_step = lambda epoch, step, loss: losses.append(loss)
     trainer.initialize()
+    trainer.on_train_start()
     assert trainer.inference_allowed_mirroring_axes == (0, 1)
     assert trainer.enable_deep_supervision
-    trainer.on_train_start()
     trainer.network.train()
     trainer.train_step(next(trainer.dataloader_train))
     assert len(losses) == 1

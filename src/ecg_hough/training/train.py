@@ -12,7 +12,8 @@ import logging
 import os
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,8 @@ def plan(config: str | Path, data: Path, dataset: str, *, workers: int = 2) -> s
     n_cases = json.loads((raw / "dataset.json").read_text())["numTraining"]
     if not fingerprint.is_file():
         extract_fingerprints([number], num_processes=workers, check_dataset_integrity=False)
-    plan_experiments([number])
+    with _planning():
+        plan_experiments([number])
     identifier = f"{chosen['name']}Plans"
     plans = json.loads((preprocessed / "nnUNetPlans.json").read_text())
     plans["plans_name"] = identifier
@@ -108,6 +110,17 @@ def _check_input(chosen: dict[str, Any], raw: Path) -> None:
                 f"{chosen['name']} needs cases on canvas {canvas}; those of {raw.name} are on {made} "
                 f"(ecg-hough prepare-data --canvas {canvas})"
             )
+
+
+@contextmanager
+def _planning() -> Iterator[None]:
+    """nnU-Net's planner takes as many threads as it has loaders, and none is an error to it."""
+    loaders = os.environ.get("nnUNet_n_proc_DA", "1")  # noqa: SIM112
+    os.environ["nnUNet_n_proc_DA"] = "1" if loaders == "0" else loaders  # noqa: SIM112
+    try:
+        yield
+    finally:
+        os.environ["nnUNet_n_proc_DA"] = loaders  # noqa: SIM112
 
 
 def _planned(planned: dict[str, Any], chosen: dict[str, Any], data_identifier: str) -> dict[str, Any]:
