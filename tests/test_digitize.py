@@ -12,7 +12,8 @@ import wfdb
 from ecg_hough import PageError, digitize
 from ecg_hough.digitize import turn_back
 from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.metrics import challenge_snr
+from ecg_hough.metrics import challenge_snr, dice
+from ecg_hough.overlay import LABEL_MM, draw_label_map
 from ecg_hough.page import read_page
 from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.render import render_page, sample_style
@@ -89,6 +90,14 @@ def test_leads_that_are_not_printed_are_nan_with_a_reason(missing):
             assert status.reason
     printed = [k for k, lead in enumerate(LEADS) if lead not in missing]
     assert np.isfinite(ecg.signals[printed]).any(axis=1).mean() >= 0.9
+
+
+def test_label_map_of_the_read_traces():
+    page = drawn()
+    read = draw_label_map(page.image.shape, digitize(page.image))
+    true = page.label_map(min_stroke_px=LABEL_MM * page.px_per_mm)
+    assert read.shape == true.shape
+    assert np.nanmean(dice(read, true)) > 0.8
 
 
 def test_page_without_grid_says_so():

@@ -24,7 +24,14 @@ from typing import Any, Literal, NamedTuple
 
 import ecg_hough
 from ecg_hough.errors import PageError
-from ecg_hough.export import OVERLAY_SUFFIX, PROGRAM, record_name, write_document, write_page
+from ecg_hough.export import (
+    LABELS_SUFFIX,
+    OVERLAY_SUFFIX,
+    PROGRAM,
+    record_name,
+    write_document,
+    write_page,
+)
 from ecg_hough.page import IMAGE_SUFFIXES, read_page
 from ecg_hough.paper import FS_HZ
 
@@ -89,6 +96,7 @@ class _Options:
     readout: str
     csv: bool
     overlay: bool
+    labels: bool
 
 
 @dataclass(frozen=True)
@@ -137,7 +145,7 @@ def _search(folder: Path) -> Iterator[PageFile]:
             for name in names
             if name.lower().endswith(IMAGE_SUFFIXES)
             and not name.startswith(".")
-            and not name.endswith(OVERLAY_SUFFIX)
+            and not name.endswith((OVERLAY_SUFFIX, LABELS_SUFFIX))
         ]
     for error in unlisted:
         problem = f"cannot list the folder: {error.strerror or error}"
@@ -180,6 +188,7 @@ def predict_pages(
     readout: Readout = "trace",
     csv: bool = False,
     overlay: bool = False,
+    labels: bool = False,
     workers: int = 1,
     overwrite: bool = False,
     on_page: Callable[[PageResult, int], None] | None = None,
@@ -198,6 +207,7 @@ def predict_pages(
         readout: "trace", or "centroid" for the column-centroid baseline.
         csv: write a CSV too.
         overlay: write a picture of the traces on the page too.
+        labels: write a label map of the leads too.
         workers: processes; with more than one, call from under `if __name__ == "__main__"`.
         overwrite: do finished pages again, and write over files of other programs.
         on_page: called in this process after each page with its result and the number of pages.
@@ -210,7 +220,7 @@ def predict_pages(
     out = Path(out)
     inputs = [Path(entry) for entry in inputs]
     _check_arguments(fs, speed_mm_s, gain_mm_mv, readout, workers)
-    options = _Options(fs, speed_mm_s, gain_mm_mv, readout, csv, overlay)
+    options = _Options(fs, speed_mm_s, gain_mm_mv, readout, csv, overlay, labels)
     pages = find_pages(inputs)
     versions = _versions()
     jobs = [_Job(page, out, options, versions, overwrite) for page in pages]
@@ -340,12 +350,18 @@ def _predict_page(job: _Job) -> PageResult:
             from ecg_hough.overlay import draw_overlay
 
             picture = draw_overlay(read_page(page.path).image, ecg)
+        masks = None
+        if options.labels:
+            from ecg_hough.overlay import draw_label_map
+
+            masks = draw_label_map(read_page(page.path).image.shape[:2], ecg)
         write_page(
             ecg,
             job.json_path.parent,
             page.path.stem,
             csv=options.csv,
             overlay=picture,
+            labels=masks,
             extra={"request": _request(job)},
             overwrite=job.overwrite,
         )

@@ -98,6 +98,9 @@ def predict(
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Write STEM.overlay.png too: the traces drawn on the page.")
     ] = False,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Write STEM.labels.png too: the lead of every pixel, 1-12.")
+    ] = False,
     readout: Annotated[
         Readout, typer.Option(help="trace: the best. centroid: the column read-out of the 2024 winner.")
     ] = Readout.trace,
@@ -140,6 +143,7 @@ def predict(
                 readout=readout.value,
                 csv=csv,
                 overlay=overlay,
+                labels=labels,
                 workers=workers,
                 overwrite=overwrite,
                 on_page=show,

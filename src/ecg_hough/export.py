@@ -34,6 +34,7 @@ MAX_ADU = 32767
 CSV_DECIMALS = 4
 """mV; a tenth of the WFDB step."""
 OVERLAY_SUFFIX = ".overlay.png"
+LABELS_SUFFIX = ".labels.png"
 
 
 def record_name(stem: str) -> str:
@@ -114,6 +115,7 @@ def write_page(
     *,
     csv: bool = False,
     overlay: NDArray[np.uint8] | None = None,
+    labels: NDArray[np.uint8] | None = None,
     extra: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -125,6 +127,7 @@ def write_page(
         stem: of the page's file; all files are called `record_name(stem)`.
         csv: whether to write the CSV.
         overlay: (rows, cols, 3) RGB picture to write, or None.
+        labels: (rows, cols) label map of the leads to write, or None.
         extra: further entries of the JSON.
         overwrite: write over files of that name that this program did not make.
 
@@ -141,6 +144,8 @@ def write_page(
         names.append(f"{name}.csv")
     if overlay is not None:
         names.append(f"{name}{OVERLAY_SUFFIX}")
+    if labels is not None:
+        names.append(f"{name}{LABELS_SUFFIX}")
     page_json = folder / f"{name}.json"
     document = {"program": PROGRAM, **ecg.to_dict(), **(extra or {}), "record_name": name, "files": names}
     if name != stem:
@@ -155,11 +160,13 @@ def write_page(
             (stage / f"{name}.csv").write_bytes(_csv_text(ecg).encode())
         if overlay is not None:
             (stage / f"{name}{OVERLAY_SUFFIX}").write_bytes(_png_bytes(overlay))
+        if labels is not None:
+            (stage / f"{name}{LABELS_SUFFIX}").write_bytes(_png_bytes(labels))
         (stage / page_json.name).write_bytes(json_bytes(document))
         # An old JSON must not vouch for new signals, nor old extra files stand beside them.
         stale = _files_listed(page_json)
         page_json.unlink(missing_ok=True)
-        for old in (f"{name}.csv", f"{name}{OVERLAY_SUFFIX}"):
+        for old in (f"{name}.csv", f"{name}{OVERLAY_SUFFIX}", f"{name}{LABELS_SUFFIX}"):
             if old in stale and old not in names:
                 (folder / old).unlink(missing_ok=True)
         _move(stage, folder, [*names, page_json.name])
@@ -228,7 +235,9 @@ def _csv_text(ecg: Ecg) -> str:
 
 def _png_bytes(image: NDArray[np.uint8]) -> bytes:
     done, encoded = cv2.imencode(
-        ".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3]
+        ".png",
+        image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
+        [cv2.IMWRITE_PNG_COMPRESSION, 3],
     )
     if not done:
         raise PageError("export", f"cannot encode a picture of shape {image.shape} as PNG")

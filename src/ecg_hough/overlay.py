@@ -50,6 +50,8 @@ GRID_COLOUR: Colour = (240, 188, 188)
 TEXT_COLOUR: Colour = (60, 60, 60)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 SUBPIXEL_BITS = 3
+LABEL_MM = 0.5
+"""Width of the lines in label maps, mm: about that of a pen."""
 """OpenCV draws at 1/8 px, so that a trace does not look like stairs."""
 
 
@@ -144,6 +146,26 @@ def _draw_text(
     plain = text.encode("ascii", "replace").decode()
     cv2.putText(image, plain, at, FONT, size, (255, 255, 255), max(3, round(6 * size)), cv2.LINE_AA)
     cv2.putText(image, plain, at, FONT, size, colour, max(1, round(2 * size)), cv2.LINE_AA)
+
+
+def draw_label_map(shape: tuple[int, ...], ecg: Ecg) -> NDArray[np.uint8]:
+    """Label map (rows, cols) of the read traces: 0 background, k + 1 for LEADS[k].
+
+    Args:
+        shape: rows and columns of the page's image.
+        ecg: the record; its scale, where known, gives the width of the line, `LABEL_MM`.
+    """
+    labels = np.zeros(shape[:2], np.uint8)
+    scale = float(np.mean(ecg.px_per_mm)) if ecg.px_per_mm is not None else shape[1] / 280.0
+    width = max(1, round(LABEL_MM * scale))
+    for trace in ecg.traces:
+        finite = np.isfinite(trace.points).all(axis=1)
+        change = np.flatnonzero(np.diff(np.concatenate([[0], finite.view(np.int8), [0]])))
+        for a, b in zip(change[::2], change[1::2], strict=True):
+            points = np.round(trace.points[a:b, ::-1] * 16).astype(np.int32)
+            value = LEADS.index(trace.lead) + 1
+            cv2.polylines(labels, [points[:, None]], False, value, width, cv2.LINE_8, 4)
+    return labels
 
 
 def plot_ecg(ecg: Ecg) -> Figure:

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.ecg_model import generate_ecg
+from ecg_hough.overlay import LABEL_MM
 from ecg_hough.paper import LEADS
 from ecg_hough.render import RenderedPage, draw_labels, render_page
 from ecg_hough.segmentation import CANVAS_PX, to_canvas
@@ -231,6 +232,7 @@ def render_samples(
         page = render_page(signals, fs, seed=page_seed, profile=profile, dpi=dpi)
         path = out / f"{name}.png"
         _write_image(path, page.image)
+        _write_image(out / f"{name}.labels.png", page.label_map(min_stroke_px=LABEL_MM * page.px_per_mm))
         write_signals(out, name, page.signals, page.fs, comments=[f"layout {page.layout.name}"])
         truth = {
             "layout": page.layout.name,
