@@ -21,6 +21,10 @@ from ecg_hough.render.style import RGB, SheetStyle
 
 _SUPERSAMPLE = 2  # traces are drawn this much finer: stroke widths in half pixels, at a fifth of 4x's cost
 _SUBPIXEL_BITS = 5  # cv2 draws at 1/32 px
+PULSE_MM = 5.0
+"""Usual width of a calibration pulse, 0.2 s at 25 mm/s."""
+_TICKS = ((-8, -3), (3, 8))  # mm below the zero line: spans of the two other kinds of separators
+_DASHES = ((-9, -6), (-4, -1), (1, 4), (6, 9))
 
 
 @dataclass(frozen=True)
@@ -252,7 +256,7 @@ def _draw_traces(
             points = points[points[:, 1] > points[0, 1] + 1.0 * scale]
         (_raster_trace if style.stroke == "raster" else _polyline)(fine, points, width)
     last_row = max((p.row for p in panels), default=0)
-    bar = max(width * 1.3, 1)
+    block_end = max((float(p.trace[-1, 1] + 0.5) / px_per_mm for p in panels if len(p.trace)), default=0.0)
     for panel in panels:
         z, x = panel.zero_mm, panel.start_mm
         if (
@@ -260,19 +264,21 @@ def _draw_traces(
             and style.pulse != "none"
             and (style.pulse_rows == "all" or panel.row == last_row)
         ):
-            up = z - PULSE_MV * style.gain_mm_mv
-            p = x - 6.0 if style.pulse == "left" else style.block_left_mm + style.block_width_mm + 0.8
-            shape_mm = [(z, p), (z, p + 0.8), (up, p + 0.8), (up, p + 4.2), (z, p + 4.2), (z, p + 5.0)]
-            _polyline(fine, mm(shape_mm), bar)
-        if panel.column > 0 and style.separator in ("bars", "ticks", "dashed"):
-            if style.separator == "bars":
-                _polyline(fine, mm([(z - 3.1, x), (z + 3.1, x)]), bar * 2.0)
-            else:
-                spans = (
-                    [(-8, -3), (3, 8)] if style.separator == "ticks" else [(-9, -6), (-4, -1), (1, 4), (6, 9)]
-                )
-                for a, b in spans:
-                    _polyline(fine, mm([(z + a, x), (z + b, x)]), bar)
+            up, gap, foot = z - PULSE_MV * style.gain_mm_mv, style.pulse_gap_mm, style.pulse_foot_mm
+            p = x - PULSE_MM - gap if style.pulse == "left" else block_end + gap
+            end = p + PULSE_MM
+            shape_mm = [(z, p), (z, p + foot), (up, p + foot), (up, end - foot), (z, end - foot), (z, end)]
+            _polyline(fine, mm(shape_mm), max(width * style.pulse_pen, 1))
+        if style.separator in ("bars", "ticks", "dashed"):
+            at_ends = [x if panel.column == 0 else block_end] if style.separator_at_ends else []
+            is_end = panel.rhythm or panel.column in (0, style.layout.n_columns - 1)
+            for place in ([x] if panel.column > 0 else []) + (at_ends if is_end else []):
+                if style.separator == "bars":
+                    half = style.separator_mm
+                    _polyline(fine, mm([(z - half, place), (z + half, place)]), width * style.separator_pen)
+                    continue
+                for a, b in _TICKS if style.separator == "ticks" else _DASHES:
+                    _polyline(fine, mm([(z + a, place), (z + b, place)]), width * 1.3)
     ink = cv2.resize(fine, (cols, rows), interpolation=cv2.INTER_AREA)
     return ink, width / _SUPERSAMPLE
 
@@ -342,6 +348,20 @@ def _header(style: SheetStyle, rng: np.random.Generator) -> list[tuple[float, fl
     return lines
 
 
+def _stray(style: SheetStyle, rng: np.random.Generator) -> list[tuple[float, float, str]]:
+    """(y mm, x mm, text) of words among the traces, which they may cross."""
+    pool = ("25mm/s", "10mm/mV", "25 mm/s  10 mm/mV", "0.5-40 Hz", "50~", "*", "II", "V1", "III", "aVL", "12")
+    height = style.row_pitch_mm * style.layout.n_rows
+    return [
+        (
+            style.first_row_mm + float(rng.uniform(-0.5, 1.0)) * height,
+            style.block_left_mm + float(rng.uniform(0.0, 0.95)) * style.block_width_mm,
+            str(rng.choice(pool)),
+        )
+        for _ in range(style.stray_texts)
+    ]
+
+
 def _draw_text(
     shape: tuple[int, int],
     panels: tuple[SheetPanel, ...],
@@ -353,7 +373,7 @@ def _draw_text(
     pen = ImageDraw.Draw(layer)
     font = _font(style.font, max(int(style.font_mm * px_per_mm), 5))
     # One place for every name of a page, as a cart prints them; it varies between pages.
-    lift, drop, inset = rng.uniform(4.0, 9.0), rng.uniform(4.5, 8.0), rng.uniform(0.0, 3.0)
+    lift, drop, inset = rng.uniform(4.0, 9.0), rng.uniform(4.5, 8.0), style.name_inset_mm
     lift = min(lift, 0.45 * style.row_pitch_mm)
     drop = min(drop, 0.4 * style.row_pitch_mm)
     if style.names != "none":
@@ -363,13 +383,13 @@ def _draw_text(
             if style.names == "above":
                 y, x = y - lift - style.font_mm * 0.5, x + inset
             elif style.names == "below":
-                y, x = y + drop - style.font_mm * 0.5, x + inset * 0.5
+                y, x = y + drop - style.font_mm * 0.5, x + inset
             elif panel.column == 0:
                 y, x = y - 2.0 - style.font_mm, x - min(9.0, x - 0.5)
             else:
                 y, x = y - 3.0 - style.font_mm, x + 1.0
             pen.text((x * px_per_mm, y * px_per_mm), text, fill=255, font=font)
-    for y, x, text in _header(style, rng):
+    for y, x, text in _header(style, rng) + _stray(style, rng):
         pen.text((x * px_per_mm, y * px_per_mm), text, fill=255, font=font)
     return np.asarray(layer)
 

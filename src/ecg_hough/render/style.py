@@ -82,13 +82,21 @@ class SheetStyle:
     joined: bool = False  # the pen jumps from one column to the next without lifting
     pulse: str = "left"  # left, right, none
     pulse_rows: str = "all"  # all, last
+    pulse_gap_mm: float = 1.0  # between the pulse and the trace; 0 joins them, below 0 they overlap
+    pulse_foot_mm: float = 0.8  # flat lead-in and lead-out; 0 none
+    pulse_pen: float = 1.3  # width of the pulse's stroke, in strokes of the trace
     separator: str = "bars"  # bars, ticks, dashed, gap, none
+    separator_mm: float = 3.1  # half the height of bars
+    separator_pen: float = 2.6  # width of bars, in strokes of the trace
+    separator_at_ends: bool = False  # also before the first and behind the last column
     names: str = "below"  # above, below, margin, none
     name_variant: str = "plain"  # plain, upper, long
     font: str = "DejaVuSans.ttf"
     font_mm: float = 3.9
     text_ink: RGB = (0, 0, 0)
+    name_inset_mm: float = 1.0  # from the trace's start to its name
     header_lines: int = 3
+    stray_texts: int = 0  # words among the traces: scales, filters, notes
     intervals: bool = False
     footer: bool = True
     frame: bool = False
@@ -252,8 +260,10 @@ def _sample_sheet(rng: np.random.Generator, layout: Layout, dpi: float | None) -
     if layout.n_columns > 1 and rng.random() < 0.8:
         block_width = min(block_width, 250.0)
     slack = width - block_width - (6 if pulse == "right" else 0)
-    low = 7.0 if pulse == "left" else 1.5
+    low = 7.0 if pulse == "left" else 0.0
     left = low + rng.uniform(0.0, 1.0) * max(slack - low - 1.5, 0.0)
+    # Half of the carts let the pulse touch the trace.
+    pulse_gap = rng.uniform(-0.15, 0.1) if rng.random() < 0.5 else rng.uniform(0.1, 1.8)
 
     top_share = rng.uniform(0.02, 0.12) if rng.random() < 0.4 else rng.uniform(0.1, 0.36)
     if kind == "strip" or height / rows < 18:
@@ -320,15 +330,23 @@ def _sample_sheet(rng: np.random.Generator, layout: Layout, dpi: float | None) -
         joined=bool(rng.random() < 0.2),
         pulse=pulse,
         pulse_rows="all" if rng.random() < 0.75 else "last",
+        pulse_gap_mm=float(pulse_gap),
+        pulse_foot_mm=float(rng.uniform(0.4, 1.0)) if rng.random() < 0.6 else 0.0,
+        pulse_pen=float(rng.uniform(1.0, 2.0)),
         separator=str(
             rng.choice(["bars", "ticks", "dashed", "gap", "none"], p=[0.4, 0.15, 0.08, 0.12, 0.25])
         ),
-        names=str(rng.choice(["above", "below", "margin", "none"], p=[0.52, 0.3, 0.1, 0.08])),
+        separator_mm=float(rng.uniform(2.0, 5.0)),
+        separator_pen=float(rng.uniform(1.2, 3.2)),
+        separator_at_ends=bool(rng.random() < 0.2),
+        names=str(rng.choice(["above", "below", "margin", "none"], p=[0.5, 0.34, 0.08, 0.08])),
         name_variant=str(rng.choice(["plain", "upper", "long"], p=[0.82, 0.13, 0.05])),
         font=str(rng.choice(fonts)),
         font_mm=float(rng.uniform(2.6, 4.6)),
         text_ink=ink if rng.random() < 0.8 else _jitter(rng, (60, 60, 60), 30),
+        name_inset_mm=0.0 if rng.random() < 0.4 else float(rng.uniform(-0.5, 4.0)),
         header_lines=int(rng.integers(0, 6)),
+        stray_texts=int(rng.integers(1, 7)) if rng.random() < 0.45 else 0,
         intervals=bool(rng.random() < 0.4),
         footer=bool(rng.random() < 0.8),
         frame=bool(rng.random() < 0.25),

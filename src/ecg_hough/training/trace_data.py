@@ -35,7 +35,11 @@ SEEN_SHARE = 0.6
 errors are of one kind (names of leads taken for traces), drawn ones are of all kinds."""
 CROPS_PER_PAGE = 24
 BUFFER = 768
-_EDGE_MM = 0.12  # the exact end of a trace is not asked within this distance
+EDGE_SHARE = 0.5
+"""Share of crops that hold a panel's start or end: names, pulses and separators stand there."""
+QRS_AT_START_SHARE = 0.35
+"""Share of records moved so that a QRS complex stands where a column starts, the hardest place to read."""
+_EDGE_MM = 0.04  # the exact end of a trace is not asked within this distance
 
 
 @dataclass(frozen=True)
@@ -168,9 +172,7 @@ def seen_masks(page: RenderedPage, network: Network) -> tuple[Canvas, NDArray[np
         path = np.where(count > 0, total / np.maximum(count, 1), np.nan)
         if count.any():
             start, end = float(points[:, 1].min()), float(points[:, 1].max()) + 1
-            panels.append(
-                LeadPanel(panel.lead, panel.row, panel.column, panel.rhythm, start, end, path, 1.0)
-            )
+            panels.append(LeadPanel(panel.lead, panel.row, panel.column, panel.rhythm, start, end, path, 1.0))
     layout = PageLayout(tuple(panels), page.layout, 0.0, 1.0, float("nan"))
     return canvas, row_masks(probabilities, layout)
 
@@ -198,6 +200,9 @@ def crops_of(
         row = rows[k]
         first, last = min(x[0] for x in row.x_mm), max(x[-1] for x in row.x_mm)
         x_mm = rng.uniform(first - 0.25 * width_mm, last - 0.75 * width_mm)
+        if rng.random() < EDGE_SHARE:
+            x = row.x_mm[int(rng.integers(len(row.x_mm)))]
+            x_mm = x[0 if rng.random() < 0.75 else -1] - rng.uniform(0.1, 0.9) * width_mm
         y_mm = row.centre_mm - height_mm / 2 + rng.uniform(-5, 5)
         frame = StripFrame(
             float(y_mm), float(x_mm), CROP_SHAPE,
@@ -238,10 +243,19 @@ def render_for_traces(stems: list[Path], rng: np.random.Generator, *, generated:
         signals, fs = read_signals(stems[int(rng.integers(len(stems)))])
     start = int(rng.integers(0, max(1, signals.shape[1] // 4)))
     signals = np.roll(signals, start, axis=1) if rng.random() < 0.3 else signals
+    if rng.random() < QRS_AT_START_SHARE:
+        signals = np.roll(signals, int(rng.integers(4)) * int(2.5 * fs) - _steepest(signals, fs, rng), axis=1)
     if rng.random() < 0.3:
         signals = signals[rng.permutation(12)] * rng.choice([-1, 1], (12, 1))
     dpi = float(np.exp(rng.uniform(np.log(90), np.log(320))))
     return render_page(signals, fs, seed=int(rng.integers(2**31)), profile="mixed", dpi=dpi)
+
+
+def _steepest(signals: NDArray[np.float64], fs: int, rng: np.random.Generator) -> int:
+    """A sample up to 0.12 s before the middle of the steepest QRS complex of some 2 s of the record."""
+    slope = np.abs(np.diff(np.nan_to_num(signals), axis=1)).sum(axis=0)
+    first = int(rng.integers(0, max(1, slope.size - 2 * fs)))
+    return first + int(np.argmax(slope[first : first + 2 * fs])) - int(rng.uniform(-0.04, 0.12) * fs)
 
 
 def _work(stems: list[Path], seed: int, batch_size: int, queue: mp.Queue) -> None:
