@@ -28,6 +28,8 @@ log = logging.getLogger("ecg_hough")
 
 FAILED, BAD_ARGUMENT = 1, 2
 """Exit statuses: some page or step failed; the command line makes no sense."""
+EXPERIMENTS = ("neurokit2",)
+"""Packages of the experiments extra; all others that may be missing are of the train extra."""
 
 app = typer.Typer(
     name="ecg-hough",
@@ -258,7 +260,7 @@ def benchmark(
 
         for folder in folders:
             result = run_benchmark(folder, out / folder.name, readout=readout.value, workers=workers)
-            for table in (result.table(), result.coverage_table()):
+            for table in (result.table(), result.layout_table(), result.coverage_table()):
                 if table is not None:
                     _print_table(table)
             timed, memory = result.figures["timed_page"], result.figures["peak_memory_mib"]
@@ -271,6 +273,70 @@ def benchmark(
                 typer.echo(f"Peak memory, {process.replace('_', ' ')}: {size_mib:.0f} MiB")
             drawn = result.figures["renderer_pages_per_s"]
             typer.echo("Renderer, pages/s at 200 dpi: " + ", ".join(f"{k} {v}" for k, v in drawn.items()))
+
+
+@app.command()
+def robustness(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="CSV file; angles.csv is written beside it.")
+    ] = Path("experiments/results/robustness.csv"),
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Pages a step.")] = 2,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A distortion; may be repeated.", show_default="all")
+    ] = None,
+    angles: Annotated[int, typer.Option(min=0, help="Pages for the table of angles; 0 makes none.")] = 40,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make finished rows again.")] = False,
+    workers: Workers = 1,
+) -> None:
+    """Accuracy against the severity of nine distortions, for the trace network and for column centroids.
+
+    A stopped run goes on where it was; rows of other weights are made again.
+
+    Example: `ecg-hough robustness -n 4 --only blur --only noise`
+    """
+    with _plain_errors():
+        from ecg_hough.robustness import SEVERITIES, measure_angles, measure_robustness, summary_table
+
+        with _progress_bar("distorting") as on_progress:
+            rows = measure_robustness(
+                out,
+                n=n,
+                distortions=tuple(only or SEVERITIES),
+                workers=workers,
+                overwrite=overwrite,
+                on_progress=on_progress,
+            )
+        if angles:
+            with _progress_bar("turning") as on_progress:
+                measure_angles(angles, on_progress=on_progress).to_csv(
+                    out.with_name("angles.csv"), index=False
+                )
+        _print_table(summary_table(rows))
+    typer.echo(f"{len(rows)} rows in {out}")
+
+
+@app.command()
+def fidelity(
+    predictions: Annotated[Path, typer.Argument(help="Folder of predicted WFDB records.")],
+    truth: Annotated[Path, typer.Argument(help="Folder of true WFDB records of the same names.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="CSV of the agreement; the pairs are written beside it.")
+    ] = Path("experiments/results/fidelity.csv"),
+    method: Annotated[str, typer.Option(help="Name of what made the predictions.")] = "ecg-hough",
+) -> None:
+    """Heart rate, intervals, amplitudes and ST level on true and digitised signals: bias and 95% limits.
+
+    Needs the experiments extra. Rows of other methods and data stay in the files.
+
+    Example: `ecg-hough fidelity output/samples samples/truth -o output/fidelity.csv`
+    """
+    with _plain_errors():
+        from ecg_hough.fidelity import compare_measures, store, summary_table
+
+        with _progress_bar("measuring") as on_progress:
+            pairs = compare_measures(predictions, truth, method=method, on_progress=on_progress)
+        _print_table(summary_table(store(pairs, out)))
+    typer.echo(f"Agreement in {out}")
 
 
 @app.command()
@@ -313,6 +379,35 @@ def render(
             held_out=held_out,
             on_progress=on_progress,
         )
+    typer.echo(f"{len(paths)} pages in {out}")
+
+
+@app.command("render-benchmark")
+def render_benchmark(
+    out: OutFolder,
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 200,
+    seed: Annotated[int, typer.Option(help="Same seed, same pages; 2025 are the published ones.")] = 2025,
+    records: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Folder of WFDB records; half of the pages show those held out.",
+            show_default="made-up ECGs",
+        ),
+    ] = None,
+) -> None:
+    """Render pages of every common layout, drawn evenly, for the benchmark.
+
+    Example, then score them:
+
+    - `ecg-hough render-benchmark -o data/all_layouts --records data/ptbxl`
+    - `ecg-hough benchmark data/all_layouts`
+    """
+    with _plain_errors(), _progress_bar("rendering") as on_progress:
+        from ecg_hough.benchmark_pages import render_benchmark as draw
+
+        paths = draw(out, n=n, seed=seed, records=records, on_progress=on_progress)
     typer.echo(f"{len(paths)} pages in {out}")
 
 
@@ -487,7 +582,8 @@ def _plain_errors() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("ecg_hough"):
             raise
-        _stop(f'{error}: this needs the train extra: pip install "ecg-hough[train]"', FAILED, error)
+        extra = "experiments" if error.name in EXPERIMENTS else "train"
+        _stop(f'{error}: this needs the {extra} extra: pip install "ecg-hough[{extra}]"', FAILED, error)
     except OSError as error:
         _stop(str(error), FAILED, error)
 
