@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ecg_hough.errors import PageError
-from ecg_hough.layout import PageLayout, evidence, find_layout
+from ecg_hough.layout import PageLayout, find_layout, fit_layout
 from ecg_hough.paper import LEADS, Layout, make_layout
 from ecg_hough.render import render_page
 from ecg_hough.render.page import RenderedPage
@@ -204,6 +204,11 @@ def disturbed(mask: MaskPage, seed: int | None) -> np.ndarray:
     return to_probabilities(mask.labels, seed, one_column=mask.page.layout.n_columns == 1)
 
 
+def coherence(probabilities: np.ndarray) -> float:
+    fitted = fit_layout(probabilities)
+    return fitted.coherence if fitted is not None else 0.0
+
+
 def test_pages_of_every_profile() -> None:
     pages = [(mask_page(seed, PROFILES[seed % 4]), seed) for seed in range(1000, 1012)]
     right, named, edges = score_pages(pages)
@@ -297,7 +302,7 @@ def test_cropped_page() -> None:
 def test_upright_turn_has_most_evidence() -> None:
     for seed in (1001, 1004, 1007):
         probabilities = disturbed(mask_page(seed, PROFILES[seed % 4]), seed)
-        turns = [evidence(np.ascontiguousarray(np.rot90(probabilities, k, (1, 2)))) for k in range(4)]
+        turns = [coherence(np.ascontiguousarray(np.rot90(probabilities, k, (1, 2)))) for k in range(4)]
         assert turns[0] > 3 * max(turns[1:])
 
 
@@ -317,13 +322,13 @@ def test_page_without_trace() -> None:
     blank[0] = 1.0
     with pytest.raises(PageError, match="layout: a page needs a row of traces"):
         find_layout(blank)
-    assert evidence(blank) == 0.0
+    assert fit_layout(blank) is None
 
 
 def test_scattered_classes_have_no_evidence() -> None:
     rng = np.random.default_rng(3)
     labels = np.where(rng.random((200, 200)) < 0.3, rng.integers(1, 13, (200, 200)), 0).astype(np.uint8)
-    assert evidence(_blurred(labels)) < 0.1
+    assert coherence(_blurred(labels)) < 0.1
 
 
 def test_rejects_other_shapes() -> None:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ecg_hough import metrics
 from ecg_hough.evaluation import Evaluation, evaluate, without_nan
+from ecg_hough.layout_score import layout_table, score_layouts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,6 +87,10 @@ class BenchmarkResult:
             )
         return table
 
+    def layout_table(self) -> Table | None:
+        """What was understood of the pages, as a rich table; None if no page says what is true."""
+        return None if self.figures["understood"] is None else layout_table(self.figures["understood"])
+
     def coverage_table(self) -> Table | None:
         """SNR of the most confident leads, as a rich table; None if no prediction carries confidences."""
         from rich.table import Table
@@ -114,13 +119,14 @@ def run_benchmark(
     workers: int = 2,
     readout: Literal["trace", "centroid"] = "trace",
     results: Path | None = RESULTS,
+    allow_trained: bool = False,
 ) -> BenchmarkResult:
     """Digitise every page of `folder` and compare with the true signals beside them.
 
     The figures: data (the folder's name), pages, created, versions, machine, options; "all" and "profiles"
     (`evaluation.summarise`, the median seconds a page, and 95 % bootstrap intervals over pages), "leads",
-    "missing" pages with the reason; `risk_coverage`; `peak_memory_mib`; `timed_page`;
-    `renderer_pages_per_s`.
+    "missing" pages with the reason; "understood" (`layout_score.score_layouts`); `risk_coverage`;
+    `peak_memory_mib`; `timed_page`; `renderer_pages_per_s`.
 
     Args:
         folder: pages and WFDB records of the same stems, flat or with a subfolder per profile.
@@ -130,10 +136,15 @@ def run_benchmark(
         workers: processes of the batch, and threads of the evaluation. An own `predict` runs page by page.
         readout: read-out of the batch.
         results: JSON file. Runs on other data or with another read-out stay in it. None writes none.
+        allow_trained: score records that the shipped networks were trained on too, with a warning.
 
     Raises:
-        ValueError: the folder holds no page with a record, `out` lies inside it, or workers is below 1.
+        ValueError: the folder holds no page with a record or one that was trained on (see
+            `datasets.guard`), `out` lies inside it, or workers is below 1.
     """
+    from ecg_hough.datasets.guard import refuse_trained
+    from ecg_hough.training.ptbxl import patient_groups
+
     folder, out = Path(folder).resolve(), Path(out) / readout
     if workers < 1:
         raise ValueError(f"workers must be at least 1; got {workers}")
@@ -142,6 +153,7 @@ def run_benchmark(
     pages = list(_pages(folder))
     if not pages:
         raise ValueError(f"folder must hold page images with a WFDB record beside them; got none in {folder}")
+    refuse_trained([page.stem for page in pages], patients=patient_groups(folder), allow=allow_trained)
     started = time.perf_counter()
     if predict is None:
         failed, seconds = _predict_batch(pages, folder, out, workers, readout)
@@ -150,7 +162,7 @@ def run_benchmark(
     wall_s = time.perf_counter() - started
     # Before the evaluation, whose own memory is no matter of the method.
     peak_memory_mib = _peak_memory_mib()
-    evaluation = evaluate(out, folder, workers=workers, failed=failed)
+    evaluation = evaluate(out, folder, workers=workers, failed=failed, allow_trained=allow_trained)
     pages_json = {page: _read_json(out / f"{page}.json") for page in seconds if page not in failed}
     seconds |= {page: float(d["seconds"]["total"]) for page, d in pages_json.items() if "seconds" in d}
     summary = evaluation.summary
@@ -172,6 +184,7 @@ def run_benchmark(
         },
         "leads": summary["leads"],
         "missing": summary["missing"],
+        "understood": score_layouts(folder, pages_json),
         "risk_coverage": risk_coverage(evaluation.leads, _confidences(pages_json)),
         "peak_memory_mib": peak_memory_mib,
         "timed_page": _time_one_page(pages[0], predict, readout),

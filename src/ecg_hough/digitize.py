@@ -12,7 +12,7 @@ import ecg_hough
 from ecg_hough.calibration import Window, calibrate, scale_from_columns
 from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
-from ecg_hough.layout import PageLayout, evidence, find_layout
+from ecg_hough.layout import LayoutFit, PageLayout, find_layout, fit_layout
 from ecg_hough.network import load_network
 from ecg_hough.page import read_page
 from ecg_hough.paper import FS_HZ, GAIN_MM_MV, PAPER_SPEED_MM_S
@@ -112,26 +112,27 @@ def find_leads(
         PageError: no turn shows leads.
     """
     network = load_network(LEADS_NETWORK)
-    best: tuple[float, int, Canvas, NDArray[np.float32]] | None = None
+    best: tuple[float, int, Canvas, NDArray[np.float32], LayoutFit | None] | None = None
     for turns in (0, 1, 3, 2):
         canvas = to_canvas(np.ascontiguousarray(np.rot90(image, -turns)), angle_deg)
         probabilities = lead_probabilities(canvas, network)
         probabilities[0][~canvas.covered] = 1.0
         probabilities[1:, ~canvas.covered] = 0.0
-        score = evidence(probabilities)
+        fitted = fit_layout(probabilities)
+        score = fitted.coherence if fitted is not None else 0.0
         if best is None or score > best[0]:
-            best = (score, turns, canvas, probabilities)
+            best = (score, turns, canvas, probabilities, fitted)
         if score >= UPRIGHT_EVIDENCE:
             break
     assert best is not None
-    score, turns, canvas, probabilities = best
+    score, turns, canvas, probabilities, fitted = best
     if score < MIN_EVIDENCE:
         raise PageError(
             "segmentation",
             f"a page must show leads of an ECG; evidence {score:.2f} is below {MIN_EVIDENCE} in all four"
             " turns of the page. Is it a printed 12-lead ECG, in focus and whole?",
         )
-    return turns, canvas, probabilities, find_layout(probabilities)
+    return turns, canvas, probabilities, find_layout(probabilities, fitted)
 
 
 def map_from_columns(

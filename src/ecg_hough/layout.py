@@ -134,6 +134,25 @@ class _Fit:
 
 
 @dataclass(frozen=True)
+class LayoutFit:
+    """The likeliest layout of a page, before its panels are traced.
+
+    Attributes:
+        rows, evidence: rows of traces and what they say about leads.
+        agreement: share of the traced columns that carry the class expected there, 0 to 1.
+        coherence: how much coherent, plausibly arranged trace the maps hold, nats per canvas column: the
+            layout's likelihood gain weighted with its agreement. It compares quarter turns of one page: a
+            wrong one scatters the classes and no layout fits.
+    """
+
+    rows: TraceRows
+    evidence: RowEvidence
+    fit: _Fit
+    agreement: float
+    coherence: float
+
+
+@dataclass(frozen=True)
 class _Box:
     """A panel's place; start and end count pixel edges (pixel k spans k to k + 1)."""
 
@@ -150,30 +169,49 @@ class _Box:
         return slice(a, int(np.clip(np.ceil(self.end - 0.5), a, n_cols)))
 
 
-def find_layout(probabilities: NDArray[np.float32]) -> PageLayout:
-    """Find which lead stands where.
+def fit_layout(probabilities: NDArray[np.float32]) -> LayoutFit | None:
+    """Find the rows of traces and the layout that fits them best.
 
     Args:
         probabilities: (13, rows, cols) class probabilities, background first, then `paper.LEADS`; the
             page is upright with at most about 3 degrees of residual tilt.
 
+    Returns:
+        None where nothing looks like a trace.
+
     Raises:
         ValueError: not 13 maps.
-        PageError: no trace on the page, or no lead that could be named.
     """
     if probabilities.ndim != 3 or len(probabilities) != len(LEADS) + 1:
         raise ValueError(f"probabilities must be (13, rows, cols); got {probabilities.shape}")
     rows = find_rows(probabilities)
     if rows is None:
+        return None
+    evidence = gather_evidence(rows)
+    fit = _best_fit(rows, evidence)
+    agreement = _agreement(fit.boxes(evidence.level), evidence)
+    coherence = max(0.0, fit.score * agreement**2 / probabilities.shape[2])
+    return LayoutFit(rows, evidence, fit, agreement, coherence)
+
+
+def find_layout(probabilities: NDArray[np.float32], fitted: LayoutFit | None = None) -> PageLayout:
+    """Find which lead stands where.
+
+    Args:
+        probabilities: as for `fit_layout`; fitted: its result, where it is known already.
+
+    Raises:
+        ValueError: not 13 maps.
+        PageError: no trace on the page, or no lead that could be named.
+    """
+    fitted = fitted or fit_layout(probabilities)
+    if fitted is None:
         share = float((probabilities[0] < 0.5).mean())
         raise PageError(
             "layout", f"a page needs a row of traces; {share:.2%} of it looks like trace. Is this an ECG?"
         )
-    evidence = gather_evidence(rows)
-    fit = _best_fit(rows, evidence)
-    boxes = fit.boxes(evidence.level)
-    agreement = _agreement(boxes, evidence)
-    present = [box for box in boxes if _is_present(box, evidence)]
+    rows, evidence, fit, agreement = fitted.rows, fitted.evidence, fitted.fit, fitted.agreement
+    present = [box for box in fit.boxes(evidence.level) if _is_present(box, evidence)]
     layout, warnings = fit.layout, []
     n_short = len(layout.rows) * layout.n_columns
     if agreement >= MIN_AGREEMENT and sum(not b.rhythm for b in present) >= MIN_PANELS * n_short:
@@ -191,21 +229,6 @@ def find_layout(probabilities: NDArray[np.float32]) -> PageLayout:
         raise PageError("layout", f"{len(rows.lines)} trace rows found, but no lead could be named")
     panels = _as_panels(present, evidence, probabilities, rows)
     return PageLayout(panels, known, fit.score, agreement, rows.pitch, tuple(warnings))
-
-
-def evidence(probabilities: NDArray[np.float32]) -> float:
-    """How much coherent, plausibly arranged trace the maps hold; 0 for none.
-
-    The best layout's likelihood gain per canvas column, weighted with its agreement, so that quarter
-    turns of one page can be compared: a wrong orientation scatters the classes and no layout fits.
-    """
-    rows = find_rows(probabilities)
-    if rows is None:
-        return 0.0
-    found = gather_evidence(rows)
-    fit = _best_fit(rows, found)
-    gain = fit.score * _agreement(fit.boxes(found.level), found) ** 2
-    return max(0.0, gain / probabilities.shape[2])
 
 
 def _best_fit(rows: TraceRows, evidence: RowEvidence) -> _Fit:

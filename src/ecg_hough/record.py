@@ -78,6 +78,9 @@ class Ecg:
         versions: of the package, the weights and the libraries.
         seconds: wall time a stage, and "total".
         source: file name or "array".
+        columns: "sequential" (they follow each other in time), "simultaneous" (all show the same seconds), or
+            "one".
+        speed_from, gain_from: where the two come from: "given", "text", "pulse" or "assumed".
     """
 
     signals: NDArray[np.floating]
@@ -97,6 +100,9 @@ class Ecg:
     versions: dict[str, str]
     seconds: dict[str, float]
     source: str
+    columns: str = "sequential"
+    speed_from: str = "assumed"
+    gain_from: str = "assumed"
 
     def __post_init__(self) -> None:
         if self.signals.ndim != 2 or self.signals.shape[0] != len(LEADS):
@@ -127,8 +133,15 @@ class Ecg:
             "quarter_turns": int(self.quarter_turns),
             "px_per_mm": None if self.px_per_mm is None else [_number(value) for value in self.px_per_mm],
             "layout": self.layout,
+            "columns": self.columns,
+            "panels": [
+                {"lead": trace.lead, "rhythm": bool(trace.rhythm), "box_px": trace_box(trace.points)}
+                for trace in self.traces
+            ],
             "speed_mm_s": _number(self.speed_mm_s),
+            "speed_from": self.speed_from,
             "gain_mm_mv": _number(self.gain_mm_mv),
+            "gain_from": self.gain_from,
             "quality": _number(self.quality),
             "lead_status": [
                 {
@@ -169,6 +182,15 @@ class Ecg:
         from ecg_hough.overlay import plot_ecg
 
         return plot_ecg(self)
+
+
+def trace_box(points: NDArray[np.floating]) -> list[float] | None:
+    """Middle row, first and last column of a trace (n, 2) in px; None where nothing of it is known."""
+    known = points[np.isfinite(points).all(axis=1)]
+    if not len(known):
+        return None
+    box = (np.median(known[:, 0]), known[:, 1].min(), known[:, 1].max())
+    return [round(float(value), 1) for value in box]
 
 
 def _number(value: float) -> float | None:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.overlay import LABEL_MM
 from ecg_hough.paper import LEADS
+from ecg_hough.record import trace_box
 from ecg_hough.render import RenderedPage, draw_labels, render_page
 from ecg_hough.segmentation import CANVAS_PX, to_canvas
 from ecg_hough.training.records import held_out_records, read_signals, split_records
@@ -211,8 +212,6 @@ def render_samples(
         records: WFDB folder; generated ECGs where None.
         held_out: only records that no network was trained on.
     """
-    from ecg_hough.export import write_signals
-
     out.mkdir(parents=True, exist_ok=True)
     stems: list[Path] = []
     if records is not None:
@@ -230,26 +229,54 @@ def render_samples(
             signals, fs = ecg.signals, ecg.fs
             name = f"{profile}_{k:04d}"
         page = render_page(signals, fs, seed=page_seed, profile=profile, dpi=dpi)
-        path = out / f"{name}.png"
-        _write_image(path, page.image)
-        _write_image(out / f"{name}.labels.png", page.label_map(min_stroke_px=LABEL_MM * page.px_per_mm))
-        write_signals(out, name, page.signals, page.fs, comments=[f"layout {page.layout.name}"])
-        truth = {
-            "layout": page.layout.name,
-            "angle_deg": page.angle_deg,
-            "px_per_mm": page.px_per_mm,
-            "style": page.style,
-            "panels": [
-                {"lead": p.lead, "row": p.row, "column": p.column, "rhythm": p.rhythm, "start_s": p.start_s}
-                for p in page.panels
-            ],
-        }
-        # Named apart from the digitiser's own report, which would stand at <name>.json.
-        (out / f"{name}.truth.json").write_text(json.dumps(truth, default=str, indent=1))
-        paths.append(path)
+        paths.append(write_rendered(out, name, page))
         if on_progress:
             on_progress(k + 1, n)
     return paths
+
+
+def write_rendered(out: Path, name: str, page: RenderedPage) -> Path:
+    """Write a page and its truth: <name>.png, .labels.png, .hea, .dat, .truth.json. Returns the image."""
+    from ecg_hough.export import write_signals
+
+    path = out / f"{name}.png"
+    _write_image(path, page.image)
+    _write_image(out / f"{name}.labels.png", page.label_map(min_stroke_px=LABEL_MM * page.px_per_mm))
+    write_signals(out, name, page.signals, page.fs, comments=[f"layout {page.layout.name}"])
+    sheet = page.style["sheet"]
+    columns = "sequential" if sheet["sequential"] else "simultaneous"
+    truth = {
+        "layout": page.layout.name,
+        "rhythm": list(page.layout.rhythm),
+        "columns": columns if page.layout.n_columns > 1 else "one",
+        "speed_mm_s": sheet["speed_mm_s"],
+        "gain_mm_mv": sheet["gain_mm_mv"],
+        "names_printed": sheet["names"] != "none",
+        "profile": page.style["profile"],
+        "angle_deg": page.angle_deg,
+        "px_per_mm": page.px_per_mm,
+        "panels": [
+            {
+                "lead": p.lead,
+                "row": p.row,
+                "column": p.column,
+                "rhythm": p.rhythm,
+                "start_s": p.start_s,
+                "box_px": trace_box(_on_image(p.trace, page.image.shape)),
+            }
+            for p in page.panels
+        ],
+        "style": page.style,
+    }
+    # Named apart from the digitiser's own report, which would stand at <name>.json.
+    (out / f"{name}.truth.json").write_text(json.dumps(truth, default=str, indent=1))
+    return path
+
+
+def _on_image(trace: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.floating]:
+    """A trace (n, 2) in px with NaN where it lies outside an image of `shape`."""
+    inside = ((trace > -0.5) & (trace < np.array(shape[:2]) - 0.5)).all(axis=1, keepdims=True)
+    return np.where(inside, trace, np.nan)
 
 
 def _record_cases(records: Path | None, n: int, generated: float, seed: int) -> list[Case]:
