@@ -150,7 +150,12 @@ class Evaluation:
 
 
 def evaluate(
-    predictions: Path, truth: Path, *, workers: int = 2, failed: Mapping[str, str] | None = None
+    predictions: Path,
+    truth: Path,
+    *,
+    workers: int = 2,
+    failed: Mapping[str, str] | None = None,
+    allow_trained: bool = False,
 ) -> Evaluation:
     """Compare every record of `truth` with its prediction.
 
@@ -163,11 +168,16 @@ def evaluate(
         truth: folder of WFDB records in mV, NaN where not printed.
         workers: threads; the correlations run outside the interpreter's lock.
         failed: pages known to have failed, "profile/stem", and why: missing, whatever older file is there.
+        allow_trained: score records that the shipped networks were trained on too, with a warning.
 
     Raises:
-        ValueError: a folder does not exist, the truth holds no record, or workers is below 1.
+        ValueError: a folder does not exist, the truth holds no record or one that was trained on (see
+            `datasets.guard`), or workers is below 1.
     """
     import pandas as pd
+
+    from ecg_hough.datasets.guard import refuse_trained
+    from ecg_hough.training.ptbxl import patient_groups
 
     predictions, truth = Path(predictions), Path(truth)
     if workers < 1:
@@ -178,6 +188,7 @@ def evaluate(
     stems = [path.relative_to(truth).with_suffix("") for path in sorted(truth.rglob("*.hea"))]
     if not stems:
         raise ValueError(f"truth must hold WFDB records (*.hea); got none in {truth}")
+    refuse_trained([stem.name for stem in stems], patients=patient_groups(truth), allow=allow_trained)
     known, failed = set(stems), failed or {}
     extra = sum(p.relative_to(predictions).with_suffix("") not in known for p in predictions.rglob("*.hea"))
     if extra:

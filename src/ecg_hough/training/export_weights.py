@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import platform
+import re
 import tempfile
 import warnings
 from collections.abc import Iterable
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecg_hough.network import WEIGHTS, Network
+from ecg_hough.training.records import patients_of, split_records, trained_names
 
 if TYPE_CHECKING:
     import onnx
@@ -66,6 +68,7 @@ def export(
     half: bool = True,
     figures: dict[str, Any] | None = None,
     data: Path | None = None,
+    records: Path | None = None,
 ) -> Path:
     """Write a run's network as ONNX with its card, and return the ONNX file.
 
@@ -77,6 +80,7 @@ def export(
         half: store weights in half precision; they are computed with in single precision.
         figures: measured figures for the card.
         data: folder of nnUNet_raw, for the card's description of the cases where the run has none.
+        records: folder of the WFDB records trained on, for the card where the run does not name them.
     Raises:
         ValueError: no run in `folder`, no such checkpoint, weights that half precision cannot hold, or
             OpenVINO's answer differs from torch's. What stood in `out` stays.
@@ -87,6 +91,8 @@ def export(
     else:
         run = _nnunet_run(folder, checkpoint, data)
     name = name or str(run.card["task"])
+    if records is not None and "record_names" not in run.card["data"]:
+        run.card["data"] |= _names_of(records, int(run.card["data"].get("records") or 0))
     out.mkdir(parents=True, exist_ok=True)
     # In `out`, so that the replacement is a renaming on one disk.
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=out) as part:
@@ -113,6 +119,33 @@ def export(
         os.replace(card_path, out / card_path.name)
     log.info("%s: %.1f MB, off by %.4f of the range", name, len(content) / 1e6, deviation)
     return out / f"{name}.onnx"
+
+
+def list_records(card: Path, records: Path) -> None:
+    """Supplement a card made before cards named their records; `datasets.guard` reads the names.
+
+    Args:
+        card: JSON file beside the weights.
+        records: folder of the WFDB records trained on; the held-out ones in it are left out.
+
+    Raises:
+        ValueError: the folder holds another number of records than the card counts.
+    """
+    content = _read_json(card)
+    content["data"] = {**content["data"], **_names_of(records, int(content["data"].get("records") or 0))}
+    part = card.with_name(f".{card.name}.part")
+    part.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(part, card)
+
+
+def _names_of(records: Path, counted: int) -> dict[str, list[str]]:
+    """Names of the records of a folder that are trained on, and their patients where known."""
+    training, _ = split_records(records)
+    if len(training) != counted:
+        raise ValueError(
+            f"records must be those trained on: {counted} by the card; {records} holds {len(training)}"
+        )
+    return trained_names(patients_of(training, records))
 
 
 def load_run(folder: Path, *, checkpoint: str | None = None) -> torch.nn.Module:
@@ -218,6 +251,7 @@ def _trace_run(folder: Path) -> _Run:
     network.eval()
     outputs = next(p.shape[0] for name, p in state["average"].items() if name.endswith("seg_layers.0.bias"))
     made_by = _read_json(folder / "run.json")
+    named = {key: settings[key] for key in ("record_names", "patient_ids") if key in settings}
     card = {
         "task": "traces",
         "labels": None,
@@ -234,7 +268,7 @@ def _trace_run(folder: Path) -> _Run:
             "features_per_stage": list(features),
             "parameters": sum(p.numel() for p in network.parameters()),
         },
-        "data": {"records": settings.get("records"), "pages": "rendered during training"},
+        "data": {"records": settings.get("records"), "pages": "rendered during training"} | named,
         "training": {
             "command": made_by.get("command")
             or f"train_traces(steps={settings['steps']}, batch_size={settings['batch_size']}, "
@@ -379,7 +413,14 @@ def _describe_data(
         about |= {"trained_on": len(split["train"]), "validated_on": len(split["val"])}
     else:
         about["trained_on"] = len(cases)
-    return about
+    # The records of all folds: what validated a network also chose it.
+    drawn = {_record_name(case["source"]): case["group"] for case in cases if case["source"] != "generated"}
+    return about | trained_names(drawn)
+
+
+def _record_name(source: str) -> str:
+    """Record of a case: its name, or that of a kit's sidecar without the page's number."""
+    return re.sub(r"(-\d+)?(_0000)?\.json$", "", source)
 
 
 def _log_essentials(path: Path, key: str, *, best: Any) -> dict[str, Any] | None:

@@ -81,7 +81,7 @@ def read_kit_page(json_path: Path, *, stroke_px: float | None = None) -> KitPage
     if stroke_px is not None and not stroke_px >= 1:
         raise ValueError(f"stroke_px must be 1 or more; got {stroke_px}")
     sidecar = _read_sidecar(json_path)
-    image_path = _image_path(json_path)
+    image_path = kit_image_path(json_path)
     picture = cv2.imread(str(image_path), cv2.IMREAD_GRAYSCALE)
     if picture is None:
         raise ValueError(f"picture must be a readable image; got {image_path}")
@@ -115,6 +115,24 @@ def read_kit_page(json_path: Path, *, stroke_px: float | None = None) -> KitPage
     width = TRACE_PT / 72 * dpi if stroke_px is None else stroke_px
     labels = _draw(grey.shape[:2], leads, max(round(width), 1))
     return KitPage(image_path, labels, _read_truth(json_path, fs, spans), fs, px_per_mm)
+
+
+def read_kit_truth(json_path: Path) -> tuple[NDArray[np.float64], int]:
+    """(12, N) mV, NaN where the page shows nothing, and fs in Hz, of a sidecar and its WFDB record.
+
+    Raises:
+        ValueError: a broken sidecar, no record beside it, or one at another fs.
+    """
+    sidecar = _read_sidecar(Path(json_path))
+    try:
+        fs = int(sidecar["sampling_frequency"])
+        spans = [(_lead_index(entry), *_span(entry)) for entry in sidecar["leads"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"sidecar must have ECG-Image-Kit's fields; {json_path}: {error!r}") from error
+    signals = _read_truth(Path(json_path), fs, spans)
+    if signals is None:
+        raise ValueError(f"a WFDB record must stand beside the sidecar; found none for {json_path}")
+    return signals, fs
 
 
 def share_on_ink(grey: NDArray[np.uint8], points: NDArray[np.float64], px_per_mm: float) -> float:
@@ -154,7 +172,8 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
     return sidecar
 
 
-def _image_path(json_path: Path) -> Path:
+def kit_image_path(json_path: Path) -> Path:
+    """The picture of a sidecar. Raises ValueError where there is none."""
     for ending in (".png", "_0000.png", ".jpg", ".jpeg"):
         candidate = json_path.with_name(json_path.stem + ending)
         if candidate.exists():

@@ -89,7 +89,7 @@ def patient_groups(folder: Path) -> dict[str, str]:
     there is no such file, is a group of its own.
     """
     groups = {path.stem: path.stem for path in sorted(Path(folder).rglob("*.hea"))}
-    for row in _read_table(Path(folder)):
+    for row in read_table(Path(folder)):
         patient = str(int(float(row["patient_id"])))
         for column in ("filename_hr", "filename_lr"):
             groups[PurePosixPath(row[column]).name] = patient
@@ -108,7 +108,8 @@ def _fetch_table(url: str, out: Path) -> None:
         _LOGGER.warning("ptbxl: %s has no %s; patients and folds are not known", url, DATABASE_CSV)
 
 
-def _read_table(folder: Path) -> list[dict[str, str]]:
+def read_table(folder: Path) -> list[dict[str, str]]:
+    """Rows of ptbxl_database.csv in `folder`; none where there is no such file."""
     path = folder / DATABASE_CSV
     if not path.is_file():
         return []
@@ -122,7 +123,7 @@ def _record_names(out: Path, folds: set[int] | None) -> list[str]:
     names = [name for name in listed if name.startswith("records500/")]
     if folds is None:
         return names
-    rows = _read_table(out)
+    rows = read_table(out)
     if not rows:
         raise ValueError(f"folds need {DATABASE_CSV}; there is none in {out}")
     chosen = {row["filename_hr"] for row in rows if int(float(row["strat_fold"])) in folds}

@@ -32,6 +32,24 @@ def split_records(folder: Path) -> tuple[list[Path], list[Path]]:
     return [s for s in stems if s.name not in held_out], [s for s in stems if s.name in held_out]
 
 
+def patients_of(stems: list[Path], folder: Path) -> dict[str, str]:
+    """Record -> patient, by PTB-XL's table where `folder` has one; else each record is its own patient."""
+    from ecg_hough.training.ptbxl import patient_groups
+
+    groups = patient_groups(folder)
+    return {stem.name: groups.get(stem.name, stem.name) for stem in stems}
+
+
+def trained_names(patient_of: dict[str, str]) -> dict[str, list[str]]:
+    """What a card says of the records trained on: their names, and the patients where those are known.
+
+    Args:
+        patient_of: record -> patient; a record that is its own patient has no known one.
+    """
+    patients = sorted({patient for record, patient in patient_of.items() if patient != record})
+    return {"record_names": sorted(patient_of), **({"patient_ids": patients} if patients else {})}
+
+
 def read_signals(stem: Path) -> tuple[np.ndarray, int]:
     """(12, N) float mV in the standard order of leads, and fs in Hz."""
     from ecg_hough.paper import LEADS

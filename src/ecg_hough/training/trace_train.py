@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.training.records import split_records
+from ecg_hough.training.records import patients_of, split_records, trained_names
 from ecg_hough.training.trace_data import (
     IGNORED,
     NO_TRACE,
@@ -160,6 +160,7 @@ def train_traces(
     settings = {
         "steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "ema": ema, "seed": seed,
         "features": FEATURES, "sigma_px": SIGMA_PX, "mean_weight": MEAN_WEIGHT, "records": len(training),
+        **(trained_names(patients_of(training, records)) if records is not None else {}),
     }  # fmt: skip
     (out / "settings.json").write_text(json.dumps(settings, indent=1))
     validation = validation_crops(held_out or training, seed=1)
