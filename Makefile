@@ -15,21 +15,25 @@ STEPS ?= 20000
 NAME ?= leads
 WEIGHTS ?= output/weights
 RUN ?= runs/$(DATASET)/$(TRAINER)__$(CONFIG)Plans__2d/fold_$(FOLD)
+LEADS_RUN ?= runs/$(DATASET)/EcgHoughTrainer__leadsPlans__2d/fold_all
+TRACES_RUN ?= runs/traces
 TORCH := torch==2.13.0
 
 ECG := $(VENV)/bin/ecg-hough
 PIP := $(VENV)/bin/pip install -q -c constraints.txt
 READY := $(VENV)/.ready-predict
 READY_TRAIN := $(VENV)/.ready-train
+READY_EXPERIMENTS := $(VENV)/.ready-experiments
 # Options that are passed only where they are given; the command line has the defaults.
 SHARED = $(if $(SEED),--seed $(SEED)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(N),-n $(N)) $(if $(RECORDS),--records $(RECORDS))
 PREPARE = $(if $(SOURCE),--source $(SOURCE)) $(if $(FOLDER),--folder $(FOLDER)) $(if $(GENERATED),--generated $(GENERATED)) $(if $(CANVAS),--canvas $(CANVAS)) $(if $(PLANES),--planes $(PLANES))
 TRAIN = $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(MINUTES),--max-minutes $(MINUTES)) $(if $(DEVICE),--device $(DEVICE)) $(if $(FRESH),--fresh)
+ALLOW = $(if $(ALLOW_TRAINED),--allow-trained)
 PREDICT = $(if $(CSV),--csv) $(if $(FS),--fs $(FS)) $(if $(SPEED),--speed $(SPEED)) $(if $(GAIN),--gain $(GAIN)) $(if $(READOUT),--readout $(READOUT))
 AS_WORKERS = $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help
-.PHONY: help predict test test-all lint render prepare-data train train-traces export evaluate benchmark clean
+.PHONY: help predict test test-all lint render prepare-data train train-traces export evaluate benchmark robustness fidelity training-logs notebooks paper clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
@@ -42,7 +46,10 @@ $(READY): pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(READY_TRAIN): pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) $(TORCH)
-	$(PIP) -e '.[train,dev]' && touch $@ $(READY)
+	$(PIP) -e '.[train,dev,experiments]' && touch $@ $(READY) $(READY_EXPERIMENTS)
+
+$(READY_EXPERIMENTS): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e '.[experiments]' && touch $@ $(READY)
 
 predict: $(READY) ## digitise the pages in IN into OUT (CSV=1 FS= SPEED= GAIN= READOUT= WORKERS=)
 	$(ECG) predict $(IN) -o $(OUT) --overlay $(PREDICT) $(AS_WORKERS)
@@ -72,10 +79,27 @@ export: $(READY_TRAIN) ## weights of the run folder RUN into WEIGHTS, as the net
 	$(ECG) export $(RUN) -o $(WEIGHTS) --name $(NAME)
 
 evaluate: $(READY) ## score the records in OUT against those in TRUTH
-	$(ECG) evaluate $(OUT) $(TRUTH) -o $(SCORES) $(AS_WORKERS)
+	$(ECG) evaluate $(OUT) $(TRUTH) -o $(SCORES) $(ALLOW) $(AS_WORKERS)
 
 benchmark: $(READY) ## predict and score the folders in DATA; figures in experiments/results (READOUT= WORKERS=)
 	$(ECG) benchmark $(DATA) -o output/benchmark $(if $(READOUT),--readout $(READOUT)) $(AS_WORKERS)
+
+robustness: $(READY) ## accuracy against the severity of distortions; figures in experiments/results (N= WORKERS=)
+	$(ECG) robustness $(if $(N),-n $(N)) $(AS_WORKERS)
+
+fidelity: $(READY_EXPERIMENTS) ## rate, intervals, amplitudes of the benchmark's records; figures in experiments/results
+	for data in $(DATA); do $(ECG) fidelity output/benchmark/$$(basename $$data)/trace $$data || exit 1; done
+
+training-logs: ## keep the logs of the runs in runs/ for the training curves
+	cp $(LEADS_RUN)/log.csv experiments/results/training_leads.csv
+	cp $(TRACES_RUN)/log.csv experiments/results/training_traces.csv
+
+notebooks: $(READY_EXPERIMENTS) ## run the notebooks of experiments/ on a small set, into output/notebooks
+	mkdir -p output/notebooks
+	for book in experiments/*.ipynb; do $(VENV)/bin/jupyter-execute --timeout=300 --output=../output/notebooks/$$(basename $$book .ipynb) $$book || exit 1; done
+
+paper: $(READY_EXPERIMENTS) ## draw every figure of experiments/figures again from experiments/results
+	$(ECG) paper
 
 clean: ## remove output, caches and build leftovers; data, runs and .venv stay
 	rm -rf output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from ecg_hough.batch import PageResult
+    from ecg_hough.kaggle import Check, Pace
     from ecg_hough.record import Ecg
 
 log = logging.getLogger("ecg_hough")
 
 FAILED, BAD_ARGUMENT = 1, 2
 """Exit statuses: some page or step failed; the command line makes no sense."""
+PACE_EVERY = 100
+"""Pages between two lines on the pace of a long run."""
 EXPERIMENTS = ("neurokit2",)
 """Packages of the experiments extra; all others that may be missing are of the train extra."""
 
@@ -58,6 +61,10 @@ Seed = Annotated[int, typer.Option(help="Same seed, same pages.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 Speed = Annotated[
     float | None, typer.Option(help="Paper speed in mm/s, if you know it.", show_default="read, or 25")
+]
+AllowTrained = Annotated[
+    bool,
+    typer.Option("--allow-trained", help="Score records too that the shipped networks were trained on."),
 ]
 Gain = Annotated[
     float | None, typer.Option(help="Gain in mm/mV, if you know it.", show_default="read, or 10")
@@ -219,6 +226,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for leads.csv, summary.json and scores.png.")
     ] = None,
+    allow_trained: AllowTrained = False,
     workers: Workers = 2,
 ) -> None:
     """Score predictions against the truth: Challenge 2024 SNR, Kaggle SNR, correlation, errors, timing.
@@ -228,7 +236,7 @@ def evaluate(
     with _plain_errors():
         from ecg_hough.evaluation import evaluate as score
 
-        evaluation = score(predictions, truth, workers=workers)
+        evaluation = score(predictions, truth, workers=workers, allow_trained=allow_trained)
         _print_table(evaluation.table())
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
@@ -247,6 +255,7 @@ def benchmark(
         "output/benchmark"
     ),
     readout: Annotated[Readout, typer.Option(help="As for predict.")] = Readout.trace,
+    allow_trained: AllowTrained = False,
     workers: Workers = 1,
 ) -> None:
     """Predict and evaluate folders of pages whose truth is known; print accuracy, speed and memory.
@@ -259,7 +268,13 @@ def benchmark(
         from ecg_hough.benchmark import run_benchmark
 
         for folder in folders:
-            result = run_benchmark(folder, out / folder.name, readout=readout.value, workers=workers)
+            result = run_benchmark(
+                folder,
+                out / folder.name,
+                readout=readout.value,
+                workers=workers,
+                allow_trained=allow_trained,
+            )
             for table in (result.table(), result.layout_table(), result.coverage_table()):
                 if table is not None:
                     _print_table(table)
@@ -322,7 +337,7 @@ def fidelity(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="CSV of the agreement; the pairs are written beside it.")
     ] = Path("experiments/results/fidelity.csv"),
-    method: Annotated[str, typer.Option(help="Name of what made the predictions.")] = "ecg-hough",
+    method: Annotated[str, typer.Option(help="Name of what made the predictions.")] = "ours",
 ) -> None:
     """Heart rate, intervals, amplitudes and ST level on true and digitised signals: bias and 95% limits.
 
@@ -337,6 +352,31 @@ def fidelity(
             pairs = compare_measures(predictions, truth, method=method, on_progress=on_progress)
         _print_table(summary_table(store(pairs, out)))
     typer.echo(f"Agreement in {out}")
+
+
+@app.command()
+def paper(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the figures.")] = Path(
+        "experiments/figures"
+    ),
+    results: Annotated[Path, typer.Option(help="Folder of the result files.")] = Path("experiments/results"),
+    samples: Annotated[Path, typer.Option(help="Folder of the sample pages.")] = Path("samples"),
+) -> None:
+    """Draw every figure again from the result files and the sample pages.
+
+    Example: `ecg-hough paper -o output/figures`
+    """
+    with _plain_errors():
+        from ecg_hough.figures import draw_all
+
+        outcome = draw_all(
+            out,
+            results=results,
+            samples=samples,
+            on_figure=lambda name, words: typer.echo(f"{name}: {words}"),
+        )
+    if any(words.startswith("not drawn") for words in outcome.values()):
+        raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -545,6 +585,105 @@ def train_traces(
     typer.echo(f"Checkpoint in {folder}. Next: ecg-hough export {folder} --name traces")
 
 
+Contest = Annotated[Path, typer.Argument(metavar="DATA", help="The contest's folder.")]
+
+
+@app.command("kaggle-submit")
+def kaggle_submit(
+    data: Contest,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The Parquet file.")] = Path("submission.parquet"),
+    work: Annotated[
+        Path | None, typer.Option(help="Folder of the digitised pages.", show_default="OUT.pages")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Check the file when it is written.")] = False,
+    workers: Workers = 1,
+) -> None:
+    """Digitise the test pages of the Kaggle contest (2025/26) into a submission; offline.
+
+    A stopped run goes on where it was. A page that fails is named, its values are 0, and the exit status
+    is 1. Needs the kaggle extra.
+
+    Example: `ecg-hough kaggle-submit /kaggle/input/physionet-ecg-image-digitization --check`
+    """
+    with _plain_errors("kaggle"):
+        from ecg_hough.kaggle import check_submission, submit
+
+        with _pace_bar() as on_page:
+            result = submit(data, out, work=work, workers=workers, on_page=on_page)
+        for page, leads in result.missing_leads.items():
+            typer.echo(f"{page}: not read, 0 mV: {', '.join(leads)}")
+        typer.echo(str(result.pace))
+        typer.echo(f"{result.pages} pages, {len(result.failed)} failed, {result.rows} rows in {result.path}")
+        passed = _print_check(check_submission(out, data)) if check else True
+    if result.failed or not passed:
+        raise typer.Exit(FAILED)
+
+
+@app.command("kaggle-check")
+def kaggle_check(
+    submission: Annotated[Path, typer.Argument(help="The Parquet file.")],
+    data: Contest,
+) -> None:
+    """Check a submission against test.csv and sample_submission.parquet. Needs the kaggle extra.
+
+    Example: `ecg-hough kaggle-check submission.parquet contest/`
+    """
+    with _plain_errors("kaggle"):
+        from ecg_hough.kaggle import check_submission
+
+        passed = _print_check(check_submission(submission, data))
+    if not passed:
+        raise typer.Exit(FAILED)
+
+
+@app.command("kaggle-score")
+def kaggle_score(
+    data: Contest,
+    work: Annotated[Path, typer.Option(help="Folder of the digitised pages.")] = Path("output/kaggle"),
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON file of all pages' scores.")] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option("--type", help="Only pages of this type, such as 0005; several are possible."),
+    ] = None,
+    n: Annotated[int | None, typer.Option("-n", "--n", min=1, help="Only the first n pages.")] = None,
+    allow_trained: AllowTrained = False,
+    workers: Workers = 1,
+) -> None:
+    """Score the contest's train pages with its own metric, under the caps of 384 and of a million.
+
+    Example: `ecg-hough kaggle-score contest/ --type 0001 --type 0003 -n 100 -o scores.json`
+    """
+    with _plain_errors():
+        from ecg_hough.kaggle import score_train
+
+        with _pace_bar() as on_page:
+            score = score_train(
+                data,
+                work,
+                types=types or (),
+                n=n,
+                workers=workers,
+                allow_trained=allow_trained,
+                on_page=on_page,
+            )
+        _print_table(score.table())
+        if out is not None:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            score.to_json(out)
+            typer.echo(f"All pages in {out}")
+
+
+def _print_check(check: Check) -> bool:
+    """What a check has found; whether the submission is good."""
+    for problem in check.problems:
+        typer.echo(f"problem: {problem}")
+    for note in check.notes:
+        typer.echo(f"note: {note}")
+    if not check.problems:
+        typer.echo(f"{check.rows} rows, as the contest asks")
+    return not check.problems
+
+
 @app.command("export")
 def export_weights(
     folder: Annotated[Path, typer.Argument(help="Result folder of `train`, with its checkpoints.")],
@@ -556,6 +695,10 @@ def export_weights(
         str | None, typer.Option(help="latest, final or best.", show_default="newer of latest and final")
     ] = None,
     data: Annotated[Path, typer.Option(help="Folder of nnUNet_raw, for the card.")] = Path("data"),
+    records: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the records trained on, for the card, if the run does not name them."),
+    ] = None,
 ) -> None:
     """Turn a checkpoint into weights that run without torch, with their card.
 
@@ -566,12 +709,12 @@ def export_weights(
     with _plain_errors():
         from ecg_hough.training.export_weights import export
 
-        path = export(folder, out, name=name, checkpoint=checkpoint, data=data)
+        path = export(folder, out, name=name, checkpoint=checkpoint, data=data, records=records)
     typer.echo(f"Weights in {path}")
 
 
 @contextmanager
-def _plain_errors() -> Iterator[None]:
+def _plain_errors(extra: str = "train") -> Iterator[None]:
     """Foreseen errors as one line and an exit status; -v shows where they came from."""
     try:
         yield
@@ -630,6 +773,24 @@ def _progress_bar(verb: str) -> Iterator[_OnProgress]:
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield _OnProgress(progress, progress.add_task("", total=None))
+
+
+@contextmanager
+def _pace_bar() -> Iterator[Callable[[PageResult, Pace], None]]:
+    """A progress bar, with failed pages above it and the pace after every hundred."""
+    with _progress_bar("digitising") as on_progress:
+        seen = 0
+
+        def show(result: PageResult, pace: Pace) -> None:
+            nonlocal seen
+            seen += 1
+            if result.status == "failed":
+                on_progress.print(f"{result.path.stem}: {result.stage}: {result.message}")
+            if seen % PACE_EVERY == 0:
+                on_progress.print(str(pace))
+            on_progress(seen, seen + pace.left)
+
+        yield show
 
 
 def _print_table(table: Any) -> None:
