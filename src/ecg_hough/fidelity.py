@@ -72,7 +72,7 @@ def compare_measures(
     predictions: Path,
     truth: Path,
     *,
-    method: str = "ecg-hough",
+    method: str = "ours",
     on_progress: OnProgress = lambda done, total: None,
 ) -> pd.DataFrame:
     """Measure every record of `truth` and its prediction; rows as `COLUMNS`.
