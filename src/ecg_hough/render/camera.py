@@ -15,7 +15,7 @@ from ecg_hough.render.style import CameraStyle
 from ecg_hough.render.wear import smooth_noise
 
 _FOCAL = 1.3  # focal length of the simulated camera in page diagonals: a phone's main lens
-_LATTICE_PX = 16  # the inverse map is computed on this lattice and interpolated: it is smooth
+_LATTICE_PX = 8  # the inverse map is computed on this lattice and interpolated: it is smooth
 
 _CV2_INTERPOLATION = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "nearest": cv2.INTER_NEAREST}
 
@@ -143,13 +143,14 @@ def apply_warp(image: np.ndarray, warp: Warp, style: CameraStyle, rng: np.random
     )
     lattice = warp.to_sheet(np.stack([node_r, node_c], -1).astype(float)).astype(np.float32)
     # warpAffine evaluates the lattice at pixel k exactly at k / _LATTICE_PX; cv2.resize would shift by half.
+    # Linear: OpenCV's cubic kernel (a = -0.75) bends a straight ramp by 0.76 px between nodes 16 px apart.
     zoom = np.array([[_LATTICE_PX, 0, 0], [0, _LATTICE_PX, 0]], float)
     maps = [
         cv2.warpAffine(
             np.ascontiguousarray(lattice[..., k]),
             zoom,
             (cols, rows),
-            flags=cv2.INTER_CUBIC,
+            flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
         for k in (1, 0)
