@@ -46,7 +46,7 @@ $(READY): pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(READY_TRAIN): pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) $(TORCH)
-	$(PIP) -e '.[train,dev,experiments]' && touch $@ $(READY) $(READY_EXPERIMENTS)
+	$(PIP) -e '.[train,dev,experiments,kaggle]' && touch $@ $(READY) $(READY_EXPERIMENTS)
 
 $(READY_EXPERIMENTS): pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e '.[experiments]' && touch $@ $(READY)
