@@ -81,6 +81,7 @@ def calibrate(
     fs: int,
     speed_mm_s: float,
     gain_mm_mv: float,
+    columns: str = "sequential",
 ) -> Calibrated:
     """Signals of all leads at their own column's time.
 
@@ -88,6 +89,7 @@ def calibrate(
         rows: traces in page millimetres.
         windows: panels with the leads network's edges; layout: the known layout, if any.
         fs: Hz of the signals.
+        columns: "simultaneous" puts the start of every column at 0 s (`column_order`).
     Raises:
         PageError: nothing could be read.
     """
@@ -97,6 +99,8 @@ def calibrate(
         raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
     warnings: list[str] = []
     windows, starts_s, duration_s = place_columns(by_row, windows, layout, speed_mm_s)
+    if columns == "simultaneous":
+        starts_s = dict.fromkeys(starts_s, 0.0)
     n = round(duration_s * fs)
     signals, sd = np.full((2, len(LEADS), n), np.nan)
     presence = np.zeros((len(LEADS), n))
@@ -160,9 +164,7 @@ def name_rhythm_strips(
     return out
 
 
-def _likeness(
-    strip: NDArray[np.float64], strip_first: int, first: int, short: NDArray[np.float64]
-) -> float:
+def _likeness(strip: NDArray[np.float64], strip_first: int, first: int, short: NDArray[np.float64]) -> float:
     """Share of a short copy's variance that the strip explains at the same time; offsets aside."""
     start = first - strip_first
     if start < 0 or start >= strip.size:

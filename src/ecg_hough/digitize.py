@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 import ecg_hough
 from ecg_hough.calibration import Window, calibrate, scale_from_columns
+from ecg_hough.column_order import find_column_order
 from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
 from ecg_hough.layout import LayoutFit, PageLayout, find_layout, fit_layout
 from ecg_hough.network import load_network
 from ecg_hough.page import read_page
-from ecg_hough.paper import FS_HZ, GAIN_MM_MV, PAPER_SPEED_MM_S
+from ecg_hough.paper import FS_HZ, PAPER_SPEED_MM_S
+from ecg_hough.paper_scale import find_paper_scale
 from ecg_hough.record import Ecg, Trace
 from ecg_hough.segmentation import LEADS_NETWORK, Canvas, lead_probabilities, to_canvas
 from ecg_hough.traces import TRACE_NETWORK, RowTrace, read_rows
@@ -41,7 +43,7 @@ def digitize(
     Args:
         page: path of an image, or an array (rows, cols[, channels]).
         fs: sampling frequency of the result, Hz.
-        speed_mm_s, gain_mm_mv: paper speed and gain; None takes 25 mm/s and 10 mm/mV.
+        speed_mm_s, gain_mm_mv: paper speed and gain; None reads them, or takes 25 mm/s and 10 mm/mV.
         readout: "trace" (the trace network) or "centroid" (the winner's, for comparison).
     Raises:
         PageError: the page cannot be digitised; says which stage gave up and why.
@@ -51,7 +53,6 @@ def digitize(
         raise ValueError(f"readout must be one of {', '.join(READOUTS)}; got {readout!r}")
     if fs <= 0:
         raise ValueError(f"fs must be positive; got {fs}")
-    speed, gain = speed_mm_s or PAPER_SPEED_MM_S, gain_mm_mv or GAIN_MM_MV
     watch = _Stopwatch()
     source = read_page(page)
     watch("page")
@@ -66,13 +67,24 @@ def digitize(
     warnings = [*source.warnings, *geometry.warnings, *layout.warnings]
     page_map = geometry.page_map
     if page_map is None:
-        page_map, words = map_from_columns(geometry, canvas, layout, image.shape[:2], speed)
+        assumed = speed_mm_s or PAPER_SPEED_MM_S
+        page_map, words = map_from_columns(geometry, canvas, layout, image.shape[:2], assumed)
         warnings.append(words)
     network = load_network(TRACE_NETWORK) if readout == "trace" else None
     rows = read_rows(image, page_map, canvas, probabilities, layout, network)
     watch("traces")
     windows = panel_windows(layout, canvas, page_map)
-    result = calibrate(rows, windows, layout.layout, fs=fs, speed_mm_s=speed, gain_mm_mv=gain)
+    has_grid = geometry.page_map is not None
+    scale = find_paper_scale(
+        image, page_map, rows, windows, speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv, has_grid=has_grid
+    )
+    warnings += scale.warnings
+    watch("scale")
+    speed, gain = scale.speed_mm_s, scale.gain_mm_mv
+    columns = find_column_order(rows, windows, layout.layout).name
+    result = calibrate(
+        rows, windows, layout.layout, fs=fs, speed_mm_s=speed, gain_mm_mv=gain, columns=columns
+    )
     warnings += result.warnings
     watch("calibration")
     versions = {"ecg_hough": ecg_hough.__version__, "leads": load_network(LEADS_NETWORK).version}
@@ -97,6 +109,9 @@ def digitize(
         versions=versions,
         seconds=watch.seconds(),
         source=source.name,
+        columns=columns,
+        speed_from=scale.speed_from,
+        gain_from=scale.gain_from,
     )
 
 

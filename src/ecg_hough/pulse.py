@@ -1,0 +1,207 @@
+"""Calibration pulses: the rectangle of 1 mV before or behind the traces, and the gain that it states.
+
+In: the page's pixels and map, row traces, panels. Out: height and width of the pulses in page millimetres.
+A pulse is two upright strokes of equal height, a few millimetres apart, joined by a flat top, with nothing
+between them, above them or beside them; grid squares go on beyond their corners, and a QRS complex has no
+flat top. Rows must agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_closing
+
+from ecg_hough.calibration import Window
+from ecg_hough.geometry import PageMap
+from ecg_hough.ink import InkModel
+from ecg_hough.paper import PULSE_MV
+from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
+from ecg_hough.traces import RowTrace
+
+# Tuned on own renders of all layouts (benchmark_pages, other seeds than the published one).
+OUTSIDE_MM, INSIDE_MM = 22.0, 9.0
+"""Searched beyond and within the block's ends."""
+ABOVE_MM, BELOW_MM = 27.0, 8.0
+"""Searched round the row's level: a pulse of 20 mm/mV fits."""
+HEIGHT_MM = (4.0, 23.0)
+WIDTH_MM = (3.0, 11.5)
+"""Sizes that a pulse may have between its strokes; with its feet it is usually 5 or 10 mm wide."""
+INK_SHARES = (0.5, 0.75)
+"""Darkness, 1 the pen's, from which a pixel is ink; the higher one where the grid is nearly as dark."""
+GAP_MM = 0.6
+"""Gaps in a stroke that are bridged."""
+STROKE_MM = 2.2
+"""Widest stroke."""
+EVEN_MM = 0.7
+"""Largest difference of the two strokes' tops or feet."""
+TOP_MIN, HOLLOW_MAX = 0.8, 0.15
+"""Share of ink along the flat top, and most between the strokes."""
+BESIDE_MAX = 0.25
+"""Most ink above the top, and beside the strokes at mid height."""
+GAINS_MM_MV = (5.0, 10.0, 20.0)
+SNAP_SHARE = 0.12
+"""A pulse this near to a usual gain states it; usual gains lie a factor of 2 apart."""
+ONE_PULSE_QUALITY = 0.9
+"""Quality from which one pulse alone is believed."""
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """One pulse in mm: its row, left stroke, width and height (middles of strokes), and quality 0 to 1."""
+
+    row_index: int
+    x_mm: float
+    width_mm: float
+    height_mm: float
+    quality: float
+
+
+def find_pulses(
+    image: NDArray[np.uint8],
+    page_map: PageMap,
+    ink: InkModel,
+    rows: tuple[RowTrace, ...],
+    windows: tuple[Window, ...],
+) -> tuple[Pulse, ...]:
+    """The best pulse of every row, on the side of the page where more of them stand.
+
+    Args:
+        image: the page, upright (rows, cols, 3); page_map: its millimetres.
+        ink: what is ink; rows, windows: its traces and panels.
+    """
+    pixels, factor = shrink_for_strips(image, float(np.mean(page_map.px_per_mm)))
+    sides: list[list[Pulse]] = []
+    for start, stop in ((-OUTSIDE_MM, INSIDE_MM), (-INSIDE_MM, OUTSIDE_MM)):
+        found = []
+        for row in rows:
+            mine = [w for w in windows if w.row_index == row.row_index]
+            if not mine or not np.isfinite(row.y_mm).any():
+                continue
+            left = start == -OUTSIDE_MM
+            edge = min(w.start_mm for w in mine) if left else max(w.end_mm for w in mine)
+            near = np.isfinite(row.y_mm) & (np.abs(row.x_mm - edge) < 25.0)
+            level = float(np.median(row.y_mm[near])) if near.any() else float(np.nanmedian(row.y_mm))
+            shape = (round((ABOVE_MM + BELOW_MM) * STRIP_PX_PER_MM), round((stop - start) * STRIP_PX_PER_MM))
+            frame = StripFrame(level - ABOVE_MM, edge + start, shape)
+            strip = cut_strip(pixels, strip_map(frame, page_map), factor)
+            darkness = ink.darkness(strip)
+            tried = [best_pulse(darkness > share) for share in INK_SHARES]
+            if any(tried):
+                x, width, height, quality = max((p for p in tried if p), key=lambda p: p[3])
+                found.append(Pulse(row.row_index, frame.x_mm + x, width, height, quality))
+        sides.append(found)
+    return tuple(max(sides, key=lambda side: sum(pulse.quality for pulse in side)))
+
+
+def gain_of_pulses(pulses: tuple[Pulse, ...], n_rows: int, snap: float = SNAP_SHARE) -> float | None:
+    """Gain in mm/mV that the pulses state, one of the usual ones; None without agreement.
+
+    Args:
+        pulses: at most one a row; n_rows: rows of traces on the page; snap: relative error that is allowed,
+            more where the page's scale is not sure.
+    """
+    votes: dict[float, list[Pulse]] = {}
+    for pulse in pulses:
+        for gain in GAINS_MM_MV:
+            if abs(pulse.height_mm / (gain * PULSE_MV) - 1.0) <= snap:
+                votes.setdefault(gain, []).append(pulse)
+    if not votes:
+        return None
+    gain = max(votes, key=lambda g: sum(p.quality for p in votes[g]))
+    agreeing, others = votes[gain], len(pulses) - len(votes[gain])
+    if others >= len(agreeing):
+        return None
+    if len(agreeing) >= 2:
+        places = np.array([p.x_mm for p in agreeing])
+        # Pulses stand below each other.
+        return gain if np.median(np.abs(places - np.median(places))) < 2.0 else None
+    return gain if n_rows <= 2 or agreeing[0].quality >= ONE_PULSE_QUALITY else None
+
+
+def best_pulse(mask: NDArray[np.bool_]) -> tuple[float, float, float, float] | None:
+    """Left stroke, width, height (all mm, of the strokes' middles) and quality of the best pulse in a mask.
+
+    Args:
+        mask: (rows, cols) ink at `STRIP_PX_PER_MM`.
+    """
+    scale = STRIP_PX_PER_MM
+    closed = binary_closing(mask, np.ones((round(GAP_MM * scale), 1), bool))
+    strokes = upright_strokes(closed)
+    best: tuple[float, float, float, float] | None = None
+    for i, (c1, w1, top1, foot1) in enumerate(strokes):
+        for c2, w2, top2, foot2 in strokes[i + 1 :]:
+            width = (c2 - c1) / scale
+            if not WIDTH_MM[0] <= width <= WIDTH_MM[1]:
+                continue
+            # A trace that leaves the foot may lengthen one stroke downwards; the shorter one is the pulse's.
+            uneven_foot = abs(foot1 - foot2) / scale
+            if abs(top1 - top2) > EVEN_MM * scale or uneven_foot > 3.0:
+                continue
+            pen = 0.5 * (w1 + w2)
+            top, foot = 0.5 * (top1 + top2), min(foot1, foot2)
+            height = (foot - top - pen) / scale
+            if not HEIGHT_MM[0] <= height <= HEIGHT_MM[1]:
+                continue
+            a, b = round(c1 + 0.5 * w1) + 1, round(c2 - 0.5 * w2)
+            r = round(top)
+            pen_px = max(2, round(pen))
+            bar = closed[max(0, r - 1) : r + pen_px + 2, a:b].any(axis=0).mean()
+            inner = slice(round(top + pen + 0.12 * (foot - top)), round(foot - pen - 0.12 * (foot - top)))
+            hollow = mask[inner, a + 1 : b - 1]
+            above = mask[max(0, r - round(2.0 * scale)) : max(0, r - round(0.5 * scale)), a:b]
+            reach, gap = round(1.5 * scale), round(0.5 * scale)
+            outer_left = mask[
+                inner, max(0, round(c1 - 0.5 * w1) - gap - reach) : max(0, round(c1 - 0.5 * w1) - gap)
+            ]
+            outer_right = mask[inner, round(c2 + 0.5 * w2) + gap : round(c2 + 0.5 * w2) + gap + reach]
+            empty = [
+                float(part.mean()) if part.size else 0.0 for part in (hollow, above, outer_left, outer_right)
+            ]
+            if bar < TOP_MIN or empty[0] > HOLLOW_MAX or max(empty[1:]) > BESIDE_MAX:
+                continue
+            quality = float(bar) * (1.0 - empty[0]) * (1.0 - max(empty[1:])) * np.exp(-0.3 * uneven_foot)
+            if best is None or quality > best[3]:
+                best = (c1 / scale, width, height, float(quality))
+    return best
+
+
+def upright_strokes(mask: NDArray[np.bool_]) -> list[tuple[float, float, float, float]]:
+    """Upright strokes of a mask: middle column, width, top row, row behind the foot (px).
+
+    Columns next to each other whose longest run of ink is long enough and alike are one stroke.
+    """
+    n_rows, n_cols = mask.shape
+    padded = np.zeros((n_rows + 2, n_cols), np.int8)
+    padded[1:-1] = mask
+    step = np.diff(padded, axis=0)
+    least = HEIGHT_MM[0] * STRIP_PX_PER_MM
+    runs: list[tuple[int, int, int]] = []
+    for c in range(n_cols):
+        first, behind = np.flatnonzero(step[:, c] == 1), np.flatnonzero(step[:, c] == -1)
+        if first.size:
+            k = int(np.argmax(behind - first))
+            # A run that touches the border of the strip is a grid line or a frame.
+            if behind[k] - first[k] >= least and first[k] > 0 and behind[k] < n_rows:
+                runs.append((c, int(first[k]), int(behind[k])))
+    strokes: list[tuple[float, float, float, float]] = []
+    group: list[tuple[int, int, int]] = []
+    for run in [*runs, (n_cols + 9, 0, 0)]:
+        if group and (run[0] > group[-1][0] + 2 or abs(run[1] - group[-1][1]) > 2.0 * STRIP_PX_PER_MM):
+            columns, tops, feet = (np.array(v, float) for v in zip(*group, strict=True))
+            width = columns[-1] - columns[0] + 1.0
+            if width <= STROKE_MM * STRIP_PX_PER_MM:
+                longest = feet - tops >= np.quantile(feet - tops, 0.5)
+                strokes.append(
+                    (
+                        float(columns.mean()),
+                        float(width),
+                        float(np.median(tops[longest])),
+                        float(np.median(feet[longest])),
+                    )
+                )
+            group = []
+        group.append(run)
+    return strokes

@@ -1,0 +1,86 @@
+"""Sequential or simultaneous columns, told from rows drawn both ways."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ecg_hough.calibration import Window, calibrate
+from ecg_hough.column_order import find_column_order
+from ecg_hough.ecg_model import generate_ecg
+from ecg_hough.paper import LEADS, Layout, make_layout
+from ecg_hough.traces import RowTrace
+
+FS = 500
+
+
+def rows_of(
+    signals: np.ndarray, layout: Layout, simultaneous: bool, seed: int = 0
+) -> tuple[tuple[RowTrace, ...], tuple[Window, ...]]:
+    """Row traces of a page at 25 mm/s, 10 mm/mV with a little noise, and windows a little off."""
+    rng = np.random.default_rng(seed)
+    column_s = 10.0 / layout.n_columns
+    x = np.arange(15.0, 275.0, 1 / 16)
+    panels = [(r, c, lead, False) for r, row in enumerate(layout.rows) for c, lead in enumerate(row)]
+    panels += [(len(layout.rows) + k, 0, lead, True) for k, lead in enumerate(layout.rhythm)]
+    traces, windows = [], []
+    for r in range(layout.n_rows):
+        y = np.full(x.size, np.nan)
+        for row, column, lead, rhythm in panels:
+            if row != r:
+                continue
+            a = 20.0 + (0.0 if rhythm else column * column_s * 25.0)
+            b = 270.0 if rhythm else a + column_s * 25.0
+            inside = (x >= a) & (x < b)
+            t = (x[inside] - (a if simultaneous else 20.0)) / 25.0
+            mv = np.interp(t * FS, np.arange(signals.shape[1]), signals[LEADS.index(lead)])
+            y[inside] = 30 * r + 40 - 10.0 * mv + rng.normal(0, 0.05, inside.sum())
+            windows.append(Window(lead, r, column, rhythm, a + rng.normal(0, 0.3), b + rng.normal(0, 0.3)))
+        seen = np.isfinite(y)
+        traces.append(RowTrace(r, x, y, np.where(seen, 0.05, np.nan), seen.astype(float)))
+    return tuple(traces), tuple(windows)
+
+
+@pytest.mark.parametrize("simultaneous", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "rhythm"),
+    [("3x4", ()), ("3x4", ("II",)), ("3x4", ("V1", "V5", "II")), ("6x2", ()), ("6x2", ("V3",)), ("4x3", ()),
+     ("2x6", ())],
+)  # fmt: skip
+def test_both_orders_are_told_apart(shape: str, rhythm: tuple[str, ...], simultaneous: bool) -> None:
+    layout = make_layout(shape, rhythm=rhythm)
+    signals = generate_ecg(12, rhythm="sinus arrhythmia").signals
+    rows, windows = rows_of(signals, layout, simultaneous)
+    order = find_column_order(rows, windows, layout)
+    assert order.name == ("simultaneous" if simultaneous else "sequential")
+
+
+def test_regular_beats_with_a_strip() -> None:
+    """72 beats a minute: every column of 2.5 s begins at the same phase of a beat."""
+    layout = make_layout("3x4", rhythm=("V2",))
+    t = np.arange(10 * FS) / FS
+    beat = np.exp(-((((t % (2.5 / 3)) - 0.3) / 0.015) ** 2))
+    wander = 0.15 * np.sin(2 * np.pi * 0.13 * t)
+    signals = np.array([(0.3 + 0.1 * k) * beat + (1 + 0.1 * k) * wander for k in range(12)])
+    rows, windows = rows_of(signals, layout, simultaneous=False)
+    assert find_column_order(rows, windows, layout).name == "sequential"
+
+
+def test_one_column_and_unknown_layouts() -> None:
+    layout = make_layout("12x1")
+    rows, windows = rows_of(generate_ecg(1).signals, layout, False)
+    assert find_column_order(rows, windows, layout).name == "one"
+    assert find_column_order(rows, windows, None).name == "sequential"
+
+
+def test_simultaneous_columns_start_at_zero() -> None:
+    layout = make_layout("3x4")
+    signals = generate_ecg(12, rhythm="sinus arrhythmia").signals
+    rows, windows = rows_of(signals, layout, simultaneous=True)
+    result = calibrate(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10, columns="simultaneous")
+    assert all(status.start_s == 0.0 for status in result.statuses)
+    v5 = result.signals[LEADS.index("V5")]
+    known = np.flatnonzero(np.isfinite(v5))
+    assert known[0] == 0
+    truth = signals[LEADS.index("V5"), known]
+    assert np.corrcoef(v5[known], truth)[0, 1] > 0.95

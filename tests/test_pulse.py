@@ -1,0 +1,127 @@
+"""Calibration pulses: drawn ones are measured, and what only looks like one is not taken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from ecg_hough.calibration import Window
+from ecg_hough.ecg_model import generate_ecg
+from ecg_hough.ink import find_ink
+from ecg_hough.paper import make_layout
+from ecg_hough.pulse import Pulse, best_pulse, find_pulses, gain_of_pulses
+from ecg_hough.render import render_page, sample_style
+from ecg_hough.render.page import RenderedPage
+from ecg_hough.strips import STRIP_PX_PER_MM
+from ecg_hough.traces import RowTrace
+
+SCALE = STRIP_PX_PER_MM
+
+
+def drawn_page(gain: float, pulse: str, gap: float = 1.0, foot: float = 0.8, **sheet: object) -> RenderedPage:
+    layout = make_layout("3x4", rhythm=("II",))
+    style = sample_style(np.random.default_rng(3), "clean", layout=layout, dpi=150)
+    changed = replace(
+        style.sheet,
+        gain_mm_mv=gain, pulse=pulse, pulse_rows="all", pulse_gap_mm=gap, pulse_foot_mm=foot, missing=(),
+        speed_mm_s=25.0, grid="lines", amplitude=5.0 / gain, size_mm=(210.0, 297.0), block_left_mm=20.0,
+        block_width_mm=250.0, first_row_mm=60.0, row_pitch_mm=35.0, rhythm_pitch_mm=35.0, ink=(0, 0, 0),
+        stray_texts=0, **sheet,
+    )  # fmt: skip
+    ecg = generate_ecg(21, rhythm="sinus rhythm")
+    return render_page(ecg.signals, ecg.fs, seed=3, style=replace(style, sheet=changed))
+
+
+def true_rows(page: RenderedPage) -> tuple[tuple[RowTrace, ...], tuple[Window, ...]]:
+    """Row traces and panels as they were drawn."""
+    rows, windows = [], []
+    for index in sorted({panel.row for panel in page.panels}):
+        panels = [panel for panel in page.panels if panel.row == index]
+        points = np.concatenate([panel.trace for panel in panels])
+        y, x = page.page_map.to_mm(points[:, 0].astype(float), points[:, 1].astype(float))
+        at = np.arange(x.min(), x.max(), 1 / 16)
+        order = np.argsort(x)
+        y = np.interp(at, x[order], y[order])
+        rows.append(RowTrace(index, at, y, np.full(at.size, 0.05), np.ones(at.size)))
+        windows += [
+            Window(panel.lead, index, panel.column, panel.rhythm, float(at[0]), float(at[-1]))
+            for panel in panels
+        ]
+    return tuple(rows), tuple(windows)
+
+
+@pytest.mark.parametrize(
+    ("gain", "pulse", "gap", "foot"),
+    [
+        (10.0, "left", 1.0, 0.8),
+        (5.0, "right", 0.0, 0.0),
+        (20.0, "left", -0.1, 0.5),
+        (10.0, "right", 1.5, 0.0),
+        (5.0, "left", 0.0, 0.8),
+    ],
+)
+def test_drawn_pulses_give_the_gain(gain: float, pulse: str, gap: float, foot: float) -> None:
+    page = drawn_page(gain, pulse, gap, foot)
+    rows, windows = true_rows(page)
+    ink = find_ink(page.image, page.page_map, rows)
+    assert ink is not None
+    pulses = find_pulses(page.image, page.page_map, ink, rows, windows)
+    assert len(pulses) >= 2
+    assert np.median([p.height_mm for p in pulses]) == pytest.approx(gain, abs=0.4)
+    assert gain_of_pulses(pulses, len(rows)) == gain
+
+
+def test_no_pulse_no_gain() -> None:
+    page = drawn_page(10.0, "none", major=(60, 60, 60), minor=(120, 120, 120))
+    rows, windows = true_rows(page)
+    ink = find_ink(page.image, page.page_map, rows)
+    assert ink is not None
+    pulses = find_pulses(page.image, page.page_map, ink, rows, windows)
+    assert gain_of_pulses(pulses, len(rows)) is None
+
+
+def blank() -> np.ndarray:
+    return np.zeros((round(35 * SCALE), round(26 * SCALE)), np.uint8)
+
+
+def test_a_drawn_rectangle_is_measured() -> None:
+    mask = blank()
+    points = np.array([[2, 25], [4, 25], [4, 15], [9, 15], [9, 25], [11, 25]]) * SCALE
+    cv2.polylines(mask, [points.astype(np.int32)], False, 1, 4)
+    found = best_pulse(mask > 0)
+    assert found is not None
+    x, width, height, quality = found
+    assert (x, width, height) == pytest.approx((4.0, 5.0, 10.0), abs=0.2)
+    assert quality > 0.9
+
+
+def test_grid_squares_and_qrs_are_no_pulse() -> None:
+    grid = blank()
+    grid[:: 5 * round(SCALE)] = grid[:, :: 5 * round(SCALE)] = 1
+    assert best_pulse(grid > 0) is None
+    qrs = blank()
+    points = np.array([[2, 25], [8, 25], [9, 12], [11, 28], [12, 14], [13, 25], [24, 25]]) * SCALE
+    cv2.polylines(qrs, [points.astype(np.int32)], False, 1, 3)
+    assert best_pulse(qrs > 0) is None
+
+
+@pytest.mark.parametrize(
+    ("heights", "rows", "gain"),
+    [
+        ([9.8, 10.1, 10.0], 4, 10.0),
+        ([10.0], 4, 10.0),
+        ([7.2, 7.3, 7.1], 4, None),  # no usual gain
+        ([10.0, 20.0], 4, None),  # no agreement
+        ([], 4, None),
+    ],
+)
+def test_rows_must_agree(heights: list[float], rows: int, gain: float | None) -> None:
+    pulses = tuple(Pulse(k, 14.0, 4.0, height, 0.95) for k, height in enumerate(heights))
+    assert gain_of_pulses(pulses, rows) == gain
+
+
+def test_one_doubtful_pulse_is_not_believed() -> None:
+    assert gain_of_pulses((Pulse(0, 14.0, 4.0, 10.0, 0.6),), 4) is None
