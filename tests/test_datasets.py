@@ -435,6 +435,7 @@ def weights(tmp_path: Path) -> Path:
         ("100021_hr", False),
         ("00022_hr", False),
         ("7", True),
+        ("007", True),
         ("page_7", False),
     ],
 )

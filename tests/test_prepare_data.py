@@ -123,7 +123,7 @@ def test_a_folder_without_options_is_judged_by_its_cases(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"source": "paper"}, "source must be renderer, kit or ptbxl; got 'paper'"),
+        ({"source": "paper"}, "source must be renderer, kit, ptbxl, chapman or ludb; got 'paper'"),
         ({"planes": "blue"}, "planes must be rgb or red; got 'blue'"),
         ({"canvas": "a4"}, "canvas must be canvas704 or page; got 'a4'"),
         ({"n": 0}, "n must be 1 or more; got 0"),
@@ -223,3 +223,23 @@ def test_ptbxl_is_not_asked_for_generated_pages(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("ecg_hough.training.ptbxl.fetch_ptbxl", fetch)
     root = prepare_tiny(tmp_path, n=1, source="ptbxl", generated=1.0, dpi=TINY_DPI)
     assert read_cases(root)[0]["source"] == "generated"
+
+
+@pytest.mark.parametrize("source", ["chapman", "ludb"])
+def test_records_of_a_data_set_are_drawn(tmp_path: Path, source: str) -> None:
+    names = {"chapman": ["JS00001", "JS00002"], "ludb": ["1", "2"]}[source]
+    for stem in write_records(tmp_path / source, names):
+        if source == "chapman":  # there the signals are in .mat files, which WFDB reads by its offset
+            header = stem.with_suffix(".hea")
+            header.write_text(header.read_text().replace(".dat 16 ", ".mat 16+24 "))
+            stem.with_suffix(".mat").write_bytes(bytes(24) + stem.with_suffix(".dat").read_bytes())
+            stem.with_suffix(".dat").unlink()
+    root = prepare_tiny(
+        tmp_path, n=4, source=source, folder=tmp_path / source, generated=0.0, dpi=TINY_DPI, canvas="page"
+    )
+    cases = read_cases(root)
+    assert {case["source"] for case in cases} <= set(names)
+    assert all(case["group"] == case["source"] for case in cases)
+    assert len(list((root / "imagesTr").glob("*.png"))) == 4
+    with pytest.raises(ValueError, match="needs the folder of its records"):
+        prepare_tiny(tmp_path / "other", source=source)

@@ -51,7 +51,7 @@ class Readout(StrEnum):
 
 
 Profile = StrEnum("Profile", ["clean", "scan", "bw", "fax", "worn", "photo", "mixed"])
-Source = StrEnum("Source", ["renderer", "kit", "ptbxl"])
+Source = StrEnum("Source", ["renderer", "kit", "ptbxl", "chapman", "ludb"])
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
 Planes = StrEnum("Planes", ["rgb", "red"])
 CanvasKind = StrEnum("CanvasKind", ["canvas704", "page"])
@@ -458,12 +458,13 @@ def prepare_data(
         Source,
         typer.Option(
             help="renderer: own pages of --records or of made-up ECGs. kit: ECG-Image-Kit pages in --folder. "
-            "ptbxl: own pages of records fetched into --folder."
+            "ptbxl: own pages of records fetched into --folder. "
+            "chapman, ludb: own pages of that data set's records in --folder."
         ),
     ] = Source.renderer,
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 200,
     records: Annotated[Path | None, typer.Option(help="Folder of WFDB records, for renderer.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Folder of kit pages, or for ptbxl.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Folder of kit pages or of a data set.")] = None,
     generated: Annotated[
         float, typer.Option(min=0, max=1, help="Share of made-up ECGs beside --records.")
     ] = 0.35,

@@ -4,7 +4,7 @@ The weights' cards list the records, and where known the patients, that the netw
 (`data.record_names`, `data.patient_ids`). A page is told by its name: it shows a record if the record's
 name is a part of it between separators, so `00021_hr-0003` and `photo_0007_00021_hr` show `00021_hr`. The two
 rates of PTB-XL are one recording: `00021_lr` is `00021_hr`. A name of digits alone must be the whole name of
-the page, because many data sets count from 1.
+the page, because many data sets count from 1; leading zeros do not count (LUDB's `5` and its page `005`).
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ def refuse_trained(
 
 
 def _canonical(name: str) -> str:
-    return re.sub(r"_lr$", "_hr", name.strip())
+    name = name.strip()
+    return str(int(name)) if name.isdecimal() else re.sub(r"_lr$", "_hr", name)
 
 
 def _shown_records(name: str) -> frozenset[str]:
@@ -124,4 +125,4 @@ def _shown_records(name: str) -> frozenset[str]:
     starts = [0, *(end for _, end in separators)]
     ends = [*(start for start, _ in separators), len(name)]
     parts = {name[a:b] for a in starts for b in ends if a < b}
-    return frozenset(_canonical(part) for part in parts if part == name or not part.isdigit())
+    return frozenset(_canonical(part) for part in parts if part == name or not part.isdecimal())

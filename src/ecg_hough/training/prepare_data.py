@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.datasets import RECORD_SETS, read_records
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.overlay import LABEL_MM
 from ecg_hough.paper import LEADS
@@ -44,6 +45,7 @@ PAGE_DPI = 200.0
 """Of whole pages, as the winner of the 2024 Challenge trained on (Krones et al. 2024)."""
 PAGE_MIN_STROKE_PX = 1.0
 N_FOLDS = 5
+SOURCES = ("renderer", "kit", "ptbxl", "chapman", "ludb")
 PLANES = ("rgb", "red")
 CANVASES = ("canvas704", "page")
 
@@ -92,8 +94,9 @@ def prepare(
     Args:
         out: the nnUNet_raw folder.
         source: "renderer" (own pages of `records`, or of generated ECGs where None), "kit" (pages and
-            sidecars by ECG-Image-Kit in `folder`; unusable ones are skipped with a warning), or "ptbxl"
-            (as many records as there are pages for them are fetched into `folder`, then rendered).
+            sidecars by ECG-Image-Kit in `folder`; unusable ones are skipped with a warning), "ptbxl"
+            (as many records as there are pages for them are fetched into `folder`, then rendered), or
+            "chapman" or "ludb" (own pages of that data set's records in `folder`, see `datasets`).
         n: number of pages; a larger one for the same folder adds pages.
         records: folder of WFDB records; those in `records.held_out_records` are left out.
         generated: share of pages that show generated ECGs, when records are given.
@@ -109,7 +112,7 @@ def prepare(
         ValueError: an unknown choice, nothing to make pages of, or a folder with pages made with other
             options.
     """
-    chosen = ("source", source, ("renderer", "kit", "ptbxl")), ("planes", planes, PLANES), (
+    chosen = ("source", source, SOURCES), ("planes", planes, PLANES), (
         "canvas", canvas, CANVASES)  # fmt: skip
     for option, value, known in chosen:
         if value not in known:
@@ -129,6 +132,10 @@ def prepare(
         cases = _kit_cases(folder, n)
     elif source == "ptbxl":
         cases = _ptbxl_cases(folder or out.parent / "ptbxl", n, generated, seed)
+    elif source in RECORD_SETS:
+        if folder is None:
+            raise ValueError(f"source {source} needs the folder of its records; got none")
+        cases = _dataset_cases(source, folder, n, generated, seed)
     else:
         cases = _record_cases(records, n, generated, seed)
         options["records"] = _records_digest(records)
@@ -283,10 +290,23 @@ def _record_cases(records: Path | None, n: int, generated: float, seed: int) -> 
     stems: list[Path] = []
     groups: dict[str, str] = {}
     if records is not None:
-        stems = split_records(records)[0]
+        stems, _ = split_records(records)
         groups = _patients(records)
         if not stems:
             raise ValueError(f"records must hold some that are not held out; {records} has none")
+    return _drawn_cases(stems, groups, n, generated, seed)
+
+
+def _dataset_cases(source: str, folder: Path, n: int, generated: float, seed: int) -> list[Case]:
+    records = list(read_records(source, folder))
+    groups = {record.path.name: record.patient_id for record in records}
+    return _drawn_cases([record.path for record in records], groups, n, generated, seed)
+
+
+def _drawn_cases(
+    stems: list[Path], groups: dict[str, str], n: int, generated: float, seed: int
+) -> list[Case]:
+    """n pages, each of a record drawn by its number, or of a generated ECG."""
     cases = []
     for k in range(n):
         case_seed = seed * 1_000_003 + k
