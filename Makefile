@@ -17,6 +17,7 @@ WEIGHTS ?= output/weights
 RUN ?= runs/$(DATASET)/$(TRAINER)__$(CONFIG)Plans__2d/fold_$(FOLD)
 LEADS_RUN ?= runs/$(DATASET)/EcgHoughTrainer__leadsPlans__2d/fold_all
 TRACES_RUN ?= runs/traces
+METHOD ?= ours
 TORCH := torch==2.13.0
 
 ECG := $(VENV)/bin/ecg-hough
@@ -87,8 +88,8 @@ benchmark: $(READY) ## predict and score the folders in DATA; figures in experim
 robustness: $(READY) ## accuracy against the severity of distortions; figures in experiments/results (N= WORKERS=)
 	$(ECG) robustness $(if $(N),-n $(N)) $(AS_WORKERS)
 
-fidelity: $(READY_EXPERIMENTS) ## rate, intervals, amplitudes of the benchmark's records; figures in experiments/results
-	for data in $(DATA); do $(ECG) fidelity output/benchmark/$$(basename $$data)/trace $$data || exit 1; done
+fidelity: $(READY_EXPERIMENTS) ## rate, intervals, amplitudes of the benchmark's records; figures in experiments/results (METHOD=)
+	for data in $(DATA); do $(ECG) fidelity $(if $(filter ours,$(METHOD)),output/benchmark/$$(basename $$data)/trace,output/compare/predictions/$(METHOD)/$$(basename $$data)) $$data --method $(METHOD) || exit 1; done
 
 training-logs: ## keep the logs of the runs in runs/ for the training curves
 	cp $(LEADS_RUN)/log.csv experiments/results/training_leads.csv

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -141,12 +142,12 @@ def test_other_methods_stay_in_the_files(folders: tuple[Path, Path], tmp_path: P
     store(pairs, out)
     agreement = store(pairs, out)
     assert agreement["method"].unique().tolist() == ["one", "two"]
-    assert len(read_pairs(out.with_name("fidelity_pairs.csv"))) == 2 * len(pairs)
+    assert len(read_pairs(out.with_name("fidelity_pairs.csv.gz"))) == 2 * len(pairs)
     assert len(pd.read_csv(out)) == 2 * len(MEASURES)
 
 
 def test_a_foreign_file_is_not_written_over(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    (tmp_path / "fidelity_pairs.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "fidelity_pairs.csv.gz").write_bytes(gzip.compress(b"a,b\n1,2\n"))
     with pytest.raises(ValueError, match="must be a CSV of this command"):
         store(compare_measures(*folders), tmp_path / "fidelity.csv")
 

@@ -88,7 +88,7 @@ def results(tmp_path: Path) -> Path:
     table = pd.DataFrame(
         pairs, columns=["method", "data", "profile", "page", "lead", "measure", "true", "digitised"]
     )
-    table.to_csv(folder / "fidelity_pairs.csv", index=False)
+    table.to_csv(folder / "fidelity_pairs.csv.gz", index=False)
     bland_altman(table).to_csv(folder / "fidelity.csv", index=False)
     pd.DataFrame(
         {"steps": [1, 2], "train_loss": [2.0, 1.0], "val_loss": [2.0, 1.5], "val_dice": [0.1, 0.5]}
@@ -115,6 +115,27 @@ def test_scores_are_those_of_the_files(results: Path) -> None:
     assert leads["centroid", "III"] == pytest.approx(15.2)
 
 
+def test_the_comparison_of_methods_is_preferred(results: Path) -> None:
+    row = benchmark_run("trace", 19.0)["profiles"]["clean"] | {"failed": 0, "pages_per_s": 0.5}
+    lost = row | {
+        "challenge_snr_db": None,
+        "interval_95": {"challenge_snr_db": [None, None]},
+        "pages_per_s": None,
+    }
+    variants = {"krones2024+true": {"kit/clean": row, "ludb": lost, "all": row}, "ours": {"ludb": row}}
+    (results / "compare.json").write_text(json.dumps({"variants": variants}))
+    scores = figures.read_scores(results)
+    assert scores[["method", "profile"]].to_numpy().tolist() == [
+        ["krones2024+true", "clean"],
+        ["krones2024+true", "ludb"],
+        ["ours", "ludb"],
+    ]
+    assert scores["s_per_page"].tolist()[::2] == [2.0, 2.0]
+    assert figures.comparison_table(scores).loc["krones2024+true", "ludb"] == "-"
+    drawn = figures.comparison_figure(scores).axes[0]
+    assert [text.get_text() for text in drawn.get_yticklabels()] == ["ours", "krones2024+true"]
+
+
 def test_ours_comes_first_and_is_blue(results: Path) -> None:
     drawn = figures.runtime_figure(figures.read_scores(results))
     points = drawn.axes[0].collections
@@ -123,7 +144,7 @@ def test_ours_comes_first_and_is_blue(results: Path) -> None:
 
 
 def test_bland_altman_figure_draws_the_limits(results: Path) -> None:
-    pairs = pd.read_csv(results / "fidelity_pairs.csv").fillna({"lead": ""})
+    pairs = pd.read_csv(results / "fidelity_pairs.csv.gz").fillna({"lead": ""})
     drawn = figures.bland_altman_figure(pairs)
     agreement = bland_altman(pairs).set_index("measure")
     for axes, name in zip(drawn.axes, MEASURES, strict=True):

@@ -209,7 +209,7 @@ def bland_altman(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def store(pairs: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Write the agreement into the CSV `path`, and the pairs into `<stem>_pairs.csv` beside it.
+    """Write the agreement into the CSV `path`, and the pairs into `<stem>_pairs.csv.gz` beside it.
 
     Pairs of other methods and data stay; the agreement is that of all pairs. Returns the agreement.
 
@@ -218,13 +218,14 @@ def store(pairs: pd.DataFrame, path: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    beside = path.with_name(f"{path.stem}_pairs.csv")
+    beside = path.with_name(f"{path.stem}_pairs.csv.gz")
     path.parent.mkdir(parents=True, exist_ok=True)
     if beside.is_file():
         kept, keys = read_pairs(beside), ["method", "data"]
         new = pd.MultiIndex.from_frame(pairs[keys])
         pairs = pd.concat([kept[~pd.MultiIndex.from_frame(kept[keys]).isin(new)], pairs], ignore_index=True)
-    pairs.to_csv(beside, index=False)
+    # Without a time stamp, the same pairs give the same file.
+    pairs.to_csv(beside, index=False, compression={"method": "gzip", "mtime": 0})
     agreement = bland_altman(pairs)
     agreement.round(4).to_csv(path, index=False)
     return agreement
@@ -255,14 +256,16 @@ def summary_table(agreement: pd.DataFrame) -> Table:
     table = Table(title="Digitised - true: bias and 95% limits of agreement")
     for heading in ("method", "measure"):
         table.add_column(heading)
-    for heading in ("pairs", "only true", "only digitised", "neither", "bias", "from", "to", "unit"):
+    for heading in ("pairs", "failed*", "bias", "95% limits", "unit"):
         table.add_column(heading, justify="right")
     for row in agreement.to_dict("records"):
         digits = 3 if row["unit"] == "mV" else 1
         limits = [float(row[name]) for name in ("bias", "lower", "upper")]
-        figures = [f"{value:.{digits}f}" if np.isfinite(value) else "-" for value in limits]
-        counts = [str(row[name]) for name in ("pairs", "only_true", "only_digitised", "neither")]
-        table.add_row(str(row["method"]), str(row["measure"]), *counts, *figures, str(row["unit"]))
+        bias, low, high = (f"{value:.{digits}f}" if np.isfinite(value) else "-" for value in limits)
+        failed = "/".join(str(row[name]) for name in ("only_true", "only_digitised", "neither"))
+        names = str(row["method"]), str(row["measure"]), str(row["pairs"])
+        table.add_row(*names, failed, bias, f"{low} to {high}", str(row["unit"]))
+    table.caption = "* measured in the truth only / digitised only / neither"
     return table
 
 

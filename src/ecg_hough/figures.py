@@ -200,6 +200,27 @@ def profile_figure(scores: pd.DataFrame) -> Figure:
     return figure
 
 
+def comparison_figure(scores: pd.DataFrame) -> Figure:
+    """Challenge SNR of every method on every profile with its 95% interval, as a coloured table."""
+    from matplotlib.figure import Figure
+
+    methods, profiles = list(_methods(scores)), list(dict.fromkeys(scores["profile"]))
+    figure = Figure(figsize=(1.15 * len(profiles) + 2.2, 0.42 * len(methods) + 1.3), layout="constrained")
+    axes = figure.subplots()
+    by_place = scores.drop_duplicates(["method", "profile"]).set_index(["method", "profile"])
+    table = np.full((len(methods), len(profiles)), np.nan)
+    for place, row in by_place[["snr_db", "low_db", "high_db"]].astype(float).iterrows():
+        r, c = methods.index(place[0]), profiles.index(place[1])  # type: ignore[index]
+        table[r, c] = row["snr_db"]
+        words = f"{row['snr_db']:.1f}\n{row['low_db']:.1f} to {row['high_db']:.1f}"
+        axes.text(c, r, words, ha="center", va="center", fontsize=6.5)
+    axes.imshow(table, cmap="YlGnBu", vmin=-5.0, vmax=35.0, aspect="auto")
+    axes.set_xticks(range(len(profiles)), profiles)
+    axes.set_yticks(range(len(methods)), methods)
+    axes.set_title(f"{SNR_LABEL}, with 95% intervals", fontsize=10)
+    return figure
+
+
 def lead_figure(leads: pd.DataFrame) -> Figure:
     """Challenge SNR of every lead, mean over all pages, one bar a method; see `read_leads`."""
     from matplotlib.figure import Figure
@@ -424,36 +445,41 @@ def agreement_figure(agreement: pd.DataFrame) -> Figure:
 
 
 def read_scores(results: Path) -> pd.DataFrame:
-    """Scores by method and profile, from compare.json if it is there, else from benchmark.json.
+    """Scores by method and profile from compare.json, or from benchmark.json where there is no comparison.
 
     Columns: method, data, profile, pages, snr_db, low_db, high_db (Challenge SNR with its 95% bootstrap
-    interval over pages), unaligned_db, kaggle_db, found_pct, s_per_page.
+    interval over pages), unaligned_db, kaggle_db, found_pct, s_per_page (median).
 
     Raises:
         ValueError: the folder holds neither file.
     """
-    import pandas as pd
-
+    path = results / "compare.json"
+    if not path.is_file():
+        return read_benchmark(results)
+    variants = json.loads(path.read_text(encoding="utf-8"))["variants"]
     rows = []
-    for method, run in _runs(results):
-        for profile, row in run["profiles"].items():
-            low, high = row["interval_95"]["challenge_snr_db"]
-            rows.append(
-                {
-                    "method": method,
-                    "data": run["data"],
-                    "profile": profile or run["data"],
-                    "pages": row["pages"],
-                    "snr_db": row["challenge_snr_db"],
-                    "low_db": low,
-                    "high_db": high,
-                    "unaligned_db": row["unaligned_snr_db"],
-                    "kaggle_db": row["kaggle_db"],
-                    "found_pct": row["found_pct"],
-                    "s_per_page": row["median_s_per_page"],
-                }
-            )
-    return pd.DataFrame(rows)
+    for method, profiles in variants.items():
+        for key, row in profiles.items():
+            if key != "all":
+                data, _, profile = key.partition("/")
+                speed = _number(row["pages_per_s"])
+                rows.append(_score_row(method, data, profile, row, 1.0 / speed if speed else float("nan")))
+    return _in_rows(rows)
+
+
+def read_benchmark(results: Path) -> pd.DataFrame:
+    """Scores by read-out and profile from benchmark.json; columns as `read_scores`.
+
+    Raises:
+        ValueError: the folder does not hold it.
+    """
+    return _in_rows(
+        [
+            _score_row(method, run["data"], profile, row, _number(row["median_s_per_page"]))
+            for method, run in _runs(results)
+            for profile, row in run["profiles"].items()
+        ]
+    )
 
 
 def read_lead_scores(results: Path) -> pd.DataFrame:
@@ -524,13 +550,14 @@ def draw_all(
 
     log = {name: results / f"training_{name}.csv" for name in ("leads", "traces")}
     angles, curves = results / "angles.csv", results / "robustness.csv"
-    pairs, agreement = results / "fidelity_pairs.csv", results / "fidelity.csv"
+    pairs, agreement = results / "fidelity_pairs.csv.gz", results / "fidelity.csv"
     page = samples / "photo_3x4.jpg"
     tasks: dict[str, tuple[tuple[Path, ...], Callable[[], Figure]]] = {
         "method": ((page,), lambda: method_figure(page)),
         "masks": ((page,), lambda: masks_figure(page)),
         "vectorisation": ((), vectorisation_figure),
-        "snr_by_profile": ((results / "benchmark.json",), lambda: profile_figure(read_scores(results))),
+        "snr_by_profile": ((results / "benchmark.json",), lambda: profile_figure(read_benchmark(results))),
+        "comparison": ((results / "benchmark.json",), lambda: comparison_figure(read_scores(results))),
         "snr_by_lead": ((results / "benchmark.json",), lambda: lead_figure(read_lead_scores(results))),
         "runtime": ((results / "benchmark.json",), lambda: runtime_figure(read_scores(results))),
         "rotation": ((angles,), lambda: rotation_figure(pd.read_csv(angles))),
@@ -550,6 +577,36 @@ def draw_all(
             save(draw(), out / f"{name}.png")
         on_figure(name, outcome[name])
     return outcome
+
+
+def _score_row(
+    method: str, data: str, profile: str, row: dict[str, Any], s_per_page: float
+) -> dict[str, Any]:
+    low, high = row["interval_95"]["challenge_snr_db"]
+    return {
+        "method": method,
+        "data": data,
+        "profile": profile or data,
+        "pages": row["pages"],
+        "snr_db": _number(row["challenge_snr_db"]),
+        "low_db": _number(low),
+        "high_db": _number(high),
+        "unaligned_db": _number(row["unaligned_snr_db"]),
+        "kaggle_db": _number(row["kaggle_db"]),
+        "found_pct": _number(row["found_pct"]),
+        "s_per_page": s_per_page,
+    }
+
+
+def _in_rows(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rows)
+
+
+def _number(value: float | None) -> float:
+    """JSON has no NaN: null stands for it."""
+    return float("nan") if value is None else float(value)
 
 
 def _runs(results: Path) -> list[tuple[str, dict[str, Any]]]:
