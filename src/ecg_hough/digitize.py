@@ -14,6 +14,7 @@ from ecg_hough.column_order import find_column_order
 from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
 from ecg_hough.layout import LayoutFit, PageLayout, find_layout, fit_layout
+from ecg_hough.limb_check import check_layout
 from ecg_hough.network import load_network
 from ecg_hough.page import read_page
 from ecg_hough.paper import FS_HZ, PAPER_SPEED_MM_S
@@ -25,6 +26,8 @@ from ecg_hough.traces import TRACE_NETWORK, RowTrace, read_rows
 UPRIGHT_EVIDENCE = 4.0
 """Layout evidence, nats per canvas column, from which a page is taken as upright without trying the
 other three quarter turns. Tuned on own renders: right turns have more, wrong ones less."""
+TURNED_TIMES = 1.5
+"""A turned page must have this many times the evidence of the page as it is: most pages are upright."""
 MIN_EVIDENCE = 0.5
 """Below this in all four turns the page is not a 12-lead ECG, or beyond reading."""
 READOUTS = ("trace", "centroid")
@@ -73,7 +76,9 @@ def digitize(
     network = load_network(TRACE_NETWORK) if readout == "trace" else None
     rows = read_rows(image, page_map, canvas, probabilities, layout, network)
     watch("traces")
-    windows = panel_windows(layout, canvas, page_map)
+    checked = check_layout(rows, panel_windows(layout, canvas, page_map), layout.layout)
+    warnings += checked.warnings
+    windows = checked.windows
     has_grid = geometry.page_map is not None
     scale = find_paper_scale(
         image, page_map, rows, windows, speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv, has_grid=has_grid
@@ -81,9 +86,9 @@ def digitize(
     warnings += scale.warnings
     watch("scale")
     speed, gain = scale.speed_mm_s, scale.gain_mm_mv
-    columns = find_column_order(rows, windows, layout.layout).name
+    columns = find_column_order(rows, windows, checked.layout).name
     result = calibrate(
-        rows, windows, layout.layout, fs=fs, speed_mm_s=speed, gain_mm_mv=gain, columns=columns
+        rows, windows, checked.layout, fs=fs, speed_mm_s=speed, gain_mm_mv=gain, columns=columns
     )
     warnings += result.warnings
     watch("calibration")
@@ -100,7 +105,7 @@ def digitize(
         angle_deg=geometry.angle_deg,
         quarter_turns=turns,
         px_per_mm=geometry.px_per_mm,
-        layout=layout.layout.name if layout.layout is not None else "unknown",
+        layout=checked.layout.name if checked.layout is not None else "unknown",
         speed_mm_s=speed,
         gain_mm_mv=gain,
         warnings=tuple(warnings),
@@ -135,7 +140,7 @@ def find_leads(
         probabilities[1:, ~canvas.covered] = 0.0
         fitted = fit_layout(probabilities)
         score = fitted.coherence if fitted is not None else 0.0
-        if best is None or score > best[0]:
+        if best is None or score > best[0] * (TURNED_TIMES if best[1] == 0 else 1.0):
             best = (score, turns, canvas, probabilities, fitted)
         if score >= UPRIGHT_EVIDENCE:
             break
