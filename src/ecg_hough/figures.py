@@ -298,7 +298,11 @@ def rotation_figure(angles: pd.DataFrame) -> Figure:
         )
     left.set(yscale="log", xlabel="true angle, degrees", ylabel="error, degrees (x: no line found)")
     right.set(xscale="log", xlabel="error, degrees", ylabel="pages within it, %", ylim=(0, 102))
-    right.legend(frameon=False, fontsize=8, loc="center", title="pages with an angle")
+    handles, labels = right.get_legend_handles_labels()
+    title = "pages with an angle"
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8, title=title
+    )
     for axes in (left, right):
         axes.grid(alpha=0.3)
     return figure
@@ -515,12 +519,12 @@ def save(figure: Figure, path: Path) -> Path:
     for dpi in SAVE_DPI:
         drawn, packed = io.BytesIO(), io.BytesIO()
         figure.savefig(drawn, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
-        picture = (
-            Image.open(drawn)
-            .convert("RGB")
-            .quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        picture = Image.open(drawn).convert("RGB")
+        palette = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE)
+        # Dithered: a photo's light falls off smoothly, 256 flat colours would show steps.
+        picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(
+            packed, format="png", optimize=True
         )
-        picture.save(packed, format="png", optimize=True)
         data = packed.getvalue()
         if len(data) <= MAX_BYTES:
             break
