@@ -17,7 +17,7 @@ from scipy.interpolate import RectBivariateSpline
 from scipy.sparse.linalg import spsolve
 
 from ecg_hough.errors import PageError
-from ecg_hough.grid import Grid, find_grid
+from ecg_hough.grid import Grid, find_grid, follow_again
 from ecg_hough.orientation import hough_angle
 
 _NEWTON_STEPS = 12
@@ -30,9 +30,11 @@ _BENDING = 0.3  # stiffness of the displacement, against points of weight 1
 _AFFINE_MM = 0.02  # median error above which a page is not flat
 _OUTLIER_MM = 0.08  # scale of the robust weights
 _MIN_POINTS = 12
+_READINGS = 2  # of the grid's phase, the later ones along the map found before
 _MAX_ASPECT = 0.2  # log ratio of both pitches; a camera 30 degrees off the page's normal gives 0.15
 _MAX_ASPECT_AMBIGUOUS = 0.15
 _IMAGE_MM = (50.0, 800.0)  # long side of the image: a strip alone to an A3 page on a table
+_IMAGE_MM_AMBIGUOUS = (130.0, 500.0)  # where 1 or 5 mm is by the page's size, that size must make sense
 _MAX_SPAN = 4.0  # of the image's size at the mean pitch; beyond, the camera would look along the page
 
 
@@ -193,7 +195,8 @@ def _is_plausible(pitch: tuple[float, float], shape: tuple[int, int], *, ambiguo
     aspect = abs(np.log(pitch[0] / pitch[1]))
     long_side_mm = max(shape) / np.sqrt(pitch[0] * pitch[1])
     limit = _MAX_ASPECT_AMBIGUOUS if ambiguous else _MAX_ASPECT
-    return bool(aspect < limit and _IMAGE_MM[0] < long_side_mm < _IMAGE_MM[1])
+    shortest, longest = _IMAGE_MM_AMBIGUOUS if ambiguous else _IMAGE_MM
+    return bool(aspect < limit and shortest < long_side_mm < longest)
 
 
 def _without_grid(image: NDArray[np.uint8]) -> PageGeometry:
@@ -219,8 +222,16 @@ def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] |
     if np.median(errors) <= _AFFINE_MM:
         page_map = _invert(flat, flat, shape, pitch)
         return None if page_map is None else (page_map, float(np.median(errors)) * pitch, "grid-affine")
-    plane = _fit_flat(points, mm, trust, grid.period_mm, projective=True)
-    bent = _Bend.fit(plane, points, mm, trust, grid.period_mm, shape, _NODE_MM * pitch)
+    plane = bent = None
+    for reading in range(_READINGS):
+        if reading and bent is not None:
+            grid = follow_again(grid, bent)
+            points = np.column_stack([grid.rows, grid.cols])
+            mm, trust = [grid.y_mm, grid.x_mm], [grid.y_weight, grid.x_weight]
+        plane = _fit_flat(points, mm, trust, grid.period_mm, projective=True)
+        bent = _Bend.fit(plane, points, mm, trust, grid.period_mm, shape, _NODE_MM * pitch)
+    assert plane is not None
+    assert bent is not None
     errors = _errors(bent(points), mm, trust, grid.period_mm)
     if np.median(errors) > grid.period_mm / 8:
         return None
@@ -284,7 +295,7 @@ def _fit_flat(
             weight = np.sqrt(trust[k])
             if step:
                 error = seen - model[k]
-                if step > 3:
+                if step > 3 and scale[k] < period_mm / 6:
                     error = error - period_mm * np.round(error / period_mm)
                     seen = model[k] + error
                 scale[k] = max(_OUTLIER_MM, 1.5 * float(np.median(np.abs(error[weight > 0]))))
@@ -336,7 +347,7 @@ class _Bend:
             coefficients: NDArray[np.float64] = np.zeros(basis.shape[1])
             for turn in range(6):
                 left = error - fit
-                if turn > 1:
+                if turn > 3:
                     left = left - period_mm * np.round(left / period_mm)
                 scale = np.inf
                 if turn:

@@ -10,7 +10,8 @@ that fits those gives the phase to a few hundredths of a millimetre.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -29,7 +30,8 @@ from ecg_hough.grid_combs import (
     profiles,
     tile_power,
 )
-from ecg_hough.grid_phase import follow_harmonics, phase_points
+from ecg_hough.grid_phase import cubic_phase, follow_harmonics, phase_points
+from ecg_hough.grid_spacing import mm_per_cycle
 
 # Tuned on rendered pages (all profiles, 72-600 dpi) and on ECG-Image-Kit and ECGMiner pages.
 _LONG_SIDES_PX = (1800, 850, 400)  # pages are searched at these sizes, in turn
@@ -40,6 +42,9 @@ _JPEG_BLOCKS_PX = (8.0, 16.0)
 _UPRIGHT_DEG = 0.35  # pages this upright may show the pixel lattice's own periods
 _OTHER_SCALE = 0.93
 _WIDE_PX = 11.0
+_MIN_SMOOTHING_PX = 9.0
+_SMOOTHING_MM = 1.6  # of the second reading
+_NODE_PX = 16  # its phase is computed on this lattice
 _GOOD_SUPPORT = 0.5  # of the image; below it other harmonics are tried
 _MIN_SUPPORT_AMBIGUOUS = 0.3  # one spacing alone is also what lines of text show
 _MIN_SUPPORT = 0.15  # of the image; a wrong comb holds its phase on less than 0.03 of it
@@ -57,6 +62,7 @@ class Grid:
         px_per_mm: vertical, horizontal, mean over the page (before the fit).
         ambiguous: only one spacing of lines is seen; 1 or 5 mm is by plausibility.
         base_px: longest period found, image px.
+        evidence: what was searched, see `grid_evidence`; zoom: its px per image px, down and across.
     """
 
     rows: Floats
@@ -69,6 +75,8 @@ class Grid:
     px_per_mm: tuple[float, float]
     ambiguous: bool
     base_px: float
+    evidence: NDArray[np.float32] = field(repr=False)
+    zoom: tuple[float, float]
 
 
 def find_grid(image: NDArray[np.uint8]) -> Grid | None:
@@ -100,6 +108,58 @@ def find_grid(image: NDArray[np.uint8]) -> Grid | None:
     return coarse
 
 
+def follow_again(grid: Grid, to_mm: Callable[[Floats], list[Floats]]) -> Grid:
+    """The grid's phase read once more, along a map that is nearly right everywhere.
+
+    The first reading follows a cubic phase, which loses the lines towards the far edge of a tilted page.
+
+    Args:
+        to_mm: (n, 2) image px -> mm down and across, each (n,).
+    """
+    shape, zoom = grid.evidence.shape, grid.zoom
+    nodes = [np.arange(n // _NODE_PX + 3, dtype=float) * _NODE_PX for n in shape]
+    at = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 2)
+    mm = to_mm((at + 0.5) / zoom - 0.5)
+    smoothing = max(
+        _SMOOTHING_MM * float(np.sqrt(np.prod(grid.px_per_mm) * np.prod(zoom))), _MIN_SMOOTHING_PX
+    )
+    phases: list[Floats] = []
+    weights: list[Floats] = []
+    for value in mm:
+        coarse = (value / grid.period_mm).reshape(len(nodes[0]), len(nodes[1]))
+        # Interpolated about its mean, in float32: the phase counts hundreds of cycles.
+        middle = float(coarse.mean())
+        spread = np.array([[_NODE_PX, 0, 0], [0, _NODE_PX, 0]], float)
+        fine = cv2.warpAffine(
+            (coarse - middle).astype(np.float32),
+            spread,
+            shape[::-1],
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        points, cycles, weight = phase_points(grid.evidence, fine, smoothing)
+        phases.append((cycles + middle) * grid.period_mm)
+        weights.append(weight)
+    weights = _crossing(points, weights)
+    return replace(
+        grid,
+        rows=(points[:, 0] + 0.5) / zoom[0] - 0.5,
+        cols=(points[:, 1] + 0.5) / zoom[1] - 0.5,
+        y_mm=phases[0],
+        x_mm=phases[1],
+        y_weight=weights[0],
+        x_weight=weights[1],
+    )
+
+
+def _crossing(points: Floats, weights: list[Floats]) -> list[Floats]:
+    """Weights of both families, kept where the other one is seen next to them: wood grain has one only."""
+    n_cols = int(np.count_nonzero(points[:, 0] == points[0, 0]))
+    near = np.ones((3, 3), np.uint8)
+    seen = [cv2.dilate((w.reshape(-1, n_cols) > 0).astype(np.uint8), near).ravel() for w in weights]
+    return [weights[0] * seen[1], weights[1] * seen[0]]
+
+
 def grid_evidence(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(rows, cols): local contrast of dark lines, -2..2, ink no stronger than grid lines."""
     dark = (image if image.ndim == 2 else image.min(axis=2)).astype(np.float32)
@@ -121,54 +181,86 @@ def _find_at(image: NDArray[np.uint8], scale: float) -> Grid | None:
     zoom = (rows / image.shape[0], cols / image.shape[1])
     evidence = grid_evidence(small)
     power, centres = tile_power(evidence)
-    combs = find_combs(power, centres, max(rows, cols))
-    if combs is None or _is_jpeg_blocks(combs, zoom) or _is_resampling(combs, image, scale):
+    combs = find_combs(power, centres)
+    if combs is None:
         return None
-    best: tuple[float, float, Floats, list[Floats], list[Floats]] | None = None
+    best: _Followed | None = None
     for harmonic, models in follow_harmonics(power, centres, combs, evidence.shape):
         # Wide enough to keep the neighbouring harmonics of the slower family out.
-        smoothing = max((0.55 if harmonic > 1 else 1.6) / min(combs.down, combs.across), 9.0)
-        phases, weights = [], []
-        points: Floats = np.zeros((0, 2))
-        for model in models:
-            points, phase, weight = phase_points(evidence, model, smoothing)
-            phases.append(phase * combs.base_mm / harmonic)
-            weights.append(weight)
-        support = float(np.mean((weights[0] > 0) & (weights[1] > 0)))
-        if best is None or support > best[0]:
-            best = (support, combs.base_mm / harmonic, points, phases, weights)
-        if support > _GOOD_SUPPORT:
+        smoothing = max((0.55 if harmonic > 1 else 1.6) / min(combs.down, combs.across), _MIN_SMOOTHING_PX)
+        followed = _Followed.along(evidence, harmonic, models, smoothing)
+        if best is None or followed.support > best.support:
+            best = followed
+        if followed.support > _GOOD_SUPPORT:
             break
-    least = _MIN_SUPPORT_AMBIGUOUS if combs.ambiguous else _MIN_SUPPORT
-    if best is None or best[0] < least:
+    if best is None or best.support < _MIN_SUPPORT:
         return None
-    _, period_mm, points, phases, weights = best
-    scale_down = 1 / (combs.down * combs.base_mm) / zoom[0]
-    scale_across = 1 / (combs.across * combs.base_mm) / zoom[1]
+    period_px = 1 / (best.harmonic * np.sqrt(combs.down * combs.across))
+    both = (best.weights[0] > 0) & (best.weights[1] > 0)
+    cycle_mm, ambiguous = mm_per_cycle(evidence, best.models, best.points[both], max(rows, cols), period_px)
+    if ambiguous and (
+        best.support < _MIN_SUPPORT_AMBIGUOUS
+        or _is_jpeg_blocks(combs, zoom)
+        or _is_resampling(combs, image, scale)
+    ):
+        return None
+    pitch = [
+        1 / (q * best.harmonic * cycle_mm * z) for q, z in zip((combs.down, combs.across), zoom, strict=True)
+    ]
     return Grid(
-        rows=(points[:, 0] + 0.5) / zoom[0] - 0.5,
-        cols=(points[:, 1] + 0.5) / zoom[1] - 0.5,
-        y_mm=phases[0],
-        x_mm=phases[1],
-        y_weight=weights[0],
-        x_weight=weights[1],
-        period_mm=period_mm,
-        px_per_mm=(scale_down, scale_across),
-        ambiguous=combs.ambiguous,
-        base_px=combs.base_mm * scale_down,
+        rows=(best.points[:, 0] + 0.5) / zoom[0] - 0.5,
+        cols=(best.points[:, 1] + 0.5) / zoom[1] - 0.5,
+        y_mm=best.phases[0] * cycle_mm,
+        x_mm=best.phases[1] * cycle_mm,
+        y_weight=best.weights[0],
+        x_weight=best.weights[1],
+        period_mm=cycle_mm,
+        px_per_mm=(pitch[0], pitch[1]),
+        ambiguous=ambiguous,
+        base_px=cycle_mm * best.harmonic * pitch[0],
+        evidence=evidence,
+        zoom=zoom,
     )
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """One harmonic of both families followed over the page: lattice points, phases in cycles, weights."""
+
+    harmonic: int
+    models: list[Floats]
+    points: Floats
+    phases: list[Floats]
+    weights: list[Floats]
+
+    @classmethod
+    def along(
+        cls, evidence: NDArray[np.float32], harmonic: int, models: list[Floats], smoothing_px: float
+    ) -> _Followed:
+        rows, cols = (np.arange(n, dtype=np.float32) for n in evidence.shape)
+        found = [
+            phase_points(evidence, cubic_phase(model, rows, cols, evidence.shape), smoothing_px)
+            for model in models
+        ]
+        points = found[0][0]
+        return cls(harmonic, models, points, [f[1] for f in found], _crossing(points, [f[2] for f in found]))
+
+    @property
+    def support(self) -> float:
+        """Share of the points at which both families are seen."""
+        return float(np.mean((self.weights[0] > 0) & (self.weights[1] > 0)))
 
 
 def _is_jpeg_blocks(combs: Combs, zoom: tuple[float, float]) -> bool:
     """True where the only period is that of JPEG blocks: upright, and 8 or 16 px to a thousandth."""
     pitch = np.array([1 / combs.down / zoom[0], 1 / combs.across / zoom[1]])
     upright = abs(combs.angle_deg) < _UPRIGHT_DEG
-    return upright and combs.ambiguous and any(np.all(np.abs(pitch / p - 1) < 4e-3) for p in _JPEG_BLOCKS_PX)
+    return upright and any(np.all(np.abs(pitch / p - 1) < 4e-3) for p in _JPEG_BLOCKS_PX)
 
 
 def _is_resampling(combs: Combs, image: NDArray[np.uint8], scale: float) -> bool:
     """True where the period is the beat of our own resampling: at another scale it is another one."""
-    if scale == 1 or not combs.ambiguous or abs(combs.angle_deg) > _UPRIGHT_DEG:
+    if scale == 1 or abs(combs.angle_deg) > _UPRIGHT_DEG:
         return False
     cols, rows = (max(1, round(n * scale * _OTHER_SCALE)) for n in image.shape[1::-1])
     other = cv2.resize(image, (cols, rows), interpolation=cv2.INTER_AREA)

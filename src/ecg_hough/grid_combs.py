@@ -1,4 +1,4 @@
-"""Combs of a printed grid in the spectra of a page: direction, base frequency and spacing of its lines.
+"""Combs of a printed grid in the spectra of a page: direction and base frequency of its lines.
 
 In: the evidence image of `grid`. Out: `Combs`, both families of lines as combs of harmonics, from the part
 of the page that shows them best, or None.
@@ -12,8 +12,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
-
-from ecg_hough.paper import GRID_MAJOR_MM, GRID_MINOR_MM
 
 Floats = NDArray[np.float64]
 
@@ -29,9 +27,7 @@ _DYNAMIC = 3.5  # log power; peaks further below the strongest one do not count
 _POWER_FLOOR = 0.02  # of the mean; below it a drawn page shows leakage only, which blurs directions
 _MISSING = 0.45  # log power; what each harmonic costs that is not there
 MIN_COMB = 1.2  # log power, sum over harmonics, of each family
-_FIVE = 0.45  # log power by which every fifth harmonic stands out where 1 mm lines are printed
 _HARMONICS_TRIED = 3
-_PLAUSIBLE_LONG_SIDE_MM = 290.0
 _RADIUS_STEP = 0.25
 RADII = np.arange(1.0, 0.47 * TILE_PX, _RADIUS_STEP)
 _ANGLES_DEG = np.arange(-45.0, 45.0, 0.6)
@@ -47,9 +43,7 @@ class Combs:
     down: float  # base frequency of the horizontal lines
     across: float
     score: float
-    base_mm: float
     harmonics: tuple[int, ...]  # those to follow, clearest first
-    ambiguous: bool
     place: Floats  # (2,) where on the searched image they are clearest
 
 
@@ -88,7 +82,7 @@ def log_plane(power: NDArray[np.float32]) -> NDArray[np.float32]:
     return (plane - np.interp(radius, np.arange(len(mean)) + 0.5, mean)).astype(np.float32)
 
 
-def find_combs(power: NDArray[np.float32], centres: Floats, long_side_px: int) -> Combs | None:
+def find_combs(power: NDArray[np.float32], centres: Floats) -> Combs | None:
     """Direction and base frequencies of both families of lines, where the page shows them best.
 
     Perspective and curl smear the spectrum of a whole page, so parts of a few tiles are tried one by one.
@@ -119,12 +113,9 @@ def find_combs(power: NDArray[np.float32], centres: Floats, long_side_px: int) -
     q_down, q_across = _refined(p_down, q_down), _refined(p_across, q_across)
     if abs(np.log(q_down / q_across)) > _MAX_REFINED_ASPECT:
         return None
-    base_mm, ambiguous = _spacing(p_down, p_across, q_down, q_across, long_side_px)
     harmonics = _clear_harmonics(p_down, p_across, q_down, q_across)
     size = TILE_PX
-    return Combs(
-        float(angle), q_down / size, q_across / size, float(score), base_mm, harmonics, ambiguous, place
-    )
+    return Combs(float(angle), q_down / size, q_across / size, float(score), harmonics, place)
 
 
 def _parts(centres: Floats) -> list[tuple[Floats, NDArray[np.intp]]]:
@@ -188,26 +179,6 @@ def _refined(profile: Floats, q: float) -> float:
     height = np.clip(profile - (profile.max() - _DYNAMIC), 0, None)
     total = np.where(order * near < RADII[-1], np.interp(order * near, RADII, height), 0.0).sum(axis=0)
     return float(near[total > total.max() - 0.02 * max(total.max(), 1e-9)].mean())
-
-
-def _spacing(
-    p_down: Floats, p_across: Floats, q_down: float, q_across: float, long_side_px: int
-) -> tuple[float, bool]:
-    """Millimetres of the base period, and whether that is a guess by plausibility."""
-    rises, under = [], []
-    for profile, q in ((p_down, q_down), (p_across, q_across)):
-        if 5 * q < RADII[-1]:
-            around = [np.interp(n * q, RADII, profile) for n in (4, 6) if n * q < RADII[-1]]
-            rises.append(np.interp(5 * q, RADII, profile) - np.mean(around))
-        if q / 5 > 3:
-            under.append(np.mean([_contrast(profile, q / 5, n) for n in (1, 2, 3, 4, 6)]))
-    if under and np.mean(under) > _FIVE:
-        return GRID_MINOR_MM, False
-    if rises and np.mean(rises) > _FIVE:
-        return GRID_MAJOR_MM, False
-    periods = long_side_px / (TILE_PX / np.sqrt(q_down * q_across))
-    off = {mm: abs(np.log(periods * mm / _PLAUSIBLE_LONG_SIDE_MM)) for mm in (GRID_MINOR_MM, GRID_MAJOR_MM)}
-    return min(off, key=lambda mm: off[mm]), True
 
 
 def _clear_harmonics(p_down: Floats, p_across: Floats, q_down: float, q_across: float) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ cycles of the harmonic that most tiles show.
 from __future__ import annotations
 
 import heapq
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,10 @@ from numpy.typing import NDArray
 from ecg_hough.grid_combs import TILE_PX, Combs, Floats
 
 # Tuned on rendered pages (all profiles, 72-600 dpi) and on ECG-Image-Kit and ECGMiner pages.
+BLOCK_PX = 4
+"""Phases are averaged in blocks of this side."""
 _TILE_SNR = 12.0
+_MIN_AGREEMENT = 0.8  # mean cosine of twice a point's phase and the sum of opposite neighbours'
 _MIN_TILES = 4
 _INLIER_SHARE = 0.45
 _ROUNDS = (  # degree of the phase, reach (of the diagonal), scale of its robust weights (bins)
@@ -133,20 +137,28 @@ def _tile_peaks(power: NDArray[np.float32], expected: Floats, reach: int) -> tup
     return found, is_peak * box[k, i, j] / (np.median(box.reshape(len(box), -1), axis=1) + 1e-9)
 
 
-def phase_points(
-    evidence: NDArray[np.float32], model: Floats, smoothing_px: float
-) -> tuple[Floats, Floats, Floats]:
-    """Phase (cycles, unwrapped) and weight at lattice points (n, 2), by demodulation with the model."""
-    block = 4
-    rows, cols = (n // block * block for n in evidence.shape)
-    shape = evidence.shape
+def cubic_phase(model: Floats, rows: NDArray[Any], cols: NDArray[Any], shape: tuple[int, ...]) -> Floats:
+    """Phase (cycles) of a model on the lattice of these rows and columns, (len(rows), len(cols))."""
     half = max(shape) / 2
-    r = ((np.arange(rows) - shape[0] / 2) / half)[:, None]
-    c = ((np.arange(cols) - shape[1] / 2) / half)[None]
-    k = model
-    phase = (k[0] * c + k[1] * r) + (k[2] * c**2 + k[3] * r * c + k[4] * r**2)
-    phase += k[5] * c**3 + k[6] * r * c**2 + k[7] * r**2 * c + k[8] * r**3
-    turn = (2 * np.pi * (phase - np.round(phase))).astype(np.float32)
+    r, c, k = ((rows - shape[0] / 2) / half)[:, None], ((cols - shape[1] / 2) / half)[None], model
+    by_row = ((k[8] * r + k[4]) * r + k[1]) * r
+    linear, square = (k[7] * r + k[3]) * r + k[0], k[6] * r + k[2]
+    out: Floats = by_row + ((k[5] * c + square) * c + linear) * c
+    return out
+
+
+def phase_points(
+    evidence: NDArray[np.float32], phase: Floats, smoothing_px: float
+) -> tuple[Floats, Floats, Floats]:
+    """Phase (cycles, unwrapped) and weight at lattice points (n, 2), by demodulation with a phase near it.
+
+    Args:
+        phase: (rows, cols) cycles, of the evidence's shape or smaller by less than `BLOCK_PX`.
+    """
+    block = BLOCK_PX
+    rows, cols = (n // block * block for n in phase.shape)
+    turn = phase[:rows, :cols]
+    turn = (2 * np.pi * (turn - np.round(turn))).astype(np.float32)
     piece = evidence[:rows, :cols]
     size = (cols // block, rows // block)
     sigma = smoothing_px / block
@@ -160,10 +172,36 @@ def phase_points(
     signal = parts[0][take].astype(float) + 1j * parts[1][take]
     snr = np.abs(signal) ** 2 * 4 * np.pi * smoothing_px**2 / (parts[2][take] + 0.05)
     left = _unwrap(np.angle(signal) / (2 * np.pi), snr)
-    at = np.stack(np.meshgrid(at_r, at_c, indexing="ij"), axis=-1).reshape(-1, 2) * block + (block - 1) / 2
-    value, _, _ = _basis(at, shape, 3)
-    weight = np.where(snr > _TILE_SNR, np.minimum(snr, 200.0) / 200.0, 0.0)
-    return at, value @ model + left.ravel(), weight.ravel()
+    at = np.stack(np.meshgrid(at_r, at_c, indexing="ij"), axis=-1) * block + (block - 1) / 2
+    near = np.minimum(
+        np.floor(at).astype(int), np.array(phase.shape) - 2
+    )  # the block's centre is between pixels
+    corners = [phase[near[..., 0] + i, near[..., 1] + j] for i in (0, 1) for j in (0, 1)]
+    weight = np.where(snr > _TILE_SNR, np.minimum(snr, 200.0) / 200.0, 0.0) * _agreement(
+        left, snr > _TILE_SNR
+    )
+    return at.reshape(-1, 2), (np.mean(corners, axis=0) + left).ravel(), weight.ravel()
+
+
+def _agreement(phase: Floats, seen: NDArray[np.bool_]) -> Floats:
+    """How well each point of a phase lattice lies between its neighbours, 0..1: ink and noise do not.
+
+    Opposite neighbours are compared, so a phase that runs away evenly from the followed one agrees.
+    """
+    unit = np.pad(np.exp(2j * np.pi * phase) * seen, 1)
+    middle = unit[1:-1, 1:-1]
+    total, count = np.zeros(phase.shape), np.zeros(phase.shape)
+    for before, after in (
+        (unit[:-2, 1:-1], unit[2:, 1:-1]),
+        (unit[1:-1, :-2], unit[1:-1, 2:]),
+        (unit[:-2, :-2], unit[2:, 2:]),
+        (unit[:-2, 2:], unit[2:, :-2]),
+    ):
+        total += np.real(before * after * np.conj(middle) ** 2)
+        count += np.abs(before * after) > 0
+    mean = total / np.maximum(count, 1)
+    out: Floats = np.clip((mean - _MIN_AGREEMENT) / (1 - _MIN_AGREEMENT), 0, 1)
+    return out
 
 
 def _unwrap(phase: Floats, quality: Floats) -> Floats:
