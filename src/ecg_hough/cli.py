@@ -379,6 +379,34 @@ def paper(
         raise typer.Exit(FAILED)
 
 
+@app.command("geometry-benchmark")
+def geometry_benchmark(
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Pages of each set.")] = 20,
+    seed: Seed = 0,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="clean, scan, bw, worn, photo, hard or low; again for more.", show_default="all"
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSON file of the figures.")] = Path(
+        "experiments/results/geometry.json"
+    ),
+) -> None:
+    """Find the page maps of rendered pages and compare them with the true ones, in px.
+
+    Example: `ecg-hough geometry-benchmark -n 5 --set photo --set hard`
+    """
+    with _plain_errors(), _progress_bar("finding maps") as on_progress:
+        from ecg_hough.geometry_benchmark import SETS, run_geometry_benchmark
+
+        result = run_geometry_benchmark(
+            n=n, seed=seed, sets=tuple(sets or SETS), results=out, on_progress=on_progress
+        )
+    _print_table(result.table())
+    typer.echo(f"Figures in {out}")
+
+
 @app.command()
 def render(
     out: OutFolder,
