@@ -20,6 +20,7 @@ from ecg_hough.network import Network
 from ecg_hough.paper import LEADS
 from ecg_hough.segmentation import Canvas
 from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
+from ecg_hough.stroke_fit import fit_stroke
 
 TRACE_NETWORK = "traces"
 READOUTS_PER_COLUMN = 2
@@ -101,6 +102,8 @@ def read_rows(
             rows, sd, presence = _network_rows(strip, own, other, network)
         presence = np.where(np.repeat(inside, READOUTS_PER_COLUMN), presence, 0.0)
         seen = presence >= PRESENT_MIN
+        if network is not None:
+            rows = fit_stroke(strip, rows, sd, seen, STRIP_PX_PER_MM)
         offsets = (np.arange(READOUTS_PER_COLUMN) + 0.5) / READOUTS_PER_COLUMN - 0.5
         columns = (np.arange(frame.shape[1])[:, None] + offsets).ravel()
         mm = frame.to_mm(np.stack([rows, columns], axis=-1))

@@ -1,0 +1,266 @@
+"""Analysis by synthesis: the read rows are moved until the stroke drawn along them matches the ink.
+
+In: a strip, the rows that the trace network read and their expected errors. Out: the rows that explain the
+strip's pixels best. Three steps: the share of ink in every pixel (the printed grid, known by its period,
+is taken out), the pen's width and the image's blur from level stretches of the trace, and Gauss-Newton
+steps in which every pixel of the stroke pulls at the two read-outs of its nearest segment. The stroke is
+drawn with its blur; its derivatives are those of a straight stroke. So the normal matrix is tridiagonal,
+and a step costs as much as looking at the pixels once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solveh_banded
+from scipy.ndimage import maximum_filter1d, minimum_filter1d
+from scipy.special import ndtr
+
+GRID_PERIOD_MM = 5
+"""The printed grid repeats itself after a major square."""
+STEPS = 4
+STEP_MAX_PX = 1.5
+PRIOR_TIMES = 2.0
+"""The network's expected error is taken this many times: it is doubtful itself, and the ink is exact."""
+PRIOR_MIN_PX = 0.3
+SMOOTHNESS = 0.7
+"""Weight of differences between neighbouring corrections, per px^2: noise is not followed."""
+NOISE_MIN = 0.08
+"""Least standard deviation of a pixel's share of ink: strokes are not perfect."""
+ROBUST_TIMES = 3.0
+"""Residuals above this many standard deviations (text, another trace) lose their say (Cauchy)."""
+LEVEL_SLOPE = 0.15
+"""Slope (rows per column) below which the trace is level: there the pen's profile is seen."""
+REACH_PX = (1.0, 5.0)
+"""Least and greatest distance from the stroke's middle at which ink is expected."""
+MIN_SEEN = 200
+"""Read-outs that a row must have to be fitted."""
+_AXIS_MIN = 20.0  # grey levels between ink and paper below which a pixel says nothing
+_BIN_PX = 0.25
+_FINE_PX = 0.05
+_BLURS_PX = (0.35, 0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5)
+_PIXEL_BLUR_PX = 0.3  # of the coverage ramp, one pixel wide, by which the sharp stroke is drawn
+
+
+@dataclass(frozen=True)
+class Pen:
+    """A round pen and what the paper's scan or photo made of its stroke.
+
+    Attributes:
+        width_px: of the stroke; blur_px: standard deviation of the image's blur; height: share of ink of a
+            wide stroke.
+        slope: derivative of the share of ink by the distance from a straight stroke's middle, per px, at
+            multiples of `_FINE_PX`.
+        reach: px, where the share has fallen to nothing.
+    """
+
+    width_px: float
+    blur_px: float
+    height: float
+    slope: NDArray[np.float32]
+    reach: float
+
+
+def fit_stroke(
+    strip: NDArray[np.uint8],
+    rows: NDArray[np.float64],
+    sd: NDArray[np.float64],
+    seen: NDArray[np.bool_],
+    px_per_mm: float,
+) -> NDArray[np.float64]:
+    """Rows (2 * cols,) of the read-outs after the fit; unchanged where the ink is not understood.
+
+    Args:
+        strip: (n_rows, cols, 3) pixels in page millimetres times `px_per_mm`.
+        rows, sd: (2 * cols,) of every half column: where the network reads the trace, its expected error.
+        seen: (2 * cols,) where it reads one.
+
+    A maximum a posteriori estimate: rows ~ N(network's rows, (PRIOR_TIMES * sd)^2), pixels ~ the drawn
+    polyline, with a Cauchy noise.
+    """
+    period = round(GRID_PERIOD_MM * px_per_mm)
+    if seen.sum() < MIN_SEEN or min(strip.shape[:2]) < 2 * period:
+        return rows
+    ink, weight = ink_share(strip, rows, seen, period)
+    pen = find_pen(ink, rows, seen)
+    if pen is None:
+        return rows
+    noise = max(NOISE_MIN, 1.5 * float(np.quantile(np.abs(ink[::3, ::3]), 0.75)))
+    return _gauss_newton(ink, weight / noise**2, pen, rows, sd, seen, noise)
+
+
+def ink_share(
+    strip: NDArray[np.uint8], rows: NDArray[np.float64], seen: NDArray[np.bool_], period: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Share of ink in every pixel, 0 paper or grid .. 1 trace, and how much the pixel's colour tells of it.
+
+    Args:
+        period: px of the grid's period. Paper and grid: the median over all periods, times the local light.
+    """
+    n_rows, n_cols = strip.shape[:2]
+    middle = rows.reshape(-1, 2).mean(axis=1)
+    level = seen.reshape(-1, 2).all(axis=1) & (np.abs(np.gradient(middle)) < 2 * LEVEL_SLOPE)
+    if level.sum() < 0.1 * MIN_SEEN:
+        level = seen.reshape(-1, 2).all(axis=1)
+    at = np.clip(np.rint(middle[level]).astype(int), 0, n_rows - 1)
+    colour = np.median(strip[at, np.flatnonzero(level)], axis=0).astype(np.float32)
+    down, along = n_rows // period, n_cols // period
+    tiles = strip[: down * period, : along * period].reshape(down, period, along, period, 3)
+    tiles = np.ascontiguousarray(tiles.transpose(1, 3, 4, 0, 2)).reshape(period, period, 3, -1)
+    half = tiles.shape[-1] // 2
+    grid = np.partition(tiles, half, axis=-1)[..., half].astype(np.float32)
+    light = tiles.sum(axis=2, dtype=np.float32) / (grid.sum(axis=2)[..., None] + 3.0)
+    light = light.reshape(period * period, -1)[::7]
+    middle_light = np.partition(light, light.shape[0] // 2, axis=0)[light.shape[0] // 2].reshape(down, along)
+    lamp = cv2.resize(cv2.blur(middle_light, (3, 3)), (n_cols, n_rows), interpolation=cv2.INTER_LINEAR)
+    paper = np.tile(grid, (down + 1, along + 1, 1))[:n_rows, :n_cols] * lamp[..., None]
+    axis = colour - paper
+    square = np.einsum("rck,rck->rc", axis, axis)
+    share = np.einsum("rck,rck->rc", strip - paper, axis) / np.maximum(square, _AXIS_MIN**2)
+    weight = square / max(float(np.median(square)), _AXIS_MIN**2)
+    return share, np.minimum(weight, 1.0).astype(np.float32)
+
+
+def find_pen(ink: NDArray[np.float32], rows: NDArray[np.float64], seen: NDArray[np.bool_]) -> Pen | None:
+    """The pen's profile where the trace is level; None if no stroke stands out there."""
+    n_rows = ink.shape[0]
+    middle = rows.reshape(-1, 2).mean(axis=1)
+    level = seen.reshape(-1, 2).all(axis=1) & (np.abs(np.gradient(middle)) < LEVEL_SLOPE)
+    columns = np.flatnonzero(level)
+    if columns.size < MIN_SEEN // 4:
+        return None
+    far = int(REACH_PX[1]) + 1
+    at = np.rint(middle[columns]).astype(int)[:, None] + np.arange(-far, far + 1)
+    values = ink[np.clip(at, 0, n_rows - 1), columns[:, None]].ravel()
+    distance = np.abs(at - middle[columns][:, None]).ravel()
+    which = (distance / _BIN_PX).astype(int)
+    order = np.argsort(which, kind="stable")
+    limits = np.searchsorted(which[order], np.arange(int(far / _BIN_PX) + 1))
+    centres, shares = [], []
+    for k in range(len(limits) - 1):
+        part = values[order[limits[k] : limits[k + 1]]]
+        if part.size > 20:
+            centres.append((k + 0.5) * _BIN_PX)
+            shares.append(float(np.median(part)))
+    if len(centres) < 8:
+        return None
+    share, centre = np.array(shares), np.array(centres)
+    share = share - np.median(share[-4:])
+    if share[0] < 0.2:
+        return None
+    best: tuple[float, float, float, float] | None = None
+    for blur in _BLURS_PX:
+        for width in np.arange(0.75, 8.0, 0.25):
+            curve = _straight_stroke(centre, width, blur)
+            height = float(curve @ share / (curve @ curve))
+            error = float(np.square(share - height * curve).sum())
+            if best is None or error < best[0]:
+                best = (error, width, blur, height)
+    assert best is not None
+    _, width, blur, height = best
+    reach = float(np.clip(width / 2 + 1.8 * blur, *REACH_PX))
+    fine = np.arange(0, reach + 1, _FINE_PX)
+    slope = np.gradient(height * _straight_stroke(fine, width, blur), _FINE_PX)
+    return Pen(width, blur, height, slope.astype(np.float32), reach)
+
+
+def _straight_stroke(distance: NDArray[np.float64], width: float, blur: float) -> NDArray[np.float64]:
+    """Share of ink beside a long straight stroke: a bar under a Gaussian blur."""
+    return ndtr((distance + width / 2) / blur) - ndtr((distance - width / 2) / blur)
+
+
+def _gauss_newton(
+    ink: NDArray[np.float32],
+    precision: NDArray[np.float32],
+    pen: Pen,
+    rows: NDArray[np.float64],
+    sd: NDArray[np.float64],
+    seen: NDArray[np.bool_],
+    noise: float,
+) -> NDArray[np.float64]:
+    n_rows, n_cols = ink.shape
+    n = rows.size
+    span = int(np.ceil(2 * pen.reach)) + 1  # half columns to either side whose stroke reaches a pixel
+    low = minimum_filter1d(np.where(seen, rows, np.inf), 2 * span + 1).reshape(n_cols, 2).min(axis=1)
+    high = maximum_filter1d(np.where(seen, rows, -np.inf), 2 * span + 1).reshape(n_cols, 2).max(axis=1)
+    margin = pen.reach + 1
+    first = np.clip(np.nan_to_num(np.floor(low - margin), posinf=n_rows), 0, n_rows).astype(int)
+    last = np.clip(np.nan_to_num(np.ceil(high + margin) + 1, neginf=0), 0, n_rows).astype(int)
+    count = np.maximum(last - first, 0)
+    if count.sum() == 0:
+        return rows
+    column = np.repeat(np.arange(n_cols), count)
+    row = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count - first, count)
+    value, precise = ink[row, column], precision[row, column]
+    down = row.astype(np.float32)
+    prior = 1.0 / np.maximum(PRIOR_TIMES * sd, PRIOR_MIN_PX) ** 2
+    drawn = seen[:-1] & seen[1:]
+    y = rows.copy()
+    drawing = np.zeros_like(ink)
+    blur = float(np.sqrt(max(pen.blur_px**2 - _PIXEL_BLUR_PX**2, 0.0)))
+    for _ in range(STEPS):
+        segment, share, off, distance = _nearest(y, drawn, column, down, span)
+        near = (distance < pen.reach) & (distance > 1e-3)
+        index = np.minimum((distance / _FINE_PX + 0.5).astype(int), pen.slope.size - 1)
+        drawing[row, column] = np.clip(pen.width_px / 2 + 0.5 - distance, 0.0, min(1.0, pen.width_px))
+        seen_ink = cv2.GaussianBlur(drawing, (0, 0), blur) if blur > 0.25 else drawing
+        left = value - pen.height * seen_ink[row, column]
+        weight = precise / (1.0 + (left / (ROBUST_TIMES * noise)) ** 2)
+        pull = -pen.slope[index] * off / np.maximum(distance, 1e-3)
+        j, s, w = segment[near], share[near], weight[near]
+        a, b, r = pull[near] * (1 - s), pull[near] * s, left[near]
+        diagonal = np.bincount(j, w * a * a, n) + np.bincount(j + 1, w * b * b, n) + prior
+        beside = np.bincount(j, w * a * b, n)[:-1]
+        right = np.bincount(j, w * a * r, n) + np.bincount(j + 1, w * b * r, n) + prior * (rows - y)
+        jump = np.diff(y - rows)
+        diagonal[:-1] += SMOOTHNESS
+        diagonal[1:] += SMOOTHNESS
+        beside = beside - SMOOTHNESS
+        right[:-1] += SMOOTHNESS * jump
+        right[1:] -= SMOOTHNESS * jump
+        step = solveh_banded(np.stack([np.concatenate([[0.0], beside]), diagonal]), right)
+        y += np.clip(step, -STEP_MAX_PX, STEP_MAX_PX)
+    return np.where(seen, y, rows)
+
+
+def _nearest(
+    y: NDArray[np.float64],
+    drawn: NDArray[np.bool_],
+    column: NDArray[np.intp],
+    down: NDArray[np.float32],
+    span: int,
+) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Nearest segment of the polyline to every pixel: its index, the place along it (0..1), the pixel's rows
+    below that place and its distance.
+
+    Args:
+        y: (2 * cols,) rows at columns c - 1/4 and c + 1/4; drawn: (2 * cols - 1,) segments that exist.
+        column, down: of every pixel; span: segments to either side that are looked at.
+    """
+    n_cols = y.size // 2
+    start = np.pad(y.astype(np.float32), span + 1, mode="edge")
+    exists = np.pad(drawn, (span + 1, span + 2))
+    best = np.full(column.size, np.float32(1e12))
+    which = np.zeros(column.size, np.intp)
+    place = np.zeros(column.size, np.float32)
+    below = np.zeros(column.size, np.float32)
+    for m in range(-span, span + 1):
+        k = np.arange(n_cols) * 2 + m + span + 1
+        rise = start[k + 1] - start[k]
+        along = np.float32(0.25 - 0.5 * m)  # from the segment's start to the pixel's column
+        invalid = np.where(exists[k], np.float32(0), np.float32(1e9))
+        dy = down - start[k][column]
+        rise_px = rise[column]
+        s = np.clip((0.5 * along + dy * rise_px) / (0.25 + rise_px * rise_px), 0.0, 1.0)
+        dx = along - 0.5 * s
+        dy = dy - s * rise_px
+        square = dx * dx + dy * dy + invalid[column]
+        closer = square < best
+        best[closer] = square[closer]
+        which[closer] = (2 * column + m)[closer]
+        place[closer] = s[closer]
+        below[closer] = dy[closer]
+    return np.clip(which, 0, y.size - 2), place, below, np.sqrt(best)

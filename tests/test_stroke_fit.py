@@ -1,0 +1,93 @@
+"""Analysis by synthesis: strokes drawn here, whose true rows are known."""
+
+import cv2
+import numpy as np
+import pytest
+
+from ecg_hough.stroke_fit import find_pen, fit_stroke, ink_share
+
+PX_PER_MM = 8.0
+SHAPE = (256, 800)
+PERIOD = 40
+
+
+def true_rows(height=60.0):
+    """(2 * cols,) a wave with a narrow peak every 100 columns."""
+    x = (np.arange(SHAPE[1])[:, None] + [-0.25, 0.25]).ravel()
+    phase = (x % 100) - 50
+    return 140 - height * np.exp(-0.5 * (phase / 3.0) ** 2) + 6 * np.sin(x / 40), x
+
+
+def strip_of(y, x, *, grid=True, width=2.0, blur=0.6, noise=0.0):
+    """The stroke on paper with a grid of 1 and 5 mm, drawn 8 times finer."""
+    fine = np.zeros((SHAPE[0] * 8, SHAPE[1] * 8), np.uint8)
+    points = np.stack([(x + 0.5) * 8 - 0.5, (y + 0.5) * 8 - 0.5], axis=1)
+    cv2.polylines(fine, [np.round(points * 16).astype(np.int32)[:, None]], False, 255, round(8 * width), 8, 4)
+    ink = cv2.GaussianBlur(cv2.resize(fine, SHAPE[::-1], interpolation=cv2.INTER_AREA), (0, 0), blur) / 255.0
+    paper = np.full((*SHAPE, 3), 255.0)
+    if grid:
+        paper[:, ::8] = paper[::8] = (250, 170, 170)
+        paper[:, ::PERIOD] = paper[::PERIOD] = (200, 60, 60)
+    image = paper * (1 - ink[..., None]) + 20 * ink[..., None]
+    image += np.random.default_rng(0).normal(0, noise, image.shape)
+    return np.clip(np.round(image), 0, 255).astype(np.uint8)
+
+
+def rmse(a, b):
+    return float(np.sqrt(np.mean((a - b) ** 2)))
+
+
+@pytest.mark.parametrize(("width", "blur", "noise"), [(2.0, 0.6, 0.0), (4.0, 1.2, 6.0)])
+def test_misread_rows_are_moved_onto_the_ink(width, blur, noise):
+    y, x = true_rows()
+    rng = np.random.default_rng(1)
+    wrong = y + np.convolve(rng.normal(0, 1.2, y.size), np.ones(5) / 5, mode="same")
+    fitted = fit_stroke(
+        strip_of(y, x, width=width, blur=blur, noise=noise), wrong, np.full(y.size, 0.6), y > 0, PX_PER_MM
+    )
+    inside = slice(20, -20)
+    assert rmse(fitted[inside], y[inside]) < 0.45 * rmse(wrong[inside], y[inside])
+
+
+def test_right_rows_stay():
+    y, x = true_rows()
+    fitted = fit_stroke(strip_of(y, x), y, np.full(y.size, 0.3), y > 0, PX_PER_MM)
+    assert rmse(fitted[20:-20], y[20:-20]) < 0.15
+
+
+def test_text_beside_the_trace_does_not_pull():
+    y, x = true_rows(height=20)
+    strip = strip_of(y, x)
+    cv2.putText(strip, "V1", (120, 165), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (20, 20, 20), 2)
+    fitted = fit_stroke(strip, y, np.full(y.size, 0.3), y > 0, PX_PER_MM)
+    assert np.abs(fitted - y)[20:-20].max() < 1.5
+
+
+def test_unread_columns_are_left_alone():
+    y, x = true_rows()
+    seen = (x < 300) | (x > 400)
+    rows = np.where(seen, y + 0.5, 7.0)
+    fitted = fit_stroke(strip_of(y, x), rows, np.full(y.size, 0.6), seen, PX_PER_MM)
+    assert (fitted[~seen] == 7.0).all()
+    assert rmse(fitted[seen], y[seen]) < 0.3
+
+
+@pytest.mark.parametrize("case", ["blank", "short", "unseen"])
+def test_rows_are_unchanged_where_there_is_nothing_to_fit(case):
+    y, x = true_rows()
+    strip = np.full((*SHAPE, 3), 255, np.uint8) if case == "blank" else strip_of(y, x)
+    seen = np.zeros(y.size, bool) if case == "unseen" else np.ones(y.size, bool)
+    if case == "short":
+        strip, y, seen = strip[:, :60], y[:120], seen[:120]
+    assert (fit_stroke(strip, y, np.ones(y.size), seen, PX_PER_MM) == y).all()
+
+
+def test_the_grid_is_no_ink_and_the_pen_is_measured():
+    y, x = true_rows(height=20)
+    share, weight = ink_share(strip_of(y, x, width=3.0, blur=0.8), y, y > 0, PERIOD)
+    assert share[100:180].max() > 0.8
+    assert np.abs(share[20:80]).max() < 0.1
+    assert ((weight >= 0) & (weight <= 1)).all()
+    pen = find_pen(share, y, y > 0)
+    assert pen is not None
+    assert pen.width_px == pytest.approx(3.0, abs=0.6)
