@@ -378,9 +378,15 @@ def _scanner(rng: np.random.Generator) -> CameraStyle:
 
 def _phone(rng: np.random.Generator) -> CameraStyle:
     screen = rng.random() < 0.12
+    rotation = float(rng.normal(0, 4))
+    tilt = (float(rng.normal(0, 9)), float(rng.normal(0, 9)))
+    aside = rng.spawn(1)[0]  # a stream of its own: all other choices of a seed stay as they are
+    if aside.random() < 0.15:  # photographed from the side
+        steep, towards = aside.uniform(15, 30), aside.uniform(0, 2 * np.pi)
+        tilt = (float(steep * np.cos(towards)), float(steep * np.sin(towards)))
     return CameraStyle(
-        rotation_deg=float(rng.normal(0, 4)),
-        tilt_deg=(float(rng.normal(0, 9)), float(rng.normal(0, 9))),
+        rotation_deg=rotation,
+        tilt_deg=tilt,
         curl_mm=0.0 if screen else float(abs(rng.normal(0, 2.0))),
         lens=float(rng.normal(0, 0.012)),
         margin=float(rng.uniform(-0.01, 0.12)),
