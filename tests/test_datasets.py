@@ -464,6 +464,48 @@ def test_a_card_without_its_records_is_warned_of(weights: Path, caplog: pytest.L
     assert "card of old does not list its records" in caplog.text
 
 
+def test_a_card_can_be_told_its_records_later(ptbxl: Path, tmp_path: Path) -> None:
+    from ecg_hough.training.export_weights import list_records
+
+    card = tmp_path / "traces.json"
+    card.write_text(json.dumps({"name": "traces", "data": {"records": 2}, "sha256": "0"}))
+    list_records(card, ptbxl)
+    said = json.loads(card.read_text())
+    assert said["data"]["record_names"] == ["00001_hr", "00002_hr"]
+    assert said["data"]["patient_ids"] == ["13243", "15709"]
+    assert said["sha256"] == "0"
+    card.write_text(json.dumps({"name": "traces", "data": {"records": 3}}))
+    with pytest.raises(ValueError, match=r"must be those trained on: 3 by the card; .* holds 2"):
+        list_records(card, ptbxl)
+
+
+@pytest.mark.parametrize(
+    ("fold", "source", "record"),
+    [
+        ("all", "00021_hr", "00021_hr"),
+        ("0", "00021_hr-0.json", "00021_hr"),
+        ("0", "00021_hr-3_0000.json", "00021_hr"),
+    ],
+)
+def test_an_exported_card_lists_the_records_of_its_cases(
+    tmp_path: Path, fold: str, source: str, record: str
+) -> None:
+    from ecg_hough.training.export_weights import _describe_data
+
+    cases = [
+        {"name": "page_000000", "group": "15709", "source": source, "seed": 0},
+        {"name": "page_000001", "group": "generated_1", "source": "generated", "seed": 1},
+    ]
+    write_csv(tmp_path / "cases.csv", cases)
+    (tmp_path / "splits_final.json").write_text(
+        json.dumps([{"train": ["page_000001"], "val": ["page_000000"]}])
+    )
+    about = _describe_data("Dataset500_Signals", {"numTraining": 2}, fold, tmp_path, None)
+    # Also those that only validated: they chose the network.
+    assert about["record_names"] == [record]
+    assert about["patient_ids"] == ["15709"]
+
+
 def test_the_shipped_cards_list_what_was_trained_on() -> None:
     networks = trained_on()
     assert {network.network for network in networks} >= {"leads", "traces"}
