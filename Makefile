@@ -34,7 +34,7 @@ PREDICT = $(if $(CSV),--csv) $(if $(FS),--fs $(FS)) $(if $(SPEED),--speed $(SPEE
 AS_WORKERS = $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help
-.PHONY: help predict test test-all lint render prepare-data train train-traces export evaluate benchmark robustness fidelity training-logs notebooks paper clean
+.PHONY: help predict test test-all lint render prepare-data train train-traces export evaluate benchmark compare robustness fidelity training-logs notebooks paper clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
@@ -101,6 +101,9 @@ notebooks: $(READY_EXPERIMENTS) ## run the notebooks of experiments/ on a small 
 
 paper: $(READY_EXPERIMENTS) ## draw every figure of experiments/figures again from experiments/results
 	$(ECG) paper
+
+compare: $(READY) ## every method on the folders in DATA; figures in experiments/results (METHODS=a,b N= WORKERS=)
+	$(ECG) compare $(DATA) $(if $(METHODS),--methods $(METHODS)) $(if $(N),--pages $(N)) $(AS_WORKERS)
 
 clean: ## remove output, caches and build leftovers; data, runs and .venv stay
 	rm -rf output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -34,6 +34,7 @@ from ecg_hough.export import (
 )
 from ecg_hough.page import IMAGE_SUFFIXES, read_page
 from ecg_hough.paper import FS_HZ
+from ecg_hough.record import Ecg
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,8 @@ class _Options:
     csv: bool
     overlay: bool
     labels: bool
+    method: str
+    masks: str | None
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,8 @@ def predict_pages(
     csv: bool = False,
     overlay: bool = False,
     labels: bool = False,
+    method: str = "ours",
+    masks: str | Path | None = None,
     workers: int = 1,
     overwrite: bool = False,
     on_page: Callable[[PageResult, int], None] | None = None,
@@ -208,6 +213,8 @@ def predict_pages(
         csv: write a CSV too.
         overlay: write a picture of the traces on the page too.
         labels: write a label map of the leads too.
+        method: "ours", or another system's, see `methods.METHODS`.
+        masks: folder of label maps for methods that read masks; None takes the leads network's.
         workers: processes; with more than one, call from under `if __name__ == "__main__"`.
         overwrite: do finished pages again, and write over files of other programs.
         on_page: called in this process after each page with its result and the number of pages.
@@ -220,7 +227,9 @@ def predict_pages(
     out = Path(out)
     inputs = [Path(entry) for entry in inputs]
     _check_arguments(fs, speed_mm_s, gain_mm_mv, readout, workers)
-    options = _Options(fs, speed_mm_s, gain_mm_mv, readout, csv, overlay, labels)
+    _check_method(method, masks, readout)
+    folder = None if masks is None else str(masks)
+    options = _Options(fs, speed_mm_s, gain_mm_mv, readout, csv, overlay, labels, method, folder)
     pages = find_pages(inputs)
     versions = _versions()
     jobs = [_Job(page, out, options, versions, overwrite) for page in pages]
@@ -279,6 +288,18 @@ def _check_arguments(
             raise ValueError(f"{name} must be positive; got {value}")
 
 
+def _check_method(method: str, masks: str | Path | None, readout: str) -> None:
+    from ecg_hough.methods import OURS, find_method, mask_methods
+
+    reads = find_method(method).reads
+    if masks is not None and reads != "masks":
+        raise ValueError(f"masks are read by {', '.join(mask_methods())}; got method {method!r}")
+    if masks is not None and not Path(masks).is_dir():
+        raise ValueError(f"masks must be a folder; got {masks}")
+    if method != OURS and readout != "trace":
+        raise ValueError(f"readout {readout!r} is of the method {OURS}; got method {method!r}")
+
+
 def _results(jobs: Sequence[_Job], workers: int) -> Iterator[PageResult]:
     """Results as they come: known failures and finished pages first."""
     pending: list[_Job] = []
@@ -334,17 +355,8 @@ def _predict_page(job: _Job) -> PageResult:
     start = time.perf_counter()
     page = job.page
     try:
-        # The submodule by its full name; the networks it loads stay loaded in this process.
-        from ecg_hough.digitize import digitize
-
         options = job.options
-        ecg = digitize(
-            page.path,
-            fs=options.fs,
-            speed_mm_s=options.speed_mm_s,
-            gain_mm_mv=options.gain_mm_mv,
-            readout=options.readout,
-        )
+        ecg = _digitize(page.path, options)
         picture = None
         if options.overlay:
             from ecg_hough.overlay import draw_overlay
@@ -380,11 +392,46 @@ def _predict_page(job: _Job) -> PageResult:
     return PageResult(page.path, page.stem, "failed", stage, message, seconds=seconds)
 
 
+def _digitize(path: Path, options: _Options) -> Ecg:
+    """The record of one page by the chosen method."""
+    from ecg_hough.methods import OURS
+
+    if options.method == OURS:
+        # The submodule by its full name; the networks it loads stay loaded in this process.
+        from ecg_hough.digitize import digitize
+
+        return digitize(
+            path,
+            fs=options.fs,
+            speed_mm_s=options.speed_mm_s,
+            gain_mm_mv=options.gain_mm_mv,
+            readout=options.readout,
+        )
+    from ecg_hough.methods import run_method
+    from ecg_hough.methods.common import Options
+    from ecg_hough.paper import GAIN_MM_MV, PAPER_SPEED_MM_S
+
+    known = Options(
+        fs=options.fs,
+        speed_mm_s=options.speed_mm_s or PAPER_SPEED_MM_S,
+        gain_mm_mv=options.gain_mm_mv or GAIN_MM_MV,
+    )
+    masks = None if options.masks is None else Path(options.masks)
+    return run_method(path, options.method, masks=masks, options=known)
+
+
 def _request(job: _Job) -> dict[str, Any]:
     """What a page's files were made from; equal requests give equal files."""
     with job.page.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"sha256": digest, "options": asdict(job.options), "versions": job.versions}
+    request = {"sha256": digest, "options": asdict(job.options), "versions": job.versions}
+    if job.options.masks is not None:
+        from ecg_hough.methods.masks import find_label_file
+
+        labels = find_label_file(Path(job.options.masks), job.page.path.stem)
+        if labels is not None:
+            request["masks_sha256"] = hashlib.sha256(labels.read_bytes()).hexdigest()
+    return request
 
 
 def _is_finished(job: _Job) -> bool:

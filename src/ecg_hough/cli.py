@@ -115,6 +115,13 @@ def predict(
     ] = Readout.trace,
     speed: Speed = None,
     gain: Gain = None,
+    method: Annotated[
+        str, typer.Option(help="Another system's method, see docs/methods.md.", show_default="ours")
+    ] = "ours",
+    masks: Annotated[
+        Path | None,
+        typer.Option(help="Folder of label maps STEM.labels.png, for methods that read masks."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished pages again.")] = False,
     workers: Workers = 1,
 ) -> None:
@@ -153,6 +160,8 @@ def predict(
                 csv=csv,
                 overlay=overlay,
                 labels=labels,
+                method=method,
+                masks=masks,
                 workers=workers,
                 overwrite=overwrite,
                 on_page=show,
@@ -377,6 +386,50 @@ def paper(
         )
     if any(words.startswith("not drawn") for words in outcome.values()):
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def compare(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DATA...", help="Folders of pages with their WFDB truth beside.")
+    ],
+    methods: Annotated[str | None, typer.Option(help="Names, comma between.", show_default="all")] = None,
+    pages: Annotated[
+        int | None, typer.Option(min=1, help="Pages of each profile, the first ones.", show_default="all")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSON file of the figures.")] = Path(
+        "experiments/results/compare.json"
+    ),
+    predictions: Annotated[
+        Path, typer.Option(help="Folder for the predicted records; finished pages are not done again.")
+    ] = Path("output/compare"),
+    workers: Workers = 1,
+) -> None:
+    """Every method on the same pages: one table, method by profile, with intervals.
+
+    Methods that read masks appear twice where the pages' true masks are known: with our leads network's
+    masks and with the true ones. A stopped run goes on where it was.
+
+    Example: `ecg-hough compare data/ludb --methods ours,ecgminer --pages 8`
+    """
+    with _plain_errors():
+        from ecg_hough.compare import compare_methods
+
+        chosen = None if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
+        with _progress_bar("comparing") as on_progress:
+            result = compare_methods(
+                folders,
+                predictions,
+                methods=chosen,
+                pages=pages,
+                workers=workers,
+                results=out,
+                on_progress=on_progress,
+            )
+        for table in (result.table(), result.pitch_table()):
+            if table is not None:
+                _print_table(table)
+    typer.echo(f"Figures in {out}")
 
 
 @app.command("geometry-benchmark")
