@@ -6,6 +6,7 @@ expected error and what became of each lead.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
 from ecg_hough.errors import PageError
+from ecg_hough.lead_fusion import PanelSignal, fuse
 from ecg_hough.paper import LEADS, PAPER_SPEED_MM_S, RECORD_S, Layout
 from ecg_hough.record import LeadStatus
 from ecg_hough.traces import RowTrace
@@ -61,7 +63,8 @@ class Calibrated:
     Attributes:
         signals, sd_mv, confidence: (12, N).
         statuses: one a lead; windows: as placed, after the common edges were found.
-        duration_s: of the printed block; warnings: sentences.
+        duration_s: of the printed block.
+        disagreement_mv: of the limb leads, see `lead_fusion.Fused`; warnings: sentences.
     """
 
     signals: NDArray[np.float64]
@@ -70,6 +73,7 @@ class Calibrated:
     statuses: tuple[LeadStatus, ...]
     windows: tuple[Window, ...]
     duration_s: float
+    disagreement_mv: float
     warnings: tuple[str, ...]
 
 
@@ -102,40 +106,51 @@ def calibrate(
     if columns == "simultaneous":
         starts_s = dict.fromkeys(starts_s, 0.0)
     n = round(duration_s * fs)
-    signals, sd = np.full((2, len(LEADS), n), np.nan)
-    presence = np.zeros((len(LEADS), n))
     zero = zero_lines(by_row, windows)
-    panels: dict[Window, tuple[int, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]] = {}
+    read: dict[Window, PanelSignal] = {}
     for window in windows:
         if window.row_index in zero:
             start_s = 0.0 if window.rhythm else starts_s[window.column_index]
-            panels[window] = _panel_signal(
+            read[window] = _panel_signal(
                 by_row[window.row_index], window, zero[window.row_index], start_s, fs, speed_mm_s, gain_mm_mv
             )
-    names = name_rhythm_strips({window: (panel[0], panel[1]) for window, panel in panels.items()})
+    names = name_rhythm_strips({window: (panel.first, panel.mv) for window, panel in read.items()})
     for window, lead in names.items():
         warnings.append(
             f"rhythm strip in row {window.row_index + 1} looks like {window.lead}, but its trace is {lead}'s"
         )
     windows = tuple(replace(w, lead=names.get(w, w.lead)) for w in windows)
-    panels = {replace(w, lead=names.get(w, w.lead)): panel for w, panel in panels.items()}
-    # Short copies first: the rhythm strip of a lead is the longer one and is kept where both are read.
-    for window, (first, mv, error, seen) in sorted(panels.items(), key=lambda item: item[0].rhythm):
-        n_panel = min(len(mv), n - first)
-        k, place = LEADS.index(window.lead), slice(first, first + n_panel)
-        take = np.isfinite(mv[:n_panel])
-        signals[k, place] = np.where(take, mv[:n_panel], signals[k, place])
-        sd[k, place] = np.where(take, error[:n_panel], sd[k, place])
-        presence[k, place] = np.where(take, seen[:n_panel], presence[k, place])
+    panels = [replace(panel, lead=names.get(w, w.lead)) for w, panel in read.items()]
+    signals, _, _ = _combine(panels, n)
     if not np.isfinite(signals).any():
         raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
     if layout is not None and layout.cabrera and _avr_is_inverted(signals):
-        signals[LEADS.index("aVR")] *= -1
+        panels = [replace(p, mv=-p.mv) if p.lead == "aVR" else p for p in panels]
         warnings.append("aVR is printed upside down (-aVR, Cabrera) and was turned back")
+    fused = fuse(tuple(panels), fs)
+    signals, sd, presence = _combine(fused.panels, n)
     confidence = np.where(np.isfinite(signals), presence * np.exp(-sd / FUSE_SD_MV), 0.0)
     confidence = np.nan_to_num(confidence)
     statuses = tuple(_status(lead, windows, starts_s, signals, confidence, fs, speed_mm_s) for lead in LEADS)
-    return Calibrated(signals, sd, confidence, statuses, windows, duration_s, tuple(warnings))
+    return Calibrated(
+        signals, sd, confidence, statuses, windows, duration_s, fused.disagreement_mv, tuple(warnings)
+    )
+
+
+def _combine(
+    panels: Iterable[PanelSignal], n: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """(12, n) signals, expected errors and presences; a rhythm strip goes before its short copy."""
+    signals, sd = np.full((2, len(LEADS), n), np.nan)
+    presence = np.zeros((len(LEADS), n))
+    for panel in sorted(panels, key=lambda p: p.rhythm):
+        size = min(panel.mv.size, n - panel.first)
+        k, place = LEADS.index(panel.lead), slice(panel.first, panel.first + size)
+        take = np.isfinite(panel.mv[:size])
+        signals[k, place] = np.where(take, panel.mv[:size], signals[k, place])
+        sd[k, place] = np.where(take, panel.sd[:size], sd[k, place])
+        presence[k, place] = np.where(take, panel.presence[:size], presence[k, place])
+    return signals, sd, presence
 
 
 def name_rhythm_strips(
@@ -303,8 +318,8 @@ def _panel_signal(
     fs: int,
     speed_mm_s: float,
     gain_mm_mv: float,
-) -> tuple[int, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """First sample, millivolts, their expected error and presence of one panel at fs; NaN in gaps."""
+) -> PanelSignal:
+    """One panel at fs; NaN in gaps."""
     end_s = start_s + (window.end_mm - window.start_mm) / speed_mm_s
     # Samples stand at n / fs of the record; a column need not begin on one.
     first, last = (int(np.ceil(t * fs - 1e-6)) for t in (start_s, end_s))
@@ -313,8 +328,10 @@ def _panel_signal(
     step_s = (row.x_mm[1] - row.x_mm[0]) / speed_mm_s
     if fs * step_s < 1:  # fewer samples than read-outs: no alias
         mv = _smooth(mv, 0.4 / (fs * step_s))
-    return (
+    return PanelSignal(
+        window.lead,
         first,
+        window.rhythm,
         _interpolate(row.x_mm, mv, at_mm),
         np.interp(at_mm, row.x_mm, np.nan_to_num(row.sd_mm)) / gain_mm_mv,
         np.interp(at_mm, row.x_mm, row.presence),

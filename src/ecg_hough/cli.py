@@ -600,6 +600,9 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs.", show_default="configuration's")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Pause after this time.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin again.")] = False,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Another run's checkpoint.", show_default="new weights")
+    ] = None,
     workers: Workers = 2,
 ) -> None:
     """Plan, preprocess and train a network with nnU-Net; goes on from the last checkpoint.
@@ -622,6 +625,7 @@ def train(
             epochs=epochs,
             max_minutes=max_minutes,
             fresh=fresh,
+            start_from=start_from,
             workers=workers,
         )
     typer.echo(f"Checkpoints in {folder}. Next: ecg-hough export {folder}")

@@ -15,18 +15,9 @@ from numpy.typing import NDArray
 
 from ecg_hough.calibration import Window
 from ecg_hough.column_order import STEP_MM, column_edges
-from ecg_hough.paper import Layout, make_layout
+from ecg_hough.paper import IN_I_AND_II, Layout, make_layout
 from ecg_hough.traces import RowTrace
 
-IN_I_AND_II: dict[str, tuple[float, float]] = {
-    "I": (1.0, 0.0),
-    "II": (0.0, 1.0),
-    "III": (-1.0, 1.0),
-    "aVR": (-0.5, -0.5),
-    "aVL": (1.0, -0.5),
-    "aVF": (-0.5, 1.0),
-}
-"""Limb leads as sums of I and II (Einthoven 1912, Goldberger 1942)."""
 SHAPES = ("3x4", "6x2", "12x1", "6x1-limb")
 """Shapes with three limb leads or more in a column: only they can be checked."""
 

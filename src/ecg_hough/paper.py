@@ -13,6 +13,16 @@ LEADS: tuple[str, ...] = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3
 CABRERA: tuple[str, ...] = ("aVL", "I", "aVR", "II", "aVF", "III")
 """Limb leads in Cabrera order. aVR is printed inverted there (−aVR), see `Layout.inverted_avr`."""
 
+IN_I_AND_II: dict[str, tuple[float, float]] = {
+    "I": (1.0, 0.0),
+    "II": (0.0, 1.0),
+    "III": (-1.0, 1.0),
+    "aVR": (-0.5, -0.5),
+    "aVL": (1.0, -0.5),
+    "aVF": (-0.5, 1.0),
+}
+"""Limb leads as sums of I and II (Einthoven 1912, Goldberger 1942)."""
+
 MM_PER_INCH = 25.4
 PAPER_SPEED_MM_S = 25.0
 """Standard paper speed (50 mm/s is the other one in use)."""

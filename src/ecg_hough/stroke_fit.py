@@ -213,12 +213,11 @@ def _gauss_newton(
         j, s, w = segment[near], share[near], weight[near]
         a, b, r = pull[near] * (1 - s), pull[near] * s, left[near]
         diagonal = np.bincount(j, w * a * a, n) + np.bincount(j + 1, w * b * b, n) + prior
-        beside = np.bincount(j, w * a * b, n)[:-1]
+        beside = np.bincount(j, w * a * b, n)[:-1] - SMOOTHNESS
         right = np.bincount(j, w * a * r, n) + np.bincount(j + 1, w * b * r, n) + prior * (rows - y)
         jump = np.diff(y - rows)
         diagonal[:-1] += SMOOTHNESS
         diagonal[1:] += SMOOTHNESS
-        beside = beside - SMOOTHNESS
         right[:-1] += SMOOTHNESS * jump
         right[1:] -= SMOOTHNESS * jump
         step = solveh_banded(np.stack([np.concatenate([[0.0], beside]), diagonal]), right)

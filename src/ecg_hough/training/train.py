@@ -161,6 +161,7 @@ def train(
     iterations: int | None = None,
     max_minutes: float | None = None,
     fresh: bool = False,
+    start_from: Path | None = None,
     workers: int = 2,
     threads: int | None = None,
     seed: int = 0,
@@ -176,6 +177,7 @@ def train(
         epochs, iterations: instead of the configuration's number of epochs, and of steps in each.
         max_minutes: pause at the end of the epoch after that time.
         fresh: begin again even if there is a checkpoint.
+        start_from: another run's checkpoint, with its epochs, where this run has none yet.
         seed: of the first weights; the order of the cases is nnU-Net's own and not repeatable.
         threads: of torch on a processor; None takes all cores.
         on_step: called with (epoch, step, loss).
@@ -197,6 +199,10 @@ def train(
     folder = results / dataset / f"{trainer_class.__name__}__{identifier}__2d" / f"fold_{fold}"
     checkpoints = [folder / f"checkpoint_{kind}.pth" for kind in ("latest", "final")]
     found = [path for path in checkpoints if path.is_file() and not fresh]
+    if not found and start_from is not None:
+        if not start_from.is_file():
+            raise ValueError(f"start_from must be a checkpoint; got {start_from}")
+        found = [start_from]
     preprocessed = data / "nnUNet_preprocessed" / dataset
     plans = json.loads((preprocessed / f"{identifier}.json").read_text())
     plans["continue_training"] = bool(found)
@@ -214,7 +220,9 @@ def train(
         newest = max(found, key=lambda path: path.stat().st_mtime)
         trainer.load_checkpoint(str(newest))
         log.info("going on from %s, epoch %d", newest.name, trainer.current_epoch)
-    _note_run(trainer, folder, data / "nnUNet_raw" / dataset, config=config, fold=fold, seed=seed)
+    _note_run(
+        trainer, folder, data / "nnUNet_raw" / dataset, config=config, fold=fold, seed=seed, start=start_from
+    )
     from ecg_hough.training.trainer import TrainingPaused
 
     trainer.max_minutes = max_minutes
@@ -227,13 +235,21 @@ def train(
 
 
 def _note_run(
-    trainer: Any, folder: Path, raw: Path, *, config: str | Path, fold: int | str, seed: int
+    trainer: Any,
+    folder: Path,
+    raw: Path,
+    *,
+    config: str | Path,
+    fold: int | str,
+    seed: int,
+    start: Path | None,
 ) -> None:
     """Keep with the checkpoints what the exported network's card tells of its making."""
     from ecg_hough.training.export_weights import hardware
 
     # File names only: a card is published, and folders of this machine tell nobody anything.
     words = ["ecg-hough", "train", "--config", Path(config).name, "--fold", str(fold), "--dataset", raw.name]
+    words += ["--start-from", "/".join(start.parts[-4:])] if start is not None else []
     note = {
         "command": shlex.join([*words, "--epochs", str(trainer.num_epochs)]),
         "iterations_per_epoch": trainer.num_iterations_per_epoch,

@@ -1,0 +1,98 @@
+"""Panels that show the same signals: generated limb leads with known read-out errors."""
+
+import numpy as np
+import pytest
+
+from ecg_hough.lead_fusion import PanelSignal, fuse
+from ecg_hough.paper import IN_I_AND_II
+
+FS = 500
+N = 1250
+
+
+def behind(seed=0):
+    """(2, N) I and II: smooth signals of about 0.5 mV."""
+    rng = np.random.default_rng(seed)
+    kernel = np.hanning(25) / np.hanning(25).sum()
+    return np.stack([np.convolve(rng.normal(0, 1.5, N), kernel, mode="same") for _ in range(2)])
+
+
+def limb_panels(error=0.01, seed=1, leads=tuple(IN_I_AND_II)):
+    """Panels and the true signals of limb leads, read with the given error."""
+    rng = np.random.default_rng(seed)
+    truth = {lead: np.array(IN_I_AND_II[lead]) @ behind() for lead in leads}
+    panels = tuple(
+        PanelSignal(lead, 0, False, mv + rng.normal(0, error, N), np.full(N, error), np.ones(N))
+        for lead, mv in truth.items()
+    )
+    return panels, truth
+
+
+def rmse(a, b):
+    return float(np.sqrt(np.nanmean((a - b) ** 2)))
+
+
+@pytest.mark.parametrize(
+    ("leads", "left"),
+    # k leads of two signals: the error left is sqrt(2 / k) of a lead's own, on average.
+    [(("I", "II", "III"), np.sqrt(2 / 3)), (tuple(IN_I_AND_II), np.sqrt(2 / 6))],
+)
+def test_errors_shrink_by_the_number_of_leads_that_agree(leads, left):
+    # Errors that match their expectation give a median disagreement of one: nothing is moved at that.
+    panels, truth = limb_panels(leads=leads)
+    panels = tuple(PanelSignal(p.lead, 0, False, p.mv, 3 * p.sd, p.presence) for p in panels)
+    fused = fuse(panels, FS)
+    assert fused.agree
+    before = np.mean([rmse(p.mv, truth[p.lead]) ** 2 for p in panels])
+    after = np.mean([rmse(p.mv, truth[p.lead]) ** 2 for p in fused.panels])
+    assert np.sqrt(after / before) == pytest.approx(left, rel=0.1)
+    assert all((f.sd <= p.sd + 1e-12).all() for f, p in zip(fused.panels, panels, strict=True))
+    assert fused.disagreement_mv > 0
+
+
+def test_a_doubtful_stretch_is_put_right_by_the_sure_leads():
+    panels, truth = limb_panels(leads=("I", "II", "III"), error=0.002)
+    mv, sd = panels[2].mv.copy(), np.full(N, 0.01)
+    mv[100:150] += 0.3
+    sd[100:150] = 0.5
+    sure = [PanelSignal(p.lead, 0, False, p.mv, 5 * p.sd, p.presence) for p in panels[:2]]
+    fused = fuse((*sure, PanelSignal("III", 0, False, mv, sd, np.ones(N))), FS)
+    assert rmse(fused.panels[2].mv[100:150], truth["III"][100:150]) < 0.03
+    assert rmse(fused.panels[0].mv[100:150], truth["I"][100:150]) < 0.02
+
+
+def test_misnamed_leads_are_left_alone():
+    panels, _ = limb_panels(leads=("I", "II", "III"))
+    swapped = (panels[0], panels[2], panels[1])
+    named = tuple(
+        PanelSignal(lead, 0, False, p.mv, p.sd, p.presence)
+        for lead, p in zip(("I", "II", "III"), swapped, strict=True)
+    )
+    fused = fuse(named, FS)
+    assert not fused.agree
+    assert all((f.mv == p.mv).all() for f, p in zip(fused.panels, named, strict=True))
+
+
+def test_a_rhythm_strip_and_its_short_copy_are_averaged_and_levels_stay():
+    truth = behind()[0]
+    rng = np.random.default_rng(2)
+    short = PanelSignal("V1", 400, False, truth[400:900] + rng.normal(0, 0.01, 500) + 0.2,
+                        np.full(500, 0.03), np.ones(500))  # fmt: skip
+    strip = PanelSignal("V1", 0, True, truth + rng.normal(0, 0.01, N), np.full(N, 0.03), np.ones(N))
+    fused = fuse((short, strip), FS)
+    moved = fused.panels[1].mv
+    assert rmse(moved[400:900], truth[400:900]) < 0.8 * rmse(strip.mv[400:900], truth[400:900])
+    assert (moved[:400] == strip.mv[:400]).all()
+    assert np.median(fused.panels[0].mv - truth[400:900]) == pytest.approx(0.2, abs=0.01)
+
+
+def test_gaps_stay_gaps_and_lone_leads_stay():
+    panels, _ = limb_panels(leads=("I", "II", "III"))
+    mv = panels[1].mv.copy()
+    mv[300:400] = np.nan
+    chest = PanelSignal("V3", 0, False, panels[0].mv, panels[0].sd, panels[0].presence)
+    fused = fuse((panels[0], PanelSignal("II", 0, False, mv, panels[1].sd, np.ones(N)), panels[2], chest), FS)
+    assert np.isnan(fused.panels[1].mv[300:400]).all()
+    assert np.isfinite(np.delete(fused.panels[1].mv, np.arange(300, 400))).all()
+    assert (fused.panels[3].mv == chest.mv).all()
+    assert np.isnan(fuse((chest,), FS).disagreement_mv)
