@@ -357,16 +357,13 @@ def _predict_page(job: _Job) -> PageResult:
     try:
         options = job.options
         ecg = _digitize(page.path, options)
-        picture = None
-        if options.overlay:
-            from ecg_hough.overlay import draw_overlay
+        picture = masks = None
+        if options.overlay or options.labels:
+            from ecg_hough.overlay import draw_label_map, draw_overlay
 
-            picture = draw_overlay(read_page(page.path).image, ecg)
-        masks = None
-        if options.labels:
-            from ecg_hough.overlay import draw_label_map
-
-            masks = draw_label_map(read_page(page.path).image.shape[:2], ecg)
+            image = read_page(page.path).image
+            picture = draw_overlay(image, ecg) if options.overlay else None
+            masks = draw_label_map(image.shape[:2], ecg) if options.labels else None
         write_page(
             ecg,
             job.json_path.parent,

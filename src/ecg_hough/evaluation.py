@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough import metrics
+from ecg_hough.export import LABELS_SUFFIX
 from ecg_hough.paper import LEADS
 
 if TYPE_CHECKING:
@@ -349,8 +350,8 @@ def _read_prediction(stem: Path, fs: float) -> tuple[dict[str, NDArray[np.float6
 
 
 def _dice_per_lead(predicted: Path, true: Path) -> dict[str, float]:
-    """Dice of the two label maps by lead; empty unless `<stem>.labels.png` lies beside both records."""
-    paths = [stem.with_name(stem.name + ".labels.png") for stem in (predicted, true)]
+    """Dice of the two label maps by lead; empty unless there is one beside both records."""
+    paths = [stem.with_name(stem.name + LABELS_SUFFIX) for stem in (predicted, true)]
     if not all(path.is_file() for path in paths):
         return {}
     import cv2

@@ -22,7 +22,8 @@ MOVED_MAX_SD = 3.0
 """No sample is moved farther than so many of its expected errors."""
 DISAGREE_MAX = 0.7
 """Median disagreement, in expected errors, from which the sums do not hold and nothing is moved. On the
-development pages drawn from true sums it is 0.25 to 0.6; where every lead was filtered by itself, 0.4 to 3.4."""
+development pages it is 0.25 to 0.6 where they were drawn from true sums, 0.4 to 3.4 where every lead was
+filtered by itself."""
 SAMPLES_MIN = 100
 """Samples of redundancy from which a page's disagreement is judged."""
 

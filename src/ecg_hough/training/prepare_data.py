@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from ecg_hough.datasets import RECORD_SETS, read_records
 from ecg_hough.ecg_model import generate_ecg
+from ecg_hough.export import LABELS_SUFFIX, write_signals
 from ecg_hough.overlay import LABEL_MM
 from ecg_hough.paper import LEADS
 from ecg_hough.record import trace_box
@@ -244,11 +245,9 @@ def render_samples(
 
 def write_rendered(out: Path, name: str, page: RenderedPage) -> Path:
     """Write a page and its truth: <name>.png, .labels.png, .hea, .dat, .truth.json. Returns the image."""
-    from ecg_hough.export import write_signals
-
     path = out / f"{name}.png"
     _write_image(path, page.image)
-    _write_image(out / f"{name}.labels.png", page.label_map(min_stroke_px=LABEL_MM * page.px_per_mm))
+    _write_image(out / f"{name}{LABELS_SUFFIX}", page.label_map(min_stroke_px=LABEL_MM * page.px_per_mm))
     write_signals(out, name, page.signals, page.fs, comments=[f"layout {page.layout.name}"])
     sheet = page.style["sheet"]
     columns = "sequential" if sheet["sequential"] else "simultaneous"

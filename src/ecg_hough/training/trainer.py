@@ -1,7 +1,7 @@
 """nnU-Net's trainer with what lead identity and a processor need.
 
-Found by nnU-Net through its external trainer folder. Everything tunable comes with the plans, under
-"training" (see `nnunet_configs/`), so that a run folder says how it was made.
+Found by the name that the configuration gives it under "trainer". Everything tunable comes with the plans,
+under "training" (see `nnunet_configs/`), so that a run folder says how it was made.
 """
 
 from __future__ import annotations
