@@ -34,7 +34,7 @@ PREDICT = $(if $(CSV),--csv) $(if $(FS),--fs $(FS)) $(if $(SPEED),--speed $(SPEE
 AS_WORKERS = $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help
-.PHONY: help predict test test-all lint render prepare-data train train-traces export evaluate benchmark compare robustness fidelity training-logs notebooks paper clean
+.PHONY: help predict test test-all lint render prepare-data train train-traces export evaluate benchmark compare ablations robustness fidelity training-logs notebooks paper clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
@@ -84,6 +84,10 @@ evaluate: $(READY) ## score the records in OUT against those in TRUTH
 
 benchmark: $(READY) ## predict and score the folders in DATA; figures in experiments/results (READOUT= WORKERS=)
 	$(ECG) benchmark $(DATA) -o output/benchmark $(if $(READOUT),--readout $(READOUT)) $(AS_WORKERS)
+
+ablations: $(READY) ## what each step is worth; tables in experiments/ablations (N= pages a profile)
+	$(ECG) ablations $(DATA) -n $(if $(N),$(N),2)
+	$(ECG) ablations $(lastword $(DATA)) -n $(if $(N),$(N),6)
 
 robustness: $(READY) ## accuracy against the severity of distortions; figures in experiments/results (N= WORKERS=)
 	$(ECG) robustness $(if $(N),-n $(N)) $(AS_WORKERS)

@@ -12,6 +12,7 @@ from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.layout import PageLayout, find_layout
 from ecg_hough.paper import make_layout
 from ecg_hough.render import RenderedPage, render_page
+from ecg_hough.render.style import CameraStyle, PageStyle, SheetStyle, WearStyle
 from ecg_hough.segmentation import Canvas, to_canvas
 from ecg_hough.training.prepare_data import page_canvas
 
@@ -25,10 +26,13 @@ class DrawnPage:
 
 
 @lru_cache(maxsize=8)
-def drawn_page(shape: str = "3x4", rhythm: tuple[str, ...] = ("II",), seed: int = 3, profile: str = "clean"):
+def drawn_page(shape: str = "3x4", rhythm: tuple[str, ...] = ("II",)):
+    """Letter paper at 150 dpi in the renderer's plain style: always the same."""
     ecg = generate_ecg(11, rhythm="sinus rhythm")
     layout = make_layout(shape, rhythm=rhythm)
-    page = render_page(ecg.signals, ecg.fs, seed=seed, profile=profile, layout=layout, dpi=150)
+    sheet = SheetStyle(layout=layout, size_mm=(215.9, 279.4), dpi=150.0)
+    style = PageStyle(sheet, WearStyle(), CameraStyle(keep_size=False, background="white"))
+    page = render_page(ecg.signals, ecg.fs, seed=3, style=style)
     canvas = to_canvas(page.image)
     _, labels = page_canvas(page)
     maps = np.stack([cv2.GaussianBlur((labels == k).astype(np.float32), (0, 0), 0.6) for k in range(13)])

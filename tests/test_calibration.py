@@ -142,3 +142,17 @@ def test_scale_from_columns():
     assert scale_from_columns(100, 2100) == pytest.approx(8.0)
     with pytest.raises(PageError):
         scale_from_columns(100, 100)
+
+
+def test_fusion_can_be_left_out(signals):
+    layout = make_layout("6x2")
+    rows, windows = rows_of(signals, layout)
+    noise = np.random.default_rng(0).normal(0, 0.05, rows[0].y_mm.size)
+    rows[0].y_mm[:] += noise
+    given = {"fs": FS, "speed_mm_s": 25, "gain_mm_mv": 10}
+    fused = calibrate(rows, windows, layout, **given)
+    apart = calibrate(rows, windows, layout, **given, fused_leads=False)
+    assert fused.disagreement_mv == apart.disagreement_mv > 0
+    limb, chest = slice(0, 6), slice(6, 12)
+    assert np.nanmax(np.abs(fused.signals[limb] - apart.signals[limb])) > 1e-3
+    assert np.array_equal(fused.signals[chest], apart.signals[chest], equal_nan=True)

@@ -17,8 +17,9 @@ def test_frame_inverts(turn, zoom, y, x):
     assert np.allclose(frame.from_mm(frame.to_mm(points)), points, atol=1e-6)
 
 
+@pytest.mark.parametrize("cubic", [True, False])
 @pytest.mark.parametrize("px_per_mm", [4.0, 8.0, 11.3])
-def test_strip_shows_a_known_slope(px_per_mm):
+def test_strip_shows_a_known_slope(px_per_mm, cubic):
     # A page whose brightness is its row: the strip must show the rows it was cut from.
     rows = np.arange(400, dtype=float)
     image = np.repeat(np.repeat((rows / 2)[:, None, None], 600, 1), 3, 2).astype(np.uint8)
@@ -26,7 +27,7 @@ def test_strip_shows_a_known_slope(px_per_mm):
     frame = StripFrame(10.0, 5.0, (64, 128))
     where = strip_map(frame, page_map)
     assert np.allclose(where[0][:, 0], (10 + np.arange(64) / STRIP_PX_PER_MM) * px_per_mm, atol=1e-2)
-    strip = cut_strip(image, where)
+    strip = cut_strip(image, where, cubic=cubic)
     assert np.abs(strip[..., 0].astype(float) - where[0] / 2).max() <= 1.5
 
 

@@ -91,3 +91,11 @@ def test_the_grid_is_no_ink_and_the_pen_is_measured():
     pen = find_pen(share, y, y > 0)
     assert pen is not None
     assert pen.width_px == pytest.approx(3.0, abs=0.6)
+
+
+def test_a_grid_left_in_spoils_the_fit():
+    y, x = true_rows()
+    wrong = y + np.convolve(np.random.default_rng(1).normal(0, 1.2, y.size), np.ones(5) / 5, mode="same")
+    strip, sd = strip_of(y, x), np.full(y.size, 0.6)
+    out, left_in = (fit_stroke(strip, wrong, sd, y > 0, PX_PER_MM, grid_out=g) for g in (True, False))
+    assert rmse(out[20:-20], y[20:-20]) < 0.9 * rmse(left_in[20:-20], y[20:-20])

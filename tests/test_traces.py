@@ -5,7 +5,16 @@ import pytest
 
 from drawn_page import drawn_page
 from ecg_hough.paper import LEADS
-from ecg_hough.traces import TARGET_SIGMA_PX, centroid_rows, distribution_rows, read_rows, row_masks
+from ecg_hough.steps import Steps
+from ecg_hough.traces import (
+    TARGET_SIGMA_PX,
+    TILE_COLS,
+    _network_rows,
+    centroid_rows,
+    distribution_rows,
+    read_rows,
+    row_masks,
+)
 
 
 def bell(centre, n=64, height=9.0, sigma=1.2):
@@ -64,7 +73,8 @@ def test_ink_goes_to_its_own_row():
 def test_centroid_reads_a_rendered_page():
     drawn = drawn_page()
     page = drawn.page
-    rows = read_rows(page.image, page.page_map, drawn.canvas, drawn.probabilities, drawn.layout, None)
+    bare = Steps(stroke_fit=False)
+    rows = read_rows(page.image, page.page_map, drawn.canvas, drawn.probabilities, drawn.layout, None, bare)
     assert len(rows) == 4
     for row in rows:
         panel = max((p for p in page.panels if p.row == row.row_index), key=lambda p: len(p.mv))
@@ -73,3 +83,47 @@ def test_centroid_reads_a_rendered_page():
         finite = np.isfinite(read)
         assert finite.mean() > 0.9
         assert np.median(np.abs(read - y)[finite]) < 0.15  # mm: the stroke is 0.2 to 0.7 wide
+
+
+class DarkestRow:
+    """A stand-in for the network: bells at the darkest row; every second read-out `lean` px too low."""
+
+    def __init__(self, lean=0.0):
+        self.lean, self.runs = lean, 0
+
+    def run(self, batch):
+        self.runs += 1
+        n_rows, n_cols = batch.shape[2:]
+        assert n_cols == TILE_COLS
+        dark = batch[0, 0].argmin(axis=0).reshape(-1, 2).repeat(2, axis=1).astype(float)
+        dark[:, [1, 3]] += self.lean
+        rows = np.arange(n_rows // 2)[None, :, None]
+        return (9 - 0.5 * (rows - (dark.T[:, None] - 0.5) / 2) ** 2)[None].astype(np.float32)
+
+
+def test_a_mirrored_strip_is_read_the_same():
+    strip = np.full((64, 701, 3), 255, np.uint8)
+    centre = np.round(30 + 20 * np.sin(np.arange(701) / 60)).astype(int)
+    strip[centre, np.arange(701)] = 0
+    masks = np.zeros((2, 64, 701), np.float32)
+    plain, flipped = DarkestRow(), DarkestRow()
+    once = _network_rows(strip, *masks, plain)
+    twice = _network_rows(strip, *masks, flipped, flip=True)
+    assert flipped.runs == 2 * plain.runs
+    assert np.abs(once[0] - centre.repeat(2)).max() < 0.1
+    for a, b in zip(once, twice, strict=True):
+        assert np.allclose(a, b, atol=1e-3)
+    # An error that goes with the direction of time meets its mirror image: both read-outs have half of it.
+    leaning = _network_rows(strip, *masks, DarkestRow(lean=1.0), flip=True)[0] - centre.repeat(2)
+    assert np.abs(leaning - 0.5).max() < 0.1
+
+
+def test_the_stroke_fit_moves_centroids_when_asked():
+    drawn = drawn_page()
+    page = drawn.page
+    given = (page.image, page.page_map, drawn.canvas, drawn.probabilities, drawn.layout, None)
+    bare = read_rows(*given, Steps(stroke_fit=False))
+    fitted = read_rows(*given, Steps())
+    for a, b in zip(bare, fitted, strict=True):
+        assert np.array_equal(np.isfinite(a.y_mm), np.isfinite(b.y_mm))
+        assert np.nanmax(np.abs(a.y_mm - b.y_mm)) > 0.01

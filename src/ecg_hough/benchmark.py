@@ -12,7 +12,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -150,7 +150,7 @@ def run_benchmark(
         raise ValueError(f"workers must be at least 1; got {workers}")
     if out.resolve().is_relative_to(folder):
         raise ValueError(f"out must lie outside the folder of true signals; got {out}")
-    pages = list(_pages(folder))
+    pages = first_pages(folder)
     if not pages:
         raise ValueError(f"folder must hold page images with a WFDB record beside them; got none in {folder}")
     refuse_trained([page.stem for page in pages], patients=patient_groups(folder), allow=allow_trained)
@@ -288,16 +288,19 @@ def risk_coverage(
     return rows
 
 
-def _pages(folder: Path) -> Iterator[Path]:
-    """Images that have a record of the same stem beside them; one image a record."""
+def first_pages(folder: Path, n: int | None = None) -> list[Path]:
+    """Images with a record of the same stem beside them, one a record; the first n of each profile."""
     from ecg_hough.page import IMAGE_SUFFIXES
 
+    by_profile: dict[Path, list[Path]] = {}
     for header in sorted(folder.rglob("*.hea")):
         images = [header.with_suffix(suffix) for suffix in IMAGE_SUFFIXES]
         images = [image for image in images if image.is_file()]
         if len(images) > 1:
             logger.warning("%s has %d images; only %s is read", header.stem, len(images), images[0].name)
-        yield from images[:1]
+        if images:
+            by_profile.setdefault(header.parent, []).append(images[0])
+    return [page for found in by_profile.values() for page in found[:n]]
 
 
 def _key(page: Path, folder: Path) -> str:

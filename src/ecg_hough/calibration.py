@@ -111,6 +111,7 @@ def calibrate(
     for window in windows:
         if window.row_index in zero:
             start_s = 0.0 if window.rhythm else starts_s[window.column_index]
+    fused_leads: bool = True,
             read[window] = _panel_signal(
                 by_row[window.row_index], window, zero[window.row_index], start_s, fs, speed_mm_s, gain_mm_mv
             )
@@ -119,6 +120,7 @@ def calibrate(
         warnings.append(
             f"rhythm strip in row {window.row_index + 1} looks like {window.lead}, but its trace is {lead}'s"
         )
+        fused_leads: limb leads and repeated leads are made to agree; else only their disagreement is found.
     windows = tuple(replace(w, lead=names.get(w, w.lead)) for w in windows)
     panels = [replace(panel, lead=names.get(w, w.lead)) for w, panel in read.items()]
     signals, _, _ = _combine(panels, n)
@@ -128,7 +130,7 @@ def calibrate(
         panels = [replace(p, mv=-p.mv) if p.lead == "aVR" else p for p in panels]
         warnings.append("aVR is printed upside down (-aVR, Cabrera) and was turned back")
     fused = fuse(tuple(panels), fs)
-    signals, sd, presence = _combine(fused.panels, n)
+    signals, sd, presence = _combine(fused.panels if fused_leads else panels, n)
     confidence = np.where(np.isfinite(signals), presence * np.exp(-sd / FUSE_SD_MV), 0.0)
     confidence = np.nan_to_num(confidence)
     statuses = tuple(_status(lead, windows, starts_s, signals, confidence, fs, speed_mm_s) for lead in LEADS)

@@ -432,6 +432,39 @@ def compare(
     typer.echo(f"Figures in {out}")
 
 
+@app.command()
+def ablations(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DATA...", help="Folders of pages with their WFDB truth beside.")
+    ],
+    n: Annotated[
+        int | None,
+        typer.Option("-n", "--n", min=1, help="Pages of each profile, the first ones.", show_default="all"),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="CSV file; the rows per page are written beside it.")
+    ] = Path("experiments/ablations/ablations.csv"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make finished rows again.")] = False,
+    allow_trained: AllowTrained = False,
+) -> None:
+    """What each step of the method is worth: the same pages read with one change at a time.
+
+    One page at a time, so that its seconds mean something. A stopped run goes on where it was; rows of other
+    weights are made again.
+
+    Example: `ecg-hough ablations data/ecg_image_kit data/ludb -n 4`
+    """
+    with _plain_errors():
+        from ecg_hough.ablations import measure_ablations, summary_table
+
+        with _progress_bar("leaving out") as on_progress:
+            rows = measure_ablations(
+                folders, out, n=n, overwrite=overwrite, allow_trained=allow_trained, on_progress=on_progress
+            )
+        _print_table(summary_table(rows))
+    typer.echo(f"{len(rows)} rows in {out}")
+
+
 @app.command("geometry-benchmark")
 def geometry_benchmark(
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="Pages of each set.")] = 20,

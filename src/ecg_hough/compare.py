@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +19,12 @@ import cv2
 import numpy as np
 
 from ecg_hough.batch import predict_pages
-from ecg_hough.benchmark import bootstrap_interval
+from ecg_hough.benchmark import bootstrap_interval, first_pages
 from ecg_hough.errors import PageError
 from ecg_hough.evaluation import Evaluation, evaluate, summarise, without_nan
 from ecg_hough.export import LABELS_SUFFIX, record_name
 from ecg_hough.methods import METHODS, find_method
-from ecg_hough.page import IMAGE_SUFFIXES, read_page
+from ecg_hough.page import read_page
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -131,7 +131,7 @@ def compare_methods(
         folder = Path(folder).resolve()
         if Path(out).resolve().is_relative_to(folder):
             raise ValueError(f"out must lie outside the folder of true signals; got {out}")
-        chosen[folder] = _first_pages(folder, pages)
+        chosen[folder] = first_pages(folder, pages)
         if not chosen[folder]:
             raise ValueError(
                 f"folder must hold page images with a WFDB record beside them; got none in {folder}"
@@ -199,21 +199,6 @@ def _variants(names: Sequence[str], with_true: bool) -> list[str]:
 
 def _key(page: Path, folder: Path) -> str:
     return page.relative_to(folder).with_suffix("").as_posix()
-
-
-def _first_pages(folder: Path, n: int | None) -> list[Path]:
-    """The first n pages of every profile, in the order of their names."""
-    by_profile: dict[Path, list[Path]] = {}
-    for page in _pages(folder):
-        by_profile.setdefault(page.parent, []).append(page)
-    return [page for found in by_profile.values() for page in found[:n]]
-
-
-def _pages(folder: Path) -> Iterator[Path]:
-    """Images that have a record of the same stem beside them."""
-    for header in sorted(folder.rglob("*.hea")):
-        images = [header.with_suffix(suffix) for suffix in IMAGE_SUFFIXES]
-        yield from [image for image in images if image.is_file()][:1]
 
 
 def _true_masks(folder: Path, pages: Sequence[Path], out: Path) -> dict[str, Path]:

@@ -21,6 +21,7 @@ from ecg_hough.paper import FS_HZ, PAPER_SPEED_MM_S
 from ecg_hough.paper_scale import find_paper_scale
 from ecg_hough.record import Ecg, Trace
 from ecg_hough.segmentation import LEADS_NETWORK, Canvas, lead_probabilities, to_canvas
+from ecg_hough.steps import CENTROID, SHIPPED, Steps
 from ecg_hough.traces import TRACE_NETWORK, RowTrace, read_rows
 
 UPRIGHT_EVIDENCE = 4.0
@@ -40,6 +41,7 @@ def digitize(
     speed_mm_s: float | None = None,
     gain_mm_mv: float | None = None,
     readout: str = "trace",
+    steps: Steps | None = None,
 ) -> Ecg:
     """Digitise one page.
 
@@ -48,6 +50,7 @@ def digitize(
         fs: sampling frequency of the result, Hz.
         speed_mm_s, gain_mm_mv: paper speed and gain; None reads them, or takes 25 mm/s and 10 mm/mV.
         readout: "trace" (the trace network) or "centroid" (the winner's, for comparison).
+        steps: what is left out or added, to measure its worth; None takes the read-out's own steps.
     Raises:
         PageError: the page cannot be digitised; says which stage gave up and why.
         ValueError: a bad argument.
@@ -56,6 +59,8 @@ def digitize(
         raise ValueError(f"readout must be one of {', '.join(READOUTS)}; got {readout!r}")
     if fs <= 0:
         raise ValueError(f"fs must be positive; got {fs}")
+    if steps is None:
+        steps = SHIPPED if readout == "trace" else CENTROID
     watch = _Stopwatch()
     source = read_page(page)
     watch("page")
@@ -74,7 +79,7 @@ def digitize(
         page_map, words = map_from_columns(geometry, canvas, layout, image.shape[:2], assumed)
         warnings.append(words)
     network = load_network(TRACE_NETWORK) if readout == "trace" else None
-    rows = read_rows(image, page_map, canvas, probabilities, layout, network)
+    rows = read_rows(image, page_map, canvas, probabilities, layout, network, steps)
     watch("traces")
     checked = check_layout(rows, panel_windows(layout, canvas, page_map), layout.layout)
     warnings += checked.warnings
@@ -88,7 +93,14 @@ def digitize(
     speed, gain = scale.speed_mm_s, scale.gain_mm_mv
     columns = find_column_order(rows, windows, checked.layout).name
     result = calibrate(
-        rows, windows, checked.layout, fs=fs, speed_mm_s=speed, gain_mm_mv=gain, columns=columns
+        rows,
+        windows,
+        checked.layout,
+        fs=fs,
+        speed_mm_s=speed,
+        gain_mm_mv=gain,
+        columns=columns,
+        fused_leads=steps.lead_fusion,
     )
     warnings += result.warnings
     watch("calibration")

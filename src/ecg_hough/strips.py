@@ -85,14 +85,18 @@ def strip_map(frame: StripFrame, page_map: PageMap) -> tuple[NDArray[np.float32]
 
 
 def cut_strip(
-    image: NDArray[np.uint8], where: tuple[NDArray[np.float32], NDArray[np.float32]], factor: float = 1.0
+    image: NDArray[np.uint8],
+    where: tuple[NDArray[np.float32], NDArray[np.float32]],
+    factor: float = 1.0,
+    *,
+    cubic: bool = True,
 ) -> NDArray[np.uint8]:
     """The strip's pixels (rows, cols, 3); white outside the image.
 
     Args:
         image: the page, shrunk by `factor`; where: `strip_map` in px of the page as given.
+        cubic: interpolation; else linear.
     """
     rows, cols = ((m + 0.5) * np.float32(factor) - np.float32(0.5) if factor != 1.0 else m for m in where)
-    return cv2.remap(
-        image, cols, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=(255, 255, 255)
-    )
+    method = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
+    return cv2.remap(image, cols, rows, method, borderMode=cv2.BORDER_CONSTANT, borderValue=(255, 255, 255))

@@ -70,6 +70,8 @@ def fit_stroke(
     sd: NDArray[np.float64],
     seen: NDArray[np.bool_],
     px_per_mm: float,
+    *,
+    grid_out: bool = True,
 ) -> NDArray[np.float64]:
     """Rows (2 * cols,) of the read-outs after the fit; unchanged where the ink is not understood.
 
@@ -77,6 +79,7 @@ def fit_stroke(
         strip: (n_rows, cols, 3) pixels in page millimetres times `px_per_mm`.
         rows, sd: (2 * cols,) of every half column: where the network reads the trace, its expected error.
         seen: (2 * cols,) where it reads one.
+        grid_out: the printed grid is taken out of the ink first.
 
     A maximum a posteriori estimate: rows ~ N(network's rows, (PRIOR_TIMES * sd)^2), pixels ~ the drawn
     polyline, with a Cauchy noise.
@@ -84,7 +87,7 @@ def fit_stroke(
     period = round(GRID_PERIOD_MM * px_per_mm)
     if seen.sum() < MIN_SEEN or min(strip.shape[:2]) < 2 * period:
         return rows
-    ink, weight = ink_share(strip, rows, seen, period)
+    ink, weight = ink_share(strip, rows, seen, period, grid_out=grid_out)
     pen = find_pen(ink, rows, seen)
     if pen is None:
         return rows
@@ -93,12 +96,18 @@ def fit_stroke(
 
 
 def ink_share(
-    strip: NDArray[np.uint8], rows: NDArray[np.float64], seen: NDArray[np.bool_], period: int
+    strip: NDArray[np.uint8],
+    rows: NDArray[np.float64],
+    seen: NDArray[np.bool_],
+    period: int,
+    *,
+    grid_out: bool = True,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Share of ink in every pixel, 0 paper or grid .. 1 trace, and how much the pixel's colour tells of it.
 
     Args:
         period: px of the grid's period. Paper and grid: the median over all periods, times the local light.
+        grid_out: False takes the paper for one colour, as if it had no grid.
     """
     n_rows, n_cols = strip.shape[:2]
     middle = rows.reshape(-1, 2).mean(axis=1)
@@ -112,6 +121,8 @@ def ink_share(
     tiles = np.ascontiguousarray(tiles.transpose(1, 3, 4, 0, 2)).reshape(period, period, 3, -1)
     half = tiles.shape[-1] // 2
     grid = np.partition(tiles, half, axis=-1)[..., half].astype(np.float32)
+    if not grid_out:
+        grid = np.broadcast_to(np.median(grid, axis=(0, 1)), grid.shape)
     light = tiles.sum(axis=2, dtype=np.float32) / (grid.sum(axis=2)[..., None] + 3.0)
     light = light.reshape(period * period, -1)[::7]
     middle_light = np.partition(light, light.shape[0] // 2, axis=0)[light.shape[0] // 2].reshape(down, along)

@@ -19,11 +19,13 @@ from ecg_hough.layout import PageLayout
 from ecg_hough.network import Network
 from ecg_hough.paper import LEADS
 from ecg_hough.segmentation import Canvas
+from ecg_hough.steps import SHIPPED, Steps
 from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
 from ecg_hough.stroke_fit import fit_stroke
 
 TRACE_NETWORK = "traces"
 READOUTS_PER_COLUMN = 2
+"""At c - 1/4 and c + 1/4 of every column c; see `readout_columns`."""
 STRIP_ROWS = 256
 """Height of a strip, 32 mm: as trained. Rows with taller traces get the next multiple of 64."""
 STRIP_ROWS_MAX = 512
@@ -45,7 +47,10 @@ PEAK_REACH_PX = 20
 extent of a QRS flank in one column. Mass farther away is another trace and would pull the mean."""
 _PEAK_SMOOTH_PX = 5
 TARGET_SIGMA_PX = 0.8
-"""Width of the bells in training, rows of the network's output (`training.trace_train.SIGMA_PX`)."""
+"""Width of the bells that the network is taught, in rows of its output (1/4 mm)."""
+READOUT_SD_TIMES = 0.75
+"""Error of the fitted rows, in standard deviations of the network's distribution: with it 90% of the errors
+lie within 1.645 of it on rendered pages (`ecg-hough confidence`)."""
 SD_FLOOR_PX = 0.2
 """Least expected error: 0.05 mm."""
 
@@ -76,6 +81,7 @@ def read_rows(
     probabilities: NDArray[np.float32],
     layout: PageLayout,
     network: Network | None,
+    steps: Steps = SHIPPED,
 ) -> tuple[RowTrace, ...]:
     """Read every row of the page.
 
@@ -83,6 +89,7 @@ def read_rows(
         image: the page (rows, cols, 3), upright.
         page_map: its millimetres; canvas, probabilities: the leads network's view of it.
         network: the trace network; None reads column centroids.
+        steps: what is left out or added.
     """
     pixels, factor = shrink_for_strips(image, float(np.mean(page_map.px_per_mm)))
     masks = row_masks(probabilities, layout)
@@ -92,31 +99,35 @@ def read_rows(
             continue
         frame = _frame(masks[k, 0], page_map, canvas)
         where = strip_map(frame, page_map)
-        strip = cut_strip(pixels, where, factor)
+        strip = cut_strip(pixels, where, factor, cubic=steps.cubic)
         at = canvas.from_page(np.stack(where, axis=-1)).astype(np.float32)
         own, other = (cv2.remap(mask, at[..., 1], at[..., 0], cv2.INTER_LINEAR) for mask in masks[k])
         inside = _inside(where, image.shape[:2])
         if network is None:
             rows, sd, presence = centroid_rows(strip, own)
         else:
-            rows, sd, presence = _network_rows(strip, own, other, network)
+            rows, sd, presence = _network_rows(strip, own, other, network, flip=steps.flip)
         presence = np.where(np.repeat(inside, READOUTS_PER_COLUMN), presence, 0.0)
         seen = presence >= PRESENT_MIN
-        if network is not None:
-            rows = fit_stroke(strip, rows, sd, seen, STRIP_PX_PER_MM)
-        offsets = (np.arange(READOUTS_PER_COLUMN) + 0.5) / READOUTS_PER_COLUMN - 0.5
-        columns = (np.arange(frame.shape[1])[:, None] + offsets).ravel()
-        mm = frame.to_mm(np.stack([rows, columns], axis=-1))
+        if steps.stroke_fit:
+            rows = fit_stroke(strip, rows, sd, seen, STRIP_PX_PER_MM, grid_out=steps.grid_out)
+        mm = frame.to_mm(np.stack([rows, readout_columns(frame.shape[1]).ravel()], axis=-1))
         out.append(
             RowTrace(
                 index,
                 mm[:, 1],
                 np.where(seen, mm[:, 0], np.nan),
-                np.where(seen, sd / STRIP_PX_PER_MM, np.nan),
+                np.where(seen, READOUT_SD_TIMES * sd / STRIP_PX_PER_MM, np.nan),
                 presence,
             )
         )
     return tuple(out)
+
+
+def readout_columns(n_cols: int) -> NDArray[np.float64]:
+    """(n_cols, READOUTS_PER_COLUMN) place of every read-out of a strip, in columns."""
+    offsets = (np.arange(READOUTS_PER_COLUMN) + 0.5) / READOUTS_PER_COLUMN - 0.5
+    return np.arange(n_cols)[:, None] + offsets
 
 
 def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray[np.float32]:
@@ -174,9 +185,18 @@ def _inside(
 
 
 def _network_rows(
-    strip: NDArray[np.uint8], own: NDArray[np.float32], other: NDArray[np.float32], network: Network
+    strip: NDArray[np.uint8],
+    own: NDArray[np.float32],
+    other: NDArray[np.float32],
+    network: Network,
+    *,
+    flip: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Row, expected error (both strip px) and presence of every read-out, (2 * cols,) each."""
+    """Row, expected error (both strip px) and presence of every read-out, (2 * cols,) each.
+
+    Args:
+        flip: average the logits with those of the strip mirrored along time.
+    """
     channels = np.concatenate(
         [strip.transpose(2, 0, 1).astype(np.float32) / 255.0, np.clip(np.stack([own, other]), 0, 1)]
     )
@@ -184,16 +204,29 @@ def _network_rows(
     step = TILE_COLS - TILE_OVERLAP
     n_tiles = max(1, int(np.ceil((n_cols - TILE_OVERLAP) / step)))
     padded = np.pad(channels, ((0, 0), (0, 0), (0, n_tiles * step + TILE_OVERLAP - n_cols)), mode="edge")
+    logits = _tiled_logits(padded, network)
+    if flip:
+        # Read-outs of one output column run along time, too: mirrored with the columns.
+        logits = 0.5 * (logits + _tiled_logits(padded[:, :, ::-1], network)[::-1, :, ::-1])
+    stride = padded.shape[2] // logits.shape[2]
+    rows, sd, presence = distribution_rows(logits)
+    n = READOUTS_PER_COLUMN * n_cols
+    return ((rows + 0.5) * stride - 0.5)[:n], (sd * stride)[:n], presence[:n]
+
+
+def _tiled_logits(padded: NDArray[np.float32], network: Network) -> NDArray[np.float32]:
+    """Logits of a strip whose width is a whole number of tiles, each seen with its neighbours' margin."""
+    step = TILE_COLS - TILE_OVERLAP
+    n_tiles = (padded.shape[2] - TILE_OVERLAP) // step
     parts = []
     for k in range(n_tiles):
-        logits = network.run(padded[None, :, :, k * step : k * step + TILE_COLS])[0]
+        tile = padded[None, :, :, k * step : k * step + TILE_COLS]
+        logits = network.run(tile)[0]
         first = 0 if k == 0 else TILE_OVERLAP // 2
         last = TILE_COLS if k == n_tiles - 1 else TILE_COLS - TILE_OVERLAP // 2
         stride = TILE_COLS // logits.shape[2]
         parts.append(logits[:, :, first // stride : last // stride])
-    rows, sd, presence = distribution_rows(np.concatenate(parts, axis=2))
-    n = READOUTS_PER_COLUMN * n_cols
-    return ((rows + 0.5) * stride - 0.5)[:n], (sd * stride)[:n], presence[:n]
+    return np.concatenate(parts, axis=2)
 
 
 def distribution_rows(

@@ -21,13 +21,11 @@ from ecg_hough.network import WEIGHTS, Network
 from ecg_hough.render import Panel, RenderedPage, render_page
 from ecg_hough.segmentation import LEADS_NETWORK, Canvas, lead_probabilities, to_canvas
 from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
-from ecg_hough.traces import row_masks
+from ecg_hough.traces import READOUTS_PER_COLUMN, readout_columns, row_masks
 from ecg_hough.training.records import read_signals
 
 CROP_SHAPE = (256, 320)
 """Rows and columns of a crop: 32 x 40 mm."""
-SUBCOLUMNS = 2
-"""Read-outs of every column, at w - 1/4 and w + 1/4."""
 IGNORED, NO_TRACE = -2.0, -1.0
 """Values of the target where nothing is asked, and where the row has no trace."""
 SEEN_SHARE = 0.6
@@ -80,10 +78,9 @@ def rows_in_mm(page: RenderedPage) -> list[RowTruth]:
 
 
 def true_rows(row: RowTruth, frame: StripFrame) -> NDArray[np.float32]:
-    """(SUBCOLUMNS, cols) row in strip px of the trace at every read-out; see `IGNORED`, `NO_TRACE`."""
+    """(2, cols) row in strip px of the trace at every read-out; see `IGNORED`, `NO_TRACE`."""
     n_rows, n_cols = frame.shape
-    offsets = (np.arange(SUBCOLUMNS) + 0.5) / SUBCOLUMNS - 0.5
-    at = (np.arange(n_cols)[None] + offsets[:, None]).ravel()
+    at = readout_columns(n_cols).T.ravel()
     target = np.full(at.size, NO_TRACE, np.float32)
     edge = _EDGE_MM * STRIP_PX_PER_MM
     for x, y, seen in zip(row.x_mm, row.y_mm, row.seen, strict=True):
@@ -98,7 +95,7 @@ def true_rows(row: RowTruth, frame: StripFrame) -> NDArray[np.float32]:
         for end in (columns[0], columns[-1]):
             target[np.abs(at - end) < edge] = IGNORED
     target[(target > n_rows - 2) | ((target < 1) & (target > NO_TRACE))] = IGNORED
-    return target.reshape(SUBCOLUMNS, n_cols)
+    return target.reshape(READOUTS_PER_COLUMN, n_cols)
 
 
 def coarse_masks(
@@ -180,7 +177,7 @@ def seen_masks(page: RenderedPage, network: Network) -> tuple[Canvas, NDArray[np
 def crops_of(
     page: RenderedPage, n: int, rng: np.random.Generator, network: Network | None = None
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-    """Crops of one page: channels (5, rows, cols) uint8 and targets (SUBCOLUMNS, cols) float32.
+    """Crops of one page: channels (5, rows, cols) uint8 and targets (2, cols) float32.
 
     Args:
         network: the leads network whose masks are taken; None draws them.
@@ -278,7 +275,7 @@ def _work(stems: list[Path], seed: int, batch_size: int, queue: mp.Queue) -> Non
 def batches(
     stems: list[Path], *, seed: int, batch_size: int, workers: int = 1
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-    """Endless (n, 5, rows, cols) uint8 and (n, SUBCOLUMNS, cols) float32, rendered by worker processes."""
+    """Endless (n, 5, rows, cols) uint8 and (n, 2, cols) float32, rendered by worker processes."""
     context = mp.get_context("spawn")
     queue: mp.Queue = context.Queue(maxsize=12)
     processes = [

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.traces import READOUTS_PER_COLUMN, TARGET_SIGMA_PX
 from ecg_hough.training.records import patients_of, split_records, trained_names
 from ecg_hough.training.trace_data import (
     IGNORED,
     NO_TRACE,
-    SUBCOLUMNS,
     batches,
     crops_of,
     render_for_traces,
@@ -32,8 +32,6 @@ from ecg_hough.training.trace_data import (
 if TYPE_CHECKING:
     import torch
 
-SIGMA_PX = 0.8
-"""Width of the target round the true row, in rows of the network's output (1/4 mm)."""
 MEAN_WEIGHT = 0.15
 """Weight of the read-out's own error (smooth L1, rows) beside the distribution's cross-entropy."""
 FEATURES = (32, 48, 64, 96, 128, 128)
@@ -41,7 +39,7 @@ CHANNELS = 5
 STRIDE = 2
 """The network's first stride: half resolution costs a quarter, and rows are read between pixels anyway.
 Along time nothing is lost: every output column carries the read-outs of both its strip columns."""
-OUTPUTS = SUBCOLUMNS * STRIDE
+OUTPUTS = READOUTS_PER_COLUMN * STRIDE
 WARMUP_STEPS = 200
 
 log = logging.getLogger(__name__)
@@ -73,7 +71,7 @@ def make_network(features: tuple[int, ...] = FEATURES) -> torch.nn.Module:
 
 
 def output_target(target: torch.Tensor) -> torch.Tensor:
-    """(n, SUBCOLUMNS, cols) rows in strip px -> (n, OUTPUTS, cols / STRIDE) rows of the network's output."""
+    """(n, 2, cols) rows in strip px -> (n, OUTPUTS, cols / STRIDE) rows of the network's output."""
     import torch
 
     n, _, cols = target.shape
@@ -97,7 +95,7 @@ def trace_loss(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor
     log_p = F.log_softmax(full, dim=2)
     has = target > NO_TRACE + 0.5
     asked = target > IGNORED + 0.5
-    bell = torch.exp(-0.5 * ((rows - target[:, :, None]) / SIGMA_PX) ** 2)
+    bell = torch.exp(-0.5 * ((rows - target[:, :, None]) / TARGET_SIGMA_PX) ** 2)
     bell = bell / bell.sum(2, keepdim=True).clamp_min(1e-6)
     on_row = -(bell * log_p[:, :, :n_rows]).sum(2)
     entropy = torch.where(has, on_row, -log_p[:, :, n_rows])[asked].mean()
@@ -159,7 +157,8 @@ def train_traces(
         log.info("going on from step %d", step)
     settings = {
         "steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "ema": ema, "seed": seed,
-        "features": FEATURES, "sigma_px": SIGMA_PX, "mean_weight": MEAN_WEIGHT, "records": len(training),
+        "features": FEATURES, "sigma_px": TARGET_SIGMA_PX, "mean_weight": MEAN_WEIGHT,
+        "records": len(training),
         **(trained_names(patients_of(training, records)) if records is not None else {}),
     }  # fmt: skip
     (out / "settings.json").write_text(json.dumps(settings, indent=1))
