@@ -100,11 +100,12 @@ def test_csv(tmp_path: Path) -> None:
     export.write_csv(ecg, tmp_path / "a.csv")
     with (tmp_path / "a.csv").open() as file:
         rows = list(csv.reader(file))
-    assert rows[0] == ["time_s", *LEADS]
+    assert rows[0] == ["time_s", *LEADS, *(f"{lead}_sd" for lead in LEADS)]
     assert [row[4] for row in rows[1:]] == [""] * 1000
     read = np.array([[float(field or "nan") for field in row] for row in rows[1:]]).T
     np.testing.assert_allclose(read[0], np.arange(1000) / 500)
-    np.testing.assert_allclose(read[1:], ecg.signals, atol=0.00006)
+    np.testing.assert_allclose(read[1:13], ecg.signals, atol=0.00006)
+    np.testing.assert_allclose(read[13:], ecg.sd_mv, atol=0.00006)
 
 
 def test_page_writes_what_was_asked_and_lists_it(tmp_path: Path) -> None:

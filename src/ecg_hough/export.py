@@ -82,7 +82,7 @@ def write_signals(
 
 
 def write_csv(ecg: Ecg, path: str | Path) -> Path:
-    """Write a column time_s and one a lead in mV; an empty field is NaN.
+    """Write a column time_s, one a lead in mV, and one a lead of its expected error; an empty field is NaN.
 
     Raises:
         PageError: stage "export".
@@ -225,8 +225,9 @@ def _comments(ecg: Ecg) -> list[str]:
 
 def _csv_text(ecg: Ecg) -> str:
     times = np.arange(ecg.signals.shape[1]) / ecg.fs
-    lines = [",".join(("time_s", *LEADS))]
-    for time_s, row in zip(times.tolist(), np.asarray(ecg.signals).T.tolist(), strict=True):
+    lines = [",".join(("time_s", *LEADS, *(f"{lead}_sd" for lead in LEADS)))]
+    values = np.concatenate([ecg.signals, ecg.sd_mv]).T.tolist()
+    for time_s, row in zip(times.tolist(), values, strict=True):
         # A number is NaN if it is not equal to itself.
         fields = (f"{value:.{CSV_DECIMALS}f}" if value == value else "" for value in row)
         lines.append(f"{time_s:.6f}," + ",".join(fields))
