@@ -494,6 +494,37 @@ def geometry_benchmark(
 
 
 @app.command()
+def confidence(
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 40,
+    seed: Seed = 4000,
+    records: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder of WFDB records.", show_default="made-up ECGs"
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSON file of the figures.")] = Path(
+        "experiments/results/confidence.json"
+    ),
+) -> None:
+    """How often true samples lie in their 90% intervals, on rendered pages.
+
+    Only records that no shipped network was trained on are drawn.
+
+    Example: `ecg-hough confidence -n 20 --records data/ptbxl`
+    """
+    with _plain_errors(), _progress_bar("digitising") as on_progress:
+        from ecg_hough.confidence_check import check_confidence
+        from ecg_hough.export import write_document
+        from ecg_hough.training.records import split_records
+
+        held_out = split_records(records)[1] if records is not None else []
+        figures = check_confidence(n, seed=seed, records=held_out, on_progress=on_progress)
+        write_document(figures, out)
+    typer.echo(f"Coverage of 90% intervals: {100 * figures['coverage']:.1f}%. Figures in {out}")
+
+
+@app.command()
 def render(
     out: OutFolder,
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 10,
