@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from ecg_hough.grid import find_grid
+from ecg_hough.grid import find_grid, follow_again
 
 
 def draw_grid(
@@ -114,3 +117,49 @@ def no_grid_pages() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("name", sorted(no_grid_pages()))
 def test_no_grid_is_no_grid(name: str) -> None:
     assert find_grid(no_grid_pages()[name]) is None
+
+
+def bent_map(slip_mm: float, px_per_mm: float) -> Callable[[NDArray[np.float64]], list[NDArray[np.float64]]]:
+    """A map of the drawn page that is wrong by a wave of 0.2 mm and by whole millimetres."""
+
+    def to_mm(points: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        y, x = points.T / px_per_mm
+        wave = 0.2 * np.sin(y / 40) * np.cos(x / 40)
+        return [y + wave + slip_mm, x - wave]
+
+    return to_mm
+
+
+@pytest.mark.parametrize("slip_mm", [0.0, 1.0, -5.0])
+def test_a_second_reading_takes_the_error_of_its_map_out(slip_mm: float) -> None:
+    px_per_mm = 6.0
+    grid = find_grid(draw_grid(px_per_mm, size_mm=(120.0, 160.0)))
+    assert grid is not None
+    again = follow_again(grid, bent_map(slip_mm, px_per_mm))
+    for at, mm, weight in (
+        (again.rows, again.y_mm, again.y_weight),
+        (again.cols, again.x_mm, again.x_weight),
+    ):
+        error = (mm - at / px_per_mm)[weight > 0]
+        assert len(error) > 0.8 * len(mm)
+        # Only whole periods are left, the same at all points.
+        slips = error / grid.period_mm
+        assert np.ptp(np.round(slips)) == 0
+        assert np.abs(slips - np.round(slips)).max() < 0.05
+
+
+def test_a_slip_of_the_followed_phase_is_wrapped() -> None:
+    """A map that runs away by three periods across the page is read as what is printed."""
+    px_per_mm = 6.0
+    grid = find_grid(draw_grid(px_per_mm, size_mm=(120.0, 160.0)))
+    assert grid is not None
+    width = 160.0 * px_per_mm
+
+    def runs_away(points: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        y, x = points.T / px_per_mm
+        return [y, x + 3 * grid.period_mm * points[:, 1] / width]
+
+    again = follow_again(grid, runs_away)
+    seen = again.x_weight > 0
+    slope = np.polyfit(again.cols[seen], again.x_mm[seen], 1)[0]
+    assert slope == pytest.approx(1 / px_per_mm, rel=1e-3)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.interpolate import RectBivariateSpline
-from scipy.sparse.linalg import spsolve
+from scipy.linalg import solveh_banded
 
 from ecg_hough.errors import PageError
 from ecg_hough.grid import Grid, find_grid, follow_again
@@ -31,6 +31,7 @@ _AFFINE_MM = 0.02  # median error above which a page is not flat
 _OUTLIER_MM = 0.08  # scale of the robust weights
 _MIN_POINTS = 12
 _READINGS = 2  # of the grid's phase, the later ones along the map found before
+_THINNED = 3  # points per point used of the first reading
 _MAX_ASPECT = 0.2  # log ratio of both pitches; a camera 30 degrees off the page's normal gives 0.15
 _MAX_ASPECT_AMBIGUOUS = 0.15
 _IMAGE_MM = (50.0, 800.0)  # long side of the image: a strip alone to an A3 page on a table
@@ -224,7 +225,11 @@ def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] |
         return None if page_map is None else (page_map, float(np.median(errors)) * pitch, "grid-affine")
     plane = bent = None
     for reading in range(_READINGS):
-        if reading and bent is not None:
+        if reading == 0:
+            # Its map only guides the next reading.
+            points = points[::_THINNED]
+            mm, trust = [v[::_THINNED] for v in mm], [w[::_THINNED] for w in trust]
+        elif bent is not None:
             grid = follow_again(grid, bent)
             points = np.column_stack([grid.rows, grid.cols])
             mm, trust = [grid.y_mm, grid.x_mm], [grid.y_weight, grid.x_weight]
@@ -339,6 +344,7 @@ class _Bend:
         step = max(step, max(shape) / 40)
         nodes = (int(np.ceil(shape[0] / step)) + 3, int(np.ceil(shape[1] / step)) + 3)
         basis = _spline_basis(points, nodes, step)
+        transposed = basis.T.tocsr()
         bending = _BENDING * _bending(nodes)
         found = []
         for base, seen, weight in zip(flat(points), mm, trust, strict=True):
@@ -353,11 +359,22 @@ class _Bend:
                 if turn:
                     scale = max(_OUTLIER_MM, 1.5 * float(np.median(np.abs(left[weight > 0]))))
                 w = weight / (1 + (left / scale) ** 2) ** 2
-                system = basis.T @ sparse.diags(w) @ basis + bending
-                coefficients = spsolve(system.tocsc(), basis.T @ (w * (fit + left)))
+                system = transposed @ (sparse.diags_array(w) @ basis) + bending
+                coefficients = _solve_banded(system, transposed @ (w * (fit + left)), 3 * nodes[1] + 3)
                 fit = basis @ coefficients
             found.append(coefficients)
         return cls(flat, nodes, step, (found[0], found[1]))
+
+
+def _solve_banded(system: sparse.csr_matrix, target: NDArray[np.float64], band: int) -> NDArray[np.float64]:
+    """Solution of a positive definite system whose entries lie within `band` of the diagonal."""
+    entries = system.tocoo()
+    upper = entries.row <= entries.col
+    row, col = entries.row[upper], entries.col[upper]
+    packed = np.zeros((band + 1, len(target)))
+    packed[band + row - col, col] = entries.data[upper]
+    out: NDArray[np.float64] = solveh_banded(packed, target)
+    return out
 
 
 def _spline_basis(points: NDArray[np.float64], nodes: tuple[int, int], step: float) -> sparse.csr_matrix:

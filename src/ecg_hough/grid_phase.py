@@ -6,12 +6,13 @@ cycles of the harmonic that most tiles show.
 
 from __future__ import annotations
 
-import heapq
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse import csgraph
 
 from ecg_hough.grid_combs import TILE_PX, Combs, Floats
 
@@ -205,21 +206,20 @@ def _agreement(phase: Floats, seen: NDArray[np.bool_]) -> Floats:
 
 
 def _unwrap(phase: Floats, quality: Floats) -> Floats:
-    """Remove whole turns from a phase lattice (h, w), in cycles, from the best point outward."""
-    out = np.full(phase.shape, np.nan)
-    start = np.unravel_index(int(np.argmax(quality)), phase.shape)
-    heap: list[tuple[float, int, int, float]] = [(0.0, int(start[0]), int(start[1]), 0.0)]
-    h, w = phase.shape
-    values, trust = phase.tolist(), quality.tolist()
-    done = [[False] * w for _ in range(h)]
-    while heap:
-        _, i, j, near = heapq.heappop(heap)
-        if done[i][j]:
-            continue
-        done[i][j] = True
-        value = values[i][j] + round(near - values[i][j])
-        out[i, j] = value
-        for a, b in ((i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1)):
-            if 0 <= a < h and 0 <= b < w and not done[a][b]:
-                heapq.heappush(heap, (-min(trust[i][j], trust[a][b]), a, b, value))
-    return out
+    """Remove whole turns from a phase lattice (h, w), in cycles, along the most trusted neighbours."""
+    n = phase.size
+    at = np.arange(n).reshape(phase.shape)
+    near = ((at[:, :-1], at[:, 1:]), (at[:-1], at[1:]))
+    one, other = (np.concatenate([pair[k].ravel() for pair in near]) for k in (0, 1))
+    trust = quality.ravel()
+    cost = 1 / (np.minimum(trust[one], trust[other]) + 1e-3)
+    tree = csgraph.minimum_spanning_tree(sparse.csr_matrix((cost, (one, other)), shape=(n, n)))
+    _, before = csgraph.breadth_first_order(tree, int(np.argmax(trust)), directed=False)
+    before = np.where(before < 0, np.arange(n), before)
+    value = phase.ravel()
+    turns = np.round(value[before] - value)
+    # Turns add up from the root; each pass doubles the stretch of the tree that is summed.
+    while np.any(before != before[before]):
+        turns = turns + turns[before]
+        before = before[before]
+    return (value + turns).reshape(phase.shape)

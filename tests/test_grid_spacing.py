@@ -1,0 +1,77 @@
+"""Millimetres per cycle along a known phase: both spacings, one alone, JPEG blocks between the lines."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ecg_hough.grid_spacing import mm_per_cycle
+
+SHAPE = (700, 900)
+PLACES = np.array([[r, c] for r in range(100, 700, 100) for c in range(100, 900, 100)], float)
+
+
+def lines(px_per_mm: float, every_mm: float, depth: float) -> NDArray[np.float32]:
+    """Evidence of both families of lines 0.2 mm wide, that far apart."""
+    out = np.zeros(SHAPE)
+    for axis in range(2):
+        mm = np.arange(SHAPE[axis]) / px_per_mm
+        away = np.abs(mm - every_mm * np.round(mm / every_mm)) * px_per_mm
+        cover = np.clip(0.5 + 0.1 * px_per_mm - away, 0, 1) * depth
+        out = np.maximum(out, cover[:, None] if axis == 0 else cover[None])
+    return out.astype(np.float32)
+
+
+def phases(px_per_cycle: float) -> list[NDArray[np.float64]]:
+    """Cubic models of an upright flat page: down and across, that many px per cycle."""
+    slope = max(SHAPE) / 2 / px_per_cycle
+    down, across = np.zeros(9), np.zeros(9)
+    down[0], across[1] = slope, slope
+    # The first term of a model is by row, the second by column.
+    return [down, across]
+
+
+def spacing(
+    evidence: NDArray[np.float32], px_per_cycle: float, *, px_per_mm: float, long_side_mm: float = 290.0
+) -> tuple[float, bool]:
+    noise = np.random.default_rng(0).normal(0, 0.1, SHAPE).astype(np.float32)
+    return mm_per_cycle(
+        evidence + noise, phases(px_per_cycle), PLACES, round(long_side_mm * px_per_mm), px_per_cycle
+    )
+
+
+@pytest.mark.parametrize("followed_mm", [1.0, 2.5])
+def test_where_both_spacings_are_printed_the_followed_one_is_named(followed_mm: float) -> None:
+    px_per_mm = 7.3
+    evidence = lines(px_per_mm, 1.0, 0.6) + lines(px_per_mm, 5.0, 1.0)
+    found, ambiguous = spacing(evidence, followed_mm * px_per_mm, px_per_mm=px_per_mm, long_side_mm=600.0)
+    assert found == pytest.approx(followed_mm)
+    assert not ambiguous
+
+
+@pytest.mark.parametrize("followed_mm", [1.0, 2.5])
+def test_blocks_of_jpeg_files_do_not_rename_the_lines(followed_mm: float) -> None:
+    px_per_mm = 7.3
+    evidence = lines(px_per_mm, 1.0, 0.6) + lines(px_per_mm, 5.0, 1.0)
+    evidence[::8] += 0.3
+    evidence[:, ::8] += 0.3
+    found, ambiguous = spacing(evidence, followed_mm * px_per_mm, px_per_mm=px_per_mm, long_side_mm=600.0)
+    assert found == pytest.approx(followed_mm)
+    assert not ambiguous
+
+
+@pytest.mark.parametrize("printed_mm", [1.0, 5.0])
+def test_one_spacing_alone_is_named_by_the_size_of_the_page_and_says_so(printed_mm: float) -> None:
+    px_per_mm = 7.3
+    evidence = lines(px_per_mm, printed_mm, 1.0)
+    found, ambiguous = spacing(evidence, printed_mm * px_per_mm, px_per_mm=px_per_mm)
+    assert found == pytest.approx(printed_mm)
+    assert ambiguous
+    # The same lines on a page of five times or a fifth of that size are the other spacing.
+    other = 6.0 - printed_mm
+    found, ambiguous = spacing(
+        evidence, printed_mm * px_per_mm, px_per_mm=px_per_mm, long_side_mm=290.0 * printed_mm / other
+    )
+    assert found == pytest.approx(other)
+    assert ambiguous
