@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +133,13 @@ def measure_ablations(
             )
         refuse_trained([page.stem for page in found], patients=patient_groups(folder), allow=allow_trained)
         pages += [((page.parent if page.parent != folder else folder.resolve()).name, page) for page in found]
+    # The first page of every profile, then the second: a stopped run has seen all profiles.
+    seen: Counter[str] = Counter()
+    turn: list[int] = []
+    for profile, _ in pages:
+        turn.append(seen[profile])
+        seen[profile] += 1
+    pages = [pages[k] for k in np.argsort(turn, kind="stable")]
     detail = out.with_suffix(".pages.csv")
     weights = " ".join(load_network(name).version for name in (LEADS_NETWORK, TRACE_NETWORK))
     kept = _read(detail) if detail.is_file() and not overwrite else pd.DataFrame(columns=list(PAGE_COLUMNS))
