@@ -101,7 +101,7 @@ training-logs: ## keep the logs of the runs in runs/ for the training curves
 
 notebooks: $(READY_EXPERIMENTS) ## run the notebooks of experiments/ on a small set, into output/notebooks
 	mkdir -p output/notebooks
-	for book in experiments/*.ipynb; do $(VENV)/bin/jupyter-execute --timeout=300 --output=../output/notebooks/$$(basename $$book .ipynb) $$book || exit 1; done
+	for book in experiments/*.ipynb; do $(VENV)/bin/jupyter-execute --timeout=1200 --output=../output/notebooks/$$(basename $$book .ipynb) $$book || exit 1; done
 
 paper: $(READY_EXPERIMENTS) ## draw every figure of experiments/figures again from experiments/results
 	$(ECG) paper
