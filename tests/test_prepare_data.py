@@ -145,8 +145,8 @@ def test_red_pages_have_one_channel_and_labels_of_their_size(tmp_path: Path) -> 
     assert image.ndim == 2
     assert image.shape == labels.shape
     assert image.shape != (CANVAS_PX, CANVAS_PX)
-    # Ink is dark where traces are labelled.
-    assert image[labels > 0].mean() < image[labels == 0].mean() - 50
+    # Ink is dark where traces are labelled, also beside a dark grid; labels off the ink would show no difference.
+    assert image[labels > 0].mean() < image[labels == 0].mean() - 30
 
 
 def draw_kit_page(folder: Path, name: str, *, shift_px: int = 0) -> None:
