@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,15 @@ def test_both_orders_are_told_apart(shape: str, rhythm: tuple[str, ...], simulta
     rows, windows = rows_of(signals, layout, simultaneous)
     order = find_column_order(rows, windows, layout)
     assert order.name == ("simultaneous" if simultaneous else "sequential")
+
+
+def test_edges_of_the_network_may_be_far_off() -> None:
+    """Rows are compared from the columns' common edges, not from edges several mm wrong."""
+    layout = make_layout("3x4", cabrera=True)
+    rows, windows = rows_of(generate_ecg(12, rhythm="sinus rhythm").signals, layout, True)
+    off = (0.0, 2.6, -2.8, 3.0)
+    windows = tuple(replace(w, start_mm=w.start_mm + off[w.column_index]) for w in windows)
+    assert find_column_order(rows, windows, layout).name == "simultaneous"
 
 
 def test_regular_beats_with_a_strip() -> None:

@@ -12,7 +12,7 @@ from ecg_hough.calibration import Window
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.ink import find_ink
 from ecg_hough.paper import make_layout
-from ecg_hough.pulse import Pulse, best_pulse, find_pulses, gain_of_pulses
+from ecg_hough.pulse import Pulse, best_pulse, find_pulses, gain_of_pulses, place_of_pulses
 from ecg_hough.render import render_page, sample_style
 from ecg_hough.render.page import RenderedPage
 from ecg_hough.strips import STRIP_PX_PER_MM
@@ -93,9 +93,10 @@ def test_a_drawn_rectangle_is_measured() -> None:
     cv2.polylines(mask, [points.astype(np.int32)], False, 1, 4)
     found = best_pulse(mask > 0)
     assert found is not None
-    x, width, height, quality = found
+    x, width, height, quality, foot = found
     assert (x, width, height) == pytest.approx((4.0, 5.0, 10.0), abs=0.2)
     assert quality > 0.9
+    assert foot / SCALE == pytest.approx(25.0, abs=0.2)
 
 
 def test_grid_squares_and_qrs_are_no_pulse() -> None:
@@ -125,3 +126,18 @@ def test_rows_must_agree(heights: list[float], rows: int, gain: float | None) ->
 
 def test_one_doubtful_pulse_is_not_believed() -> None:
     assert gain_of_pulses((Pulse(0, 14.0, 4.0, 10.0, 0.6),), 4) is None
+
+
+def test_pulses_of_the_page_s_gain_below_each_other_have_a_place() -> None:
+    pulses = (
+        Pulse(0, 14.0, 5.0, 10.1, 0.95, 40.0),
+        Pulse(1, 14.2, 5.0, 9.9, 0.95, 70.0),
+        Pulse(2, 30.0, 5.0, 10.0, 0.95, 100.0),  # a QRS complex elsewhere
+        Pulse(3, 14.1, 5.0, 6.5, 0.95, 130.0),  # of no such height
+    )
+    place = place_of_pulses(pulses, 10.0)
+    assert place is not None
+    assert (place.left_mm, place.right_mm) == pytest.approx((14.1, 19.1), abs=0.11)
+    assert place.feet_mm == {0: 40.0, 1: 70.0}
+    assert place_of_pulses(pulses, 20.0) is None
+    assert place_of_pulses((Pulse(0, 14.0, 5.0, 10.0, 0.6, 40.0),), 10.0) is None

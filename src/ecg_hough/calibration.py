@@ -33,6 +33,20 @@ EQUAL_MM = 6.0
 """Columns whose edges stand closer than this to equal division are equally wide."""
 NOMINAL_SHARE = 0.002
 """Blocks within twice this of a usual duration have that duration."""
+NOMINAL_WORTH = 0.6
+"""Worth of a usual width; one end on which all rows agree is worth 1. No more: a page shows what it shows."""
+CUT_TRUST = 0.35
+"""Say of an end that is the image's border: the trace was cut there."""
+PULSE_TRUST, PULSE_FOOT_MM = 0.15, 1.6
+"""Say of an end this near to a calibration pulse's stroke: it may be the end of the pulse's foot."""
+LATE_END_MM = 0.1
+"""How much later than its last sample a trace's end is read: the stroke's round end. Starts are right."""
+PULSE_SLACK_MM = 0.3
+"""Ends farther than this within a pulse are the pulse's."""
+UNEVEN_MM = 0.8
+"""Rows whose mean levels stand this near to equal distances (root mean square) are equally far apart."""
+FOOT_MM = 2.5
+"""A pulse's foot farther than this from its row's mean level is not its zero line."""
 NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
 FOUND_SHARE = 0.2
 """Share of a lead's window that must be read for the lead to be found."""
@@ -41,7 +55,10 @@ MISREAD_SHARE = 0.05
 ALIKE_LEFT, UNLIKE_TIMES = 0.03, 8.0
 """Variance that a rhythm strip leaves of its own lead's short copy, and how many times more of another's."""
 FUSE_SD_MV = 0.05
-"""Error scale of the confidence: at this expected error it has fallen to about a third."""
+"""Error scale of the confidence: at this expected error of the read-out it has fallen to about a third."""
+ZERO_SD_MV, START_SD_S = 0.04, 0.010
+"""Expected error of the zero line and of the block's start: absolute millivolts at absolute times are less
+sure than the trace itself (`ecg-hough confidence`)."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +71,20 @@ class Window:
     rhythm: bool
     start_mm: float
     end_mm: float
+
+
+@dataclass(frozen=True)
+class PulsePlace:
+    """Where a page's calibration pulses stand, mm: their outer strokes, and their feet row by row.
+
+    Attributes:
+        left_mm, right_mm: middles of the pulses' strokes.
+        feet_mm: zero line of the rows that have a clear pulse, mm down the page.
+    """
+
+    left_mm: float
+    right_mm: float
+    feet_mm: dict[int, float]
 
 
 @dataclass(frozen=True)
@@ -86,6 +117,8 @@ def calibrate(
     speed_mm_s: float,
     gain_mm_mv: float,
     columns: str = "sequential",
+    pulse: PulsePlace | None = None,
+    fused_leads: bool = True,
 ) -> Calibrated:
     """Signals of all leads at their own column's time.
 
@@ -94,6 +127,8 @@ def calibrate(
         windows: panels with the leads network's edges; layout: the known layout, if any.
         fs: Hz of the signals.
         columns: "simultaneous" puts the start of every column at 0 s (`column_order`).
+        pulse: where calibration pulses stand; None without any.
+        fused_leads: limb leads and repeated leads are made to agree; else only their disagreement is found.
     Raises:
         PageError: nothing could be read.
     """
@@ -102,16 +137,15 @@ def calibrate(
     if not windows:
         raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
     warnings: list[str] = []
-    windows, starts_s, duration_s = place_columns(by_row, windows, layout, speed_mm_s)
+    windows, starts_s, duration_s = place_columns(by_row, windows, layout, speed_mm_s, pulse)
     if columns == "simultaneous":
         starts_s = dict.fromkeys(starts_s, 0.0)
     n = round(duration_s * fs)
-    zero = zero_lines(by_row, windows)
+    zero = zero_lines(by_row, windows, pulse)
     read: dict[Window, PanelSignal] = {}
     for window in windows:
         if window.row_index in zero:
             start_s = 0.0 if window.rhythm else starts_s[window.column_index]
-    fused_leads: bool = True,
             read[window] = _panel_signal(
                 by_row[window.row_index], window, zero[window.row_index], start_s, fs, speed_mm_s, gain_mm_mv
             )
@@ -120,7 +154,6 @@ def calibrate(
         warnings.append(
             f"rhythm strip in row {window.row_index + 1} looks like {window.lead}, but its trace is {lead}'s"
         )
-        fused_leads: limb leads and repeated leads are made to agree; else only their disagreement is found.
     windows = tuple(replace(w, lead=names.get(w, w.lead)) for w in windows)
     panels = [replace(panel, lead=names.get(w, w.lead)) for w, panel in read.items()]
     signals, _, _ = _combine(panels, n)
@@ -133,6 +166,8 @@ def calibrate(
     signals, sd, presence = _combine(fused.panels if fused_leads else panels, n)
     confidence = np.where(np.isfinite(signals), presence * np.exp(-sd / FUSE_SD_MV), 0.0)
     confidence = np.nan_to_num(confidence)
+    slope = np.abs(np.gradient(np.nan_to_num(signals), axis=1)) * fs
+    sd = np.where(np.isfinite(signals), np.sqrt(sd**2 + ZERO_SD_MV**2 + (START_SD_S * slope) ** 2), np.nan)
     statuses = tuple(_status(lead, windows, starts_s, signals, confidence, fs, speed_mm_s) for lead in LEADS)
     return Calibrated(
         signals, sd, confidence, statuses, windows, duration_s, fused.disagreement_mv, tuple(warnings)
@@ -197,7 +232,11 @@ def _likeness(strip: NDArray[np.float64], strip_first: int, first: int, short: N
 
 
 def place_columns(
-    by_row: dict[int, RowTrace], windows: tuple[Window, ...], layout: Layout | None, speed_mm_s: float
+    by_row: dict[int, RowTrace],
+    windows: tuple[Window, ...],
+    layout: Layout | None,
+    speed_mm_s: float,
+    pulse: PulsePlace | None = None,
 ) -> tuple[tuple[Window, ...], dict[int, float], float]:
     """Common column edges: windows moved to them, start of every column in s, duration of the block in s.
 
@@ -207,12 +246,19 @@ def place_columns(
     n_columns = layout.n_columns if layout is not None else max(w.column_index for w in windows) + 1
     first = [w for w in windows if w.rhythm or w.column_index == 0] or list(windows)
     last = [w for w in windows if w.rhythm or w.column_index == n_columns - 1] or list(windows)
+    middle = 0.5 * (min(w.start_mm for w in windows) + max(w.end_mm for w in windows))
+    earliest, latest = -np.inf, np.inf
+    if pulse is not None and pulse.left_mm < middle:
+        earliest = pulse.right_mm - PULSE_SLACK_MM
+    elif pulse is not None:
+        latest = pulse.left_mm + PULSE_SLACK_MM
     start, width = find_block(
-        [_ends(by_row[w.row_index], w.start_mm, +1) for w in first],
-        [_ends(by_row[w.row_index], w.end_mm, -1) for w in last],
-        float(np.median([w.start_mm for w in first])),
-        float(np.median([w.end_mm for w in last])),
+        [_ends(by_row[w.row_index], w.start_mm, +1, pulse) for w in first],
+        [_ends(by_row[w.row_index], w.end_mm, -1, pulse) for w in last],
+        max(float(np.median([w.start_mm for w in first])), earliest),
+        min(float(np.median([w.end_mm for w in last])), latest),
         [seconds * speed_mm_s for seconds in NOMINAL_S],
+        (earliest, latest),
     )
     equal = start + width * np.arange(n_columns + 1) / n_columns
     edges = equal.copy()
@@ -240,67 +286,93 @@ def find_block(
     near_start: float,
     near_end: float,
     nominal_mm: list[float],
+    within: tuple[float, float] = (-np.inf, np.inf),
 ) -> tuple[float, float]:
     """Start and width of the block of traces, mm.
 
     A row's trace may begin with a pulse that is joined to it, or end in one. So every beginning and end
     of a row is a candidate, and so is what lies a usual width off: the pair wins that most rows share,
-    that has a usual width and stands near the leads network's edges.
+    that has a usual width and stands near the leads network's edges. Where a usual width and the ends differ
+    by a hair, the end with more say stays.
 
     Args:
-        starts, ends: per row, places where its trace begins and ends.
+        starts, ends: per row (k, 2), places where its trace begins and ends, and their say (0 to 1).
         near_start, near_end: the network's edges.
-        nominal_mm: usual widths.
+        nominal_mm: usual widths; within: the block lies in this stretch, as pulses bound it.
     """
-    start_places = np.unique(np.concatenate([*starts, [near_start]]))
-    end_places = np.unique(np.concatenate([*ends, [near_end]]))
+    start_places = np.unique(np.concatenate([*(row[:, 0] for row in starts), [near_start]]))
+    end_places = np.unique(np.concatenate([*(row[:, 0] for row in ends), [near_end]]))
     widths = np.asarray(nominal_mm)
     from_ends = (end_places[:, None] - widths).ravel()
     from_starts = (start_places[:, None] + widths).ravel()
     s = np.concatenate([start_places, from_ends[np.abs(from_ends - near_start) < END_REACH_MM]])
     e = np.concatenate([end_places, from_starts[np.abs(from_starts - near_end) < END_REACH_MM]])
+    s, e = s[s >= within[0]], e[e <= within[1]]
     width = e[None] - s[:, None]
     off = np.abs(width[..., None] - widths).min(axis=-1) / np.maximum(width, 1.0)
+    start_votes, end_votes = _votes(starts, s), _votes(ends, e)
     score = (
-        _votes(starts, s)[:, None]
-        + _votes(ends, e)[None]
-        + np.exp(-0.5 * (off / NOMINAL_SHARE) ** 2)
+        start_votes[:, None]
+        + end_votes[None]
+        + NOMINAL_WORTH * np.exp(-0.5 * (off / NOMINAL_SHARE) ** 2)
         - EDGE_PRIOR * (np.abs(s - near_start)[:, None] + np.abs(e - near_end)[None])
     )
     i, j = np.unravel_index(int(np.argmax(score)), score.shape)
     nearest = widths[np.abs(width[i, j] - widths).argmin()]
     if abs(width[i, j] / nearest - 1) < 2 * NOMINAL_SHARE:
-        return float((s[i] + e[j] - nearest) / 2), float(nearest)
+        # The squares: an end that half the rows show is less than half as sure.
+        say = np.maximum(np.array([start_votes[i], end_votes[j]]) ** 2, 1e-6)
+        return float(s[i] + (e[j] - nearest - s[i]) * say[1] / say.sum()), float(nearest)
     return float(s[i]), float(width[i, j])
 
 
 def _votes(rows: list[NDArray[np.float64]], places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of the rows that have a candidate at each place."""
+    """Say of the rows that have a candidate at each place, 1 where all fully have."""
     votes = np.zeros(places.size)
     for row in rows:
         if row.size:
-            distance = np.abs(row[None] - places[:, None]).min(axis=1)
-            votes += np.exp(-0.5 * (distance / VOTE_MM) ** 2)
+            near = np.exp(-0.5 * ((row[None, :, 0] - places[:, None]) / VOTE_MM) ** 2)
+            votes += (near * row[:, 1]).max(axis=1)
     return votes / max(1, len(rows))
 
 
-def _ends(row: RowTrace, near_mm: float, direction: int) -> NDArray[np.float64]:
-    """Places where the row's trace begins (direction +1) or ends (-1), near the network's edge."""
+def _ends(
+    row: RowTrace, near_mm: float, direction: int, pulse: PulsePlace | None = None
+) -> NDArray[np.float64]:
+    """(k, 2) places where the row's trace begins (direction +1) or ends (-1) near the network's edge, and
+    what say each has."""
     step = row.x_mm[1] - row.x_mm[0]
     run = max(3, round(EDGE_RUN_MM / step))
     seen = np.isfinite(row.y_mm).astype(float)
     smooth = np.convolve(seen, np.ones(run) / run, mode="same") > 0.5
     change = np.flatnonzero(np.diff(smooth.astype(int)) == direction)
-    places = row.x_mm[change] + step / 2
-    return places[np.abs(places - near_mm) <= END_REACH_MM]
+    change = change[np.abs(row.x_mm[change] + step / 2 - near_mm) <= END_REACH_MM]
+    places = row.x_mm[change] + step / 2 - (LATE_END_MM if direction < 0 else 0.0)
+    say = np.ones(places.size)
+    # Outside the image the presence is exactly 0, where the network says "no trace" it never is. Centroids
+    # only say yes or no.
+    tells = bool(((row.presence > 0) & (row.presence < 1)).any())
+    for k, at in enumerate(change if tells else ()):
+        beyond = row.presence[max(0, at - run) : at] if direction > 0 else row.presence[at + 2 : at + 2 + run]
+        if beyond.size and np.mean(beyond == 0) > 0.5:
+            say[k] = CUT_TRUST
+    if pulse is not None and np.sign(np.nanmean(row.x_mm) - pulse.left_mm) == direction:
+        beside = places - pulse.right_mm if direction > 0 else pulse.left_mm - places
+        say[beside < PULSE_FOOT_MM] *= PULSE_TRUST
+        places, say = places[beside >= -PULSE_SLACK_MM], say[beside >= -PULSE_SLACK_MM]
+    return np.column_stack([places, say])
 
 
-def zero_lines(by_row: dict[int, RowTrace], windows: tuple[Window, ...]) -> dict[int, float]:
-    """Zero line of every row, mm down the page: the mean of its leads.
+def zero_lines(
+    by_row: dict[int, RowTrace], windows: tuple[Window, ...], pulse: PulsePlace | None = None
+) -> dict[int, float]:
+    """Zero line of every row, mm down the page: its pulse's foot, else the mean of its leads.
 
     ECG amplifiers pass no direct current (high-pass at 0.05 Hz or above), so what they print is zero in
     the mean, not between the beats. On the development pages the mean of a row's leads stands 0.01 mV
-    (median) from the zero line they were drawn round, the level where they dwell 0.04 mV.
+    (median) from the zero line they were drawn round, the level where they dwell 0.04 mV. A few short leads
+    are not zero in the mean yet; but rows are printed at equal distances, so that each row's mean tells of
+    the others' zero lines, too.
     """
     levels: dict[int, list[float]] = {}
     for window in windows:
@@ -309,7 +381,15 @@ def zero_lines(by_row: dict[int, RowTrace], windows: tuple[Window, ...]) -> dict
         y = y[np.isfinite(y)]
         if y.size >= 16:
             levels.setdefault(window.row_index, []).append(float(y.mean()))
-    return {index: float(np.median(level)) for index, level in levels.items()}
+    zero = {index: float(np.median(level)) for index, level in levels.items()}
+    short = sorted({w.row_index for w in windows if not w.rhythm} & set(zero))
+    if len(short) >= 3:
+        seen = np.array([zero[index] for index in short])
+        even = np.polyval(np.polyfit(short, seen, 1), short)
+        if np.sqrt(np.sum((seen - even) ** 2) / (len(short) - 2)) <= UNEVEN_MM:
+            zero |= dict(zip(short, even.tolist(), strict=True))
+    feet = pulse.feet_mm if pulse is not None else {}
+    return zero | {k: y for k, y in feet.items() if k in zero and abs(y - zero[k]) <= FOOT_MM}
 
 
 def _panel_signal(

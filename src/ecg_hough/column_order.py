@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from ecg_hough.calibration import Window
-from ecg_hough.paper import Layout
+from ecg_hough.calibration import PulsePlace, Window, place_columns
+from ecg_hough.paper import PAPER_SPEED_MM_S, Layout
 from ecg_hough.traces import RowTrace
 
 SEQUENTIAL, SIMULTANEOUS, ONE = "sequential", "simultaneous", "one"
@@ -58,13 +58,19 @@ class ColumnOrder:
 
 
 def find_column_order(
-    rows: tuple[RowTrace, ...], windows: tuple[Window, ...], layout: Layout | None
+    rows: tuple[RowTrace, ...],
+    windows: tuple[Window, ...],
+    layout: Layout | None,
+    *,
+    speed_mm_s: float = PAPER_SPEED_MM_S,
+    pulse: PulsePlace | None = None,
 ) -> ColumnOrder:
     """Decide from the read traces.
 
     Args:
         rows: traces in page millimetres; windows: panels of the layout.
         layout: the known layout; without one columns are taken as sequential.
+        speed_mm_s, pulse: as in `calibration.calibrate`, for the columns' common edges.
     """
     if layout is None:
         return ColumnOrder(SEQUENTIAL, False)
@@ -72,6 +78,10 @@ def find_column_order(
         return ColumnOrder(ONE, True)
     by_row = {row.row_index: row for row in rows}
     windows = tuple(w for w in windows if w.row_index in by_row)
+    if not windows:
+        return ColumnOrder(SEQUENTIAL, False)
+    # The network's edges may be off by several mm, more than beats may be.
+    windows, _, _ = place_columns(by_row, windows, layout, speed_mm_s, pulse)
     starts, ends = column_edges(windows, layout.n_columns)
     length = min(b - a for a, b in zip(starts, ends, strict=True))
     columns: list[NDArray[np.float64] | None] = []

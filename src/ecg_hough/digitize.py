@@ -91,7 +91,8 @@ def digitize(
     warnings += scale.warnings
     watch("scale")
     speed, gain = scale.speed_mm_s, scale.gain_mm_mv
-    columns = find_column_order(rows, windows, checked.layout).name
+    order = find_column_order(rows, windows, checked.layout, speed_mm_s=speed, pulse=scale.pulse)
+    columns = order.name
     result = calibrate(
         rows,
         windows,
@@ -100,6 +101,7 @@ def digitize(
         speed_mm_s=speed,
         gain_mm_mv=gain,
         columns=columns,
+        pulse=scale.pulse,
         fused_leads=steps.lead_fusion,
     )
     warnings += result.warnings

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.calibration import Window
+from ecg_hough.calibration import PulsePlace, Window
 from ecg_hough.geometry import PageMap
 from ecg_hough.ink import find_ink
 from ecg_hough.paper import GAIN_MM_MV, PAPER_SPEED_MM_S
 from ecg_hough.printed_scale import PrintedScale, read_printed_scale
-from ecg_hough.pulse import SNAP_SHARE, Pulse, find_pulses, gain_of_pulses
+from ecg_hough.pulse import SNAP_SHARE, Pulse, find_pulses, gain_of_pulses, place_of_pulses
 from ecg_hough.traces import RowTrace
 
 SNAP_UNSURE = 0.25
@@ -30,13 +30,15 @@ WIDE_PULSE_MM = 8.0
 
 @dataclass(frozen=True)
 class PaperScale:
-    """Speed and gain, where each comes from ("given", "text", "pulse", "assumed"), and warnings."""
+    """Speed and gain, where each comes from ("given", "text", "pulse", "assumed"), warnings, and where the
+    page's pulses stand."""
 
     speed_mm_s: float
     gain_mm_mv: float
     speed_from: str
     gain_from: str
     warnings: tuple[str, ...] = ()
+    pulse: PulsePlace | None = None
 
 
 def find_paper_scale(
@@ -87,4 +89,5 @@ def find_paper_scale(
     if gain is None:
         gain, gain_from = GAIN_MM_MV, "assumed"
         warnings.append(f"gain of {gain:g} mm/mV assumed: no calibration pulse or text could be read")
-    return PaperScale(speed, gain, speed_from, gain_from, tuple(warnings))
+    place = place_of_pulses(pulses, gain)
+    return PaperScale(speed, gain, speed_from, gain_from, tuple(warnings), place)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_closing
 
-from ecg_hough.calibration import Window
+from ecg_hough.calibration import PulsePlace, Window
 from ecg_hough.geometry import PageMap
 from ecg_hough.ink import InkModel
 from ecg_hough.paper import PULSE_MV
@@ -44,19 +44,25 @@ BESIDE_MAX = 0.25
 GAINS_MM_MV = (5.0, 10.0, 20.0)
 SNAP_SHARE = 0.12
 """A pulse this near to a usual gain states it; usual gains lie a factor of 2 apart."""
+IN_LINE_MM = 2.0
+"""Pulses of a page stand below each other within this."""
 ONE_PULSE_QUALITY = 0.9
 """Quality from which one pulse alone is believed."""
 
 
 @dataclass(frozen=True)
 class Pulse:
-    """One pulse in mm: its row, left stroke, width and height (middles of strokes), and quality 0 to 1."""
+    """One pulse in mm: its row, left stroke, width and height (middles of strokes), and quality 0 to 1.
+
+    `foot_mm` is the middle of its foot's stroke down the page: the row's zero line.
+    """
 
     row_index: int
     x_mm: float
     width_mm: float
     height_mm: float
     quality: float
+    foot_mm: float = float("nan")
 
 
 def find_pulses(
@@ -90,8 +96,9 @@ def find_pulses(
             darkness = ink.darkness(strip)
             tried = [best_pulse(darkness > share) for share in INK_SHARES]
             if any(tried):
-                x, width, height, quality = max((p for p in tried if p), key=lambda p: p[3])
-                found.append(Pulse(row.row_index, frame.x_mm + x, width, height, quality))
+                x, width, height, quality, foot = max((p for p in tried if p), key=lambda p: p[3])
+                foot_mm = float(frame.to_mm(np.array([[foot, 0.0]]))[0, 0])
+                found.append(Pulse(row.row_index, frame.x_mm + x, width, height, quality, foot_mm))
         sides.append(found)
     return tuple(max(sides, key=lambda side: sum(pulse.quality for pulse in side)))
 
@@ -117,12 +124,27 @@ def gain_of_pulses(pulses: tuple[Pulse, ...], n_rows: int, snap: float = SNAP_SH
     if len(agreeing) >= 2:
         places = np.array([p.x_mm for p in agreeing])
         # Pulses stand below each other.
-        return gain if np.median(np.abs(places - np.median(places))) < 2.0 else None
+        return gain if np.median(np.abs(places - np.median(places))) < IN_LINE_MM else None
     return gain if n_rows <= 2 or agreeing[0].quality >= ONE_PULSE_QUALITY else None
 
 
-def best_pulse(mask: NDArray[np.bool_]) -> tuple[float, float, float, float] | None:
-    """Left stroke, width, height (all mm, of the strokes' middles) and quality of the best pulse in a mask.
+def place_of_pulses(pulses: tuple[Pulse, ...], gain_mm_mv: float) -> PulsePlace | None:
+    """Where the pulses of a page stand; None unless some have the page's gain and stand below each other."""
+    good = [p for p in pulses if abs(p.height_mm / (gain_mm_mv * PULSE_MV) - 1.0) <= SNAP_SHARE]
+    if not good:
+        return None
+    x = float(np.median([p.x_mm for p in good]))
+    good = [p for p in good if abs(p.x_mm - x) < IN_LINE_MM]
+    if not good or (len(good) == 1 and good[0].quality < ONE_PULSE_QUALITY):
+        return None
+    right = float(np.median([p.x_mm + p.width_mm for p in good]))
+    feet = {p.row_index: p.foot_mm for p in good if np.isfinite(p.foot_mm)}
+    return PulsePlace(float(np.median([p.x_mm for p in good])), right, feet)
+
+
+def best_pulse(mask: NDArray[np.bool_]) -> tuple[float, float, float, float, float] | None:
+    """The best pulse in a mask: left stroke, width and height in mm (of the strokes' middles), quality, and
+    the row of its foot's middle.
 
     Args:
         mask: (rows, cols) ink at `STRIP_PX_PER_MM`.
@@ -130,7 +152,7 @@ def best_pulse(mask: NDArray[np.bool_]) -> tuple[float, float, float, float] | N
     scale = STRIP_PX_PER_MM
     closed = binary_closing(mask, np.ones((round(GAP_MM * scale), 1), bool))
     strokes = upright_strokes(closed)
-    best: tuple[float, float, float, float] | None = None
+    best: tuple[float, float, float, float, float] | None = None
     for i, (c1, w1, top1, foot1) in enumerate(strokes):
         for c2, w2, top2, foot2 in strokes[i + 1 :]:
             width = (c2 - c1) / scale
@@ -164,7 +186,7 @@ def best_pulse(mask: NDArray[np.bool_]) -> tuple[float, float, float, float] | N
                 continue
             quality = float(bar) * (1.0 - empty[0]) * (1.0 - max(empty[1:])) * np.exp(-0.3 * uneven_foot)
             if best is None or quality > best[3]:
-                best = (c1 / scale, width, height, float(quality))
+                best = (c1 / scale, width, height, float(quality), foot - 0.5 - 0.5 * pen)
     return best
 
 
