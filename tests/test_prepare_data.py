@@ -145,7 +145,7 @@ def test_red_pages_have_one_channel_and_labels_of_their_size(tmp_path: Path) -> 
     assert image.ndim == 2
     assert image.shape == labels.shape
     assert image.shape != (CANVAS_PX, CANVAS_PX)
-    # Ink is dark where traces are labelled, also beside a dark grid; labels off the ink would show no difference.
+    # Ink is dark where traces are labelled, also beside a dark grid.
     assert image[labels > 0].mean() < image[labels == 0].mean() - 30
 
 
