@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def _summary(samples: _Samples, scores: list[tuple[float, float]]) -> dict[str, 
             "sd_mv": [low, high if np.isfinite(high) else None],
             **_figures(error, sd, (sd >= low) & (sd < high)),
         }
-        for low, high in zip(SD_BINS_MV[:-1], SD_BINS_MV[1:], strict=True)
+        for low, high in pairwise(SD_BINS_MV)
     ]
     return {
         "interval": INTERVAL,
