@@ -29,7 +29,7 @@ EDGE_PRIOR = 0.08
 """Cost per mm off the network's edge; one row in full agreement is worth 1 / rows."""
 EDGE_RUN_MM = 1.5
 """Length of uninterrupted trace (or of none) that makes an end."""
-EQUAL_MM = 6.0
+EQUAL_MM = 12.0
 """Columns whose edges stand closer than this to equal division are equally wide."""
 NOMINAL_SHARE = 0.002
 """Blocks within twice this of a usual duration have that duration."""

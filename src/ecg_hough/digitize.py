@@ -195,11 +195,15 @@ def map_from_columns(
 
 
 def panel_windows(layout: PageLayout, canvas: Canvas, page_map: PageMap) -> tuple[Window, ...]:
-    """The layout's panels in page millimetres."""
+    """The layout's panels in page millimetres; a layout may reach beyond the page, its panels do not."""
     windows = []
     for panel in layout.panels:
         row = float(np.nanmedian(panel.path_rows))
-        ends = canvas.to_page(np.array([[row, panel.start_col - 0.5], [row, panel.end_col - 0.5]]))
+        start, end = panel.start_col, panel.end_col
+        on_page = np.flatnonzero(canvas.covered[int(np.clip(row, 0, canvas.covered.shape[0] - 1))])
+        if on_page.size:
+            start, end = (float(np.clip(col, on_page[0], on_page[-1] + 1)) for col in (start, end))
+        ends = canvas.to_page(np.array([[row, start - 0.5], [row, end - 0.5]]))
         _, x = page_map.to_mm(ends[:, 0], ends[:, 1])
         windows.append(
             Window(panel.lead, panel.row_index, panel.column_index, panel.rhythm, float(x[0]), float(x[1]))
