@@ -56,7 +56,7 @@ ALIKE_LEFT, UNLIKE_TIMES = 0.03, 8.0
 """Variance that a rhythm strip leaves of its own lead's short copy, and how many times more of another's."""
 FUSE_SD_MV = 0.05
 """Error scale of the confidence: at this expected error of the read-out it has fallen to about a third."""
-ZERO_SD_MV, START_SD_S = 0.04, 0.010
+ZERO_SD_MV, START_SD_S = 0.03, 0.006
 """Expected error of the zero line and of the block's start: absolute millivolts at absolute times are less
 sure than the trace itself (`ecg-hough confidence`)."""
 

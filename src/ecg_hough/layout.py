@@ -358,7 +358,7 @@ def _settle_edges(fit: _Fit, evidence: RowEvidence) -> _Fit:
     """
     n_c = len(fit.edges) - 1
     edges, lean = fit.edges.copy(), fit.lean.copy()
-    width = (edges[-1] - edges[0]) / n_c
+    width = max((edges[-1] - edges[0]) / n_c, 1.0)  # on pages turned wrongly a fit may have no width at all
     tilts = np.linspace(-0.03, 0.03, 13)
     curves = _edge_curves(fit, evidence)
 
