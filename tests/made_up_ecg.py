@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ecg_hough.page import read_page
 from ecg_hough.paper import LEADS
@@ -95,3 +96,14 @@ def stand_in_digitize(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     module.digitize = digitize  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "ecg_hough.digitize", module)
     return calls
+
+
+def as_printed(signals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a 3x4 page with lead II below shows of 10 s: columns one after the other, all of II."""
+    shown = np.full(signals.shape, np.nan)
+    quarter = signals.shape[1] / 4
+    for k in range(12):
+        part = slice(int(k // 3 * quarter), int((k // 3 + 1) * quarter))
+        shown[k, part] = signals[k, part]
+    shown[1] = signals[1]
+    return shown

@@ -26,6 +26,7 @@ from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.evaluation import evaluate
 from ecg_hough.paper import LEADS
 from ecg_hough.training.records import held_out_records, split_records
+from made_up_ecg import as_printed
 
 FS = 100
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -59,17 +60,6 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-
-
-def as_printed(signals: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What a 3x4 page with lead II below shows, written out column by column."""
-    shown = np.full(signals.shape, np.nan)
-    for column, leads in enumerate(((0, 1, 2), (3, 4, 5), (6, 7, 8), (9, 10, 11))):
-        part = slice(250 * column, 250 * (column + 1))
-        for lead in leads:
-            shown[lead, part] = signals[lead, part]
-    shown[1] = signals[1]
-    return shown
 
 
 # --- PTB-XL ---

@@ -21,7 +21,7 @@ from ecg_hough import figures
 from ecg_hough.cli import app
 from ecg_hough.fidelity import MEASURES, bland_altman
 from ecg_hough.paper import LEADS
-from ecg_hough.robustness import SEVERITIES
+from ecg_hough.robustness import COLUMNS, SEVERITIES
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "experiments").glob("*.ipynb"))
@@ -59,18 +59,7 @@ def results(tmp_path: Path) -> Path:
         for k, step in enumerate(steps[:3])
         for method in ("trace", "centroid")
     ]
-    names = [
-        "distortion",
-        "severity",
-        "page",
-        "method",
-        "challenge_snr_db",
-        "unaligned_snr_db",
-        "leads_found",
-    ]
-    pd.DataFrame(curves, columns=[*names, "covered_pct", "weights", "failure"]).to_csv(
-        folder / "robustness.csv", index=False
-    )
+    pd.DataFrame(curves, columns=list(COLUMNS)).to_csv(folder / "robustness.csv", index=False)
     pd.DataFrame(
         {
             "true_deg": [2.0, 3.5],

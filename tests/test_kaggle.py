@@ -20,7 +20,7 @@ from ecg_hough.kaggle import Pace, check_submission, lead_values, score_train, s
 from ecg_hough.page import read_page
 from ecg_hough.paper import LEADS
 from ecg_hough.record import Ecg
-from made_up_ecg import made_up_ecg, write_page_image
+from made_up_ecg import as_printed, made_up_ecg, write_page_image
 
 pa = pytest.importorskip("pyarrow", reason="needs the kaggle extra")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -53,16 +53,6 @@ def required(pages: dict[str, int]) -> list[str]:
 
 def full_signals(fs: int, seed: int = 3) -> NDArray[np.float64]:
     return generate_ecg(seed, fs=fs).signals[:, : 10 * fs]
-
-
-def as_printed(signals: NDArray[np.float64]) -> NDArray[np.float64]:
-    shown = np.full(signals.shape, np.nan)
-    quarter = signals.shape[1] / 4
-    for k in range(12):
-        part = slice(int(k // 3 * quarter), int((k // 3 + 1) * quarter))
-        shown[k, part] = signals[k, part]
-    shown[1] = signals[1]
-    return shown
 
 
 @pytest.fixture

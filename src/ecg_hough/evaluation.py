@@ -150,6 +150,21 @@ class Evaluation:
         return table
 
 
+def record_stems(predictions: Path, truth: Path) -> list[Path]:
+    """True records below `truth`, as paths relative to it without suffix.
+
+    Raises:
+        ValueError: a folder does not exist, or the truth holds no record.
+    """
+    for name, folder in (("predictions", predictions), ("truth", truth)):
+        if not folder.is_dir():
+            raise ValueError(f"{name} must be a folder; got {folder}")
+    stems = [path.relative_to(truth).with_suffix("") for path in sorted(truth.rglob("*.hea"))]
+    if not stems:
+        raise ValueError(f"truth must hold WFDB records (*.hea); got none in {truth}")
+    return stems
+
+
 def evaluate(
     predictions: Path,
     truth: Path,
@@ -183,12 +198,7 @@ def evaluate(
     predictions, truth = Path(predictions), Path(truth)
     if workers < 1:
         raise ValueError(f"workers must be at least 1; got {workers}")
-    for name, folder in (("predictions", predictions), ("truth", truth)):
-        if not folder.is_dir():
-            raise ValueError(f"{name} must be a folder; got {folder}")
-    stems = [path.relative_to(truth).with_suffix("") for path in sorted(truth.rglob("*.hea"))]
-    if not stems:
-        raise ValueError(f"truth must hold WFDB records (*.hea); got none in {truth}")
+    stems = record_stems(predictions, truth)
     refuse_trained([stem.name for stem in stems], patients=patient_groups(truth), allow=allow_trained)
     known, failed = set(stems), failed or {}
     extra = sum(p.relative_to(predictions).with_suffix("") not in known for p in predictions.rglob("*.hea"))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.evaluation import read_leads, resample_lead
+from ecg_hough.evaluation import read_leads, record_stems, resample_lead
 from ecg_hough.paper import LEADS
 
 if TYPE_CHECKING:
@@ -91,12 +91,7 @@ def compare_measures(
     import pandas as pd
 
     predictions, truth = Path(predictions), Path(truth)
-    for name, folder in (("predictions", predictions), ("truth", truth)):
-        if not folder.is_dir():
-            raise ValueError(f"{name} must be a folder; got {folder}")
-    stems = [path.relative_to(truth).with_suffix("") for path in sorted(truth.rglob("*.hea"))]
-    if not stems:
-        raise ValueError(f"truth must hold WFDB records (*.hea); got none in {truth}")
+    stems = record_stems(predictions, truth)
     rows = []
     for k, stem in enumerate(stems):
         reference, fs = read_leads(truth / stem)

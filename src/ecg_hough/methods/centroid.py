@@ -5,9 +5,9 @@ Read-out: Krones et al. 2024 (arXiv:2410.14185). Geometry, layout and calibratio
 so that the difference to `ours` is the read-out alone, and the difference to `krones2024` everything
 else.
 
-With a label map given, the mask is the ink within 2 px of the labelled line, ink being what is at most a
-fifth of the way from the trace's darkest to the paper. That choice decides much: antialiased rims let the
-stroke of a flank into the columns beside it. On four clean ECG-Image-Kit pages, true time and scale
+With a label map given, the mask is the ink within 2 px of the labelled line, ink being what is at most
+`INK_SHARE` of the way from the trace's darkest to the paper. That choice decides much: antialiased rims let
+the stroke of a flank into the columns beside it. On four clean ECG-Image-Kit pages, true time and scale
 given, the halfway level scores 17.5 dB, an eighth of the way 21.2 dB, and the line itself without any
 stroke width 24 dB. Without a label map the mask is the ink under the leads network's coarse masks
 (`ecg-hough predict --readout centroid`).
