@@ -58,6 +58,33 @@ def test_centroid_of_a_drawn_line():
     assert np.median(np.abs(rows - (30 + 10 * np.sin(at / 9)))[seen]) < 0.4
 
 
+def test_centroid_is_not_drawn_to_grid_and_letters_under_the_mask():
+    strip = np.full((200, 480, 3), 255, np.uint8)
+    strip[::8] = strip[:, ::8] = (255, 200, 200)
+    strip[::40] = strip[:, ::40] = (225, 40, 40)  # as dark as a pen's rim in grey
+    centre = 110 + 25 * np.sin(np.arange(480) / 15)
+    for c, r in enumerate(centre):
+        strip[round(r) - 1 : round(r) + 2, c] = 10
+    strip[60:78, 40:44] = strip[60:78, 52:56] = strip[67:71, 44:52] = 0  # a name above the trace
+    own = np.zeros((200, 480), np.float32)
+    for c, r in enumerate(centre):
+        own[max(0, round(r) - 18) : round(r) + 18, c] = 1.0
+    own[55:90, 36:60] = 1.0
+    rows, _, presence = centroid_rows(strip, own)
+    off = np.abs(rows - np.repeat(centre, 2))
+    assert (presence > 0.5).all()
+    assert off.max() < 1.5
+    assert np.sqrt(np.mean(off**2)) < 0.7
+
+
+def test_no_centroid_without_ink():
+    plain = np.full((64, 100, 3), 250, np.uint8)
+    own = np.zeros((64, 100), np.float32)
+    assert not centroid_rows(plain, own)[2].any()
+    own[20:40] = 1.0
+    assert not centroid_rows(plain, own)[2].any()
+
+
 def test_ink_goes_to_its_own_row():
     drawn = drawn_page()
     masks = row_masks(drawn.probabilities, drawn.layout)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.geometry import PageMap
+from ecg_hough.ink import pen_under
 from ecg_hough.layout import PageLayout
 from ecg_hough.network import Network
 from ecg_hough.paper import LEADS
@@ -35,6 +36,8 @@ HEADROOM_MM = 3.0
 """Space kept above and below a row's ink."""
 INK_MIN = 0.4
 """Lead probability of a canvas pixel that is a row's ink."""
+MASK_MIN = 0.3
+"""Lead probability from which a pixel lies under a row's coarse mask, for the centroid read-out."""
 TILE_COLS, TILE_OVERLAP = 576, 64
 PATH_REACH_PX = 4.0
 """Canvas px by which ink must be nearer to one row's path than to another's for a claim e times as strong."""
@@ -256,20 +259,16 @@ def distribution_rows(
 def centroid_rows(
     strip: NDArray[np.uint8], own: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The winner's read-out: mean row of each column of the lead's mask, here its dark ink.
+    """The winner's read-out: mean row of each column of the lead's mask, here the pen's pixels under it.
 
-    Krones et al. 2024, vectorisation. The leads network's masks are coarse, so the mask is the ink
-    (Otsu) under them.
+    Krones et al. 2024, vectorisation. The winner's masks are as fine as the trace; the leads network's are
+    some millimetres wide, and hold grid lines and letters: `ink.pen_under` takes the pen.
     """
-    grey = cv2.cvtColor(strip, cv2.COLOR_RGB2GRAY)
-    under = cv2.dilate((own > 0.3).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    n_cols = grey.shape[1]
-    if not under.any():
-        return np.zeros(2 * n_cols), np.ones(2 * n_cols), np.zeros(2 * n_cols)
-    limit, _ = cv2.threshold(grey[under].reshape(-1, 1), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    mask = under & (grey <= limit)
+    under = cv2.dilate((own > MASK_MIN).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    mask = pen_under(strip, under)
+    n_rows, n_cols = mask.shape
     count = mask.sum(axis=0)
-    rows = np.arange(grey.shape[0])[:, None]
+    rows = np.arange(n_rows)[:, None]
     mean = (mask * rows).sum(axis=0) / np.maximum(count, 1)
     spread = np.sqrt(np.maximum((mask * rows**2).sum(axis=0) / np.maximum(count, 1) - mean**2, 0.25))
     centres = np.arange(n_cols)

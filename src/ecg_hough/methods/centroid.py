@@ -9,8 +9,8 @@ With a label map given, the mask is the ink within 2 px of the labelled line, in
 `INK_SHARE` of the way from the trace's darkest to the paper. That choice decides much: antialiased rims let
 the stroke of a flank into the columns beside it. On four clean ECG-Image-Kit pages, true time and scale
 given, the halfway level scores 17.5 dB, an eighth of the way 21.2 dB, and the line itself without any
-stroke width 24 dB. Without a label map the mask is the ink under the leads network's coarse masks
-(`ecg-hough predict --readout centroid`).
+stroke width 24 dB. Without a label map the mask is the pen's pixels under the leads network's coarse masks
+(`ink.pen_under`, `ecg-hough predict --readout centroid`).
 """
 
 from __future__ import annotations

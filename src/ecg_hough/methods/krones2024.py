@@ -11,11 +11,12 @@ the mean row of each column of the mask, stretched linearly to 1250 or 5000 samp
 stand at 0, 2.5, 5 and 7.5 s and are NaN elsewhere (the Challenge entry's placement).
 
 Departs: the masks come from a file or from our leads network, not from a network of the paper's size (see
-the configuration krones2024). Where the original goes on with a wrong number, this gives a reason: no
-Hough line (NaN there) and stray pixels that spoil the mean width end the page; a lead whose mask is
-stretched by stray pixels, lies at another row's zero line, or exceeds 10 mV (rescaled there) has no
-signal. The winner's labels know no short copy of the rhythm lead, so class pixels above the last short
-row's zero line are left out.
+the configuration krones2024). Its steps measure the masks themselves, so they need masks as fine as the
+trace, which the paper's network draws; ours are made so (`masks.network_labels`). Where the original goes
+on with a wrong number, this gives a reason: no Hough line (NaN there) and stray pixels that spoil the
+mean width end the page; a lead whose mask is stretched by stray pixels, lies at another row's zero line,
+or exceeds 10 mV (rescaled there) has no signal. The winner's labels know no short copy of the rhythm
+lead, so class pixels above the last short row's zero line are left out.
 """
 
 from __future__ import annotations

@@ -15,24 +15,28 @@ from numpy.typing import NDArray
 from ecg_hough.digitize import find_leads
 from ecg_hough.errors import PageError
 from ecg_hough.export import LABELS_SUFFIX, record_name
-from ecg_hough.methods.common import lightest_of, otsu_level
+from ecg_hough.ink import pen_under
 from ecg_hough.orientation import hough_angle
 from ecg_hough.paper import LEADS
 from ecg_hough.segmentation import Canvas
+from ecg_hough.traces import MASK_MIN, row_masks
 
-MIN_PROBABILITY = 0.3
-"""Probability of any lead from which a pixel of the page lies under a lead's coarse mask."""
+BESIDE_MM = 8.0
+"""Paper is sampled up to about this far above and below a row of traces, on a page that is 280 mm wide."""
 
 
 def network_labels(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Label map (rows, cols) of a page by our leads network, as thin as the ink.
+    """Label map (rows, cols) of a page by our leads network, as thin as the pen's stroke.
 
-    The network's canvas is coarse: its likeliest lead is taken for the dark pixels (Otsu) under its masks.
+    The network names panels, not pixels: its masks are some millimetres wide on a coarse canvas, and single
+    pixels of them are often misnamed, which stretches a class's bounding box over its neighbour's. So every
+    panel of the layout that the masks show is labelled with its lead: the pen's pixels (`ink.pen_under`)
+    under the row's mask, from the panel's start to its end.
 
     Raises:
         PageError: no lines, no leads, or a page turned by a quarter.
     """
-    turns, canvas, probabilities, _ = find_leads(image, hough_angle(image).angle_deg)
+    turns, canvas, probabilities, layout = find_leads(image, hough_angle(image).angle_deg)
     if turns:
         raise PageError(
             "segmentation", f"this method needs an upright page; it is turned by {90 * turns} deg"
@@ -42,19 +46,24 @@ def network_labels(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     xy = np.array([[e, d, f], [b, a, c]])
     # As a map from the page's pixels back to the canvas, warpAffine takes it as it is.
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    best = np.zeros((rows, cols), np.float32)
     labels = np.zeros((rows, cols), np.uint8)
-    lead = cv2.warpAffine(1.0 - probabilities[0], xy, (cols, rows), flags=flags)
-    under = lead > MIN_PROBABILITY
-    for k in range(1, len(LEADS) + 1):
-        p = cv2.warpAffine(probabilities[k], xy, (cols, rows), flags=flags)
-        better = p > best
-        best[better], labels[better] = p[better], k
-    if not under.any():
+    margin = round(BESIDE_MM * max(rows, cols) / 280.0)
+    indices = sorted({panel.row_index for panel in layout.panels})
+    for index, masks in zip(indices, row_masks(probabilities, layout), strict=True):
+        under = cv2.warpAffine(masks[0], xy, (cols, rows), flags=flags) > MASK_MIN
+        at = np.flatnonzero(under.any(axis=1))
+        if not at.size:
+            continue
+        top = max(0, int(at[0]) - margin)
+        band = slice(top, int(at[-1]) + 1 + margin)
+        pen = np.argwhere(pen_under(image[band], under[band])) + np.array([top, 0])
+        col = canvas.from_page(pen.astype(float))[:, 1]
+        for panel in layout.panels:
+            if panel.row_index == index:
+                mine = pen[(col >= panel.start_col - 0.5) & (col < panel.end_col - 0.5)]
+                labels[tuple(mine.T)] = LEADS.index(panel.lead) + 1
+    if not labels.any():
         raise PageError("segmentation", "a page must show leads; the network's masks are empty")
-    # In the lightest of the colours a red or blue grid is as light as the paper.
-    light = lightest_of(image)
-    labels[~under | (light > otsu_level(light[under]))] = 0
     return labels
 
 
