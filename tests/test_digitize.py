@@ -49,6 +49,10 @@ def test_sample_pages(name, least_db):
     assert ecg.signals.shape[0] == 12
     assert ecg.px_per_mm is not None
     assert set(ecg.seconds) >= {"geometry", "leads", "traces", "total"}
+    # The samples' limb leads are true sums, and one column shows I, II and III.
+    assert ecg.einthoven_mv < 0.1
+    assert ecg.goldberger_mv < 0.1
+    assert not any("equation" in words for words in ecg.warnings)
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ecg_hough.lead_fusion import PanelSignal, fuse
-from ecg_hough.paper import IN_I_AND_II
+from ecg_hough.lead_fusion import PanelSignal, fuse, lead_residuals
+from ecg_hough.paper import IN_I_AND_II, LEADS
 
 FS = 500
 N = 1250
@@ -47,7 +47,6 @@ def test_errors_shrink_by_the_number_of_leads_that_agree(leads, left):
     after = np.mean([rmse(p.mv, truth[p.lead]) ** 2 for p in fused.panels])
     assert np.sqrt(after / before) == pytest.approx(left, rel=0.1)
     assert all((f.sd <= p.sd + 1e-12).all() for f, p in zip(fused.panels, panels, strict=True))
-    assert fused.disagreement_mv > 0
 
 
 def test_a_doubtful_stretch_is_put_right_by_the_sure_leads():
@@ -69,7 +68,7 @@ def test_misnamed_leads_are_left_alone():
         for lead, p in zip(("I", "II", "III"), swapped, strict=True)
     )
     fused = fuse(named, FS)
-    assert not fused.agree
+    assert fused.agree is False
     assert all((f.mv == p.mv).all() for f, p in zip(fused.panels, named, strict=True))
 
 
@@ -95,4 +94,52 @@ def test_gaps_stay_gaps_and_lone_leads_stay():
     assert np.isnan(fused.panels[1].mv[300:400]).all()
     assert np.isfinite(np.delete(fused.panels[1].mv, np.arange(300, 400))).all()
     assert (fused.panels[3].mv == chest.mv).all()
-    assert np.isnan(fuse((chest,), FS).disagreement_mv)
+    assert fuse((chest,), FS).agree is None
+
+
+def on_record(panels, n=N):
+    """(12, n) mV of panels, rhythm strips last."""
+    signals = np.full((12, n), np.nan)
+    for p in sorted(panels, key=lambda p: p.rhythm):
+        signals[LEADS.index(p.lead), p.first : p.first + p.mv.size] = p.mv
+    return signals
+
+
+def test_residuals_are_those_of_the_equations():
+    panels, _ = limb_panels(error=0.01)
+    raised = tuple(PanelSignal(p.lead, 0, False, p.mv + k, p.sd, p.presence) for k, p in enumerate(panels))
+    residuals = lead_residuals(on_record(raised), raised)
+    # Independent errors of 0.01 mV: variances of the equations add up; levels are no matter.
+    assert residuals.einthoven_mv == pytest.approx(0.01 * np.sqrt(3), rel=0.1)
+    assert residuals.goldberger_mv == pytest.approx(0.01 * np.sqrt((3 * 1.5 + 3) / 4), rel=0.1)
+    assert np.isnan(residuals.repeat_mv)
+
+
+def test_residuals_of_exchanged_leads_are_as_large_as_the_leads():
+    panels, truth = limb_panels(error=0.01)
+    other = {"II": "III", "III": "II"}
+    exchanged = tuple(
+        PanelSignal(other.get(p.lead, p.lead), 0, False, p.mv, p.sd, p.presence) for p in panels
+    )
+    residuals = lead_residuals(on_record(exchanged), exchanged)
+    # I + II - III is 2 I.
+    assert residuals.einthoven_mv == pytest.approx(2 * np.std(truth["I"]), rel=0.1)
+    assert residuals.goldberger_mv > 0.3 * np.std(truth["I"])
+
+
+def test_residuals_only_of_the_same_instant():
+    panels, truth = limb_panels(error=0.01)
+    later = [
+        PanelSignal(p.lead, p.first + N * (p.lead[0] == "a"), False, p.mv, p.sd, p.presence) for p in panels
+    ]
+    apart = lead_residuals(on_record(later, 2 * N), tuple(later))
+    assert apart.einthoven_mv == pytest.approx(0.01 * np.sqrt(3), rel=0.1)
+    # Of Goldberger's equations their sum is left: aVR + aVL + aVF.
+    assert apart.goldberger_mv == pytest.approx(0.01 * np.sqrt(3), rel=0.1)
+    two = [p for p in later if p.lead in ("I", "II", "aVR")]
+    none = lead_residuals(on_record(two, 2 * N), tuple(two))
+    assert np.isnan([none.einthoven_mv, none.goldberger_mv, none.repeat_mv]).all()
+    strip = PanelSignal("II", 0, True, np.append(truth["II"], truth["II"]) + 0.5, np.full(2 * N, 0.01),
+                        np.ones(2 * N))  # fmt: skip
+    repeated = (*two, strip)
+    assert lead_residuals(on_record(repeated, 2 * N), repeated).repeat_mv == pytest.approx(0.01, rel=0.1)

@@ -31,7 +31,20 @@ def test_dict_holds_everything_but_the_arrays_and_is_strict_json() -> None:
         "end_s": None,
     }
     assert record["n_samples"] == 1000
+    assert [record[key] for key in ("einthoven_mv", "goldberger_mv", "repeat_mv", "leads_agree")] == [
+        None
+    ] * 4
     assert not {"signals", "confidence", "sd_mv", "traces"} & set(record)
+
+
+def test_residuals_of_the_limb_leads_are_written() -> None:
+    ecg = replace(
+        made_up_ecg(), einthoven_mv=0.012, goldberger_mv=0.02, repeat_mv=math.nan, leads_agree=False
+    )
+    record = json.loads(json.dumps(ecg.to_dict(), allow_nan=False))
+    assert (record["einthoven_mv"], record["goldberger_mv"]) == (0.012, 0.02)
+    assert record["repeat_mv"] is None
+    assert record["leads_agree"] is False
 
 
 def test_numpy_numbers_are_taken() -> None:

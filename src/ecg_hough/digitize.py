@@ -124,13 +124,17 @@ def digitize(
         gain_mm_mv=gain,
         warnings=tuple(warnings),
         traces=page_traces(rows, result.windows, page_map, turns, source.image.shape[:2]),
-        quality=float(np.mean(found)) if found else 0.0,
+        quality=float(np.mean(found)) * result.agreement if found else 0.0,
         versions=versions,
         seconds=watch.seconds(),
         source=source.name,
         columns=columns,
         speed_from=scale.speed_from,
         gain_from=scale.gain_from,
+        einthoven_mv=result.residuals.einthoven_mv,
+        goldberger_mv=result.residuals.goldberger_mv,
+        repeat_mv=result.residuals.repeat_mv,
+        leads_agree=result.leads_agree,
     )
 
 

@@ -4,7 +4,8 @@ In: every panel's signal and expected error. Out: the same panels, each moved wi
 all of them say together. The six limb leads are two signals (Einthoven 1912; Goldberger 1942), and a
 rhythm strip repeats a short lead: wherever more panels are read than there are signals, weighted least
 squares takes the error out that they do not share. Levels are left alone: a panel's zero line is another
-matter. Carts that filter every lead by itself break the sums; there nothing is moved.
+matter. Carts that filter every lead by itself break the sums; there nothing is moved. How far the leads miss
+each other as read is measured, too: it goes into the record.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.paper import IN_I_AND_II
+from ecg_hough.paper import IN_I_AND_II, LEADS
 
 TIMING_S = 0.0004
 """Error of one row's time against another's, which steep flanks turn into millivolts."""
@@ -51,14 +52,30 @@ class Fused:
 
     Attributes:
         panels: as given, moved.
-        disagreement_mv: root mean square of what the limb leads leave of Einthoven's and Goldberger's sums
-            before the fusion; NaN where none can be formed.
-        agree: whether the panels were moved; False where they disagree by far more than their errors.
+        agree: whether all panels that can be compared agree within their errors, and so were moved; None
+            where none can be compared.
     """
 
     panels: tuple[PanelSignal, ...]
-    disagreement_mv: float
-    agree: bool
+    agree: bool | None
+
+
+@dataclass(frozen=True)
+class LeadResiduals:
+    """How far leads of the same instant miss each other, root mean square in mV; NaN where it cannot be told.
+
+    Levels (medians) are taken out: zero lines are another matter.
+
+    Attributes:
+        einthoven_mv: of I + III - II.
+        goldberger_mv: of aVR + (I + II) / 2, aVL - (I - III) / 2, aVF - (II + III) / 2, and of their sum
+            aVR + aVL + aVF, together; the ones that can be formed.
+        repeat_mv: of a rhythm strip and the short copy of its lead.
+    """
+
+    einthoven_mv: float
+    goldberger_mv: float
+    repeat_mv: float
 
 
 def fuse(panels: tuple[PanelSignal, ...], fs: float) -> Fused:
@@ -69,28 +86,59 @@ def fuse(panels: tuple[PanelSignal, ...], fs: float) -> Fused:
     """
     limb = [k for k, p in enumerate(panels) if p.lead in IN_I_AND_II]
     out = list(panels)
-    disagreement, agree = float("nan"), True
+    agree: bool | None = None
     chest = sorted({p.lead for p in panels if p.lead not in IN_I_AND_II})
     groups = [limb, *([k for k, p in enumerate(panels) if p.lead == lead] for lead in chest)]
     for group in groups:
         if len(group) < 2:
             continue
         sums = np.array([IN_I_AND_II.get(panels[k].lead, (1.0,)) for k in group])
-        moved, rest, times = _agree([panels[k] for k in group], sums, fs)
-        if group is limb:
-            disagreement = rest
+        moved, times = _agree([panels[k] for k in group], sums, fs)
         if times > DISAGREE_MAX:
             agree = False
             continue
+        if np.isfinite(times):
+            agree = agree is not False
         for k, panel in zip(group, moved, strict=True):
             out[k] = panel
-    return Fused(tuple(out), disagreement, agree)
+    return Fused(tuple(out), agree)
+
+
+def lead_residuals(signals: NDArray[np.float64], panels: tuple[PanelSignal, ...]) -> LeadResiduals:
+    """What the leads leave of Einthoven's and Goldberger's equations and of their own repetition.
+
+    Args:
+        signals: (12, N) mV on the record's time axis, before the fusion, which hides what it mends.
+        panels: the same, panel by panel.
+    """
+    one, two, three, avr, avl, avf = (signals[LEADS.index(lead)] for lead in IN_I_AND_II)
+    goldberger = [
+        avr + (one + two) / 2, avl - (one - three) / 2, avf - (two + three) / 2, avr + avl + avf
+    ]  # fmt: skip
+    strips = {p.lead: p for p in panels if p.rhythm}
+    repeats = [_difference(p, strips[p.lead]) for p in panels if not p.rhythm and p.lead in strips]
+    return LeadResiduals(_rms([one + three - two]), _rms(goldberger), _rms(repeats))
+
+
+def _difference(short: PanelSignal, strip: PanelSignal) -> NDArray[np.float64]:
+    """(n,) mV between the two where both are."""
+    first = max(short.first, strip.first)
+    last = min(short.first + short.mv.size, strip.first + strip.mv.size)
+    a, b = (p.mv[first - p.first : max(first, last) - p.first] for p in (short, strip))
+    return a - b
+
+
+def _rms(residuals: list[NDArray[np.float64]]) -> float:
+    """Root mean square of all together, each without its median; NaN where too few samples are known."""
+    known = [r[np.isfinite(r)] for r in residuals]
+    known = [r - np.median(r) for r in known if r.size >= SAMPLES_MIN]
+    return float(np.sqrt(np.mean(np.concatenate(known) ** 2))) if known else float("nan")
 
 
 def _agree(
     panels: list[PanelSignal], sums: NDArray[np.float64], fs: float
-) -> tuple[list[PanelSignal], float, float]:
-    """Panels after weighted least squares, their disagreement in mV and in expected errors.
+) -> tuple[list[PanelSignal], float]:
+    """Panels after weighted least squares, and their disagreement in expected errors; NaN if it is not known.
 
     Args:
         sums: (panels, signals) every panel as a sum of the signals behind them.
@@ -105,7 +153,7 @@ def _agree(
     normal = np.einsum("ki,kj,kn->nij", sums, sums, weight)
     known = _is_regular(normal) & ((weight > 0).sum(axis=0) > sums.shape[1])
     if known.sum() < SAMPLES_MIN:
-        return panels, float("nan"), 0.0
+        return panels, float("nan")
     level = np.zeros(len(panels))
     # Levels first: each panel's own offset must not be spread over the others.
     for _ in range(3):
@@ -121,7 +169,6 @@ def _agree(
     fitted_var[:, known] = np.einsum("ki,nij,kj->kn", sums, spread, sums)
     expected = np.sqrt(np.maximum(sd**2 - fitted_var, 1e-10))
     times = float(np.nanmedian(np.abs(left[:, known]) / np.maximum(expected[:, known], 1e-4))) / 0.6745
-    rest = float(np.sqrt(np.nanmean(left[:, known] ** 2)))
     out = []
     for k, p in enumerate(panels):
         place = slice(p.first, p.first + p.mv.size)
@@ -129,7 +176,7 @@ def _agree(
         most = MOVED_MAX_SD * np.nan_to_num(sd[k, place])
         after = np.where(np.isfinite(fitted_var[k, place]), np.sqrt(fitted_var[k, place]), p.sd)
         out.append(replace(p, mv=p.mv - np.clip(move, -most, most), sd=np.fmin(p.sd, after)))
-    return out, rest, times
+    return out, times
 
 
 def _is_regular(normal: NDArray[np.float64]) -> NDArray[np.bool_]:

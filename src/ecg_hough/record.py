@@ -74,13 +74,19 @@ class Ecg:
         gain_mm_mv: gain used.
         warnings: what a person should check, in sentences.
         traces: the traces on the original image.
-        quality: 0..1 for the whole page.
+        quality: 0..1 for the whole page: mean confidence of its leads, less where leads of one instant miss
+            each other (`calibration.residual_agreement`).
         versions: of the package, the weights and the libraries.
         seconds: wall time a stage, and "total".
         source: file name or "array".
         columns: "sequential" (they follow each other in time), "simultaneous" (all show the same seconds), or
             "one".
         speed_from, gain_from: where the two come from: "given", "text", "pulse" or "assumed".
+        einthoven_mv, goldberger_mv: what the limb leads leave of Einthoven's and Goldberger's equations where
+            they show the same instant, root mean square, as read; NaN where that cannot be checked.
+        repeat_mv: what a rhythm strip and the short copy of its lead leave; NaN likewise. All three as in
+            `lead_fusion.LeadResiduals`.
+        leads_agree: whether these leads agree within their expected errors; None where none can be compared.
     """
 
     signals: NDArray[np.floating]
@@ -103,6 +109,10 @@ class Ecg:
     columns: str = "sequential"
     speed_from: str = "assumed"
     gain_from: str = "assumed"
+    einthoven_mv: float = math.nan
+    goldberger_mv: float = math.nan
+    repeat_mv: float = math.nan
+    leads_agree: bool | None = None
 
     def __post_init__(self) -> None:
         if self.signals.ndim != 2 or self.signals.shape[0] != len(LEADS):
@@ -142,6 +152,10 @@ class Ecg:
             "speed_from": self.speed_from,
             "gain_mm_mv": _number(self.gain_mm_mv),
             "gain_from": self.gain_from,
+            "einthoven_mv": _number(self.einthoven_mv),
+            "goldberger_mv": _number(self.goldberger_mv),
+            "repeat_mv": _number(self.repeat_mv),
+            "leads_agree": self.leads_agree,
             "quality": _number(self.quality),
             "lead_status": [
                 {

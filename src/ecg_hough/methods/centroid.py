@@ -92,10 +92,14 @@ def run(image: NDArray[np.uint8], labels: NDArray[np.uint8] | None, options: Opt
         gain_mm_mv=options.gain_mm_mv,
         warnings=(*geometry.warnings, *layout.warnings, *result.warnings),
         traces=page_traces(rows, result.windows, geometry.page_map, 0, image.shape[:2]),
-        quality=float(np.mean(found)) if found else 0.0,
+        quality=float(np.mean(found)) * result.agreement if found else 0.0,
         versions={"ecg_hough": ecg_hough.__version__, "method": "centroid"},
         seconds={},
         source="array",
+        einthoven_mv=result.residuals.einthoven_mv,
+        goldberger_mv=result.residuals.goldberger_mv,
+        repeat_mv=result.residuals.repeat_mv,
+        leads_agree=result.leads_agree,
     )
 
 
