@@ -2,20 +2,22 @@
 
 import pytest
 
-from ecg_hough.paper_scale import UNUSUAL_MIN, _believed
-from ecg_hough.printed_scale import PrintedScale
+from ecg_hough.paper_scale import STATED_MARGIN, STATED_MIN, stated
+from ecg_hough.words import GAIN_WORDS, SPEED_WORDS, PrintedWord
 
 
 @pytest.mark.parametrize(
-    ("printed", "speed", "gain"),
+    ("words", "speed", "gain"),
     [
-        (PrintedScale(25.0, 10.0, 0.6, 0.6), 25.0, 10.0),
-        (PrintedScale(50.0, 10.0, UNUSUAL_MIN - 0.01, 0.6), None, 10.0),
-        (PrintedScale(25.0, 5.0, 0.6, UNUSUAL_MIN - 0.01), 25.0, None),
-        (PrintedScale(50.0, 20.0, UNUSUAL_MIN, UNUSUAL_MIN), 50.0, 20.0),
-        (PrintedScale(), None, None),
+        ([("25 mm/s", 0.9), ("10 mm/mV", 0.8)], 25.0, 10.0),
+        ([("50 mm/s", 0.9), ("50 mm/s", 0.7), ("V1", 0.9)], 50.0, None),
+        ([("25 mm/s", STATED_MIN - 0.01)], None, None),
+        ([("5 mm/mV", 0.9), ("20 mm/mV", 0.9 - STATED_MARGIN / 2)], None, None),
+        ([("5 mm/mV", 0.95), ("20 mm/mV", 0.95 - 1.5 * STATED_MARGIN)], None, 5.0),
+        ([], None, None),
     ],
 )
-def test_an_unusual_scale_must_be_clearly_printed(printed, speed, gain):
-    believed = _believed(printed)
-    assert (believed.speed_mm_s, believed.gain_mm_mv) == (speed, gain)
+def test_a_scale_must_be_stated_clearly(words, speed, gain):
+    printed = tuple(PrintedWord(word, 0.0, 0.0, score) for word, score in words)
+    assert stated(printed, SPEED_WORDS) == speed
+    assert stated(printed, GAIN_WORDS) == gain

@@ -54,7 +54,7 @@ Profile = StrEnum("Profile", ["clean", "scan", "bw", "fax", "worn", "photo", "mi
 Source = StrEnum("Source", ["renderer", "kit", "ptbxl", "chapman", "ludb"])
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
 Planes = StrEnum("Planes", ["rgb", "red"])
-CanvasKind = StrEnum("CanvasKind", ["canvas704", "page"])
+CanvasKind = StrEnum("CanvasKind", ["canvas704", "page", "words"])
 
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Output folder; made if missing.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same pages.")]
@@ -616,7 +616,10 @@ def prepare_data(
     profile: Annotated[Profile, typer.Option(help="Kind of wear.")] = Profile.mixed,
     planes: Annotated[Planes, typer.Option(help="red: one channel, as krones2024 has it.")] = Planes.rgb,
     canvas: Annotated[
-        CanvasKind, typer.Option(help="canvas704: for leads and tiny. page: whole pages, for krones2024.")
+        CanvasKind,
+        typer.Option(
+            help="canvas704: for leads and tiny. page: whole pages, for krones2024. words: for words."
+        ),
     ] = CanvasKind.canvas704,
     dpi: Annotated[
         float | None, typer.Option(min=30, help="Of rendered pages.", show_default="85-150, or 200 for page")

@@ -132,16 +132,16 @@ def _by_strips(
     for strip in strips:
         copies = [w for w in windows if w.lead == strip.lead and not w.rhythm and w.column_index > 0]
         for copy in copies:
-            shape = _shape(by_row[copy.row_index], starts[copy.column_index], length)
+            shape = on_raster(by_row[copy.row_index], starts[copy.column_index], length)
             row = by_row[strip.row_index]
-            there = _left(_shape(row, starts[copy.column_index], length), shape)
-            at_start = _left(_shape(row, starts[0], length), shape)
+            there = share_left(on_raster(row, starts[copy.column_index], length), shape)
+            at_start = share_left(on_raster(row, starts[0], length), shape)
             if min(there, at_start) < COPY_LEFT and max(there, at_start) > COPY_TIMES * min(there, at_start):
                 return SEQUENTIAL if there < at_start else SIMULTANEOUS
     return SEQUENTIAL if goes_on >= repeats else None
 
 
-def _left(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+def share_left(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Share of variance by which two stretches differ at the best small lag, offsets aside."""
     reach = int(LAG_MM / STEP_MM)
     best = 1.0
@@ -178,7 +178,7 @@ def limb_leads_explained(
     reach = int(LAG_MM / STEP_MM)
     for w in windows:
         if not w.rhythm:
-            leads[w.lead] = (w.column_index, _shape(by_row[w.row_index], starts[w.column_index], length))
+            leads[w.lead] = (w.column_index, on_raster(by_row[w.row_index], starts[w.column_index], length))
     shares = []
     for weights in LIMB_SUMS:
         if not set(weights) <= set(leads) or len({leads[name][0] for name in weights}) < 2:
@@ -223,7 +223,7 @@ def _robust_variance(values: NDArray[np.float64]) -> float:
     return float(np.mean(off[off <= np.quantile(off, 0.95)] ** 2))
 
 
-def _shape(row: RowTrace, start_mm: float, length_mm: float) -> NDArray[np.float64]:
+def on_raster(row: RowTrace, start_mm: float, length_mm: float) -> NDArray[np.float64]:
     """The trace upwards, mm, on the raster from `start_mm`; NaN in gaps."""
     at = start_mm + np.arange(0.0, length_mm, STEP_MM)
     y = -np.interp(at, row.x_mm, np.nan_to_num(row.y_mm, nan=0.0))
@@ -235,7 +235,7 @@ def _activity(rows: list[RowTrace], start_mm: float, length_mm: float) -> NDArra
     """Steepness of all rows together on the raster: high where QRS complexes stand."""
     total = np.zeros(len(np.arange(0.0, length_mm, STEP_MM)))
     for row in rows:
-        slope = np.abs(np.gradient(_shape(row, start_mm, length_mm)))
+        slope = np.abs(np.gradient(on_raster(row, start_mm, length_mm)))
         known = np.isfinite(slope)
         if known.mean() < 0.3:
             continue

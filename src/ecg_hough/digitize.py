@@ -11,26 +11,21 @@ from numpy.typing import NDArray
 import ecg_hough
 from ecg_hough.calibration import Window, calibrate, scale_from_columns
 from ecg_hough.column_order import find_column_order
-from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
-from ecg_hough.layout import LayoutFit, PageLayout, find_layout, fit_layout
+from ecg_hough.layout import PageLayout
+from ecg_hough.leads import find_leads
 from ecg_hough.limb_check import check_layout
 from ecg_hough.network import load_network
 from ecg_hough.page import read_page
 from ecg_hough.paper import FS_HZ, PAPER_SPEED_MM_S
 from ecg_hough.paper_scale import find_paper_scale
 from ecg_hough.record import Ecg, Trace
-from ecg_hough.segmentation import LEADS_NETWORK, Canvas, lead_probabilities, to_canvas
+from ecg_hough.segmentation import LEADS_NETWORK, Canvas, to_canvas
 from ecg_hough.steps import CENTROID, SHIPPED, Steps
+from ecg_hough.strip_names import check_strips
 from ecg_hough.traces import TRACE_NETWORK, RowTrace, read_rows
+from ecg_hough.words import WORDS_NETWORK
 
-UPRIGHT_EVIDENCE = 4.0
-"""Layout evidence, nats per canvas column, from which a page is taken as upright without trying the
-other three quarter turns. Tuned on own renders: right turns have more, wrong ones less."""
-TURNED_TIMES = 1.5
-"""A turned page must have this many times the evidence of the page as it is: most pages are upright."""
-MIN_EVIDENCE = 0.5
-"""Below this in all four turns the page is not a 12-lead ECG, or beyond reading."""
 READOUTS = ("trace", "centroid")
 
 
@@ -66,7 +61,8 @@ def digitize(
     watch("page")
     geometry = find_geometry(source.image)
     watch("geometry")
-    turns, canvas, probabilities, layout = find_leads(source.image, geometry.angle_deg)
+    found = find_leads(source.image, geometry.angle_deg, geometry.px_per_mm)
+    turns, canvas, probabilities, layout = found.turns, found.canvas, found.probabilities, found.layout
     image = np.ascontiguousarray(np.rot90(source.image, -turns))
     if turns:
         geometry = find_geometry(image)
@@ -83,10 +79,19 @@ def digitize(
     watch("traces")
     checked = check_layout(rows, panel_windows(layout, canvas, page_map), layout.layout)
     warnings += checked.warnings
+    checked = check_strips(rows, checked.windows, checked.layout)
+    warnings += checked.warnings
     windows = checked.windows
     has_grid = geometry.page_map is not None
     scale = find_paper_scale(
-        image, page_map, rows, windows, speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv, has_grid=has_grid
+        image,
+        page_map,
+        rows,
+        windows,
+        found.words,
+        speed_mm_s=speed_mm_s,
+        gain_mm_mv=gain_mm_mv,
+        has_grid=has_grid,
     )
     warnings += scale.warnings
     watch("scale")
@@ -106,10 +111,11 @@ def digitize(
     )
     warnings += result.warnings
     watch("calibration")
-    versions = {"ecg_hough": ecg_hough.__version__, "leads": load_network(LEADS_NETWORK).version}
+    versions = {"ecg_hough": ecg_hough.__version__}
+    versions |= {name: load_network(name).version for name in (LEADS_NETWORK, WORDS_NETWORK)}
     if network is not None:
         versions["traces"] = network.version
-    found = [status.confidence for status in result.statuses if status.found]
+    surest = [status.confidence for status in result.statuses if status.found]
     return Ecg(
         signals=result.signals,
         fs=fs,
@@ -124,7 +130,7 @@ def digitize(
         gain_mm_mv=gain,
         warnings=tuple(warnings),
         traces=page_traces(rows, result.windows, page_map, turns, source.image.shape[:2]),
-        quality=float(np.mean(found)) * result.agreement if found else 0.0,
+        quality=float(np.mean(surest)) * result.agreement if surest else 0.0,
         versions=versions,
         seconds=watch.seconds(),
         source=source.name,
@@ -136,41 +142,6 @@ def digitize(
         repeat_mv=result.residuals.repeat_mv,
         leads_agree=result.leads_agree,
     )
-
-
-def find_leads(
-    image: NDArray[np.uint8], angle_deg: float
-) -> tuple[int, Canvas, NDArray[np.float32], PageLayout]:
-    """Quarter turns of the page (counter-clockwise), and its leads on the upright canvas.
-
-    The leads network was shown wrongly turned pages with nothing to find, so the turn with the most
-    coherent layout is the right one; the others are tried only when the page as it is looks doubtful.
-
-    Raises:
-        PageError: no turn shows leads.
-    """
-    network = load_network(LEADS_NETWORK)
-    best: tuple[float, int, Canvas, NDArray[np.float32], LayoutFit | None] | None = None
-    for turns in (0, 1, 3, 2):
-        canvas = to_canvas(np.ascontiguousarray(np.rot90(image, -turns)), angle_deg)
-        probabilities = lead_probabilities(canvas, network)
-        probabilities[0][~canvas.covered] = 1.0
-        probabilities[1:, ~canvas.covered] = 0.0
-        fitted = fit_layout(probabilities)
-        score = fitted.coherence if fitted is not None else 0.0
-        if best is None or score > best[0] * (TURNED_TIMES if best[1] == 0 else 1.0):
-            best = (score, turns, canvas, probabilities, fitted)
-        if score >= UPRIGHT_EVIDENCE:
-            break
-    assert best is not None
-    score, turns, canvas, probabilities, fitted = best
-    if score < MIN_EVIDENCE:
-        raise PageError(
-            "segmentation",
-            f"a page must show leads of an ECG; evidence {score:.2f} is below {MIN_EVIDENCE} in all four"
-            " turns of the page. Is it a printed 12-lead ECG, in focus and whole?",
-        )
-    return turns, canvas, probabilities, find_layout(probabilities, fitted)
 
 
 def map_from_columns(

@@ -67,15 +67,16 @@ def method_figure(page: str | Path | NDArray[np.uint8]) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    from ecg_hough.digitize import digitize, find_leads
+    from ecg_hough.digitize import digitize
     from ecg_hough.geometry import find_geometry
+    from ecg_hough.leads import find_leads
     from ecg_hough.page import read_page
 
     image = read_page(page).image
     ecg = digitize(page)
     upright = np.ascontiguousarray(np.rot90(image, -ecg.quarter_turns))
     geometry = find_geometry(upright)
-    _, canvas, probabilities, _ = find_leads(upright, geometry.angle_deg)
+    found = find_leads(upright, geometry.angle_deg, geometry.px_per_mm)
     figure = Figure(figsize=(13.0, 8.2), layout="constrained")
     grid = figure.add_gridspec(2, 3, width_ratios=(1, 1, 1.15))
     flat = [figure.add_subplot(grid[k // 2, k % 2]) for k in range(4)]
@@ -84,7 +85,7 @@ def method_figure(page: str | Path | NDArray[np.uint8]) -> Figure:
     if geometry.page_map is not None:
         _draw_lattice(flat[1], geometry.page_map, upright.shape)
         flat[1].set_title(f"2 Geometry: {LATTICE_MM:g} mm lattice, {geometry.angle_deg:+.2f}°", fontsize=10)
-    classes = _crop(_classes(probabilities, canvas.image), canvas.covered)
+    classes = _crop(_classes(found.probabilities, found.canvas.image), found.canvas.covered)
     _show(flat[2], classes, f"3 Leads network; layout {ecg.layout}")
     _show(flat[3], _faded(image), "4 Traces")
     for trace in ecg.traces:
@@ -98,13 +99,15 @@ def masks_figure(page: str | Path | NDArray[np.uint8]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    from ecg_hough.digitize import find_leads
     from ecg_hough.geometry import find_geometry
+    from ecg_hough.leads import find_leads
     from ecg_hough.page import read_page
 
     image = read_page(page).image
-    _, canvas, probabilities, found = find_leads(image, find_geometry(image).angle_deg)
-    name = found.layout.name if found.layout is not None else "unknown"
+    geometry = find_geometry(image)
+    found = find_leads(image, geometry.angle_deg, geometry.px_per_mm)
+    canvas, probabilities, layout = found.canvas, found.probabilities, found.layout.layout
+    name = layout.name if layout is not None else "unknown"
     figure = Figure(figsize=(13.0, 4.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     shown, classes = canvas.image, _classes(probabilities, canvas.image)

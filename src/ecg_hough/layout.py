@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
+from ecg_hough.names import CanvasName, add_names, place_names
 from ecg_hough.paper import LEADS, Layout, make_layout
 from ecg_hough.paths import PanelPlace, find_paths
 from ecg_hough.rows import RowEvidence, TraceRows, at_columns, cumulate, find_rows, gather_evidence
@@ -169,12 +170,13 @@ class _Box:
         return slice(a, int(np.clip(np.ceil(self.end - 0.5), a, n_cols)))
 
 
-def fit_layout(probabilities: NDArray[np.float32]) -> LayoutFit | None:
+def fit_layout(probabilities: NDArray[np.float32], names: tuple[CanvasName, ...] = ()) -> LayoutFit | None:
     """Find the rows of traces and the layout that fits them best.
 
     Args:
         probabilities: (13, rows, cols) class probabilities, background first, then `paper.LEADS`; the
             page is upright with at most about 3 degrees of residual tilt.
+        names: names of leads read on the canvas, if any.
 
     Returns:
         None where nothing looks like a trace.
@@ -188,6 +190,7 @@ def fit_layout(probabilities: NDArray[np.float32]) -> LayoutFit | None:
     if rows is None:
         return None
     evidence = gather_evidence(rows)
+    evidence = add_names(place_names(names, rows, evidence), rows, evidence)
     fit = _best_fit(rows, evidence)
     agreement = _agreement(fit.boxes(evidence.level), evidence)
     coherence = max(0.0, fit.score * agreement**2 / probabilities.shape[2])

@@ -51,21 +51,27 @@ class Network:
             self._config["INFERENCE_NUM_THREADS"] = threads
         if precision == "f32":
             self._config["INFERENCE_PRECISION_HINT"] = "f32"
-        self._compiled: dict[tuple[int, ...], Any] = {}
+        self._compiled: dict[tuple[int, ...] | None, Any] = {}
 
     @property
     def version(self) -> str:
         """Name and first digits of the weights' sha256, for reports."""
         return f"{self.card['name']}-{self.card['sha256'][:8]}"
 
-    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, channels, rows, cols) float32 -> (n, outputs, rows, cols) float32 logits."""
-        if batch.shape not in self._compiled:
-            # Fixed shapes run faster than dynamic ones, and few occur: the canvas, and strips of few heights.
+    def run(self, batch: NDArray[np.float32], *, few_shapes: bool = True) -> NDArray[np.float32]:
+        """(n, channels, rows, cols) float32 -> (n, outputs, rows, cols) float32 logits.
+
+        Args:
+            few_shapes: compile for this shape: faster where few occur, as the canvas, and strips of few
+                heights. Without, one compilation serves all shapes.
+        """
+        key = batch.shape if few_shapes else None
+        if key not in self._compiled:
             model = self._core.read_model(str(self.path))
-            model.reshape(list(batch.shape))
-            self._compiled[batch.shape] = self._core.compile_model(model, "CPU", self._config)
-        result = self._compiled[batch.shape]([np.ascontiguousarray(batch, np.float32)])
+            if key is not None:
+                model.reshape(list(key))
+            self._compiled[key] = self._core.compile_model(model, "CPU", self._config)
+        result = self._compiled[key]([np.ascontiguousarray(batch, np.float32)])
         return np.array(result[0], np.float32)
 
 

@@ -81,7 +81,8 @@ class Ecg:
         source: file name or "array".
         columns: "sequential" (they follow each other in time), "simultaneous" (all show the same seconds), or
             "one".
-        speed_from, gain_from: where the two come from: "given", "text", "pulse" or "assumed".
+        speed_from, gain_from: where the two come from: "given", "text", "pulse", "beats"
+            (speed alone) or "assumed".
         einthoven_mv, goldberger_mv: what the limb leads leave of Einthoven's and Goldberger's equations where
             they show the same instant, root mean square, as read; NaN where that cannot be checked.
         repeat_mv: what a rhythm strip and the short copy of its lead leave; NaN likewise. All three as in

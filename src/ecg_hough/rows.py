@@ -113,10 +113,14 @@ def gather_evidence(rows: TraceRows) -> RowEvidence:
     total = rows.mass.sum(1)
     weight = np.minimum(1.0, total)
     share = rows.mass / np.maximum(total, 1e-9)[:, None, :]
-    gain = weight[:, None, :] * (np.log(np.maximum(share, GAIN_FLOOR)) + np.log(12.0))
-    gain -= EMPTY_COST * (1.0 - weight)[:, None, :]
     level = rows.lines[:, rows.lines.shape[1] // 2]
-    return RowEvidence(cumulate(gain), weight, share, level - level.mean())
+    return RowEvidence(log_gain(share, weight), weight, share, level - level.mean())
+
+
+def log_gain(share: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`RowEvidence.gain` of shares (n, 12, cols) and occupancies (n, cols)."""
+    gain = weight[:, None, :] * (np.log(np.maximum(share, GAIN_FLOOR)) + np.log(12.0))
+    return cumulate(gain - EMPTY_COST * (1.0 - weight)[:, None, :])
 
 
 def cumulate(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ READOUTS_PER_COLUMN = 2
 """At c - 1/4 and c + 1/4 of every column c; see `readout_columns`."""
 STRIP_ROWS = 256
 """Height of a strip, 32 mm: as trained. Rows with taller traces get the next multiple of 64."""
-STRIP_ROWS_MAX = 512
+STRIP_ROWS_MAX = 640
 MARGIN_MM = 6.0
 """Read beyond a row's ends, where the network tells the trace's end from its surroundings."""
 HEADROOM_MM = 3.0
@@ -173,10 +173,13 @@ def _frame(own: NDArray[np.float32], page_map: PageMap, canvas: Canvas) -> Strip
     page = canvas.to_page(at)
     y, x = page_map.to_mm(page[:, 0], page[:, 1])
     middle = float(np.median(y))
-    half_mm = float(np.abs(y - middle).max()) + HEADROOM_MM
-    rows = int(np.clip(64 * np.ceil(2 * half_mm * STRIP_PX_PER_MM / 64), STRIP_ROWS, STRIP_ROWS_MAX))
+    least = STRIP_ROWS / 2 / STRIP_PX_PER_MM
+    up, down = (max(float(v) + HEADROOM_MM, least) for v in (middle - y.min(), y.max() - middle))
+    rows = int(64 * np.ceil(min((up + down) * STRIP_PX_PER_MM, STRIP_ROWS_MAX) / 64))
+    # What a tall row lacks is taken from both sides alike.
+    top = middle - up - (rows / STRIP_PX_PER_MM - up - down) / 2
     cols_px = int(np.ceil((x.max() - x.min() + 2 * MARGIN_MM) * STRIP_PX_PER_MM))
-    return StripFrame(middle - rows / 2 / STRIP_PX_PER_MM, float(x.min()) - MARGIN_MM, (rows, cols_px))
+    return StripFrame(top, float(x.min()) - MARGIN_MM, (rows, cols_px))
 
 
 def _inside(

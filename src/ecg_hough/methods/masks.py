@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.digitize import find_leads
 from ecg_hough.errors import PageError
 from ecg_hough.export import LABELS_SUFFIX, record_name
 from ecg_hough.ink import pen_under
+from ecg_hough.leads import find_leads
 from ecg_hough.orientation import hough_angle
 from ecg_hough.paper import LEADS
 from ecg_hough.segmentation import Canvas
@@ -36,7 +36,8 @@ def network_labels(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Raises:
         PageError: no lines, no leads, or a page turned by a quarter.
     """
-    turns, canvas, probabilities, layout = find_leads(image, hough_angle(image).angle_deg)
+    found = find_leads(image, hough_angle(image).angle_deg)
+    turns, canvas, probabilities, layout = found.turns, found.canvas, found.probabilities, found.layout
     if turns:
         raise PageError(
             "segmentation", f"this method needs an upright page; it is turned by {90 * turns} deg"

@@ -15,7 +15,7 @@ import numpy as np
 from ecg_hough.geometry import PageMap
 from ecg_hough.paper import LEADS, Layout
 from ecg_hough.render.camera import Warp, apply_warp, expose, make_warp
-from ecg_hough.render.sheet import SheetPanel, draw_sheet
+from ecg_hough.render.sheet import SheetPanel, Word, draw_sheet
 from ecg_hough.render.style import PageStyle, sample_style
 from ecg_hough.render.wear import worn_print
 
@@ -54,7 +54,7 @@ class RenderedPage:
     Attributes:
         image: (rows, cols, 3) uint8 RGB.
         fs: Hz; signals: (12, N) mV, NaN where not printed.
-        layout, panels: what stands where.
+        layout, panels: what stands where; words: the known words, image px.
         page_map: sheet mm -> image px after all distortions.
         px_per_mm: scale of the flat sheet; angle_deg: page angle, counter-clockwise.
         style: every choice made, ready for JSON.
@@ -65,6 +65,7 @@ class RenderedPage:
     signals: np.ndarray
     layout: Layout
     panels: tuple[Panel, ...]
+    words: tuple[Word, ...]
     page_map: PageMap
     px_per_mm: float
     angle_deg: float
@@ -143,6 +144,7 @@ def render_page(
         signals=_printed(sheet.panels, signals.shape[1]),
         layout=style.sheet.layout,
         panels=panels,
+        words=tuple(Word(word.word, warp.to_image(word.corners)) for word in sheet.words),
         page_map=page_map,
         px_per_mm=sheet.px_per_mm,
         angle_deg=style.camera.rotation_deg,

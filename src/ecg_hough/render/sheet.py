@@ -8,16 +8,15 @@ Pixel k's centre is at coordinate k; a sheet's left edge (0 mm) is therefore at 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 from scipy.signal import butter, sosfiltfilt
 
 from ecg_hough.paper import GRID_MAJOR_MM, GRID_MINOR_MM, LEADS, MM_PER_INCH, PULSE_MV
-from ecg_hough.render.style import RGB, SheetStyle
+from ecg_hough.render.style import NAME_SHARES, NAME_VARIANTS, RGB, SheetStyle
+from ecg_hough.render.text import FACES, draw_text, text_width
+from ecg_hough.words import WORDS, words_in
 
 _SUPERSAMPLE = 2  # traces are drawn this much finer: stroke widths in half pixels, at a fifth of 4x's cost
 _SUBPIXEL_BITS = 5  # cv2 draws at 1/32 px
@@ -52,14 +51,23 @@ class SheetPanel:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A printed word of `words.WORDS`; corners (4, 2) row and column in px, clockwise from the top left."""
+
+    word: str
+    corners: np.ndarray
+
+
+@dataclass(frozen=True)
 class Sheet:
     """The flat print: paper with its grid (rows, cols, 3) uint8, ink coverage (rows, cols) uint8 of
-    traces and of text, and the panels."""
+    traces and of text, the panels, and the known words of the text in sheet px."""
 
     paper: np.ndarray
     ink: np.ndarray
     text: np.ndarray
     panels: tuple[SheetPanel, ...]
+    words: tuple[Word, ...]
     px_per_mm: float
     stroke_px: float
 
@@ -78,8 +86,8 @@ def draw_sheet(signals: np.ndarray, fs: int, style: SheetStyle, rng: np.random.G
     panels = _place_panels(_as_printed(signals, fs, style), fs, style, px_per_mm)
     paper = _draw_grid((rows, cols), style, px_per_mm)
     ink, stroke_px = _draw_traces((rows, cols), panels, style, px_per_mm)
-    text = _draw_text((rows, cols), panels, style, px_per_mm, rng)
-    return Sheet(paper, ink, text, panels, px_per_mm, stroke_px)
+    text, words = _draw_texts((rows, cols), panels, style, px_per_mm, rng)
+    return Sheet(paper, ink, text, panels, words, px_per_mm, stroke_px)
 
 
 def _as_printed(signals: np.ndarray, fs: int, style: SheetStyle) -> np.ndarray:
@@ -293,17 +301,16 @@ _STATEMENTS = (
 )  # fmt: skip
 
 
-@lru_cache(maxsize=64)
-def _font(name: str, size_px: int) -> ImageFont.FreeTypeFont:
-    import matplotlib  # its wheel carries free fonts; the only thing taken from it here
-
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size_px)
-
-
 def lead_label(lead: str, variant: str, inverted: bool = False) -> str:
-    """The name as printed: "aVR", "AVR" (upper) or "Lead aVR" (long); "-aVR" where inverted."""
-    text = {"upper": lead.upper(), "long": f"Lead {lead}"}.get(variant, lead)
-    return f"-{text}" if inverted else text
+    """The name as printed: "aVR", "AVR" (upper), "Lead aVR" (long), "DII" (roman), "C1" (chest); "-aVR" where
+    inverted."""
+    text = {
+        "upper": lead.upper(),
+        "long": f"Lead {lead}",
+        "roman": f"D{lead}" if set(lead) == {"I"} else lead,
+        "chest": lead.replace("V", "C") if lead[0] == "V" else lead,
+    }.get(variant, lead)
+    return text.replace("aV", "-aV").replace("AV", "-AV") if inverted else text
 
 
 def _header(style: SheetStyle, rng: np.random.Generator) -> list[tuple[float, float, str]]:
@@ -348,30 +355,59 @@ def _header(style: SheetStyle, rng: np.random.Generator) -> list[tuple[float, fl
     return lines
 
 
-def _stray(style: SheetStyle, rng: np.random.Generator) -> list[tuple[float, float, str]]:
-    """(y mm, x mm, text) of words among the traces, which they may cross."""
-    pool = ("25mm/s", "10mm/mV", "25 mm/s  10 mm/mV", "0.5-40 Hz", "50~", "*", "II", "V1", "III", "aVL", "12")
-    height = style.row_pitch_mm * style.layout.n_rows
-    return [
-        (
-            style.first_row_mm + float(rng.uniform(-0.5, 1.0)) * height,
-            style.block_left_mm + float(rng.uniform(0.0, 0.95)) * style.block_width_mm,
-            str(rng.choice(pool)),
-        )
-        for _ in range(style.stray_texts)
-    ]
+_REMARKS = (
+    "0.5-40 Hz", "50~", "*", "12", "IV", "VI", "V", "aV", "mm", "12.5 mm/s", "100 mm/s", "2.5 mm/mV", "Hz",
+    "mV", "V1-V6", "25 Hz", "10 s", "5 mm", "II-III", "VR", "40 Hz", "25", "50", "10", "PVC", "III/IV", "V7",
+)  # fmt: skip
+"""Texts that say nothing, some of which nearly say something."""
 
 
-def _draw_text(
+def _scale_text(word: str, rng: np.random.Generator) -> str:
+    """A speed or gain as some cart writes it."""
+    number, unit = word.split()
+    form = rng.random()
+    if form < 0.15:
+        number = f"{float(number):.1f}"
+    elif form < 0.2 and unit == "mm/mV":
+        number, unit = f"{float(number) / 10:g}", "cm/mV"
+    if unit == "mm/s" and rng.random() < 0.25:
+        unit = "mm/sec"
+    space = "" if rng.random() < 0.45 else " "
+    before = str(rng.choice(["", "", "", "", "", "Speed: ", "Gain: ", "Chest: ", "Limb: ", "~ "]))
+    return f"{before}{number}{space}{unit}"
+
+
+def stray_text(rng: np.random.Generator, known: float) -> str:
+    """A text that stands anywhere; with probability `known` a word of `WORDS`, of a lead or a scale."""
+    if rng.random() >= known:
+        return str(rng.choice(_REMARKS))
+    word = str(rng.choice(WORDS))
+    if "mm" in word:
+        return _scale_text(word, rng)
+    inverted = word.startswith("-")
+    return lead_label(word.removeprefix("-"), str(rng.choice(NAME_VARIANTS, p=NAME_SHARES)), inverted)
+
+
+def _draw_texts(
     shape: tuple[int, int],
     panels: tuple[SheetPanel, ...],
     style: SheetStyle,
     px_per_mm: float,
     rng: np.random.Generator,
-) -> np.ndarray:
-    layer = Image.new("L", (shape[1], shape[0]), 0)
-    pen = ImageDraw.Draw(layer)
-    font = _font(style.font, max(int(style.font_mm * px_per_mm), 5))
+) -> tuple[np.ndarray, tuple[Word, ...]]:
+    layer = np.zeros(shape, np.uint8)
+    words: list[Word] = []
+
+    def write(y_mm: float, x_mm: float, text: str, face: str, size_mm: float) -> None:
+        size = max(int(size_mm * px_per_mm), 5)
+        row, col = y_mm * px_per_mm, x_mm * px_per_mm
+        draw_text(layer, text, row, col, face, size)
+        for word, first, behind in words_in(text):
+            left = col + text_width(text[:first], face, size)
+            right = col + text_width(text[:behind], face, size)
+            top, bottom = row + 0.2 * size, row + 0.95 * size
+            words.append(Word(word, np.array([[top, left], [top, right], [bottom, right], [bottom, left]])))
+
     # One place for every name of a page, as a cart prints them; it varies between pages.
     lift, drop, inset = rng.uniform(4.0, 9.0), rng.uniform(4.5, 8.0), style.name_inset_mm
     lift = min(lift, 0.45 * style.row_pitch_mm)
@@ -388,10 +424,26 @@ def _draw_text(
                 y, x = y - 2.0 - style.font_mm, x - min(9.0, x - 0.5)
             else:
                 y, x = y - 3.0 - style.font_mm, x + 1.0
-            pen.text((x * px_per_mm, y * px_per_mm), text, fill=255, font=font)
-    for y, x, text in _header(style, rng) + _stray(style, rng):
-        pen.text((x * px_per_mm, y * px_per_mm), text, fill=255, font=font)
-    return np.asarray(layer)
+            write(y, x, text, style.font, style.font_mm)
+    for y, x, text in _header(style, rng):
+        write(y, x, text, style.font, style.font_mm)
+    height = style.row_pitch_mm * style.layout.n_rows
+    for _ in range(style.stray_texts):
+        y = style.first_row_mm + float(rng.uniform(-0.5, 1.0)) * height
+        x = style.block_left_mm + float(rng.uniform(0.0, 0.95)) * style.block_width_mm
+        text = stray_text(rng, 0.5)
+        if "mm" in text and words_in(text):  # a page states one scale
+            text = str(rng.choice([f"{style.speed_mm_s:g}mm/s", f"{style.gain_mm_mv:g}mm/mV"]))
+        write(y, x, text, style.font, style.font_mm)
+    for _ in range(style.word_texts):
+        y, x = (float(rng.uniform(0.0, 0.96)) * side for side in style.size_mm)
+        face, size_mm = str(rng.choice(FACES)), float(rng.uniform(2.3, 5.5))
+        text = stray_text(rng, 0.75)
+        high = int(size_mm * px_per_mm)
+        r, c = int(y * px_per_mm), int(x * px_per_mm)
+        if not layer[r : r + high, c : c + text_width(text, face, high)].any():
+            write(y, x, text, face, size_mm)
+    return layer, tuple(words)
 
 
 def blend(image: np.ndarray, cover: np.ndarray, colour: RGB, alpha: float = 1.0) -> None:

@@ -13,11 +13,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ecg_hough.paper import GAIN_MM_MV, LEADS, PAPER_SPEED_MM_S, Layout, make_layout
+from ecg_hough.render.text import FACES
 
 RGB = tuple[int, int, int]
 
 PROFILES = ("clean", "scan", "bw", "fax", "worn", "photo", "mixed")
 """Named mixtures of distortions; "mixed" draws one of the others for every page."""
+
+NAME_VARIANTS = ("plain", "upper", "long", "roman", "chest")
+NAME_SHARES = (0.77, 0.12, 0.05, 0.03, 0.03)
+"""How leads are written (see `sheet.lead_label`), and how often."""
 
 _LAYOUT_SHARES: tuple[tuple[str, int, float], ...] = (
     # (shape, rhythm strips, share of pages): rare ones are as hard to learn as common ones
@@ -90,13 +95,14 @@ class SheetStyle:
     separator_pen: float = 2.6  # width of bars, in strokes of the trace
     separator_at_ends: bool = False  # also before the first and behind the last column
     names: str = "below"  # above, below, margin, none
-    name_variant: str = "plain"  # plain, upper, long
+    name_variant: str = "plain"  # plain, upper, long, roman, chest (see sheet.lead_label)
     font: str = "DejaVuSans.ttf"
     font_mm: float = 3.9
     text_ink: RGB = (0, 0, 0)
     name_inset_mm: float = 1.0  # from the trace's start to its name
     header_lines: int = 3
     stray_texts: int = 0  # words among the traces: scales, filters, notes
+    word_texts: int = 0  # names and scales of no meaning all over the page, in all faces: to train reading
     intervals: bool = False
     footer: bool = True
     frame: bool = False
@@ -296,8 +302,6 @@ def _sample_sheet(rng: np.random.Generator, layout: Layout, dpi: float | None) -
     elif pen < 0.64:
         ink = (int(rng.uniform(60, 115)),) * 3
     major_width = rng.uniform(0.1, 0.3)
-    fonts = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSerif.ttf",
-             "DejaVuSansMono-Bold.ttf", "DejaVuSerif-Bold.ttf", "cmss10.ttf", "STIXGeneral.ttf")  # fmt: skip
     missing: tuple[str, ...] = ()
     if rng.random() < 0.04:
         missing = tuple(str(x) for x in rng.choice(LEADS, int(rng.integers(1, 4)), replace=False))
@@ -340,8 +344,8 @@ def _sample_sheet(rng: np.random.Generator, layout: Layout, dpi: float | None) -
         separator_pen=float(rng.uniform(1.2, 3.2)),
         separator_at_ends=bool(rng.random() < 0.2),
         names=str(rng.choice(["above", "below", "margin", "none"], p=[0.5, 0.34, 0.08, 0.08])),
-        name_variant=str(rng.choice(["plain", "upper", "long"], p=[0.82, 0.13, 0.05])),
-        font=str(rng.choice(fonts)),
+        name_variant=str(rng.choice(NAME_VARIANTS, p=NAME_SHARES)),
+        font=str(rng.choice(FACES)),
         font_mm=float(rng.uniform(2.6, 4.6)),
         text_ink=ink if rng.random() < 0.8 else _jitter(rng, (60, 60, 60), 30),
         name_inset_mm=0.0 if rng.random() < 0.4 else float(rng.uniform(-0.5, 4.0)),

@@ -1,9 +1,9 @@
-"""The leads network's architecture: nnU-Net's plain U-Net, from half resolution, told where it looks.
+"""nnU-Net's plain U-Net from half resolution: as it is for words, told where it looks for leads.
 
 The first stage at full resolution costs as much as all others together and adds nothing to a lead's
 name; the first convolution still sees every pixel. A lead's name is mostly a matter of its place on
 the page, which convolutions alone learn slowly, from the padding at the borders: two ramps, down and
-across, are added to the colours. Found by its dotted name in the plans.
+across, are added to the colours. Found by their dotted names in the plans.
 """
 
 from __future__ import annotations
@@ -14,12 +14,24 @@ import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
 
-class PlacedUNet(PlainConvUNet):
-    """(n, 3, rows, cols) -> (n, classes, rows, cols) logits; half of both while training.
+class HalfUNet(PlainConvUNet):
+    """(n, 3, rows, cols) -> (n, classes, rows, cols) logits; half of both while training or `coarse`.
 
     Its first stride is 2. In evaluation the logits are interpolated back, so that nnU-Net's own
-    predictor and the exported network give maps of the input's size.
+    predictor and the exported network give maps of the input's size, unless `coarse` is set.
     """
+
+    coarse = False
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(x)
+        if self.training or self.coarse:
+            return logits
+        return torch.nn.functional.interpolate(logits, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+class PlacedUNet(HalfUNet):
+    """`HalfUNet` with two more channels: how far down and how far across a pixel lies, -1 to 1."""
 
     def __init__(self, input_channels: int, *args: Any, **kwargs: Any) -> None:
         super().__init__(input_channels + 2, *args, **kwargs)
@@ -28,7 +40,4 @@ class PlacedUNet(PlainConvUNet):
         n, _, rows, cols = x.shape
         down = torch.linspace(-1, 1, rows, device=x.device).view(1, 1, rows, 1).expand(n, 1, rows, cols)
         across = torch.linspace(-1, 1, cols, device=x.device).view(1, 1, 1, cols).expand(n, 1, rows, cols)
-        logits = super().forward(torch.cat([x, down.to(x.dtype), across.to(x.dtype)], dim=1))
-        if self.training:
-            return logits
-        return torch.nn.functional.interpolate(logits, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return super().forward(torch.cat([x, down.to(x.dtype), across.to(x.dtype)], dim=1))

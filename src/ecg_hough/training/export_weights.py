@@ -28,6 +28,7 @@ import numpy as np
 
 from ecg_hough.network import WEIGHTS, Network
 from ecg_hough.training.records import patients_of, split_records, trained_names
+from ecg_hough.words import WORDS
 
 if TYPE_CHECKING:
     import onnx
@@ -75,7 +76,7 @@ def export(
     Args:
         folder: nnU-Net's fold folder, or the run folder of the trace network.
         out: folder of the weights.
-        name: of the network; None takes "leads" or "traces", by the kind of run.
+        name: of the network; None takes "leads", "words" or "traces", by the kind of run.
         checkpoint: "latest", "final" or "best" of nnU-Net's; None takes the newer of latest and final.
         half: store weights in half precision; they are computed with in single precision.
         figures: measured figures for the card.
@@ -180,11 +181,14 @@ def _nnunet_run(folder: Path, checkpoint: str | None, data: Path | None) -> _Run
     network.eval()
     schemes = configuration.normalization_schemes
     outputs = [label for label, _ in sorted(dataset["labels"].items(), key=lambda item: item[1])]
+    reads_words = tuple(outputs[1:]) == WORDS
+    if reads_words:
+        network.coarse = True  # type: ignore[assignment]  # half the picture's resolution places a word well enough
     made_by = _read_json(folder / "run.json")
     iterations = made_by.get("iterations_per_epoch", plans.get("training", {}).get("iterations_per_epoch"))
     epochs = int(state["current_epoch"])
     card = {
-        "task": "leads",
+        "task": "words" if reads_words else "leads",
         "labels": dict(dataset["labels"]),
         "input": {
             "channels": channels,

@@ -16,7 +16,7 @@ import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,10 @@ from ecg_hough.export import LABELS_SUFFIX, write_signals
 from ecg_hough.overlay import LABEL_MM
 from ecg_hough.paper import LEADS
 from ecg_hough.record import trace_box
-from ecg_hough.render import RenderedPage, draw_labels, render_page
+from ecg_hough.render import RenderedPage, draw_labels, render_page, sample_style
 from ecg_hough.segmentation import CANVAS_PX, to_canvas
 from ecg_hough.training.records import held_out_records, read_signals, split_records
+from ecg_hough.words import BLOB_MM, BLOB_SHARE, WORD_PX_PER_MM, WORDS, word_picture
 
 MIN_STROKE_PX = 3.0
 """Traces are labelled at least this wide on the canvas: one pixel wide classes are slow to learn."""
@@ -48,7 +49,12 @@ PAGE_MIN_STROKE_PX = 1.0
 N_FOLDS = 5
 SOURCES = ("renderer", "kit", "ptbxl", "chapman", "ludb")
 PLANES = ("rgb", "red")
-CANVASES = ("canvas704", "page")
+CANVASES = ("canvas704", "page", "words")
+WORD_TEXTS = (30, 70)
+"""Fewest and most words strewn over a page on which reading is learned."""
+WORD_DPI = (90.0, 220.0)
+WORD_SCALE_ERROR, WORD_ANGLE_ERROR_DEG = 0.06, 0.8
+"""Standard deviations of what the pipeline may get wrong before words are read."""
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +109,9 @@ def prepare(
         generated: share of pages that show generated ECGs, when records are given.
         profile: mixture of distortions, see `render.style.PROFILES`.
         planes: "rgb", or "red" for pictures of one channel.
-        canvas: "canvas704" for the leads network's square, or "page" for whole pages and labels of their
-            size, never in a wrong quarter turn.
+        canvas: "canvas704" for the leads network's square; "page" for whole pages and labels of their
+            size, never in a wrong quarter turn; "words" for pages at `words.WORD_PX_PER_MM` with words all
+            over them, and the words as labels.
         dpi: of rendered pages; None draws from `TRAIN_DPI`, or takes `PAGE_DPI` for whole pages.
         seed: same seed and records, same data set.
         workers: processes.
@@ -162,7 +169,7 @@ def prepare(
     cases = [case for case in cases if case.name not in refused]
     if not cases:
         raise ValueError(f"at least one page must be usable; all {len(refused)} were skipped, see the log")
-    _write_contract(root, cases, planes)
+    _write_contract(root, cases, planes, WORDS if canvas == "words" else LEADS)
     return root
 
 
@@ -396,7 +403,7 @@ def _single_thread() -> None:
 
 def _make_case(case: Case, root: Path, drawing: Drawing) -> str | None:
     """Make a case's picture and label map; returns why it cannot be made, None where it was."""
-    whole = drawing.canvas == "page"
+    whole, reading = drawing.canvas == "page", drawing.canvas == "words"
     if case.source.endswith(".json"):
         try:
             image, labels = (kit_page if whole else kit_canvas)(Path(case.source))
@@ -409,9 +416,15 @@ def _make_case(case: Case, root: Path, drawing: Drawing) -> str | None:
             signals, fs = ecg.signals, ecg.fs
         else:
             signals, fs = read_signals(Path(case.source))
-        drawn_dpi = PAGE_DPI if whole else float(rng.uniform(*TRAIN_DPI))
-        page = render_page(signals, fs, seed=case.seed, profile=drawing.profile, dpi=drawing.dpi or drawn_dpi)
-        if whole:
+        drawn_dpi = PAGE_DPI if whole else float(rng.uniform(*(WORD_DPI if reading else TRAIN_DPI)))
+        dpi, style = drawing.dpi or drawn_dpi, None
+        if reading:
+            style = sample_style(np.random.default_rng(case.seed), drawing.profile, dpi=dpi)
+            style = replace(style, sheet=replace(style.sheet, word_texts=int(rng.integers(*WORD_TEXTS))))
+        page = render_page(signals, fs, seed=case.seed, profile=drawing.profile, dpi=dpi, style=style)
+        if reading:
+            image, labels = reading_case(page, rng)
+        elif whole:
             image = page.image
             labels = draw_labels(page.image.shape[:2], page.panels, min_stroke_px=PAGE_MIN_STROKE_PX)
         else:
@@ -424,6 +437,32 @@ def _make_case(case: Case, root: Path, drawing: Drawing) -> str | None:
     _write_image(label_path, np.ascontiguousarray(labels))
     _write_image(image_path, np.ascontiguousarray(image))
     return None
+
+
+def reading_case(page: RenderedPage, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A rendered page as the words network sees it, and its label map; some are turned, with no label."""
+    angle = page.angle_deg + float(rng.normal(0, WORD_ANGLE_ERROR_DEG))
+    scale = page.px_per_mm * float(np.exp(rng.normal(0, WORD_SCALE_ERROR)))
+    picture = word_picture(page.image, angle, scale)
+    labels = np.zeros(picture.image.shape[:2], np.uint8)
+    for printed in page.words:
+        corners = picture.from_page(printed.corners)
+        ends = np.round(corners).astype(int)
+        if (ends < 0).any() or (ends >= labels.shape).any() or not picture.covered[tuple(ends.T)].all():
+            continue  # cut off
+        across, down = corners[1] - corners[0], corners[3] - corners[0]
+        width = float(np.linalg.norm(across))
+        low, high = (mm * WORD_PX_PER_MM for mm in BLOB_MM)
+        kept = float(np.clip(BLOB_SHARE * width, low, high)) / max(width, 1e-6)
+        middle = corners.mean(axis=0)
+        box = [middle + a * kept * across / 2 + b * down / 2 for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+        points = np.round(np.array(box)[:, ::-1] * 16).astype(np.int32)
+        cv2.fillConvexPoly(labels, points, WORDS.index(printed.word) + 1, cv2.LINE_8, 4)
+    image = picture.image
+    if rng.random() < TURNED_SHARE:
+        turns = int(rng.integers(1, 4))
+        image, labels = np.rot90(image, turns), np.zeros_like(np.rot90(labels, turns))
+    return image, labels
 
 
 def page_canvas(page: RenderedPage, side: int = CANVAS_PX) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -470,13 +509,13 @@ def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
     os.replace(part, path)
 
 
-def _write_contract(root: Path, cases: list[Case], planes: str) -> None:
+def _write_contract(root: Path, cases: list[Case], planes: str, names: tuple[str, ...]) -> None:
     """dataset.json, folds grouped by patient, and where every case came from."""
     # The names tell nnU-Net how to normalise; it takes the z-score for those it does not know.
     channels = ["red"] if planes == "red" else ["rgb_to_0_1"] * 3
     dataset_json = {
         "channel_names": {str(k): channel for k, channel in enumerate(channels)},
-        "labels": {"background": 0, **{lead: k + 1 for k, lead in enumerate(LEADS)}},
+        "labels": {"background": 0, **{name: k + 1 for k, name in enumerate(names)}},
         "numTraining": len(cases),
         "file_ending": ".png",
         "overwrite_image_reader_writer": "NaturalImage2DIO",

@@ -26,6 +26,13 @@ from ecg_hough.training.records import read_signals
 
 CROP_SHAPE = (256, 320)
 """Rows and columns of a crop: 32 x 40 mm."""
+TALL_SHAPE = (448, 192)
+"""The same for the tallest waves, which reach over other rows: 56 x 24 mm."""
+TALL_SHARE = 0.3
+"""Share of batches of tall crops, each round one of its row's farthest excursions."""
+ENLARGED_SHARE, ENLARGED = 0.3, (1.3, 2.6)
+"""Share of pages whose traces are taller than recorded, and how many times: waves of 3 mV and more are rare
+in records and the hardest to read."""
 IGNORED, NO_TRACE = -2.0, -1.0
 """Values of the target where nothing is asked, and where the row has no trace."""
 SEEN_SHARE = 0.6
@@ -175,12 +182,18 @@ def seen_masks(page: RenderedPage, network: Network) -> tuple[Canvas, NDArray[np
 
 
 def crops_of(
-    page: RenderedPage, n: int, rng: np.random.Generator, network: Network | None = None
+    page: RenderedPage,
+    n: int,
+    rng: np.random.Generator,
+    network: Network | None = None,
+    *,
+    tall_share: float = 0.0,
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
     """Crops of one page: channels (5, rows, cols) uint8 and targets (2, cols) float32.
 
     Args:
         network: the leads network whose masks are taken; None draws them.
+        tall_share: share of crops of `TALL_SHAPE`; the others have `CROP_SHAPE`.
     """
     rows = rows_in_mm(page)
     if not rows:
@@ -191,18 +204,22 @@ def crops_of(
         if len(seen) != len(rows):
             seen = None  # a row outside the image
     image, factor = shrink_for_strips(page.image, float(np.mean(page.page_map.px_per_mm)))
-    height_mm, width_mm = (side / STRIP_PX_PER_MM for side in CROP_SHAPE)
     for _ in range(n):
         k = int(rng.integers(len(rows)))
         row = rows[k]
+        tall = rng.random() < tall_share
+        shape = TALL_SHAPE if tall else CROP_SHAPE
+        height_mm, width_mm = (side / STRIP_PX_PER_MM for side in shape)
         first, last = min(x[0] for x in row.x_mm), max(x[-1] for x in row.x_mm)
         x_mm = rng.uniform(first - 0.25 * width_mm, last - 0.75 * width_mm)
         if rng.random() < EDGE_SHARE:
             x = row.x_mm[int(rng.integers(len(row.x_mm)))]
             x_mm = x[0 if rng.random() < 0.75 else -1] - rng.uniform(0.1, 0.9) * width_mm
         y_mm = row.centre_mm - height_mm / 2 + rng.uniform(-5, 5)
+        if tall:
+            x_mm, y_mm = _round_excursion(row, height_mm, width_mm, rng)
         frame = StripFrame(
-            float(y_mm), float(x_mm), CROP_SHAPE,
+            float(y_mm), float(x_mm), shape,
             turn_deg=float(rng.normal(0, 0.2)), zoom=float(np.exp(rng.normal(0, 0.015))),
         )  # fmt: skip
         target = true_rows(row, frame)
@@ -216,6 +233,18 @@ def crops_of(
         coarse = np.round(np.clip(masks, 0, 1) * 255).astype(np.uint8)
         channels = np.concatenate([pixels.transpose(2, 0, 1), coarse])
         yield _flip(channels, target, rng)
+
+
+def _round_excursion(
+    row: RowTruth, height_mm: float, width_mm: float, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Left and top, mm, of a crop that holds the farthest excursion of some 2 s of a row, and its line."""
+    x, y = (np.concatenate(v) for v in (row.x_mm, row.y_mm))
+    near = np.flatnonzero(np.abs(x - rng.choice(x)) < 25.0)
+    off = y[near] - row.centre_mm
+    far = int(np.abs(off).argmax())
+    middle = row.centre_mm + 0.5 * float(off[far]) + rng.uniform(-6, 6)
+    return float(x[near[far]]) - rng.uniform(0.15, 0.85) * width_mm, middle - height_mm / 2
 
 
 def _flip(
@@ -244,6 +273,8 @@ def render_for_traces(stems: list[Path], rng: np.random.Generator, *, generated:
         signals = np.roll(signals, int(rng.integers(4)) * int(2.5 * fs) - _steepest(signals, fs, rng), axis=1)
     if rng.random() < 0.3:
         signals = signals[rng.permutation(12)] * rng.choice([-1, 1], (12, 1))
+    if rng.random() < ENLARGED_SHARE:
+        signals = signals * rng.uniform(*ENLARGED)
     dpi = float(np.exp(rng.uniform(np.log(90), np.log(320))))
     return render_page(signals, fs, seed=int(rng.integers(2**31)), profile="mixed", dpi=dpi)
 
@@ -261,13 +292,18 @@ def _work(stems: list[Path], seed: int, batch_size: int, queue: mp.Queue) -> Non
     rng = np.random.default_rng(seed)
     weights = WEIGHTS / f"{LEADS_NETWORK}.onnx"
     leads = Network(weights, threads=1) if weights.is_file() else None
-    buffer: list[tuple[NDArray[np.uint8], NDArray[np.float32]]] = []
+    # A batch has crops of one shape.
+    buffers: dict[bool, list[tuple[NDArray[np.uint8], NDArray[np.float32]]]] = {True: [], False: []}
     size = 64
     while True:
-        while len(buffer) < size:
+        tall = bool(rng.random() < TALL_SHARE)
+        while len(buffers[tall]) < size * (TALL_SHARE if tall else 1.0):
             network = leads if rng.random() < SEEN_SHARE else None
-            buffer.extend(crops_of(render_for_traces(stems, rng), CROPS_PER_PAGE, rng, network))
+            page = render_for_traces(stems, rng)
+            for crop in crops_of(page, CROPS_PER_PAGE, rng, network, tall_share=TALL_SHARE):
+                buffers[crop[0].shape[1] == TALL_SHAPE[0]].append(crop)
         size = min(BUFFER, size + 16)  # start early, mix better later
+        buffer = buffers[tall]
         chosen = [buffer.pop(int(rng.integers(len(buffer)))) for _ in range(batch_size)]
         queue.put((np.stack([c for c, _ in chosen]), np.stack([t for _, t in chosen])))
 

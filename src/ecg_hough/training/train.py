@@ -144,7 +144,7 @@ def _planned(planned: dict[str, Any], chosen: dict[str, Any], data_identifier: s
             kernel_sizes=[[3, 3]] * n,
             strides=[[first, first]] + [[2, 2]] * (n - 1),
             n_conv_per_stage=[convolutions] * n,
-            n_conv_per_stage_decoder=[convolutions] * (n - 1),
+            n_conv_per_stage_decoder=[shape.get("n_conv_per_stage_decoder", convolutions)] * (n - 1),
         )
     return out
 

@@ -28,6 +28,8 @@ BACKGROUND_WEIGHT = 0.15
 """Weight of background pixels in the cross-entropy: they are 96% of a page and soon learned; the names of
 leads are the hard part."""
 WARMUP_EPOCHS = 1.0
+SCALING = (0.85, 1.15)
+"""Range of random scales where the configuration names none."""
 FLAT_SHARE = 0.6
 """The learning rate stays flat for this share of the epochs, then falls linearly: a run can be prolonged
 from any point of its flat part."""
@@ -84,6 +86,8 @@ class EcgHoughTrainer(nnUNetTrainer):
         self.initial_lr = float(schedule["learning_rate"])
         self.weight_decay = float(schedule["weight_decay"])
         self.ema_decay = float(schedule["ema"])
+        self.scaling = tuple(float(v) for v in schedule.get("scaling", SCALING))
+        self.p_scaling = float(schedule.get("p_scaling", 0.2))
         self.save_every = 1
         self.enable_deep_supervision = False
         self.ema: dict[str, torch.Tensor] | None = None
@@ -115,8 +119,8 @@ class EcgHoughTrainer(nnUNetTrainer):
         self.inference_allowed_mirroring_axes = None
         return turn, False, patch, None
 
-    @staticmethod
     def get_training_transforms(
+        self,
         patch_size: Any,
         rotation_for_DA: RandomScalar,
         deep_supervision_scales: Any,
@@ -133,8 +137,8 @@ class EcgHoughTrainer(nnUNetTrainer):
                 p_elastic_deform=0,
                 p_rotation=0.15,
                 rotation=rotation_for_DA,
-                p_scaling=0.2,
-                scaling=(0.85, 1.15),
+                p_scaling=self.p_scaling,
+                scaling=self.scaling,
                 p_synchronize_scaling_across_axes=1,
                 bg_style_seg_sampling=False,
                 mode_seg="nearest",

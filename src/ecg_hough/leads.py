@@ -1,0 +1,130 @@
+"""Which way up the page is and which lead stands where: both networks that look at the page as a whole.
+
+In: the page's pixels, its small angle and, where known, its scale. Out: `FoundLeads`: quarter turns, class
+probabilities on the canvas, the layout, and the known words. The leads network was shown wrongly turned pages
+with nothing to find, and letters on their side spell no name, so the turn with the most coherent layout and
+the most names is the right one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_hough.errors import PageError
+from ecg_hough.layout import PageLayout, find_layout, fit_layout
+from ecg_hough.names import CanvasName, canvas_names
+from ecg_hough.network import load_network
+from ecg_hough.segmentation import LEADS_NETWORK, Canvas, lead_probabilities, to_canvas
+from ecg_hough.words import WORDS_NETWORK, PrintedWord, find_words
+
+UPRIGHT_EVIDENCE = 4.0
+"""Layout evidence, nats per canvas column, from which a page is taken as upright without trying the
+other three quarter turns. Tuned on own renders: right turns have more, wrong ones less."""
+NAME_EVIDENCE = 0.25
+"""What a name of a lead read in that turn adds, each lead once."""
+TURNED_TIMES = 1.5
+"""A turned page must have this many times the evidence of the page as it is: most pages are upright."""
+MIN_EVIDENCE = 0.5
+"""Below this in all four turns the page is not a 12-lead ECG, or beyond reading."""
+USUAL_LONG_SIDE_MM = 285.0
+"""Longer side of A4 and letter paper: the scale at which words are looked for where no grid tells it."""
+
+
+@dataclass(frozen=True)
+class FoundLeads:
+    """What the page shows as a whole.
+
+    Attributes:
+        turns: quarter turns of the page, counter-clockwise; all else is of the page turned back.
+        canvas: the picture that the leads network saw; probabilities: (13, rows, cols) on it.
+        layout: which lead stands where, on the canvas.
+        words: the known words, in px of the page turned back.
+    """
+
+    turns: int
+    canvas: Canvas
+    probabilities: NDArray[np.float32]
+    layout: PageLayout
+    words: tuple[PrintedWord, ...]
+
+
+@dataclass(frozen=True)
+class _Turn:
+    turns: int
+    image: NDArray[np.uint8]
+    canvas: Canvas
+    probabilities: NDArray[np.float32]
+    coherence: float
+
+
+def find_leads(
+    image: NDArray[np.uint8], angle_deg: float, px_per_mm: tuple[float, float] | None = None
+) -> FoundLeads:
+    """Find the page's turn, its leads and its words.
+
+    Args:
+        image: (rows, cols, 3) as given; angle_deg: its small angle; px_per_mm: its vertical and
+            horizontal scale, None where no grid tells them.
+
+    Raises:
+        PageError: no turn shows leads.
+    """
+    usual = max(image.shape[:2]) / USUAL_LONG_SIDE_MM
+    scale = float(np.mean(px_per_mm)) if px_per_mm is not None else usual
+    tried = []
+    for turns in (0, 1, 3, 2):
+        tried.append(_try_turn(image, angle_deg, turns))
+        if tried[-1].coherence >= UPRIGHT_EVIDENCE:
+            break
+    words: dict[int, tuple[PrintedWord, ...]] = {}
+    evidence: dict[int, float] = {}
+    for turn in tried:
+        evidence[turn.turns] = turn.coherence
+        if len(tried) == 1 or tried[-1].coherence < UPRIGHT_EVIDENCE:
+            words[turn.turns] = read_words(turn.image, angle_deg, scale)
+            evidence[turn.turns] += NAME_EVIDENCE * _named(words[turn.turns])
+    best = max(tried, key=lambda turn: evidence[turn.turns] * (TURNED_TIMES if turn.turns == 0 else 1.0))
+    if evidence[best.turns] < MIN_EVIDENCE:
+        raise PageError(
+            "segmentation",
+            f"a page must show leads of an ECG; evidence {evidence[best.turns]:.2f} is below {MIN_EVIDENCE}"
+            " in all four turns of the page. Is it a printed 12-lead ECG, in focus and whole?",
+        )
+    found = words.get(best.turns)
+    if found is None:
+        found = read_words(best.image, angle_deg, scale)
+    layout = find_layout(best.probabilities, fit_layout(best.probabilities, _on_canvas(found, best.canvas)))
+    return FoundLeads(best.turns, best.canvas, best.probabilities, layout, found)
+
+
+def read_words(image: NDArray[np.uint8], angle_deg: float, px_per_mm: float) -> tuple[PrintedWord, ...]:
+    """`words.find_words` with the shipped network."""
+    return find_words(image, angle_deg, px_per_mm, load_network(WORDS_NETWORK))
+
+
+def _try_turn(image: NDArray[np.uint8], angle_deg: float, turns: int) -> _Turn:
+    upright = np.ascontiguousarray(np.rot90(image, -turns))
+    canvas = to_canvas(upright, angle_deg)
+    probabilities = lead_probabilities(canvas, load_network(LEADS_NETWORK))
+    probabilities[0][~canvas.covered] = 1.0
+    probabilities[1:, ~canvas.covered] = 0.0
+    fitted = fit_layout(probabilities)
+    return _Turn(turns, upright, canvas, probabilities, fitted.coherence if fitted is not None else 0.0)
+
+
+def _named(words: tuple[PrintedWord, ...]) -> float:
+    """Leads named on the page, each counted once by its best score."""
+    best: dict[int, float] = {}
+    for name in canvas_names([(w.word, w.row, w.col, w.score) for w in words]):
+        best[name.lead] = max(best.get(name.lead, 0.0), name.score)
+    return sum(best.values())
+
+
+def _on_canvas(words: tuple[PrintedWord, ...], canvas: Canvas) -> tuple[CanvasName, ...]:
+    places = canvas.from_page(np.array([(w.row, w.col) for w in words], float).reshape(-1, 2))
+    return canvas_names(
+        [(w.word, float(r), float(c), w.score) for w, (r, c) in zip(words, places, strict=True)]
+    )

@@ -1,0 +1,77 @@
+"""Names of leads and the rows of traces they belong to."""
+
+import numpy as np
+import pytest
+
+from ecg_hough.names import CanvasName, add_names, canvas_names, place_names
+from ecg_hough.paper import LEADS
+from ecg_hough.rows import RowEvidence, TraceRows, gather_evidence
+
+N_COLS = 400
+
+
+def rows_at(*levels: float) -> tuple[TraceRows, RowEvidence]:
+    """Level rows full of trace that says nothing of its lead."""
+    lines = np.array(levels, float)[:, None] + np.zeros(N_COLS)
+    mass = np.full((len(levels), 12, N_COLS), 1.0 / 12)
+    pitch = float(np.median(np.diff(levels))) if len(levels) > 1 else float("nan")
+    rows = TraceRows(lines, 0.0, pitch, mass)
+    return rows, gather_evidence(rows)
+
+
+def name(lead: str, row: float, col: float, score: float = 0.9) -> CanvasName:
+    return CanvasName(LEADS.index(lead), row, col, score)
+
+
+@pytest.mark.parametrize("offset", [-18.0, -9.0, 12.0])
+def test_names_go_to_their_rows_by_one_offset(offset):
+    rows, evidence = rows_at(100, 150, 200)
+    names = [name(lead, y + offset + 1, 20) for lead, y in (("I", 100), ("II", 150), ("III", 200))]
+    names += [name("V1", 30, 300), name("V2", 232, 180)]  # a header and a note
+    placed = place_names(tuple(names), rows, evidence)
+    assert {(LEADS[p.name.lead], p.row) for p in placed} == {("I", 0), ("II", 1), ("III", 2)}
+
+
+def test_what_the_network_saw_decides_between_above_and_below():
+    rows, evidence = rows_at(100, 150, 200)
+    share = evidence.share.copy()
+    share[:, :] = 0.02
+    for row, lead in enumerate(("I", "II", "III")):
+        share[row, LEADS.index(lead)] = 0.78
+    seen = RowEvidence(evidence.gain, evidence.weight, share, evidence.level)
+    # Half way between the rows; by place alone either row could be meant.
+    names = tuple(name(lead, y + 25, 20) for lead, y in (("I", 100), ("II", 150), ("III", 200)))
+    assert {(LEADS[p.name.lead], p.row) for p in place_names(names, rows, seen)} == {
+        ("I", 0),
+        ("II", 1),
+        ("III", 2),
+    }
+
+
+def test_one_name_alone_is_not_believed():
+    rows, evidence = rows_at(100, 150)
+    assert place_names((name("I", 90, 20),), rows, evidence) == ()
+
+
+def test_of_two_names_at_one_place_the_better_stays():
+    rows, evidence = rows_at(100, 150)
+    names = (name("I", 90, 20, 0.95), name("II", 140, 20), name("V1", 91, 35, 0.6))
+    assert {LEADS[p.name.lead] for p in place_names(names, rows, evidence)} == {"I", "II"}
+
+
+def test_a_name_claims_its_row_up_to_the_next_one():
+    rows, evidence = rows_at(100, 150)
+    names = (name("I", 90, 20), name("V1", 90, 220), name("II", 140, 20))
+    told = add_names(place_names(names, rows, evidence), rows, evidence)
+    assert told.share.sum(axis=1) == pytest.approx(1.0)
+    assert LEADS[int(told.share[0, :, 100].argmax())] == "I"
+    assert LEADS[int(told.share[0, :, 300].argmax())] == "V1"
+    assert LEADS[int(told.share[1, :, 300].argmax())] == "II"
+    # Where the next panel begins is not for names to say.
+    assert told.share[0, :, 215] == pytest.approx(evidence.share[0, :, 215])
+    assert told.gain[0, LEADS.index("I"), 150] > evidence.gain[0, LEADS.index("I"), 150]
+
+
+def test_minus_avr_is_avr_and_scales_are_no_names():
+    found = canvas_names([("-aVR", 1.0, 2.0, 0.9), ("25 mm/s", 3.0, 4.0, 0.9)])
+    assert [LEADS[n.lead] for n in found] == ["aVR"]

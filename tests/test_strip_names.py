@@ -1,0 +1,70 @@
+"""Rhythm strips told by the short copy that they repeat."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecg_hough.calibration import Window
+from ecg_hough.ecg_model import generate_ecg
+from ecg_hough.paper import LEADS, make_layout
+from ecg_hough.strip_names import check_strips
+from ecg_hough.traces import RowTrace
+
+COLUMN_MM = 62.5
+
+
+def page(strip: str, *, sequential: bool = True, noise_mm: float = 0.05):
+    """3x4+1 at 25 mm/s: rows and panels, the strip named truly."""
+    ecg = generate_ecg(3)
+    layout = make_layout("3x4", rhythm=(strip,))
+    rng = np.random.default_rng(0)
+    n = int(COLUMN_MM / 25.0 * ecg.fs)
+    rows, windows = [], []
+    for r, leads in enumerate(layout.rows):
+        first = [c * n if sequential else 0 for c in range(4)]
+        y = np.concatenate(
+            [ecg.signals[LEADS.index(lead)][a : a + n] for lead, a in zip(leads, first, strict=True)]
+        )
+        rows.append(y)
+        windows += [
+            Window(lead, r, c, False, c * COLUMN_MM, (c + 1) * COLUMN_MM) for c, lead in enumerate(leads)
+        ]
+    rows.append(ecg.signals[LEADS.index(strip)][: 4 * n])
+    windows.append(Window(strip, 3, 0, True, 0.0, 4 * COLUMN_MM))
+    x = np.arange(4 * n) / ecg.fs * 25.0
+    traces = tuple(
+        RowTrace(
+            k,
+            x,
+            30.0 * k - 10.0 * y + rng.normal(0, noise_mm, len(y)),
+            np.full(len(y), 0.05),
+            np.ones(len(y)),
+        )
+        for k, y in enumerate(rows)
+    )
+    return traces, tuple(windows), layout
+
+
+@pytest.mark.parametrize("sequential", [True, False])
+@pytest.mark.parametrize("strip", ["II", "V5"])
+def test_a_misnamed_strip_is_renamed(strip, sequential):
+    rows, windows, layout = page(strip, sequential=sequential)
+    wrong = tuple(replace(w, lead="aVF") if w.rhythm else w for w in windows)
+    checked = check_strips(rows, wrong, make_layout("3x4", rhythm=("aVF",)))
+    assert checked.layout == layout
+    assert [w.lead for w in checked.windows if w.rhythm] == [strip]
+    assert f"aVF to {strip}" in checked.warnings[0]
+
+
+def test_a_true_name_stays():
+    rows, windows, layout = page("V1")
+    checked = check_strips(rows, windows, layout)
+    assert (checked.layout, checked.windows, checked.warnings) == (layout, windows, ())
+
+
+def test_a_strip_that_repeats_nothing_keeps_its_name():
+    rows, windows, layout = page("II")
+    x, noise = rows[3].x_mm, np.random.default_rng(1).normal(0, 2.0, len(rows[3].x_mm))
+    rows = (*rows[:3], replace(rows[3], y_mm=90.0 + np.cumsum(noise) / 20.0, x_mm=x))
+    assert check_strips(rows, windows, layout).layout == layout
