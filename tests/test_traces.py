@@ -6,9 +6,11 @@ import pytest
 from drawn_page import drawn_page
 from ecg_hough.paper import LEADS
 from ecg_hough.steps import Steps
+from ecg_hough.strips import STRIP_PX_PER_MM
 from ecg_hough.traces import (
     TARGET_SIGMA_PX,
     TILE_COLS,
+    _frame,
     _network_rows,
     centroid_rows,
     distribution_rows,
@@ -154,3 +156,16 @@ def test_the_stroke_fit_moves_centroids_when_asked():
     for a, b in zip(bare, fitted, strict=True):
         assert np.array_equal(np.isfinite(a.y_mm), np.isfinite(b.y_mm))
         assert np.nanmax(np.abs(a.y_mm - b.y_mm)) > 0.01
+
+
+def test_a_deep_wave_has_room_in_its_strip():
+    drawn = drawn_page()
+    own = np.zeros(drawn.probabilities.shape[1:], np.float32)
+    own[200:203, 50:600] = 1.0  # the row's line
+    own[200:320, 300:303] = 1.0  # 45 mm down
+    own[190:200, 298:300] = 1.0
+    frame = _frame(own, drawn.page.page_map, drawn.canvas)
+    y, _ = drawn.page.page_map.to_mm(*drawn.canvas.to_page(np.array([[190.0, 299.0], [319.0, 301.0]])).T)
+    assert frame.y_mm < y[0] - 1.0
+    assert frame.y_mm + frame.shape[0] / STRIP_PX_PER_MM > y[1] + 1.0
+    assert frame.shape[0] % 64 == 0

@@ -47,7 +47,11 @@ def check_strips(
             rest: dict[str, float] = {}
             for w in short:
                 copy = on_raster(by_row[w.row_index], starts[w.column_index], length)
-                left = min(share_left(at[starts[k]], copy) for k in {0, w.column_index})
+                # Cabrera pages print -aVR among the limb leads, and aVR as a strip.
+                signs = (1.0, -1.0) if w.lead == "aVR" and layout.cabrera else (1.0,)
+                left = min(
+                    share_left(at[starts[k]], sign * copy) for k in {0, w.column_index} for sign in signs
+                )
                 rest[w.lead] = min(left, rest.get(w.lead, 1.0))
             best = min(rest, key=lambda name: rest[name])
             if rest[best] <= COPY_MAX and rest.get(lead, 1.0) >= OTHER_TIMES * (rest[best] + OTHER_FLOOR):

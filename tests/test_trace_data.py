@@ -1,0 +1,43 @@
+"""Crops that the trace network learns from: targets lie on the ink, and tall waves are shown whole."""
+
+import numpy as np
+import pytest
+
+from ecg_hough.ecg_model import generate_ecg
+from ecg_hough.paper import make_layout
+from ecg_hough.render import PageStyle, SheetStyle, render_page
+
+trace_data = pytest.importorskip("ecg_hough.training.trace_data")
+
+
+@pytest.fixture(scope="module")
+def page():
+    """Traces three times as tall as usual: R waves of some leads cross other rows."""
+    ecg = generate_ecg(11)
+    sheet = SheetStyle(make_layout("3x4"), (215.9, 279.4), 200.0, names="none", footer=False, header_lines=0)
+    return render_page(3.0 * ecg.signals, ecg.fs, seed=1, style=PageStyle(sheet))
+
+
+def test_crops_have_the_two_shapes_and_targets_on_the_ink(page):
+    rng = np.random.default_rng(0)
+    shapes = set()
+    for channels, target in trace_data.crops_of(page, 24, rng, tall_share=0.5):
+        shapes.add(channels.shape[1:])
+        assert target.shape == (2, channels.shape[2])
+        darkness = 255 - channels[:3].min(axis=0)
+        cols = np.flatnonzero(target[0] > 1)
+        rows = np.clip(np.rint(target[0, cols]).astype(int), 1, channels.shape[1] - 2)
+        near = np.max([darkness[rows + k, cols] for k in (-1, 0, 1)], axis=0)
+        assert cols.size == 0 or np.mean(near > 120) > 0.85
+    assert shapes == {trace_data.CROP_SHAPE, trace_data.TALL_SHAPE}
+
+
+def test_tall_crops_hold_the_farthest_excursions(page):
+    rng = np.random.default_rng(1)
+    tall = [t for _, t in trace_data.crops_of(page, 20, rng, tall_share=1.0)]
+    reach = [np.ptp(t[t > 1]) for t in tall if (t > 1).any()]
+    usual = [t for _, t in trace_data.crops_of(page, 20, rng)]
+    assert np.median(reach) > np.median([np.ptp(t[t > 1]) for t in usual if (t > 1).any()])
+    # The wave and the line it starts from are both asked for.
+    asked = [np.mean(t > trace_data.IGNORED) for t in tall]
+    assert np.median(asked) > 0.9
