@@ -75,3 +75,14 @@ def test_a_name_claims_its_row_up_to_the_next_one():
 def test_minus_avr_is_avr_and_scales_are_no_names():
     found = canvas_names([("-aVR", 1.0, 2.0, 0.9), ("25 mm/s", 3.0, 4.0, 0.9)])
     assert [LEADS[n.lead] for n in found] == ["aVR"]
+
+
+def test_a_wave_that_looks_like_a_name_stands_in_no_column():
+    rows, evidence = rows_at(100, 150, 200)
+    names = [
+        name(lead, y - 10, x)
+        for x, leads in ((20, LEADS[:3]), (220, LEADS[6:9]))
+        for lead, y in zip(leads, (100, 150, 200), strict=True)
+    ]
+    placed = place_names((*names, name("II", 141, 110, 0.95)), rows, evidence)
+    assert {(p.name.lead, p.row) for p in placed} == {(k, k % 3) for k in (0, 1, 2, 6, 7, 8)}

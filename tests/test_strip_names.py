@@ -68,3 +68,16 @@ def test_a_strip_that_repeats_nothing_keeps_its_name():
     x, noise = rows[3].x_mm, np.random.default_rng(1).normal(0, 2.0, len(rows[3].x_mm))
     rows = (*rows[:3], replace(rows[3], y_mm=90.0 + np.cumsum(noise) / 20.0, x_mm=x))
     assert check_strips(rows, windows, layout).layout == layout
+
+
+def test_no_two_strips_have_one_name():
+    """A faint difference: both look like II, and one of them must be aVF."""
+    rows, windows, _ = page("II", noise_mm=0.6)
+    ecg = generate_ecg(3)
+    x = rows[3].x_mm
+    y = 120.0 - 10.0 * ecg.signals[LEADS.index("aVF")][: len(x)]
+    y += np.random.default_rng(2).normal(0, 0.6, len(x))
+    rows = (*rows, RowTrace(4, x, y, rows[3].sd_mm, rows[3].presence))
+    windows = (*windows, Window("II", 4, 0, True, 0.0, 4 * COLUMN_MM))
+    checked = check_strips(rows, windows, make_layout("3x4", rhythm=("II", "II")))
+    assert [w.lead for w in checked.windows if w.rhythm] == ["II", "aVF"]

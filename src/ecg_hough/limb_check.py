@@ -24,13 +24,16 @@ SHAPES = ("3x4", "6x2", "12x1", "6x1-limb")
 # Tuned on own renders of all layouts (benchmark_pages, other seeds than the published one).
 OBEYED_MAX = 0.1
 """Largest share of the empty dimensions' expected variance in a layout that is believed."""
-BROKEN_TIMES, REST_FLOOR = 4.0, 0.003
+BROKEN_TIMES, REST_FLOOR = 4.0, 0.001
 """How many times more a layout that is given up must leave; what the best reading leaves of a true one."""
 OTHER_SHAPE_MAX = 0.06
 """Largest share in a layout of another shape than the one found."""
 MORE_OBEYED_MAX, MORE_TIMES = 0.03, 1.5
 """Share from which a layout wins because its sums hold over so many times more of the page: the left half of
 six limb leads is also the left column of 6x2."""
+CABRERA_OBEYED_MAX, MUCH_MORE_TIMES = 0.015, 3.0
+"""The same for a layout in Cabrera order, whose sums chest leads nearly obey; and from how many times more of
+the page it wins over another one that convinces as well."""
 EXTENT_MIN_MM = 200.0
 """Least that must be checked (length times empty dimensions) where no layout was found."""
 KEPT = 0.93
@@ -65,9 +68,13 @@ def check_layout(
     found = limb_rest(by_row, windows, layout) if layout is not None else None
     # The other order of the same shape first: it explains as much and changes less.
     rated.sort(key=lambda one: (not _same_shape(one[2], layout), one[0]))
-    chosen = next((one for one in rated if _convinces(one[0], one[1], one[2], layout, found)), None)
-    if chosen is None:
+    convincing = [one for one in rated if _convinces(one[0], one[1], one[2], layout, found)]
+    if not convincing:
         return CheckedLayout(layout, windows)
+    chosen = convincing[0]
+    for one in convincing[1:]:
+        if one[0] <= CABRERA_OBEYED_MAX and one[1] >= MUCH_MORE_TIMES * chosen[1]:
+            chosen = one
     _, _, better, placed = chosen
     seen = "no known layout" if layout is None else layout.name
     words = f"layout: looked like {seen}, but the limb leads' sums hold in {better.name} only; that was taken"
@@ -86,7 +93,8 @@ def _convinces(
         # Chest leads turn from one to the next as limb leads in Cabrera order do, and obey their sums nearly:
         # rows that were named as chest leads stay.
         return layout is None and extent >= EXTENT_MIN_MM
-    if not better.cabrera and rest <= MORE_OBEYED_MAX and extent >= MORE_TIMES * found[1]:
+    obeyed_max = CABRERA_OBEYED_MAX if better.cabrera else MORE_OBEYED_MAX
+    if rest <= obeyed_max and extent >= MORE_TIMES * found[1]:
         return True
     return found[0] >= BROKEN_TIMES * (rest + REST_FLOOR)
 

@@ -37,6 +37,10 @@ FIRST_BEFORE_PX = 30
 """A row's first name claims from here on: it may stand above the pulse or inside the trace."""
 APART_PX = 40
 """Two names of a row nearer than this cannot both be names of traces; the better one stays."""
+COLUMN_PX = 14.0
+"""Farthest that a name stands beside the names of its column in other rows: 5 mm."""
+ROWS_MIN = 3
+"""Rows with names from which a name that stands in no column is not believed."""
 NAMED_MIN = 2
 """Fewest names at a common offset that are believed."""
 
@@ -93,7 +97,7 @@ def place_names(
         if d <= MATCH_MAX_PX
     ]
     kept: list[PlacedName] = []
-    for placed in sorted(found, key=lambda p: -p.name.score):
+    for placed in sorted(_in_columns(found, rows), key=lambda p: -p.name.score):
         if all(p.row != placed.row or abs(p.name.col - placed.name.col) >= APART_PX for p in kept):
             kept.append(placed)
     return tuple(kept) if len(kept) >= NAMED_MIN else ()
@@ -115,6 +119,17 @@ def add_names(placed: tuple[PlacedName, ...], rows: TraceRows, evidence: RowEvid
             share[i, :, cols] *= 1.0 - part
             share[i, name.lead, cols] += part
     return replace(evidence, gain=log_gain(share, evidence.weight), share=share)
+
+
+def _in_columns(placed: list[PlacedName], rows: TraceRows) -> list[PlacedName]:
+    """Without names that stand in no column: a QRS complex may look like "II", but not in every row."""
+    if len({p.row for p in placed}) < ROWS_MIN:
+        return placed
+    # Columns lean by what the rows slope.
+    col = np.array([p.name.col + rows.slope * p.name.row for p in placed])
+    row = np.array([p.row for p in placed])
+    near = (np.abs(col[:, None] - col) <= COLUMN_PX) & (row[:, None] != row)
+    return [p for p, supported in zip(placed, near.any(axis=1), strict=True) if supported]
 
 
 def _agreement(name: CanvasName, row: int, evidence: RowEvidence) -> float:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
 from ecg_hough.calibration import Window
 from ecg_hough.column_order import column_edges, on_raster, share_left
 from ecg_hough.limb_check import CheckedLayout
@@ -38,29 +41,45 @@ def check_strips(
         return CheckedLayout(layout, windows)
     starts, ends = column_edges(windows, layout.n_columns)
     length = min(b - a for a, b in zip(starts, ends, strict=True))
-    out, changed = [], []
-    for window in windows:
-        lead = window.lead
-        if window.rhythm and window.row_index in by_row:
-            strip = by_row[window.row_index]
-            at = {start: on_raster(strip, start, length) for start in starts}
-            rest: dict[str, float] = {}
-            for w in short:
-                copy = on_raster(by_row[w.row_index], starts[w.column_index], length)
-                # Cabrera pages print -aVR among the limb leads, and aVR as a strip.
-                signs = (1.0, -1.0) if w.lead == "aVR" and layout.cabrera else (1.0,)
-                left = min(
-                    share_left(at[starts[k]], sign * copy) for k in {0, w.column_index} for sign in signs
-                )
-                rest[w.lead] = min(left, rest.get(w.lead, 1.0))
-            best = min(rest, key=lambda name: rest[name])
-            if rest[best] <= COPY_MAX and rest.get(lead, 1.0) >= OTHER_TIMES * (rest[best] + OTHER_FLOOR):
-                changed.append(f"{lead} to {best}")
-                lead = best
-        out.append(replace(window, lead=lead))
+    strips = [w for w in windows if w.rhythm and w.row_index in by_row]
+    rests = [_rests(by_row[strip.row_index], by_row, short, starts, length, layout) for strip in strips]
+    named = {strip.row_index: strip.lead for strip in strips}
+    for strip, rest in zip(strips, rests, strict=True):
+        best = min(rest, key=lambda name: rest[name])
+        clear = rest.get(strip.lead, 1.0) >= OTHER_TIMES * (rest[best] + OTHER_FLOOR)
+        if rest[best] <= COPY_MAX and clear:
+            named[strip.row_index] = best
+    if len(set(named.values())) < len(named):
+        # No page prints a strip twice: of all ways to give them different names the one that fits best.
+        leads = sorted(set().union(*rests))
+        cost = np.array([[rest.get(lead, 1.0) for lead in leads] for rest in rests])
+        for k, j in zip(*linear_sum_assignment(cost), strict=True):
+            named[strips[k].row_index] = leads[j]
+    changed = [f"{w.lead} to {named[w.row_index]}" for w in strips if named[w.row_index] != w.lead]
     if not changed:
         return CheckedLayout(layout, windows)
+    out = [replace(w, lead=named.get(w.row_index, w.lead)) if w.rhythm else w for w in windows]
     rhythm = tuple(w.lead for w in out if w.rhythm)
     shape = layout.name.split("+")[0].removesuffix("-cabrera")
     words = f"layout: rhythm strip renamed from {', '.join(changed)}, whose short copy it repeats"
     return CheckedLayout(make_layout(shape, rhythm=rhythm, cabrera=layout.cabrera), tuple(out), (words,))
+
+
+def _rests(
+    strip: RowTrace,
+    by_row: dict[int, RowTrace],
+    short: list[Window],
+    starts: list[float],
+    length: float,
+    layout: Layout,
+) -> dict[str, float]:
+    """By how much of its variance a strip differs from every short panel, in the better of both orders."""
+    at = {start: on_raster(strip, start, length) for start in starts}
+    rest: dict[str, float] = {}
+    for w in short:
+        copy = on_raster(by_row[w.row_index], starts[w.column_index], length)
+        # Cabrera pages print -aVR among the limb leads, and aVR as a strip.
+        signs = (1.0, -1.0) if w.lead == "aVR" and layout.cabrera else (1.0,)
+        left = min(share_left(at[starts[k]], sign * copy) for k in {0, w.column_index} for sign in signs)
+        rest[w.lead] = min(left, rest.get(w.lead, 1.0))
+    return rest

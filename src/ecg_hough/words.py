@@ -35,11 +35,11 @@ STRIDE = 32
 PIXELS_MAX = 3_000_000
 """Larger pictures are those of pages whose scale is not known: they are reduced."""
 WORD_MIN = 0.55
-"""Share of a word's pixels' probability that its class must hold. Of 40 rendered pages' words 98% have more, of
-what is no word a quarter has less; most of the rest stands where no name can."""
+"""Share of a word's pixels' probability that its class must hold. Of 40 rendered pages' words 98% have more,
+of what is no word a quarter has less; most of the rest stands where no name can."""
 BLOB_MIN_PX = 10
-"""Fewest pixels (of the network's half resolution) of a word, 2.5 mm²: true ones have 17 and more, three fifths
-of what is no word have fewer."""
+"""Fewest pixels (of the network's half resolution) of a word, 2.5 mm²: true ones have 17 and more, half of
+what is no word has fewer."""
 
 _NUMBER = r"(?<![\d.,])(\d+(?:[.,]\d+)?)"
 _LEAD = re.compile(

@@ -7,7 +7,6 @@ because targets are sub-pixel rows, not label maps, and crops are rendered on th
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from ecg_hough.traces import READOUTS_PER_COLUMN, TARGET_SIGMA_PX
 from ecg_hough.training.records import patients_of, split_records, trained_names
+from ecg_hough.training.schedule import append_row, average_decay, rate_share
 from ecg_hough.training.trace_data import (
     IGNORED,
     NO_TRACE,
@@ -178,14 +178,12 @@ def train_traces(
                "lr": optimizer.param_groups[0]["lr"],
                **{f"train_{k}": float(np.mean([r[k] for r in recent])) for k in recent[-1]},
                **{f"val_{k}": v for k, v in figures.items()}}  # fmt: skip
-        _append(out / "log.csv", row)
+        append_row(out / "log.csv", row)
         recent.clear()
         log.info("%s", row)
 
     for crops, targets in stream:
-        progress = step / steps
-        rate = learning_rate * min(1.0, (step + 1) / WARMUP_STEPS)
-        rate *= 1.0 if progress < 0.6 else max(0.02, (1 - progress) / 0.4)
+        rate = learning_rate * min(1.0, (step + 1) / WARMUP_STEPS) * rate_share(step / steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
         x = torch.from_numpy(crops).float() / 255.0
@@ -197,7 +195,7 @@ def train_traces(
         torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
         optimizer.step()
         step += 1
-        decay = min(ema, (1 + step) / (10 + step))
+        decay = average_decay(ema, step)
         with torch.no_grad():
             for name, value in network.state_dict().items():
                 average[name].lerp_(value, 1 - decay)
@@ -250,12 +248,3 @@ def validate(weights: dict[str, Any], crops: list[tuple[NDArray, NDArray]]) -> d
                     ratios.append(10 * float(torch.log10(power.clamp_min(1e-6) / noise)))
             totals.append({**figures, "snr_db": float(np.mean(ratios)) if ratios else float("nan")})
     return {k: float(np.nanmean([t[k] for t in totals])) for k in totals[0]}
-
-
-def _append(path: Path, row: dict[str, Any]) -> None:
-    new = not path.is_file()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)

@@ -6,10 +6,10 @@ under "training" (see `nnunet_configs/`), so that a run folder says how it was m
 
 from __future__ import annotations
 
-import csv
 import os
 import time
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,15 +24,14 @@ from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from batchgeneratorsv2.transforms.utils.remove_label import RemoveLabelTansform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from ecg_hough.training.schedule import append_row, average_decay, rate_share
+
 BACKGROUND_WEIGHT = 0.15
 """Weight of background pixels in the cross-entropy: they are 96% of a page and soon learned; the names of
 leads are the hard part."""
 WARMUP_EPOCHS = 1.0
 SCALING = (0.85, 1.15)
 """Range of random scales where the configuration names none."""
-FLAT_SHARE = 0.6
-"""The learning rate stays flat for this share of the epochs, then falls linearly: a run can be prolonged
-from any point of its flat part."""
 
 
 class TrainingPaused(Exception):
@@ -101,9 +100,7 @@ class EcgHoughTrainer(nnUNetTrainer):
 
         def share(epoch: int) -> float:
             warm = min(1.0, (epoch + 0.3) / WARMUP_EPOCHS)
-            progress = epoch / max(1, self.num_epochs)
-            fall = 1.0 if progress < FLAT_SHARE else max(0.02, (1 - progress) / (1 - FLAT_SHARE))
-            return warm * fall
+            return warm * rate_share(epoch / max(1, self.num_epochs))
 
         class Schedule:
             def step(self, epoch: int) -> None:
@@ -185,9 +182,9 @@ class EcgHoughTrainer(nnUNetTrainer):
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Exponential moving average of the weights; its memory grows with the run's length."""
+        """Exponential moving average of the weights."""
         self.n_steps += 1
-        decay = min(self.ema_decay, (1 + self.n_steps) / (10 + self.n_steps))
+        decay = average_decay(self.ema_decay, self.n_steps)
         state = self.network.state_dict()
         if self.ema is None:
             self.ema = {name: value.detach().clone() for name, value in state.items()}
@@ -225,13 +222,7 @@ class EcgHoughTrainer(nnUNetTrainer):
             "seconds": self.logger.get_value("epoch_end_timestamps", step=-1)
             - self.logger.get_value("epoch_start_timestamps", step=-1),
         }
-        path = os.path.join(self.output_folder, "log.csv")
-        new = not os.path.exists(path)
-        with open(path, "a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        append_row(Path(self.output_folder) / "log.csv", row)
         last = self.current_epoch >= self.num_epochs
         if self.max_minutes and not last and time.monotonic() - self.started > 60 * self.max_minutes:
             raise TrainingPaused(f"paused after epoch {epoch}; the same command goes on from there")
