@@ -16,6 +16,7 @@ NAME ?= leads
 WEIGHTS ?= output/weights
 RUN ?= runs/$(DATASET)/$(TRAINER)__$(CONFIG)Plans__2d/fold_$(FOLD)
 LEADS_RUN ?= runs/$(DATASET)/EcgHoughTrainer__leadsPlans__2d/fold_all
+WORDS_RUN ?= runs/Dataset503_Words/EcgHoughTrainer__wordsPlans__2d/fold_all
 TRACES_RUN ?= runs/traces
 METHOD ?= ours
 TORCH := torch==2.13.0
@@ -97,6 +98,7 @@ fidelity: $(READY_EXPERIMENTS) ## rate, intervals, amplitudes of the benchmark's
 
 training-logs: ## keep the logs of the runs in runs/ for the training curves
 	cp $(LEADS_RUN)/log.csv experiments/results/training_leads.csv
+	cp $(WORDS_RUN)/log.csv experiments/results/training_words.csv
 	cp $(TRACES_RUN)/log.csv experiments/results/training_traces.csv
 
 notebooks: $(READY_EXPERIMENTS) ## run the notebooks of experiments/ on a small set, into output/notebooks

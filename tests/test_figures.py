@@ -79,9 +79,10 @@ def results(tmp_path: Path) -> Path:
     )
     table.to_csv(folder / "fidelity_pairs.csv.gz", index=False)
     bland_altman(table).to_csv(folder / "fidelity.csv", index=False)
-    pd.DataFrame(
-        {"steps": [1, 2], "train_loss": [2.0, 1.0], "val_loss": [2.0, 1.5], "val_dice": [0.1, 0.5]}
-    ).to_csv(folder / "training_leads.csv", index=False)
+    for network in ("leads", "words"):
+        pd.DataFrame(
+            {"steps": [1, 2], "train_loss": [2.0, 1.0], "val_loss": [2.0, 1.5], "val_dice": [0.1, 0.5]}
+        ).to_csv(folder / f"training_{network}.csv", index=False)
     pd.DataFrame(
         {
             "step": [1, 2],

@@ -77,7 +77,7 @@ def digitize(
     network = load_network(TRACE_NETWORK) if readout == "trace" else None
     rows = read_rows(image, page_map, canvas, probabilities, layout, network, steps)
     watch("traces")
-    checked = check_layout(rows, panel_windows(layout, canvas, page_map), layout.layout)
+    checked = check_layout(rows, panel_windows(layout, canvas, page_map), layout.layout, named=layout.named)
     warnings += checked.warnings
     checked = check_strips(rows, checked.windows, checked.layout)
     warnings += checked.warnings

@@ -311,24 +311,24 @@ def rotation_figure(angles: pd.DataFrame) -> Figure:
     return figure
 
 
-def training_figure(leads_log: pd.DataFrame | None, traces_log: pd.DataFrame | None) -> Figure:
-    """Losses and validation figures of both networks over their training steps."""
+def training_figure(
+    leads_log: pd.DataFrame | None, words_log: pd.DataFrame | None, traces_log: pd.DataFrame | None
+) -> Figure:
+    """Losses and validation figures of the networks over their training steps."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11.0, 3.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for axes, log, step, losses, score, label in (
-        (left, leads_log, "steps", ("train_loss", "val_loss"), "val_dice", "Dice"),
-        (
-            right,
-            traces_log,
-            "step",
-            ("train_cross_entropy", "val_cross_entropy"),
-            "val_snr_db",
-            "SNR of strips, dB",
-        ),
+    figure = Figure(figsize=(14.0, 3.8), layout="constrained")
+    segmentation = ("steps", ("train_loss", "val_loss"), "val_dice", "Dice")
+    entropies = ("train_cross_entropy", "val_cross_entropy")
+    of_strips = ("step", entropies, "val_snr_db", "SNR of strips, dB")
+    for axes, title, log, (step, losses, score, label) in zip(
+        figure.subplots(1, 3),
+        ("Leads network", "Words network", "Trace network"),
+        (leads_log, words_log, traces_log),
+        (segmentation, segmentation, of_strips),
+        strict=True,
     ):
-        axes.set_title("Leads network" if axes is left else "Trace network", fontsize=10)
+        axes.set_title(title, fontsize=10)
         if log is None:
             axes.text(0.5, 0.5, "no log", ha="center", va="center", transform=axes.transAxes)
             continue
@@ -555,7 +555,7 @@ def draw_all(
     """
     import pandas as pd
 
-    log = {name: results / f"training_{name}.csv" for name in ("leads", "traces")}
+    log = {name: results / f"training_{name}.csv" for name in ("leads", "words", "traces")}
     angles, curves = results / "angles.csv", results / "robustness.csv"
     pairs, agreement = results / "fidelity_pairs.csv.gz", results / "fidelity.csv"
     page = samples / "photo_3x4.jpg"

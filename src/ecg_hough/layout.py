@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
-from ecg_hough.names import CanvasName, add_names, place_names
+from ecg_hough.names import CanvasName, PlacedName, add_names, place_names
 from ecg_hough.paper import LEADS, Layout, make_layout
 from ecg_hough.paths import PanelPlace, find_paths
 from ecg_hough.rows import RowEvidence, TraceRows, at_columns, cumulate, find_rows, gather_evidence
@@ -43,6 +43,12 @@ LEAN_MAX = 0.06
 """Largest lean of the column edges from the vertical, px per px."""
 MIN_AGREEMENT = 0.5
 """Share of the traced columns that must carry the class their layout expects."""
+NAMES_AGAINST_MAX = 0.25
+"""Largest share of printed names that contradict a known layout."""
+NAMES_MIN = 3
+"""Fewest names from which they are counted."""
+NAME_INSET_PX = 10.0
+"""How far before its panel's start a name's middle may stand: 4 mm."""
 MIN_PANELS = 0.5
 """Share of a layout's short panels that must be on the page."""
 PRESENT_MIN = 0.12
@@ -93,6 +99,7 @@ class PageLayout:
             of one page.
         agreement: share of the traced columns that carry the class expected there, 0 to 1.
         row_pitch: median distance of neighbouring rows in canvas pixels, NaN with one row.
+        named: share of the panels beside which their lead's name is printed.
         warnings: what a reader of the result should know.
     """
 
@@ -101,6 +108,7 @@ class PageLayout:
     score: float
     agreement: float
     row_pitch: float
+    named: float = 0.0
     warnings: tuple[str, ...] = ()
 
 
@@ -139,7 +147,7 @@ class LayoutFit:
     """The likeliest layout of a page, before its panels are traced.
 
     Attributes:
-        rows, evidence: rows of traces and what they say about leads.
+        rows, evidence: rows of traces and what they say about leads; names: printed ones that have a row.
         agreement: share of the traced columns that carry the class expected there, 0 to 1.
         coherence: how much coherent, plausibly arranged trace the maps hold, nats per canvas column: the
             layout's likelihood gain weighted with its agreement. It compares quarter turns of one page: a
@@ -148,6 +156,7 @@ class LayoutFit:
 
     rows: TraceRows
     evidence: RowEvidence
+    names: tuple[PlacedName, ...]
     fit: _Fit
     agreement: float
     coherence: float
@@ -190,11 +199,12 @@ def fit_layout(probabilities: NDArray[np.float32], names: tuple[CanvasName, ...]
     if rows is None:
         return None
     evidence = gather_evidence(rows)
-    evidence = add_names(place_names(names, rows, evidence), rows, evidence)
+    placed = place_names(names, rows, evidence)
+    evidence = add_names(placed, rows, evidence)
     fit = _best_fit(rows, evidence)
     agreement = _agreement(fit.boxes(evidence.level), evidence)
     coherence = max(0.0, fit.score * agreement**2 / probabilities.shape[2])
-    return LayoutFit(rows, evidence, fit, agreement, coherence)
+    return LayoutFit(rows, evidence, placed, fit, agreement, coherence)
 
 
 def find_layout(probabilities: NDArray[np.float32], fitted: LayoutFit | None = None) -> PageLayout:
@@ -217,7 +227,9 @@ def find_layout(probabilities: NDArray[np.float32], fitted: LayoutFit | None = N
     present = [box for box in fit.boxes(evidence.level) if _is_present(box, evidence)]
     layout, warnings = fit.layout, []
     n_short = len(layout.rows) * layout.n_columns
-    if agreement >= MIN_AGREEMENT and sum(not b.rhythm for b in present) >= MIN_PANELS * n_short:
+    whole = sum(not b.rhythm for b in present) >= MIN_PANELS * n_short
+    against = _names_against(fitted)
+    if agreement >= MIN_AGREEMENT and whole and against <= NAMES_AGAINST_MAX:
         known: Layout | None = layout
         absent = n_short + len(layout.rhythm) - len(present)
         if absent:
@@ -226,12 +238,27 @@ def find_layout(probabilities: NDArray[np.float32], fitted: LayoutFit | None = N
         known, present = None, _segment_rows(evidence)
         warnings.append(
             f"layout: no known layout fits (best {layout.name}, {agreement:.0%} of the traces agree, "
-            f"limit {MIN_AGREEMENT:.0%}); leads are placed by their own evidence"
+            f"limit {MIN_AGREEMENT:.0%}; {against:.0%} of the printed names do not, limit "
+            f"{NAMES_AGAINST_MAX:.0%}); leads are placed by their own evidence"
         )
     if not present:
         raise PageError("layout", f"{len(rows.lines)} trace rows found, but no lead could be named")
     panels = _as_panels(present, evidence, probabilities, rows)
-    return PageLayout(panels, known, fit.score, agreement, rows.pitch, tuple(warnings))
+    printed = {(LEADS[p.name.lead], p.row) for p in fitted.names}
+    named = float(np.mean([(panel.lead, panel.row_index) in printed for panel in panels]))
+    return PageLayout(panels, known, fit.score, agreement, rows.pitch, named, tuple(warnings))
+
+
+def _names_against(fitted: LayoutFit) -> float:
+    """Share of the printed names that stand in a panel of another lead."""
+    boxes = fitted.fit.boxes(fitted.evidence.level)
+    against = 0
+    for placed in fitted.names:
+        # A name stands a little before or behind its panel's start.
+        at = placed.name.col + NAME_INSET_PX
+        here = [b.lead for b in boxes if b.row == placed.row and b.start - NAME_INSET_PX <= at < b.end]
+        against += bool(here) and placed.name.lead not in here
+    return against / len(fitted.names) if len(fitted.names) >= NAMES_MIN else 0.0
 
 
 def _best_fit(rows: TraceRows, evidence: RowEvidence) -> _Fit:

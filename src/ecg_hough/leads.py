@@ -14,21 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
-from ecg_hough.layout import PageLayout, find_layout, fit_layout
+from ecg_hough.layout import NAMES_MIN, PageLayout, find_layout, fit_layout
 from ecg_hough.names import CanvasName, canvas_names
 from ecg_hough.network import load_network
+from ecg_hough.paper import LEADS
 from ecg_hough.segmentation import LEADS_NETWORK, Canvas, lead_probabilities, to_canvas
 from ecg_hough.words import WORDS_NETWORK, PrintedWord, find_words
 
 UPRIGHT_EVIDENCE = 4.0
 """Layout evidence, nats per canvas column, from which a page is taken as upright without trying the
 other three quarter turns. Tuned on own renders: right turns have more, wrong ones less."""
-NAME_EVIDENCE = 0.25
-"""What a name of a lead read in that turn adds, each lead once."""
+WORD_EVIDENCE = 0.75
+"""What a word surely read in that turn adds, each word once."""
+SURE_WORD = 0.9
+"""Score of such a word: of what is no word one in a few pages has it."""
 TURNED_TIMES = 1.5
 """A turned page must have this many times the evidence of the page as it is: most pages are upright."""
 MIN_EVIDENCE = 0.5
-"""Below this in all four turns the page is not a 12-lead ECG, or beyond reading."""
+"""Below this in the best turn the page is not a 12-lead ECG, or beyond reading."""
+NAMED_EVIDENCE = 0.2
+"""The same for a page with `layout.NAMES_MIN` printed names beside its traces: it may show few leads."""
 USUAL_LONG_SIDE_MM = 285.0
 """Longer side of A4 and letter paper: the scale at which words are looked for where no grid tells it."""
 
@@ -79,24 +84,22 @@ def find_leads(
         tried.append(_try_turn(image, angle_deg, turns))
         if tried[-1].coherence >= UPRIGHT_EVIDENCE:
             break
-    words: dict[int, tuple[PrintedWord, ...]] = {}
-    evidence: dict[int, float] = {}
-    for turn in tried:
-        evidence[turn.turns] = turn.coherence
-        if len(tried) == 1 or tried[-1].coherence < UPRIGHT_EVIDENCE:
-            words[turn.turns] = read_words(turn.image, angle_deg, scale)
-            evidence[turn.turns] += NAME_EVIDENCE * _named(words[turn.turns])
+    words = {turn.turns: read_words(turn.image, angle_deg, scale) for turn in tried}
+    evidence = {
+        turn.turns: turn.coherence + WORD_EVIDENCE * _upright_words(words[turn.turns]) for turn in tried
+    }
     best = max(tried, key=lambda turn: evidence[turn.turns] * (TURNED_TIMES if turn.turns == 0 else 1.0))
-    if evidence[best.turns] < MIN_EVIDENCE:
+    found = words[best.turns]
+    fitted = fit_layout(best.probabilities, _on_canvas(found, best.canvas))
+    coherence = fitted.coherence if fitted is not None else 0.0
+    least = NAMED_EVIDENCE if fitted is not None and len(fitted.names) >= NAMES_MIN else MIN_EVIDENCE
+    if coherence < least:
         raise PageError(
             "segmentation",
-            f"a page must show leads of an ECG; evidence {evidence[best.turns]:.2f} is below {MIN_EVIDENCE}"
-            " in all four turns of the page. Is it a printed 12-lead ECG, in focus and whole?",
+            f"a page must show leads of an ECG; evidence {coherence:.2f} is below {least} in the best"
+            " of four turns of the page. Is it a printed 12-lead ECG, in focus and whole?",
         )
-    found = words.get(best.turns)
-    if found is None:
-        found = read_words(best.image, angle_deg, scale)
-    layout = find_layout(best.probabilities, fit_layout(best.probabilities, _on_canvas(found, best.canvas)))
+    layout = find_layout(best.probabilities, fitted)
     return FoundLeads(best.turns, best.canvas, best.probabilities, layout, found)
 
 
@@ -115,12 +118,9 @@ def _try_turn(image: NDArray[np.uint8], angle_deg: float, turns: int) -> _Turn:
     return _Turn(turns, upright, canvas, probabilities, fitted.coherence if fitted is not None else 0.0)
 
 
-def _named(words: tuple[PrintedWord, ...]) -> float:
-    """Leads named on the page, each counted once by its best score."""
-    best: dict[int, float] = {}
-    for name in canvas_names([(w.word, w.row, w.col, w.score) for w in words]):
-        best[name.lead] = max(best.get(name.lead, 0.0), name.score)
-    return sum(best.values())
+def _upright_words(words: tuple[PrintedWord, ...]) -> int:
+    """How many different words are surely on the page; I, II and III read alike upside down."""
+    return len({word.word for word in words if word.score >= SURE_WORD} - set(LEADS[:3]))
 
 
 def _on_canvas(words: tuple[PrintedWord, ...], canvas: Canvas) -> tuple[CanvasName, ...]:

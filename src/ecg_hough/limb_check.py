@@ -34,6 +34,8 @@ six limb leads is also the left column of 6x2."""
 CABRERA_OBEYED_MAX, MUCH_MORE_TIMES = 0.015, 3.0
 """The same for a layout in Cabrera order, whose sums chest leads nearly obey; and from how many times more of
 the page it wins over another one that convinces as well."""
+NAMED_MIN = 0.6
+"""Share of panels with a printed name from which the layout is not questioned."""
 EXTENT_MIN_MM = 200.0
 """Least that must be checked (length times empty dimensions) where no layout was found."""
 KEPT = 0.93
@@ -52,13 +54,17 @@ class CheckedLayout:
 
 
 def check_layout(
-    rows: tuple[RowTrace, ...], windows: tuple[Window, ...], layout: Layout | None
+    rows: tuple[RowTrace, ...], windows: tuple[Window, ...], layout: Layout | None, *, named: float = 0.0
 ) -> CheckedLayout:
     """Replace the layout where the limb leads' equations clearly demand another one.
 
     Args:
-        rows: traces in page millimetres; windows, layout: as the leads network saw them.
+        rows: traces in page millimetres; windows, layout: as the networks saw them.
+        named: share of the panels whose name is printed beside them; from `NAMED_MIN` on print is believed,
+            which may show leads in any order.
     """
+    if named >= NAMED_MIN:
+        return CheckedLayout(layout, windows)
     by_row = {row.row_index: row for row in rows}
     windows = tuple(w for w in windows if w.row_index in by_row)
     candidates = _candidates(by_row, windows, layout) if windows else []
