@@ -27,7 +27,8 @@ def rows_on_paper(seed: int, speed_mm_s: float) -> tuple[tuple[RowTrace, ...], t
 def test_most_made_up_hearts_tell_the_speed():
     odds = {speed: [fifty_odds(*rows_on_paper(seed, speed)) for seed in range(8)] for speed in (25.0, 50.0)}
     assert max(odds[25.0]) < FIFTY_MIN
-    assert np.mean([value >= FIFTY_MIN for value in odds[50.0]]) >= 0.5
+    assert np.mean([value > 1.5 for value in odds[50.0]]) >= 0.7
+    assert max(odds[50.0]) >= FIFTY_MIN
     assert np.mean([a < b for a, b in zip(odds[25.0], odds[50.0], strict=True)]) > 0.8
 
 

@@ -32,8 +32,8 @@ INTERCEPT = -11.79
 """Log odds of 50 mm/s, of the logarithms of centroid (1/mm), distance of beats and width of strokes (mm).
 By `python -m ecg_hough.training.speed_fit RECORDS`, which says what they are worth on held-out records."""
 FIFTY_MIN = 5.0
-"""Log odds from which a page is taken for 50 mm/s: 150 to 1, were both speeds equally common. They are not, and
-two of the 40 LUDB pages, at 25 mm/s, have 3.8 and 4.8."""
+"""Log odds from which a page is taken for 50 mm/s: 150 to 1, were both speeds equally common. They are not,
+and two of the 40 LUDB pages, at 25 mm/s, have 3.8 and 4.8."""
 
 
 def fifty_odds(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> float | None:
