@@ -43,9 +43,11 @@ LEAN_MAX = 0.06
 """Largest lean of the column edges from the vertical, px per px."""
 MIN_AGREEMENT = 0.5
 """Share of the traced columns that must carry the class their layout expects."""
-NAMES_AGAINST_MAX = 0.25
-"""Largest share of printed names that contradict a known layout."""
-NAMES_MIN = 3
+NAMES_AGAINST_MAX = 0.45
+"""Largest share of surely read names that may contradict a known layout."""
+SURE_NAME = 0.85
+"""Score of a surely read name."""
+NAMES_MIN = 2
 """Fewest names from which they are counted."""
 NAME_INSET_PX = 10.0
 """How far before its panel's start a name's middle may stand: 4 mm."""
@@ -250,15 +252,16 @@ def find_layout(probabilities: NDArray[np.float32], fitted: LayoutFit | None = N
 
 
 def _names_against(fitted: LayoutFit) -> float:
-    """Share of the printed names that stand in a panel of another lead."""
+    """Share of the surely read names that stand in a panel of another lead."""
     boxes = fitted.fit.boxes(fitted.evidence.level)
+    sure = [placed for placed in fitted.names if placed.name.score >= SURE_NAME]
     against = 0
-    for placed in fitted.names:
+    for placed in sure:
         # A name stands a little before or behind its panel's start.
         at = placed.name.col + NAME_INSET_PX
         here = [b.lead for b in boxes if b.row == placed.row and b.start - NAME_INSET_PX <= at < b.end]
         against += bool(here) and placed.name.lead not in here
-    return against / len(fitted.names) if len(fitted.names) >= NAMES_MIN else 0.0
+    return against / len(sure) if len(sure) >= NAMES_MIN else 0.0
 
 
 def _best_fit(rows: TraceRows, evidence: RowEvidence) -> _Fit:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
-from ecg_hough.layout import NAMES_MIN, PageLayout, find_layout, fit_layout
+from ecg_hough.layout import PageLayout, find_layout, fit_layout
 from ecg_hough.names import CanvasName, canvas_names
 from ecg_hough.network import load_network
 from ecg_hough.paper import LEADS
@@ -33,7 +33,8 @@ TURNED_TIMES = 1.5
 MIN_EVIDENCE = 0.5
 """Below this in the best turn the page is not a 12-lead ECG, or beyond reading."""
 NAMED_EVIDENCE = 0.2
-"""The same for a page with `layout.NAMES_MIN` printed names beside its traces: it may show few leads."""
+"""The same for a page with `NAMED_LEADS` printed names beside its traces: it may show few leads."""
+NAMED_LEADS = 3
 USUAL_LONG_SIDE_MM = 285.0
 """Longer side of A4 and letter paper: the scale at which words are looked for where no grid tells it."""
 
@@ -92,7 +93,7 @@ def find_leads(
     found = words[best.turns]
     fitted = fit_layout(best.probabilities, _on_canvas(found, best.canvas))
     coherence = fitted.coherence if fitted is not None else 0.0
-    least = NAMED_EVIDENCE if fitted is not None and len(fitted.names) >= NAMES_MIN else MIN_EVIDENCE
+    least = NAMED_EVIDENCE if fitted is not None and len(fitted.names) >= NAMED_LEADS else MIN_EVIDENCE
     if coherence < least:
         raise PageError(
             "segmentation",
