@@ -7,7 +7,6 @@ import pytest
 
 from ecg_hough.calibration import (
     LATE_END_MM,
-    LATE_START_MM,
     PulsePlace,
     Window,
     calibrate,
@@ -40,7 +39,7 @@ def rows_of(signals, layout, speed=25.0, gain=10.0, start_mm=20.0, seconds=10.0)
                 continue
             a = start_mm + (0 if rhythm else column * column_s * speed)
             b = start_mm + seconds * speed if rhythm else a + column_s * speed
-            inside = (x >= a + LATE_START_MM) & (x < b + LATE_END_MM)  # the next column is drawn over it
+            inside = (x >= a) & (x < b + LATE_END_MM)  # the next column is drawn over it
             t = (x[inside] - start_mm) / speed
             mv = np.interp(t * FS, np.arange(signals.shape[1]), signals[LEADS.index(lead)])
             y[inside] = 30 * r + 40 - gain * mv

@@ -39,9 +39,8 @@ CUT_TRUST = 0.35
 """Say of an end that is the image's border: the trace was cut there."""
 PULSE_TRUST, PULSE_FOOT_MM = 0.15, 1.6
 """Say of an end this near to a calibration pulse's stroke: it may be the end of the pulse's foot."""
-LATE_START_MM, LATE_END_MM = 0.04, 0.14
-"""How much later than its first sample a trace's start is read, and its end than its last one: on pages by
-ECG-Image-Kit and of LUDB; ends are late by the stroke's round end."""
+LATE_END_MM = 0.14
+"""How much later than its last sample a trace's end is read: the stroke's round end. Starts are right."""
 PULSE_SLACK_MM = 0.3
 """Ends farther than this within a pulse are the pulse's."""
 UNEVEN_MM = 0.8
@@ -404,12 +403,12 @@ def _ends(
     """(k, 2) places where the row's trace begins (direction +1) or ends (-1) near the network's edge, and
     what say each has."""
     step = row.x_mm[1] - row.x_mm[0]
-    run = max(3, round(EDGE_RUN_MM / step))
+    run = max(3, round(EDGE_RUN_MM / step)) | 1  # odd: an even run moves every start by a read-out
     seen = np.isfinite(row.y_mm).astype(float)
     smooth = np.convolve(seen, np.ones(run) / run, mode="same") > 0.5
     change = np.flatnonzero(np.diff(smooth.astype(int)) == direction)
     change = change[np.abs(row.x_mm[change] + step / 2 - near_mm) <= END_REACH_MM]
-    places = row.x_mm[change] + step / 2 - (LATE_END_MM if direction < 0 else LATE_START_MM)
+    places = row.x_mm[change] + step / 2 - (LATE_END_MM if direction < 0 else 0.0)
     say = np.ones(places.size)
     # Outside the image the presence is exactly 0, where the network says "no trace" it never is. Centroids
     # only say yes or no.
