@@ -125,7 +125,7 @@ def test_a_folder_without_options_is_judged_by_its_cases(tmp_path: Path) -> None
     [
         ({"source": "paper"}, "source must be renderer, kit, ptbxl, chapman or ludb; got 'paper'"),
         ({"planes": "blue"}, "planes must be rgb or red; got 'blue'"),
-        ({"canvas": "a4"}, "canvas must be canvas704 or page; got 'a4'"),
+        ({"canvas": "a4"}, "canvas must be canvas704, page or words; got 'a4'"),
         ({"n": 0}, "n must be 1 or more; got 0"),
         ({"source": "kit"}, "needs a folder"),
     ],
