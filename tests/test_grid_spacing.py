@@ -41,21 +41,13 @@ def spacing(
     )
 
 
+@pytest.mark.parametrize("blocks", [0.0, 0.3], ids=["plain", "blocks of a JPEG file"])
 @pytest.mark.parametrize("followed_mm", [1.0, 2.5])
-def test_where_both_spacings_are_printed_the_followed_one_is_named(followed_mm: float) -> None:
+def test_where_both_spacings_are_printed_the_followed_one_is_named(followed_mm: float, blocks: float) -> None:
     px_per_mm = 7.3
     evidence = lines(px_per_mm, 1.0, 0.6) + lines(px_per_mm, 5.0, 1.0)
-    found, ambiguous = spacing(evidence, followed_mm * px_per_mm, px_per_mm=px_per_mm, long_side_mm=600.0)
-    assert found == pytest.approx(followed_mm)
-    assert not ambiguous
-
-
-@pytest.mark.parametrize("followed_mm", [1.0, 2.5])
-def test_blocks_of_jpeg_files_do_not_rename_the_lines(followed_mm: float) -> None:
-    px_per_mm = 7.3
-    evidence = lines(px_per_mm, 1.0, 0.6) + lines(px_per_mm, 5.0, 1.0)
-    evidence[::8] += 0.3
-    evidence[:, ::8] += 0.3
+    evidence[::8] += blocks
+    evidence[:, ::8] += blocks
     found, ambiguous = spacing(evidence, followed_mm * px_per_mm, px_per_mm=px_per_mm, long_side_mm=600.0)
     assert found == pytest.approx(followed_mm)
     assert not ambiguous

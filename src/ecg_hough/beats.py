@@ -44,21 +44,16 @@ def fifty_odds(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> float
     """
     pieces = []
     for row in rows:
+        known = np.isfinite(row.y_mm)
         for window in (w for w in windows if w.row_index == row.row_index):
             grid = np.arange(window.start_mm + EDGE_MM, window.end_mm - EDGE_MM, STEP_MM)
-            known = np.isfinite(row.y_mm)
             if len(grid) * STEP_MM >= PIECE_MIN_MM and known.any():
                 inside = (row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm)
                 if known[inside].mean() > 0.8:
                     pieces.append(np.interp(grid, row.x_mm[known], row.y_mm[known]))
     if not pieces:
         return None
-    return log_odds(beat_lengths(pieces))
-
-
-def log_odds(lengths: NDArray[np.float64]) -> float:
-    """Log odds of 50 mm/s from `beat_lengths`."""
-    return float(lengths @ COEFFICIENTS + INTERCEPT)
+    return float(beat_lengths(pieces) @ COEFFICIENTS + INTERCEPT)
 
 
 def beat_lengths(pieces: list[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -58,6 +58,10 @@ CanvasKind = StrEnum("CanvasKind", ["canvas704", "page", "words"])
 
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Output folder; made if missing.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same pages.")]
+Records = Annotated[
+    Path | None,
+    typer.Option(exists=True, file_okay=False, help="Folder of WFDB records.", show_default="made-up ECGs"),
+]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 Speed = Annotated[
     float | None, typer.Option(help="Paper speed in mm/s, if you know it.", show_default="read, or 25")
@@ -497,12 +501,7 @@ def geometry_benchmark(
 def confidence(
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 40,
     seed: Seed = 4000,
-    records: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True, file_okay=False, help="Folder of WFDB records.", show_default="made-up ECGs"
-        ),
-    ] = None,
+    records: Records = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="JSON file of the figures.")] = Path(
         "experiments/results/confidence.json"
     ),
@@ -530,12 +529,7 @@ def render(
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 10,
     profile: Annotated[Profile, typer.Option(help="Kind of wear.")] = Profile.mixed,
     seed: Seed = 0,
-    records: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True, file_okay=False, help="Folder of WFDB records.", show_default="made-up ECGs"
-        ),
-    ] = None,
+    records: Records = None,
     dpi: Annotated[
         float | None, typer.Option(min=30, help="Resolution.", show_default="100 to 300, drawn")
     ] = None,

@@ -225,7 +225,11 @@ def _robust_variance(values: NDArray[np.float64]) -> float:
 
 def on_raster(row: RowTrace, start_mm: float, length_mm: float) -> NDArray[np.float64]:
     """The trace upwards, mm, on the raster from `start_mm`; NaN in gaps."""
-    at = start_mm + np.arange(0.0, length_mm, STEP_MM)
+    return upwards(row, start_mm + np.arange(0.0, length_mm, STEP_MM))
+
+
+def upwards(row: RowTrace, at: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The trace upwards, mm, at places along the page; NaN in gaps."""
     y = -np.interp(at, row.x_mm, np.nan_to_num(row.y_mm, nan=0.0))
     gap = np.interp(at, row.x_mm, (~np.isfinite(row.y_mm)).astype(float), left=1.0, right=1.0)
     return np.where(gap > 0, np.nan, y)

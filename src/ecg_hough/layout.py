@@ -181,13 +181,12 @@ class _Box:
         return slice(a, int(np.clip(np.ceil(self.end - 0.5), a, n_cols)))
 
 
-def fit_layout(probabilities: NDArray[np.float32], names: tuple[CanvasName, ...] = ()) -> LayoutFit | None:
+def fit_layout(probabilities: NDArray[np.float32]) -> LayoutFit | None:
     """Find the rows of traces and the layout that fits them best.
 
     Args:
         probabilities: (13, rows, cols) class probabilities, background first, then `paper.LEADS`; the
             page is upright with at most about 3 degrees of residual tilt.
-        names: names of leads read on the canvas, if any.
 
     Returns:
         None where nothing looks like a trace.
@@ -198,15 +197,22 @@ def fit_layout(probabilities: NDArray[np.float32], names: tuple[CanvasName, ...]
     if probabilities.ndim != 3 or len(probabilities) != len(LEADS) + 1:
         raise ValueError(f"probabilities must be (13, rows, cols); got {probabilities.shape}")
     rows = find_rows(probabilities)
-    if rows is None:
-        return None
-    evidence = gather_evidence(rows)
-    placed = place_names(names, rows, evidence)
-    evidence = add_names(placed, rows, evidence)
+    return _fitted(rows, gather_evidence(rows)) if rows is not None else None
+
+
+def fit_names(fitted: LayoutFit, names: tuple[CanvasName, ...]) -> LayoutFit:
+    """Fit again with names of leads read on the canvas; the same where none of them belongs to a row."""
+    placed = place_names(names, fitted.rows, fitted.evidence)
+    if not placed:
+        return fitted
+    return _fitted(fitted.rows, add_names(placed, fitted.rows, fitted.evidence), placed)
+
+
+def _fitted(rows: TraceRows, evidence: RowEvidence, names: tuple[PlacedName, ...] = ()) -> LayoutFit:
     fit = _best_fit(rows, evidence)
     agreement = _agreement(fit.boxes(evidence.level), evidence)
-    coherence = max(0.0, fit.score * agreement**2 / probabilities.shape[2])
-    return LayoutFit(rows, evidence, placed, fit, agreement, coherence)
+    coherence = max(0.0, fit.score * agreement**2 / rows.lines.shape[1])
+    return LayoutFit(rows, evidence, names, fit, agreement, coherence)
 
 
 def find_layout(probabilities: NDArray[np.float32], fitted: LayoutFit | None = None) -> PageLayout:

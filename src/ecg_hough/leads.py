@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
-from ecg_hough.layout import PageLayout, find_layout, fit_layout
+from ecg_hough.layout import LayoutFit, PageLayout, find_layout, fit_layout, fit_names
 from ecg_hough.names import CanvasName, canvas_names
 from ecg_hough.network import load_network
 from ecg_hough.paper import LEADS
@@ -63,7 +63,11 @@ class _Turn:
     image: NDArray[np.uint8]
     canvas: Canvas
     probabilities: NDArray[np.float32]
-    coherence: float
+    fitted: LayoutFit | None
+
+    @property
+    def coherence(self) -> float:
+        return self.fitted.coherence if self.fitted is not None else 0.0
 
 
 def find_leads(
@@ -91,7 +95,9 @@ def find_leads(
     }
     best = max(tried, key=lambda turn: evidence[turn.turns] * (TURNED_TIMES if turn.turns == 0 else 1.0))
     found = words[best.turns]
-    fitted = fit_layout(best.probabilities, _on_canvas(found, best.canvas))
+    fitted = best.fitted
+    if fitted is not None:
+        fitted = fit_names(fitted, _on_canvas(found, best.canvas))
     coherence = fitted.coherence if fitted is not None else 0.0
     least = NAMED_EVIDENCE if fitted is not None and len(fitted.names) >= NAMED_LEADS else MIN_EVIDENCE
     if coherence < least:
@@ -115,8 +121,7 @@ def _try_turn(image: NDArray[np.uint8], angle_deg: float, turns: int) -> _Turn:
     probabilities = lead_probabilities(canvas, load_network(LEADS_NETWORK))
     probabilities[0][~canvas.covered] = 1.0
     probabilities[1:, ~canvas.covered] = 0.0
-    fitted = fit_layout(probabilities)
-    return _Turn(turns, upright, canvas, probabilities, fitted.coherence if fitted is not None else 0.0)
+    return _Turn(turns, upright, canvas, probabilities, fit_layout(probabilities))
 
 
 def _upright_words(words: tuple[PrintedWord, ...]) -> int:

@@ -11,10 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ecg_hough.calibration import Window
-from ecg_hough.column_order import STEP_MM, column_edges
+from ecg_hough.column_order import STEP_MM, column_edges, upwards
 from ecg_hough.paper import IN_I_AND_II, Layout, make_layout
 from ecg_hough.traces import RowTrace
 
@@ -106,7 +105,7 @@ def _convinces(
 
 
 def _same_shape(one: Layout, other: Layout | None) -> bool:
-    return other is not None and _shape_of(one) == _shape_of(other)
+    return other is not None and one.shape == other.shape
 
 
 def _candidates(
@@ -119,7 +118,7 @@ def _candidates(
             block = make_layout(shape, cabrera=cabrera)
             if layout is not None and block.rows == layout.rows:
                 continue
-            if layout is not None and _shape_of(layout) == shape:
+            if layout is not None and layout.shape == shape:
                 placed = _renamed(windows, block)
             else:
                 n_rhythm = len(layout.rhythm) if layout is not None and block.n_columns > 1 else 0
@@ -146,7 +145,7 @@ def limb_rest(
         if len(members) < 3:
             continue
         at = np.arange(start + 1.0, end - 1.0, STEP_MM)
-        traces = np.stack([_upwards(by_row[w.row_index], at) for w in members])
+        traces = np.stack([upwards(by_row[w.row_index], at) for w in members])
         known = np.isfinite(traces).all(axis=0)
         if known.sum() < COLUMNS_MIN:
             continue
@@ -166,17 +165,6 @@ def limb_rest(
         expected += float((traces**2).sum(axis=0).mean()) * free / len(members)
         extent += free * float(known.sum()) * STEP_MM
     return (rest / expected, extent) if expected > 0 else None
-
-
-def _upwards(row: RowTrace, at: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The trace upwards, mm, at places along the page; NaN in gaps."""
-    y = -np.interp(at, row.x_mm, np.nan_to_num(row.y_mm, nan=0.0))
-    gap = np.interp(at, row.x_mm, (~np.isfinite(row.y_mm)).astype(float), left=1.0, right=1.0)
-    return np.where(gap > 0, np.nan, y)
-
-
-def _shape_of(layout: Layout) -> str:
-    return layout.name.removesuffix("-cabrera").split("+")[0]
 
 
 def _renamed(windows: tuple[Window, ...], layout: Layout) -> tuple[Window, ...] | None:

@@ -105,8 +105,6 @@ def place_names(
 
 def add_names(placed: tuple[PlacedName, ...], rows: TraceRows, evidence: RowEvidence) -> RowEvidence:
     """The evidence with every name's share of the columns from it to the next name of its row."""
-    if not placed:
-        return evidence
     share = evidence.share.copy()
     n_cols = share.shape[2]
     for i in range(len(share)):

@@ -55,6 +55,11 @@ class Layout:
     cabrera: bool = False
 
     @property
+    def shape(self) -> str:
+        """The name without rhythm strips and order, as `make_layout` takes it."""
+        return self.name.removesuffix("-cabrera").split("+")[0]
+
+    @property
     def n_columns(self) -> int:
         return len(self.rows[0])
 

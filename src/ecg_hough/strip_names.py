@@ -60,9 +60,10 @@ def check_strips(
         return CheckedLayout(layout, windows)
     out = [replace(w, lead=named.get(w.row_index, w.lead)) if w.rhythm else w for w in windows]
     rhythm = tuple(w.lead for w in out if w.rhythm)
-    shape = layout.name.split("+")[0].removesuffix("-cabrera")
     words = f"layout: rhythm strip renamed from {', '.join(changed)}, whose short copy it repeats"
-    return CheckedLayout(make_layout(shape, rhythm=rhythm, cabrera=layout.cabrera), tuple(out), (words,))
+    return CheckedLayout(
+        make_layout(layout.shape, rhythm=rhythm, cabrera=layout.cabrera), tuple(out), (words,)
+    )
 
 
 def _rests(

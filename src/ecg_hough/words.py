@@ -106,10 +106,9 @@ def word_picture(image: NDArray[np.uint8], angle_deg: float, px_per_mm: float) -
     cuts = []
     for axis in (1, 0):
         there = np.flatnonzero(canvas.covered.any(axis=axis))
-        first = int(there[0])
-        n = min(side - first, -(-(int(there[-1]) + 1 - first) // STRIDE) * STRIDE)
-        cuts.append(slice(first - (-n % STRIDE) if n % STRIDE else first, first + n))
-    cuts = [slice(max(0, c.start), c.stop) for c in cuts]
+        n = -(-(int(there[-1]) + 1 - int(there[0])) // STRIDE) * STRIDE
+        first = min(int(there[0]), side - n)
+        cuts.append(slice(first, first + n))
     matrix = canvas.matrix.copy()
     matrix[:, 2] -= [c.start for c in cuts]
     where = tuple(cuts)
