@@ -108,17 +108,6 @@ def test_inverted_avr_of_cabrera_pages(signals):
     assert any("aVR" in warning for warning in result.warnings)
 
 
-def test_a_misnamed_rhythm_strip_gets_its_trace_s_name(signals):
-    layout = make_layout("3x4", rhythm=("II",))
-    rows, windows = rows_of(signals, layout)
-    wrong = tuple(replace(w, lead="V1") if w.rhythm else w for w in windows)
-    result = calibrate(rows, wrong, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
-    assert np.isfinite(result.signals[LEADS.index("II")]).mean() > 0.99
-    assert np.isfinite(result.signals[LEADS.index("V1")]).mean() == pytest.approx(0.25, abs=0.01)
-    assert any("II's" in warning for warning in result.warnings)
-    assert not calibrate(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10).warnings
-
-
 def test_a_pulse_joined_to_the_trace_is_no_part_of_it(signals):
     layout = make_layout("3x4", rhythm=("II",))
     rows, windows = rows_of(signals, layout)
@@ -235,7 +224,7 @@ def test_exchanged_limb_leads_are_named_in_a_warning(signals, shape, rhythm, exc
     assert max(right.residuals.einthoven_mv, right.residuals.goldberger_mv) < 0.02
     assert not any("equation" in words for words in right.warnings)
     other = {exchanged[0]: exchanged[1], exchanged[1]: exchanged[0]}
-    wrong = tuple(w if w.rhythm else replace(w, lead=other.get(w.lead, w.lead)) for w in windows)
+    wrong = tuple(replace(w, lead=other.get(w.lead, w.lead)) for w in windows)
     result = calibrate(rows, wrong, layout, **given)
     if exchanged == ("aVL", "aVF") and shape == "3x4":
         # Where no other limb lead shows the same instant, only the sum of the three is known, in any order.

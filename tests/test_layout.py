@@ -313,8 +313,8 @@ def test_unknown_arrangement_has_no_layout() -> None:
     found = find_layout(to_probabilities(shuffle[mask.labels], None))
     assert found.layout is None
     assert found.score < 0.5 * known.score
-    assert {panel.lead for panel in found.panels} == set(LEADS)
-    assert any("no known layout" in warning for warning in found.warnings)
+    assert {panel.lead for panel in found.loose} == set(LEADS)
+    assert any("fits none" in warning for warning in found.warnings)
 
 
 def test_page_without_trace() -> None:

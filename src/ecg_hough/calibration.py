@@ -50,10 +50,6 @@ FOOT_MM = 2.5
 NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
 FOUND_SHARE = 0.2
 """Share of a lead's window that must be read for the lead to be found."""
-MISREAD_SHARE = 0.05
-"""Share of a strip that may be misread (a name, a separator) without a say in its likeness."""
-ALIKE_LEFT, UNLIKE_TIMES = 0.03, 8.0
-"""Variance that a rhythm strip leaves of its own lead's short copy, and how many times more of another's."""
 RESIDUAL_SHARE, RESIDUAL_MIN_MV = 0.6, 0.04
 """Share of the limb leads' own size (root mean square) that their equations may leave without a warning, and
 what is never warned of, mV. Of 24 own renders of all layouts and 17 development pages 4 are above it, of -1.5
@@ -154,20 +150,12 @@ def calibrate(
         starts_s = dict.fromkeys(starts_s, 0.0)
     n = round(duration_s * fs)
     zero = zero_lines(by_row, windows, pulse)
-    read: dict[Window, PanelSignal] = {}
+    panels = []
     for window in windows:
         if window.row_index in zero:
             start_s = 0.0 if window.rhythm else starts_s[window.column_index]
-            read[window] = _panel_signal(
-                by_row[window.row_index], window, zero[window.row_index], start_s, fs, speed_mm_s, gain_mm_mv
-            )
-    names = name_rhythm_strips({window: (panel.first, panel.mv) for window, panel in read.items()})
-    for window, lead in names.items():
-        warnings.append(
-            f"rhythm strip in row {window.row_index + 1} looks like {window.lead}, but its trace is {lead}'s"
-        )
-    windows = tuple(replace(w, lead=names.get(w, w.lead)) for w in windows)
-    panels = [replace(panel, lead=names.get(w, w.lead)) for w, panel in read.items()]
+            zero_mm, row = zero[window.row_index], by_row[window.row_index]
+            panels.append(_panel_signal(row, window, zero_mm, start_s, fs, speed_mm_s, gain_mm_mv))
     signals, _, _ = _combine(panels, n)
     if not np.isfinite(signals).any():
         raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
@@ -249,47 +237,6 @@ def _combine(
         sd[k, place] = np.where(take, panel.sd[:size], sd[k, place])
         presence[k, place] = np.where(take, panel.presence[:size], presence[k, place])
     return signals, sd, presence
-
-
-def name_rhythm_strips(
-    panels: dict[Window, tuple[int, NDArray[np.float64]]],
-) -> dict[Window, str]:
-    """Rhythm strips whose trace is not that of the lead they are named after, and whose it is.
-
-    A rhythm strip goes on in time with the columns above it, so it repeats the short copy of its lead in
-    that lead's column. No other lead's column fits it as well.
-
-    Args:
-        panels: first sample and millivolts of every panel.
-    """
-    short = {w.lead: panel for w, panel in panels.items() if not w.rhythm}
-    out = {}
-    for window, (first, mv) in panels.items():
-        if not window.rhythm:
-            continue
-        likeness = {lead: _likeness(mv, first, *panel) for lead, panel in short.items()}
-        if window.lead not in likeness:
-            continue
-        best = max(likeness, key=lambda lead: likeness[lead])
-        left, own_left = 1.0 - likeness[best], 1.0 - likeness[window.lead]
-        if left < ALIKE_LEFT and own_left > UNLIKE_TIMES * left:
-            out[window] = best
-    return out
-
-
-def _likeness(strip: NDArray[np.float64], strip_first: int, first: int, short: NDArray[np.float64]) -> float:
-    """Share of a short copy's variance that the strip explains at the same time; offsets aside."""
-    start = first - strip_first
-    if start < 0 or start >= strip.size:
-        return -1.0
-    part = strip[start : start + short.size]
-    both = np.isfinite(part) & np.isfinite(short[: part.size])
-    if both.sum() < 0.5 * short.size:
-        return -1.0
-    a, b = part[both], short[: part.size][both]
-    left = np.abs(a - b - np.median(a - b))
-    kept = left <= np.quantile(left, 1.0 - MISREAD_SHARE)
-    return float(1.0 - np.mean(left[kept] ** 2) / max(b.var(), 1e-9))
 
 
 def place_columns(

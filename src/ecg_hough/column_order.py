@@ -239,14 +239,19 @@ def _activity(rows: list[RowTrace], start_mm: float, length_mm: float) -> NDArra
     """Steepness of all rows together on the raster: high where QRS complexes stand."""
     total = np.zeros(len(np.arange(0.0, length_mm, STEP_MM)))
     for row in rows:
-        slope = np.abs(np.gradient(on_raster(row, start_mm, length_mm)))
-        known = np.isfinite(slope)
-        if known.mean() < 0.3:
-            continue
-        # Each row counts alike, however tall; a jump to a neighbouring trace does not outweigh beats.
-        top = max(float(np.quantile(slope[known], 0.99)), 1e-6)
-        total += np.where(known, np.minimum(np.nan_to_num(slope) / top, 1.0), 0.0)
+        total += steepness(on_raster(row, start_mm, length_mm))
     return gaussian_filter1d(total, ACTIVITY_MM / STEP_MM)
+
+
+def steepness(y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Steepness of a trace on the raster, 0 to 1; 0 in gaps, and everywhere where little is known."""
+    slope = np.abs(np.gradient(y))
+    known = np.isfinite(slope)
+    if known.mean() < 0.3:
+        return np.zeros(y.size)
+    # Each row counts alike, however tall; a jump to a neighbouring trace does not outweigh beats.
+    top = max(float(np.quantile(slope[known], 0.99)), 1e-6)
+    return np.where(known, np.minimum(np.nan_to_num(slope) / top, 1.0), 0.0)
 
 
 def _alike(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,9 @@ import ecg_hough
 from ecg_hough.calibration import Window, calibrate, scale_from_columns
 from ecg_hough.column_order import find_column_order
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
-from ecg_hough.layout import PageLayout
+from ecg_hough.layout import LeadPanel, PageLayout, PanelBox
+from ecg_hough.layout_check import Candidate, check_layout
 from ecg_hough.leads import find_leads
-from ecg_hough.limb_check import check_layout
 from ecg_hough.network import load_network
 from ecg_hough.page import read_page
 from ecg_hough.paper import FS_HZ, PAPER_SPEED_MM_S
@@ -24,7 +26,7 @@ from ecg_hough.segmentation import LEADS_NETWORK, Canvas, to_canvas
 from ecg_hough.steps import CENTROID, SHIPPED, Steps
 from ecg_hough.strip_names import check_strips
 from ecg_hough.traces import TRACE_NETWORK, RowTrace, read_rows
-from ecg_hough.words import WORDS_NETWORK
+from ecg_hough.words import WORDS_NETWORK, PrintedWord
 
 READOUTS = ("trace", "centroid")
 
@@ -59,43 +61,33 @@ def digitize(
     watch = _Stopwatch()
     source = read_page(page)
     watch("page")
-    geometry = find_geometry(source.image)
-    watch("geometry")
-    found = find_leads(source.image, geometry.angle_deg, geometry.px_per_mm)
-    turns, canvas, probabilities, layout = found.turns, found.canvas, found.probabilities, found.layout
-    image = np.ascontiguousarray(np.rot90(source.image, -turns))
-    if turns:
-        geometry = find_geometry(image)
-        canvas = to_canvas(image, geometry.angle_deg)
-    watch("leads")
-    warnings = [*source.warnings, *geometry.warnings, *layout.warnings]
-    page_map = geometry.page_map
-    if page_map is None:
-        assumed = speed_mm_s or PAPER_SPEED_MM_S
-        page_map, words = map_from_columns(geometry, canvas, layout, image.shape[:2], assumed)
-        warnings.append(words)
-    network = load_network(TRACE_NETWORK) if readout == "trace" else None
-    rows = read_rows(image, page_map, canvas, probabilities, layout, network, steps)
-    watch("traces")
-    checked = check_layout(rows, panel_windows(layout, canvas, page_map), layout.layout, named=layout.named)
+    reading = read_traces(source.image, readout=readout, steps=steps, speed_mm_s=speed_mm_s, watch=watch)
+    geometry, page_map, rows, turns = reading.geometry, reading.page_map, reading.rows, reading.turns
+    warnings = [*source.warnings, *reading.warnings]
+    checked = check_layout(
+        rows,
+        reading.candidates,
+        reading.loose,
+        known=reading.layout.layout is not None,
+        named=reading.layout.named,
+    )
     warnings += checked.warnings
-    checked = check_strips(rows, checked.windows, checked.layout)
-    warnings += checked.warnings
-    windows = checked.windows
-    has_grid = geometry.page_map is not None
     scale = find_paper_scale(
-        image,
+        reading.image,
         page_map,
         rows,
-        windows,
-        found.words,
+        checked.windows,
+        reading.words,
         speed_mm_s=speed_mm_s,
         gain_mm_mv=gain_mm_mv,
-        has_grid=has_grid,
+        has_grid=geometry.page_map is not None,
     )
     warnings += scale.warnings
     watch("scale")
     speed, gain = scale.speed_mm_s, scale.gain_mm_mv
+    checked = check_strips(rows, checked.windows, checked.layout, speed_mm_s=speed, pulse=scale.pulse)
+    warnings += checked.warnings
+    windows = checked.windows
     order = find_column_order(rows, windows, checked.layout, speed_mm_s=speed, pulse=scale.pulse)
     columns = order.name
     result = calibrate(
@@ -113,8 +105,8 @@ def digitize(
     watch("calibration")
     versions = {"ecg_hough": ecg_hough.__version__}
     versions |= {name: load_network(name).version for name in (LEADS_NETWORK, WORDS_NETWORK)}
-    if network is not None:
-        versions["traces"] = network.version
+    if readout == "trace":
+        versions["traces"] = load_network(TRACE_NETWORK).version
     surest = [status.confidence for status in result.statuses if status.found]
     return Ecg(
         signals=result.signals,
@@ -141,6 +133,80 @@ def digitize(
         goldberger_mv=result.residuals.goldberger_mv,
         repeat_mv=result.residuals.repeat_mv,
         leads_agree=result.leads_agree,
+    )
+
+
+@dataclass(frozen=True)
+class PageReading:
+    """What is read of a page before it is settled which lead is which.
+
+    Attributes:
+        turns: quarter turns of the page as given; image: turned back.
+        geometry, page_map: of that image; without a grid the map is a guess.
+        layout: as the leads network saw it; words: the known words on the page.
+        rows: traces in page millimetres.
+        candidates, loose: what `layout_check.check_layout` chooses from.
+        warnings: sentences.
+    """
+
+    turns: int
+    image: NDArray[np.uint8]
+    geometry: PageGeometry
+    page_map: PageMap
+    layout: PageLayout
+    words: tuple[PrintedWord, ...]
+    rows: tuple[RowTrace, ...]
+    candidates: tuple[Candidate, ...]
+    loose: tuple[Window, ...]
+    warnings: tuple[str, ...]
+
+
+def read_traces(
+    given: NDArray[np.uint8],
+    *,
+    readout: str = "trace",
+    steps: Steps = SHIPPED,
+    speed_mm_s: float | None = None,
+    watch: Callable[[str], None] = lambda stage: None,
+) -> PageReading:
+    """Geometry, leads and traces of a page.
+
+    Args:
+        given: (rows, cols, 3); readout, steps, speed_mm_s: as for `digitize`.
+        watch: called with every stage's name at its end.
+
+    Raises:
+        PageError: see `digitize`.
+    """
+    geometry = find_geometry(given)
+    watch("geometry")
+    found = find_leads(given, geometry.angle_deg, geometry.px_per_mm)
+    canvas, layout = found.canvas, found.layout
+    image = np.ascontiguousarray(np.rot90(given, -found.turns))
+    if found.turns:
+        geometry = find_geometry(image)
+        canvas = to_canvas(image, geometry.angle_deg)
+    watch("leads")
+    warnings = [*geometry.warnings, *layout.warnings]
+    page_map = geometry.page_map
+    if page_map is None:
+        assumed = speed_mm_s or PAPER_SPEED_MM_S
+        page_map, words = map_from_columns(geometry, canvas, layout, image.shape[:2], assumed)
+        warnings.append(words)
+    network = load_network(TRACE_NETWORK) if readout == "trace" else None
+    rows = read_rows(image, page_map, canvas, found.probabilities, layout, network, steps)
+    watch("traces")
+    return PageReading(
+        turns=found.turns,
+        image=image,
+        geometry=geometry,
+        page_map=page_map,
+        layout=layout,
+        words=found.words,
+        rows=rows,
+        candidates=layout_candidates(layout, canvas, page_map),
+        loose=_windows(layout, layout.loose, canvas, page_map),
+        warnings=tuple(warnings),
     )
 
 
@@ -171,17 +237,37 @@ def map_from_columns(
 
 def panel_windows(layout: PageLayout, canvas: Canvas, page_map: PageMap) -> tuple[Window, ...]:
     """The layout's panels in page millimetres; a layout may reach beyond the page, its panels do not."""
-    windows = []
+    return _windows(layout, layout.panels, canvas, page_map)
+
+
+def layout_candidates(layout: PageLayout, canvas: Canvas, page_map: PageMap) -> tuple[Candidate, ...]:
+    """All known layouts with their panels in page millimetres."""
+    return tuple(
+        Candidate(rival.layout, _windows(layout, rival.panels, canvas, page_map), rival.evidence)
+        for rival in layout.rivals
+    )
+
+
+def _windows(
+    layout: PageLayout, panels: Iterable[LeadPanel | PanelBox], canvas: Canvas, page_map: PageMap
+) -> tuple[Window, ...]:
+    paths: dict[int, NDArray[np.float64]] = {}
     for panel in layout.panels:
-        row = float(np.nanmedian(panel.path_rows))
-        start, end = panel.start_col, panel.end_col
+        path = paths.setdefault(panel.row_index, np.full(panel.path_rows.size, np.nan))
+        path[np.isnan(path)] = panel.path_rows[np.isnan(path)]
+    windows = []
+    for place in panels:
+        start, end = place.start_col, place.end_col
+        path = paths[place.row_index]
+        here = path[max(0, round(start)) : max(0, round(end))]
+        row = float(np.nanmedian(here if np.isfinite(here).any() else path))
         on_page = np.flatnonzero(canvas.covered[int(np.clip(row, 0, canvas.covered.shape[0] - 1))])
         if on_page.size:
             start, end = (float(np.clip(col, on_page[0], on_page[-1] + 1)) for col in (start, end))
         ends = canvas.to_page(np.array([[row, start - 0.5], [row, end - 0.5]]))
         _, x = page_map.to_mm(ends[:, 0], ends[:, 1])
         windows.append(
-            Window(panel.lead, panel.row_index, panel.column_index, panel.rhythm, float(x[0]), float(x[1]))
+            Window(place.lead, place.row_index, place.column_index, place.rhythm, float(x[0]), float(x[1]))
         )
     return tuple(windows)
 

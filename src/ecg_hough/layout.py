@@ -6,7 +6,8 @@ printed piece of a lead, all in canvas pixels.
 Single pixels name their lead unreliably (a lead's class bleeds into its neighbours, a panel may be
 misnamed as a whole), but the page as a whole obeys one of few layouts. So rows are found from the
 ink alone (`rows`), the class evidence is summed per row and column, and the known layouts compete for
-it by likelihood. Where none fits, each row is segmented by its own evidence, with a warning.
+it by likelihood. All of them are handed on, since traces may tell later which one it is (`layout_check`);
+where none fits, each row's segments by its own evidence are handed on, too.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ MISSING_COST = 30.0
 """Cost of a layout's panel that is not on the page, in nats: about 12 columns' worth."""
 RHYTHM_COST = 25.0
 """Cost of calling a row a rhythm strip."""
-RHYTHM_MAX = 3
-"""Most rhythm strips on a page; one-column layouts have none."""
+RHYTHM_MAX = {"3x4": 3, "6x2": 1}
+"""Most rhythm strips under the short rows; other shapes are printed without."""
 SPARE_COST = 0.1
 """Cost per traced column of a page row that has no place in the layout, in nats."""
 VOTE_CAP = 15.0
@@ -91,12 +92,35 @@ class LeadPanel:
 
 
 @dataclass(frozen=True)
+class PanelBox:
+    """Where a panel stands: a `LeadPanel` before it is traced."""
+
+    lead: str
+    row_index: int
+    column_index: int
+    rhythm: bool
+    start_col: float
+    end_col: float
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A known layout laid on the page: its panels, and the evidence for it, nats per traced canvas column."""
+
+    layout: Layout
+    panels: tuple[PanelBox, ...]
+    evidence: float
+
+
+@dataclass(frozen=True)
 class PageLayout:
     """All panels of a page.
 
     Attributes:
         panels: from top to bottom, left to right.
         layout: the known layout that fits, or None.
+        rivals: all known layouts as they would lie on the page, likeliest first; the panels are the first's.
+        loose: where no known layout fits, what each row's own evidence says.
         score: log-likelihood gain of the best layout over unnamed leads, in nats; compares orientations
             of one page.
         agreement: share of the traced columns that carry the class expected there, 0 to 1.
@@ -112,6 +136,8 @@ class PageLayout:
     row_pitch: float
     named: float = 0.0
     warnings: tuple[str, ...] = ()
+    rivals: tuple[Rival, ...] = ()
+    loose: tuple[PanelBox, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,6 +176,7 @@ class LayoutFit:
 
     Attributes:
         rows, evidence: rows of traces and what they say about leads; names: printed ones that have a row.
+        fit: the likeliest layout; others: the other known ones, likeliest first.
         agreement: share of the traced columns that carry the class expected there, 0 to 1.
         coherence: how much coherent, plausibly arranged trace the maps hold, nats per canvas column: the
             layout's likelihood gain weighted with its agreement. It compares quarter turns of one page: a
@@ -160,6 +187,7 @@ class LayoutFit:
     evidence: RowEvidence
     names: tuple[PlacedName, ...]
     fit: _Fit
+    others: tuple[_Fit, ...]
     agreement: float
     coherence: float
 
@@ -209,10 +237,10 @@ def fit_names(fitted: LayoutFit, names: tuple[CanvasName, ...]) -> LayoutFit:
 
 
 def _fitted(rows: TraceRows, evidence: RowEvidence, names: tuple[PlacedName, ...] = ()) -> LayoutFit:
-    fit = _best_fit(rows, evidence)
+    fit, others = _all_fits(rows, evidence)
     agreement = _agreement(fit.boxes(evidence.level), evidence)
     coherence = max(0.0, fit.score * agreement**2 / rows.lines.shape[1])
-    return LayoutFit(rows, evidence, names, fit, agreement, coherence)
+    return LayoutFit(rows, evidence, names, fit, others, agreement, coherence)
 
 
 def find_layout(probabilities: NDArray[np.float32], fitted: LayoutFit | None = None) -> PageLayout:
@@ -234,6 +262,7 @@ def find_layout(probabilities: NDArray[np.float32], fitted: LayoutFit | None = N
     rows, evidence, fit, agreement = fitted.rows, fitted.evidence, fitted.fit, fitted.agreement
     present = [box for box in fit.boxes(evidence.level) if _is_present(box, evidence)]
     layout, warnings = fit.layout, []
+    loose: list[_Box] = []
     n_short = len(layout.rows) * layout.n_columns
     whole = sum(not b.rhythm for b in present) >= MIN_PANELS * n_short
     against = _names_against(fitted)
@@ -243,18 +272,37 @@ def find_layout(probabilities: NDArray[np.float32], fitted: LayoutFit | None = N
         if absent:
             warnings.append(f"layout: {absent} of the {layout.name} layout's panels are not on the page")
     else:
-        known, present = None, _segment_rows(evidence)
+        known, loose = None, _segment_rows(evidence)
         warnings.append(
-            f"layout: no known layout fits (best {layout.name}, {agreement:.0%} of the traces agree, "
-            f"limit {MIN_AGREEMENT:.0%}; {against:.0%} of the printed names do not, limit "
-            f"{NAMES_AGAINST_MAX:.0%}); leads are placed by their own evidence"
+            f"layout: the leads network's view fits none (best {layout.name}, {agreement:.0%} of the "
+            f"traces agree, limit {MIN_AGREEMENT:.0%}; {against:.0%} of the printed names do not, limit "
+            f"{NAMES_AGAINST_MAX:.0%})"
         )
-    if not present:
+    if not (present if whole else loose):
         raise PageError("layout", f"{len(rows.lines)} trace rows found, but no lead could be named")
-    panels = _as_panels(present, evidence, probabilities, rows)
+    rivals = _rivals(fitted, present) if whole else ()
+    panels = _as_panels(present if whole else loose, evidence, probabilities, rows)
     printed = {(LEADS[p.name.lead], p.row) for p in fitted.names}
     named = float(np.mean([(panel.lead, panel.row_index) in printed for panel in panels]))
-    return PageLayout(panels, known, fit.score, agreement, rows.pitch, named, tuple(warnings))
+    places = tuple(_as_place(box) for box in loose)
+    return PageLayout(panels, known, fit.score, agreement, rows.pitch, named, tuple(warnings), rivals, places)
+
+
+def _rivals(fitted: LayoutFit, present: list[_Box]) -> tuple[Rival, ...]:
+    """All known layouts whose rows are traced, likeliest first; of the first the panels that are there."""
+    traced = {box.row for box in present}
+    held = max(1.0, float(fitted.evidence.weight.sum()))
+    out = []
+    for fit in (fitted.fit, *fitted.others):
+        boxes = present if fit is fitted.fit else fit.boxes(fitted.evidence.level)
+        if {box.row for box in boxes} <= traced:
+            places = tuple(_as_place(box) for box in boxes)
+            out.append(Rival(fit.layout, places, fit.score / held))
+    return tuple(out)
+
+
+def _as_place(box: _Box) -> PanelBox:
+    return PanelBox(LEADS[box.lead], box.row, box.column, box.rhythm, box.start - 0.5, box.end - 0.5)
 
 
 def _names_against(fitted: LayoutFit) -> float:
@@ -270,15 +318,26 @@ def _names_against(fitted: LayoutFit) -> float:
     return against / len(sure) if len(sure) >= NAMES_MIN else 0.0
 
 
-def _best_fit(rows: TraceRows, evidence: RowEvidence) -> _Fit:
-    """The layout of greatest likelihood: all on rough edges, the best three on refined ones."""
+def _all_fits(rows: TraceRows, evidence: RowEvidence) -> tuple[_Fit, tuple[_Fit, ...]]:
+    """The layout of greatest likelihood, and all others: on rough edges, the best three on refined ones."""
     # A page turned by a small angle: columns lean by what the rows slope.
     lean = float(np.clip(-rows.slope, -LEAN_MAX, LEAN_MAX))
     start, end = _extent(evidence, lean)
     fits = [_assign(shape, cabrera, evidence, (start, end, lean)) for shape, cabrera in _shapes()]
-    fits = sorted(fits, key=lambda fit: -fit.score)[:3]
-    best = max((_refine_edges(fit, evidence) for fit in fits), key=lambda fit: fit.score)
-    return _settle_edges(best, evidence)
+    fits = sorted(fits, key=lambda fit: -fit.score)
+    fits[:3] = sorted((_refine_edges(fit, evidence) for fit in fits[:3]), key=lambda fit: -fit.score)
+    best = _settle_edges(fits[0], evidence)
+    return best, tuple(_on_edges_of(best, fit) for fit in fits[1:])
+
+
+def _on_edges_of(best: _Fit, fit: _Fit) -> _Fit:
+    """Another layout on the best one's edges: where traces begin and end is seen whatever their names."""
+    n = len(fit.edges)
+    if n == len(best.edges):
+        return replace(fit, edges=best.edges, lean=best.lean)
+    part = np.linspace(0.0, 1.0, n)
+    edges = best.edges[0] + part * (best.edges[-1] - best.edges[0])
+    return replace(fit, edges=edges, lean=best.lean[0] + part * (best.lean[-1] - best.lean[0]))
 
 
 def _shapes() -> list[tuple[str, bool]]:
@@ -325,16 +384,17 @@ def _assign(shape: str, cabrera: bool, evidence: RowEvidence, frame: tuple[float
     strip = at[:, :, -1] - at[:, :, 0]
     rhythm_lead, rhythm = strip.argmax(1), strip.max(1) - RHYTHM_COST
     missing = MISSING_COST * n_c
+    strips = RHYTHM_MAX.get(shape, 0)
     # best[i, t, k]: score of page rows from i on, with layout rows from t on and k rhythm strips open
-    best = np.full((n + 1, n_t + 1, RHYTHM_MAX + 1), -np.inf)
+    best = np.full((n + 1, n_t + 1, strips + 1), -np.inf)
     move = np.zeros(best.shape, int)
     best[n] = -missing * (n_t - np.arange(n_t + 1))[:, None]
     move[n] = 3
     for i in range(n - 1, -1, -1):
         for t in range(n_t, -1, -1):
-            options = np.full((4, RHYTHM_MAX + 1), -np.inf)
+            options = np.full((4, strips + 1), -np.inf)
             options[0] = best[i + 1, t] - spare[i]
-            if t == n_t and n_c > 1:
+            if t == n_t and strips:
                 options[1, 1:] = best[i + 1, t, :-1] + rhythm[i]
             if t < n_t:
                 options[2] = best[i + 1, t + 1] + short[i, t]
@@ -342,7 +402,7 @@ def _assign(shape: str, cabrera: bool, evidence: RowEvidence, frame: tuple[float
                 options[3] = best[i, t + 1, 0 if t == n_t - 1 else slice(None)] - missing
             move[i, t] = options.argmax(0)
             best[i, t] = options.max(0)
-    slots, i, t, k = [], 0, 0, RHYTHM_MAX
+    slots, i, t, k = [], 0, 0, strips
     while i < n:
         step = move[i, t, k]
         if step == 1:
@@ -353,7 +413,7 @@ def _assign(shape: str, cabrera: bool, evidence: RowEvidence, frame: tuple[float
         k = 0 if step == 3 and t == n_t - 1 else k
         t += step in (2, 3)
         i += step != 3
-    score = float(best[0, 0, RHYTHM_MAX])
+    score = float(best[0, 0, strips])
     if sum(slot[1] >= 0 for slot in slots) < MIN_PANELS * n_t + 0.5:
         # One limb lead misnamed as a chest lead must not turn six limb rows into half of twelve.
         score *= 0.5

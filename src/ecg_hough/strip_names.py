@@ -12,26 +12,32 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ecg_hough.calibration import Window
+from ecg_hough.calibration import PulsePlace, Window, place_columns
 from ecg_hough.column_order import column_edges, on_raster, share_left
-from ecg_hough.limb_check import CheckedLayout
-from ecg_hough.paper import Layout, make_layout
+from ecg_hough.layout_check import CheckedLayout
+from ecg_hough.paper import PAPER_SPEED_MM_S, Layout, make_layout
 from ecg_hough.traces import RowTrace
 
 # Tuned on own renders of all layouts (benchmark_pages, other seeds than the published one).
-COPY_MAX = 0.03
+COPY_MAX = 0.06
 """Largest share of variance by which a strip differs from the short copy of its lead."""
-OTHER_TIMES, OTHER_FLOOR = 3.0, 0.004
+OTHER_TIMES, OTHER_FLOOR = 1.5, 0.001
 """How many times more the name that is given up must differ; what reading alone leaves."""
 
 
 def check_strips(
-    rows: tuple[RowTrace, ...], windows: tuple[Window, ...], layout: Layout | None
+    rows: tuple[RowTrace, ...],
+    windows: tuple[Window, ...],
+    layout: Layout | None,
+    *,
+    speed_mm_s: float = PAPER_SPEED_MM_S,
+    pulse: PulsePlace | None = None,
 ) -> CheckedLayout:
     """Rename rhythm strips that clearly repeat another lead than the one they were taken for.
 
     Args:
         rows: traces in page millimetres; windows, layout: panels and layout so far.
+        speed_mm_s, pulse: as in `calibration.calibrate`, for the columns' common edges.
     """
     if layout is None or not layout.rhythm or layout.n_columns == 1:
         return CheckedLayout(layout, windows)
@@ -39,7 +45,11 @@ def check_strips(
     short = [w for w in windows if not w.rhythm and w.row_index in by_row]
     if not short:
         return CheckedLayout(layout, windows)
-    starts, ends = column_edges(windows, layout.n_columns)
+    # The network's edges may be off by several mm, more than beats may be.
+    placed, _, _ = place_columns(
+        by_row, tuple(w for w in windows if w.row_index in by_row), layout, speed_mm_s, pulse
+    )
+    starts, ends = column_edges(placed, layout.n_columns)
     length = min(b - a for a, b in zip(starts, ends, strict=True))
     strips = [w for w in windows if w.rhythm and w.row_index in by_row]
     rests = [_rests(by_row[strip.row_index], by_row, short, starts, length, layout) for strip in strips]

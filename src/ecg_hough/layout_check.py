@@ -1,0 +1,130 @@
+"""Which of the known layouts it is: the leads network's view weighed with what the traces themselves say.
+
+In: row traces, and all known layouts as they would lie on the page. Out: the likeliest one, or none. The
+network names single traces unreliably where no names are printed; but limb leads obey their sums
+(`limb_sums`), which needs no name, and a layout has a place for every row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_hough.calibration import Window
+from ecg_hough.limb_sums import limb_rest, usual_beat_rest
+from ecg_hough.paper import Layout
+from ecg_hough.traces import RowTrace
+
+NAMED_MIN = 0.6
+"""Share of panels with a printed name from which print is believed: it may show leads in any order."""
+
+# Tuned on 150 own renders of all layouts without names (benchmark_pages, other seeds than the published one).
+WEIGHTS = (2.96, -1.44, 0.73, 1.86)
+"""Log odds by the network's evidence (nats per traced column), rows without a place and places without a row,
+the limb leads' sums at every instant and those of their usual beats.
+By `python -m ecg_hough.training.layout_fit PAGES`, which says what they are worth."""
+EVEN_REST, EVEN_BEAT_REST = 10**-1.2, 10**-1.3
+"""Rest of the limb leads' sums that speaks neither for nor against a layout."""
+REST_FLOOR = 1e-3
+"""What reading leaves of leads that obey them."""
+DECADE, LEAST, MOST = 4.0, -2.0, 5.0
+"""A rest ten times smaller adds `DECADE`, within limits: tall traces are misread, columns misplaced."""
+EXTENT_MM, EXTENT_POWER = 250.0, 0.75
+"""Length of a column times dimensions that must be empty that counts once; more counts by this power."""
+LONE_EVIDENCE = 1.0
+"""Network's evidence from which a layout is believed that its view does not fit and no sum supports."""
+SURE = 0.9
+"""Probability from which the second likeliest layout is not mentioned."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A known layout, its panels on the page, and the leads network's evidence, nats per traced column."""
+
+    layout: Layout
+    windows: tuple[Window, ...]
+    evidence: float
+
+
+@dataclass(frozen=True)
+class CheckedLayout:
+    """The layout and panels to go on with; warnings where they are not those that the network saw."""
+
+    layout: Layout | None
+    windows: tuple[Window, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def check_layout(
+    rows: tuple[RowTrace, ...],
+    candidates: tuple[Candidate, ...],
+    loose: tuple[Window, ...] = (),
+    *,
+    known: bool = True,
+    named: float = 0.0,
+) -> CheckedLayout:
+    """Choose the layout that the network's view and the traces make likeliest.
+
+    Args:
+        rows: traces in page millimetres.
+        candidates: known layouts, the network's own choice first.
+        loose: panels to go on with where no known layout convinces.
+        known: whether the network's view fits its choice.
+        named: share of the panels whose name is printed beside them.
+    """
+    read = {row.row_index for row in rows}
+    candidates = tuple(
+        Candidate(c.layout, tuple(w for w in c.windows if w.row_index in read), c.evidence)
+        for c in candidates
+    )
+    loose = tuple(w for w in loose if w.row_index in read)
+    if known and named >= NAMED_MIN:
+        return CheckedLayout(candidates[0].layout, candidates[0].windows)
+    if not candidates or not read or named >= NAMED_MIN:
+        return CheckedLayout(None, loose, (_NONE,))
+    features = np.array([measure(rows, candidate) for candidate in candidates])
+    odds = features @ np.array(WEIGHTS)
+    best, second = np.argsort(-odds, kind="stable")[[0, min(1, len(odds) - 1)]]
+    chosen, other = candidates[best], candidates[second]
+    supported = features[best, 2:].sum() > 0 or chosen.evidence >= LONE_EVIDENCE
+    if not supported and not (known and best == 0):
+        return CheckedLayout(None, loose, (_NONE,))
+    warnings = []
+    if best != 0 or not known:
+        seen = candidates[0].layout.name if known else "no known layout"
+        warnings.append(
+            f"layout: looked like {seen}, but traces and limb leads' sums fit {chosen.layout.name} best;"
+            " that was taken"
+        )
+    probability = 1.0 / np.exp(odds - odds[best]).sum()
+    if probability < SURE and other is not chosen:
+        warnings.append(
+            f"layout: {chosen.layout.name} with a probability of {probability:.0%}; it may be"
+            f" {other.layout.name}"
+        )
+    return CheckedLayout(chosen.layout, chosen.windows, tuple(warnings))
+
+
+def measure(rows: tuple[RowTrace, ...], candidate: Candidate) -> NDArray[np.float64]:
+    """(4,) what `WEIGHTS` weigh."""
+    by_row = {row.row_index: row for row in rows}
+    windows, layout = candidate.windows, candidate.layout
+    placed = len({w.row_index for w in windows})
+    unplaced = len(by_row) + layout.n_rows - 2 * placed
+    rest = limb_rest(by_row, windows, layout) if windows else None
+    beat_rest = usual_beat_rest(by_row, windows, layout) if windows else None
+    sums = beats = 0.0
+    if rest is not None:
+        sums = _nats(rest[0], EVEN_REST) * (rest[1] / EXTENT_MM) ** EXTENT_POWER
+    if beat_rest is not None:
+        beats = _nats(beat_rest, EVEN_BEAT_REST)
+    return np.array([candidate.evidence, unplaced, sums, beats])
+
+
+def _nats(rest: float, even: float) -> float:
+    return float(np.clip(-DECADE * np.log10((rest + REST_FLOOR) / even), LEAST, MOST))
+
+
+_NONE = "layout: no known layout fits the page's traces; leads are placed by their own evidence"

@@ -1,0 +1,140 @@
+"""Limb leads against their equations: traces tell by themselves whether the limb leads' names can be right.
+
+In: row traces in page millimetres and a layout's panels. Out: by how much the limb leads break their sums.
+Every limb lead is a known sum of I and II (Einthoven; Goldberger), so of m limb leads m - 2 dimensions must
+be empty: at every instant that one column shows, and in the usual beat whatever column shows it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import find_peaks
+
+from ecg_hough.calibration import Window
+from ecg_hough.column_order import ACTIVITY_MM, STEP_MM, column_edges, steepness, upwards
+from ecg_hough.paper import IN_I_AND_II, Layout
+from ecg_hough.traces import RowTrace
+
+# Tuned on own renders of all layouts (benchmark_pages, other seeds than the published one).
+KEPT = 0.93
+"""Share of the places with the least rest that count: names and separators are misread as trace."""
+INSET_MM = 1.0
+"""Left out at columns' ends."""
+COLUMNS_MIN = 40
+"""Fewest places on the raster at which all limb leads are known: 10 mm."""
+BEAT_MM = (6.0, 10.0)
+"""What of a beat is laid over the others: before and after its steepest place."""
+BEAT_APART_MM = 8.0
+"""Least distance of beats: 188 a minute at 25 mm/s."""
+BEAT_HEIGHT = 0.35
+"""Steepness of a beat, of the column's steepest."""
+LAG_MM = 1.5
+"""Farthest that one column's beat is moved against another's."""
+BEAT_LEADS_MIN = 4
+"""Fewest limb leads whose usual beats are compared."""
+
+
+def limb_rest(
+    by_row: dict[int, RowTrace], windows: tuple[Window, ...], layout: Layout
+) -> tuple[float, float] | None:
+    """How far limb leads in one column break their sums: 0 not at all, about 1 for unrelated traces.
+
+    Returns:
+        Rest as a share of what unrelated traces of this size would leave, and how much was checked: length
+        of the columns times the dimensions that must be empty, mm. None without three limb leads in a column.
+    """
+    rest = expected = extent = 0.0
+    for names, traces in _limb_columns(by_row, windows, layout):
+        known = np.isfinite(traces).all(axis=0)
+        if len(names) < 3 or known.sum() < COLUMNS_MIN:
+            continue
+        traces = traces[:, known] - np.median(traces[:, known], axis=1, keepdims=True)
+        offs = [((outside @ traces) ** 2).sum(axis=0) for outside in _outside(names)]
+        free = len(names) - 2
+        rest += min(float(off[off <= np.quantile(off, KEPT)].mean()) for off in offs)
+        expected += float((traces**2).sum(axis=0).mean()) * free / len(names)
+        extent += free * float(known.sum()) * STEP_MM
+    return (rest / expected, extent) if expected > 0 else None
+
+
+def usual_beat_rest(by_row: dict[int, RowTrace], windows: tuple[Window, ...], layout: Layout) -> float | None:
+    """The same of the limb leads' usual beats.
+
+    Columns that follow each other in time show no instant twice, but a heart repeats its beat: each lead's
+    beats are laid over each other at their column's steepest places, and a column's usual beats may move
+    a little against the first column's.
+
+    Returns:
+        Rest as a share of what unrelated traces of this size would leave. None where fewer than
+        `BEAT_LEADS_MIN` limb leads show a beat.
+    """
+    names: list[str] = []
+    beats = []
+    before, after = (round(mm / STEP_MM) for mm in BEAT_MM)
+    for limb, traces in _limb_columns(by_row, windows, layout):
+        places = find_beats(traces)
+        places = places[(places >= before) & (places < traces.shape[1] - after)]
+        cut = np.array([traces[:, place - before : place + after] for place in places])
+        if len(limb) and len(cut) and np.isfinite(cut).any(axis=(0, 2)).all():
+            names += limb
+            beats.append(_median(cut, axis=0))
+    if len(names) < BEAT_LEADS_MIN:
+        return None
+    outsides = _outside(names)
+    reach = round(LAG_MM / STEP_MM)
+
+    def rest(lags: list[int]) -> float:
+        moved = [np.roll(beat, lag, axis=1)[:, reach:-reach] for lag, beat in zip(lags, beats, strict=True)]
+        stack = np.concatenate(moved)
+        stack = stack[:, np.isfinite(stack).all(axis=0)]
+        if stack.shape[1] < COLUMNS_MIN:
+            return 1.0
+        stack = stack - np.median(stack, axis=1, keepdims=True)
+        expected = float((stack**2).sum()) * (len(names) - 2) / len(names)
+        return min(float(((outside @ stack) ** 2).sum()) for outside in outsides) / max(expected, 1e-9)
+
+    lags = [0] * len(beats)
+    for _ in range(2):
+        for k in range(1, len(beats)):
+            tried = [[*lags[:k], lag, *lags[k + 1 :]] for lag in range(-reach, reach + 1)]
+            lags = min(tried, key=rest)
+    return rest(lags)
+
+
+def find_beats(traces: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Places on the raster where most traces (k, n) of the same seconds are steep."""
+    steep = np.sum([steepness(trace) for trace in traces], axis=0)
+    steep = gaussian_filter1d(steep, ACTIVITY_MM / STEP_MM)
+    height = BEAT_HEIGHT * np.quantile(steep, 0.99)
+    return find_peaks(steep, height=height, distance=round(BEAT_APART_MM / STEP_MM))[0]
+
+
+def _limb_columns(
+    by_row: dict[int, RowTrace], windows: tuple[Window, ...], layout: Layout
+) -> list[tuple[list[str], NDArray[np.float64]]]:
+    """Limb leads of every column that has any, and their traces (leads, n) on the raster, mm upwards."""
+    starts, ends = column_edges(windows, layout.n_columns)
+    out = []
+    for j, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        limb = [w for w in windows if w.column_index == j and not w.rhythm and w.lead in IN_I_AND_II]
+        at = np.arange(start + INSET_MM, end - INSET_MM, STEP_MM)
+        if limb and at.size >= COLUMNS_MIN:
+            out.append(([w.lead for w in limb], np.stack([upwards(by_row[w.row_index], at) for w in limb])))
+    return out
+
+
+def _outside(names: list[str]) -> list[NDArray[np.float64]]:
+    """(leads, leads) projections on what must be empty, with aVR and with -aVR as Cabrera pages print it."""
+    basis = np.array([IN_I_AND_II[name] for name in names])
+    out = [basis]
+    if "aVR" in names:
+        out.append(basis * np.array([-1.0 if name == "aVR" else 1.0 for name in names])[:, None])
+    return [np.eye(len(names)) - matrix @ np.linalg.pinv(matrix) for matrix in out]
+
+
+def _median(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Median of what is known; NaN where nothing is."""
+    filled = np.where(np.isfinite(values).any(axis=axis, keepdims=True), values, 0.0)
+    return np.where(np.isfinite(values).any(axis=axis), np.nanmedian(filled, axis=axis), np.nan)

@@ -1,0 +1,81 @@
+"""Fit what the leads network's view and the traces' own say are worth (`layout_check.WEIGHTS`).
+
+`python -m ecg_hough.training.layout_fit PAGES`: pages of `ecg-hough render-benchmark`, of another seed than
+the published one. Those without names count: beside names print decides. Conditional logit over all known
+layouts, with a small ridge; the accuracy is of the pages that were fitted to.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+
+from ecg_hough.digitize import read_traces
+from ecg_hough.errors import PageError
+from ecg_hough.layout_check import WEIGHTS, measure
+from ecg_hough.layout_score import TRUTH_SUFFIX
+from ecg_hough.page import read_page
+
+RIDGE = 0.02
+
+
+def measure_page(image: Path, truth: str) -> tuple[NDArray[np.float64], int] | None:
+    """(candidates, features) of a page and which of them is true; None where none is or it cannot be read."""
+    try:
+        reading = read_traces(read_page(image).image)
+    except PageError:
+        return None
+    read = {row.row_index for row in reading.rows}
+    candidates = [
+        replace(c, windows=tuple(w for w in c.windows if w.row_index in read)) for c in reading.candidates
+    ]
+    names = [c.layout.name for c in candidates]
+    if truth not in names:
+        return None
+    return np.array([measure(reading.rows, c) for c in candidates]), names.index(truth)
+
+
+def fit_weights(pages: list[tuple[NDArray[np.float64], int]]) -> NDArray[np.float64]:
+    """Weights of greatest likelihood."""
+
+    def loss(weights: NDArray[np.float64]) -> float:
+        odds = [features @ weights for features, _ in pages]
+        missed = sum(float(logsumexp(o) - o[true]) for o, (_, true) in zip(odds, pages, strict=True))
+        return missed + RIDGE * float(weights @ weights)
+
+    return np.asarray(minimize(loss, np.array(WEIGHTS)).x)
+
+
+def main(folder: Path) -> None:
+    pages, unread = [], 0
+    for path in track(sorted(folder.glob(f"*{TRUTH_SUFFIX}")), "measuring"):
+        truth = json.loads(path.read_text(encoding="utf-8"))
+        if truth["names_printed"]:
+            continue
+        image = path.with_name(path.name.removesuffix(TRUTH_SUFFIX) + ".png")
+        page = measure_page(image, truth["layout"])
+        if page is None:
+            unread += 1
+        else:
+            pages.append(page)
+    print(f"{len(pages)} pages, {unread} without a true candidate")
+    print("WEIGHTS =", tuple(float(w) for w in fit_weights(pages).round(2)))
+    for name, weights in (
+        ("network alone", (1.0, 0.0, 0.0, 0.0)),
+        ("now", WEIGHTS),
+        ("fitted", fit_weights(pages)),
+    ):
+        right = np.mean([int(np.argmax(f @ np.array(weights))) == true for f, true in pages])
+        print(f"{name}: {right:.1%} right")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,163 @@
+"""The layout that traces allow: limb leads correct a wrong one, and a right one stays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ecg_hough.calibration import Window
+from ecg_hough.ecg_model import generate_ecg
+from ecg_hough.layout_check import Candidate, check_layout
+from ecg_hough.limb_sums import limb_rest, usual_beat_rest
+from ecg_hough.paper import LEADS, Layout, make_layout
+from ecg_hough.traces import RowTrace
+
+FS = 500
+
+
+def page_rows(layout: Layout, *, inverted_avr: bool = False, seed: int = 0) -> tuple[RowTrace, ...]:
+    """Row traces of a page of `layout` at 25 mm/s and 10 mm/mV, with a little noise."""
+    rng = np.random.default_rng(seed)
+    signals = generate_ecg(8, rhythm="sinus rhythm").signals
+    x = np.arange(20.0, 270.0, 1 / 16)
+    column_mm = 250.0 / layout.n_columns
+    out = []
+    for r in range(layout.n_rows):
+        short = r < len(layout.rows)
+        mv = np.zeros(x.size)
+        for c in range(layout.n_columns):
+            lead = layout.rows[r][c] if short else layout.rhythm[r - len(layout.rows)]
+            inside = (x >= 20.0 + c * column_mm) & (x < 20.0 + (c + 1) * column_mm)
+            at = (x[inside] - 20.0) / 25.0 * FS
+            value = np.interp(at, np.arange(signals.shape[1]), signals[LEADS.index(lead)])
+            mv[inside] = -value if inverted_avr and lead == "aVR" else value
+        y = 30.0 * r + 40.0 - 10.0 * mv + rng.normal(0, 0.1, x.size)
+        out.append(RowTrace(r, x, y, np.full(x.size, 0.05), np.ones(x.size)))
+    return tuple(out)
+
+
+def candidate(layout: Layout, evidence: float) -> Candidate:
+    return Candidate(layout, panels(layout), evidence)
+
+
+def panels(layout: Layout) -> tuple[Window, ...]:
+    """Panels of `layout` on a block of 20 to 270 mm."""
+    width = 250.0 / layout.n_columns
+    out = [
+        Window(lead, r, c, False, 20.0 + c * width, 20.0 + (c + 1) * width)
+        for r, row in enumerate(layout.rows)
+        for c, lead in enumerate(row)
+    ]
+    n = len(layout.rows)
+    return tuple(out + [Window(lead, n + k, 0, True, 20.0, 270.0) for k, lead in enumerate(layout.rhythm)])
+
+
+LAYOUTS = [("3x4", ()), ("3x4", ("II", "V1")), ("6x2", ()), ("12x1", ()), ("6x1-limb", ())]
+BY_USUAL_BEATS = [("4x3", ()), ("2x6", ())]
+"""Too few limb leads stand in one column."""
+
+
+@pytest.mark.parametrize("cabrera", [False, True])
+@pytest.mark.parametrize(("shape", "rhythm"), LAYOUTS + BY_USUAL_BEATS)
+def test_a_right_layout_stays(shape: str, rhythm: tuple[str, ...], cabrera: bool) -> None:
+    layout = make_layout(shape, rhythm=rhythm, cabrera=cabrera)
+    other = make_layout(shape, rhythm=rhythm, cabrera=not cabrera)
+    checked = check_layout(page_rows(layout), (candidate(layout, 1.6), candidate(other, 1.5)))
+    assert checked.layout == layout
+    assert checked.windows == panels(layout)
+    assert not checked.warnings
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("cabrera", [False, True])
+@pytest.mark.parametrize(("shape", "rhythm"), LAYOUTS + BY_USUAL_BEATS)
+def test_the_other_order_is_seen(shape: str, rhythm: tuple[str, ...], cabrera: bool, inverted: bool) -> None:
+    true = make_layout(shape, rhythm=rhythm, cabrera=cabrera)
+    wrong = make_layout(shape, rhythm=rhythm, cabrera=not cabrera)
+    rows = page_rows(true, inverted_avr=cabrera and inverted)
+    checked = check_layout(rows, (candidate(wrong, 1.8), candidate(true, 1.5)))
+    assert checked.layout == true
+    assert [w.lead for w in checked.windows] == [w.lead for w in panels(true)]
+    assert any("limb leads" in warning for warning in checked.warnings)
+
+
+def test_six_limb_leads_are_no_three_rows_over_strips() -> None:
+    true, wrong = make_layout("6x1-limb"), make_layout("3x4", rhythm=("II", "V1", "V5"))
+    checked = check_layout(page_rows(true), (candidate(wrong, 1.8), candidate(true, 1.0)))
+    assert checked.layout == true
+    assert len(checked.windows) == 6
+
+
+def test_the_left_column_of_6x2_is_not_enough() -> None:
+    true, wrong = make_layout("6x1-limb"), make_layout("6x2")
+    assert check_layout(page_rows(true), (candidate(wrong, 1.6), candidate(true, 1.4))).layout == true
+
+
+def test_a_view_that_fits_nothing_is_believed_where_the_sums_hold() -> None:
+    true = make_layout("12x1")
+    one_a_row = tuple(Window("V1", r, 0, False, 20.0, 270.0) for r in range(12))
+    checked = check_layout(page_rows(true), (candidate(true, 0.4),), one_a_row, known=False)
+    assert checked.layout == true
+    assert any("no known layout" in warning for warning in checked.warnings)
+
+
+def test_no_layout_where_the_sums_are_broken() -> None:
+    shown = make_layout("6x1-precordial")
+    loose = panels(shown)[:2]
+    guess = candidate(make_layout("6x1-limb"), 0.4)
+    checked = check_layout(page_rows(shown), (guess,), loose, known=False)
+    assert checked.layout is None
+    assert checked.windows == loose
+    assert any("own evidence" in warning for warning in checked.warnings)
+
+
+def test_rows_without_a_place_count_against_a_layout() -> None:
+    true = make_layout("3x4", rhythm=("II",))
+    three = candidate(make_layout("3x4"), 1.7)
+    assert check_layout(page_rows(true), (three, candidate(true, 1.6))).layout == true
+
+
+def test_printed_names_are_believed() -> None:
+    true, printed = make_layout("3x4"), make_layout("3x4", cabrera=True)
+    both = (candidate(printed, 1.6), candidate(true, 1.5))
+    assert check_layout(page_rows(true), both, named=1.0).layout == printed
+    assert check_layout(page_rows(true), both, named=0.2).layout == true
+
+
+def test_a_close_call_is_told() -> None:
+    layout = make_layout("6x1-precordial")
+    same = (candidate(layout, 1.5), candidate(make_layout("6x1-precordial"), 1.45))
+    assert any("probability" in warning for warning in check_layout(page_rows(layout), same).warnings)
+
+
+def test_no_rows() -> None:
+    checked = check_layout((), (candidate(make_layout("3x4"), 1.0),), known=False)
+    assert (checked.layout, checked.windows) == (None, ())
+
+
+def test_chest_leads_cannot_be_checked() -> None:
+    layout = make_layout("6x1-precordial")
+    by_row = {row.row_index: row for row in page_rows(layout)}
+    assert limb_rest(by_row, panels(layout), layout) is None
+    assert usual_beat_rest(by_row, panels(layout), layout) is None
+
+
+def test_rest_is_zero_for_limb_leads_and_large_for_others() -> None:
+    limb, chest = make_layout("6x1-limb"), make_layout("6x1-precordial")
+    for rows, low, high in ((page_rows(limb), 0.0, 0.01), (page_rows(chest), 0.05, 3.0)):
+        by_row = {row.row_index: row for row in rows}
+        rest = limb_rest(by_row, panels(limb), limb)
+        beat_rest = usual_beat_rest(by_row, panels(limb), limb)
+        assert rest is not None
+        assert beat_rest is not None
+        assert low <= rest[0] <= high
+        assert low <= beat_rest <= high
+
+
+def test_usual_beats_compare_leads_of_different_seconds() -> None:
+    true, wrong = make_layout("2x6"), make_layout("2x6", cabrera=True)
+    by_row = {row.row_index: row for row in page_rows(true)}
+    right, other = (usual_beat_rest(by_row, panels(layout), layout) for layout in (true, wrong))
+    assert right is not None
+    assert other is not None
+    assert right < 0.1 < 0.3 < other
