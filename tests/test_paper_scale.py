@@ -1,8 +1,10 @@
 """What the page says of its scale, and what is believed of it."""
 
+import numpy as np
 import pytest
 
-from ecg_hough.paper_scale import STATED_MARGIN, STATED_MIN, stated
+from ecg_hough.geometry import PageMap
+from ecg_hough.paper_scale import PAIR_MM, STATED_MARGIN, STATED_MIN, stated, with_partners
 from ecg_hough.words import GAIN_WORDS, SPEED_WORDS, PrintedWord
 
 
@@ -21,3 +23,18 @@ def test_a_scale_must_be_stated_clearly(words, speed, gain):
     printed = tuple(PrintedWord(word, 0.0, 0.0, score) for word, score in words)
     assert stated(printed, SPEED_WORDS) == speed
     assert stated(printed, GAIN_WORDS) == gain
+
+
+@pytest.mark.parametrize(("down_mm", "believed"), [(1.0, True), (PAIR_MM[0] + 1.0, False)])
+def test_a_speed_is_believed_sooner_beside_a_gain(down_mm: float, believed: bool) -> None:
+    px_per_mm = 8.0
+    page = PageMap.from_affine(np.array([[px_per_mm, 0.0, 0.0], [0.0, px_per_mm, 0.0]]), (210.0, 297.0))
+    words = (
+        PrintedWord("50 mm/s", 1600.0, 400.0, STATED_MIN - 0.1),
+        PrintedWord("10 mm/mV", 1600.0 + down_mm * px_per_mm, 800.0, 0.9),
+        PrintedWord("V1", 1600.0, 420.0, 0.9),
+    )
+    credited = with_partners(words, page)
+    assert (stated(credited, SPEED_WORDS) == 50.0) == believed
+    assert credited[2] == words[2]
+    assert with_partners((), page) == ()

@@ -255,8 +255,9 @@ def _windows(
     for panel in layout.panels:
         path = paths.setdefault(panel.row_index, np.full(panel.path_rows.size, np.nan))
         path[np.isnan(path)] = panel.path_rows[np.isnan(path)]
-    windows = []
-    for place in panels:
+    places = tuple(panels)
+    ends = np.zeros((len(places), 2, 2))
+    for k, place in enumerate(places):
         start, end = place.start_col, place.end_col
         path = paths[place.row_index]
         here = path[max(0, round(start)) : max(0, round(end))]
@@ -264,12 +265,13 @@ def _windows(
         on_page = np.flatnonzero(canvas.covered[int(np.clip(row, 0, canvas.covered.shape[0] - 1))])
         if on_page.size:
             start, end = (float(np.clip(col, on_page[0], on_page[-1] + 1)) for col in (start, end))
-        ends = canvas.to_page(np.array([[row, start - 0.5], [row, end - 0.5]]))
-        _, x = page_map.to_mm(ends[:, 0], ends[:, 1])
-        windows.append(
-            Window(place.lead, place.row_index, place.column_index, place.rhythm, float(x[0]), float(x[1]))
-        )
-    return tuple(windows)
+        ends[k] = [[row, start - 0.5], [row, end - 0.5]]
+    points = canvas.to_page(ends.reshape(-1, 2))
+    _, x = page_map.to_mm(points[:, 0], points[:, 1])
+    return tuple(
+        Window(place.lead, place.row_index, place.column_index, place.rhythm, float(a), float(b))
+        for place, (a, b) in zip(places, x.reshape(-1, 2), strict=True)
+    )
 
 
 def page_traces(

@@ -7,7 +7,7 @@ reading is worse than none: evidence counts only where it is strong, and the sta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,10 @@ STATED_MIN = 0.8
 """Least score of a printed speed or gain that is believed."""
 STATED_MARGIN = 0.1
 """Least lead of the value that is believed where the page states two."""
+PAIR_MM = (2.5, 80.0)
+"""Farthest down and across that a page's speed and gain stand from each other where they share a line."""
+PARTNER_MIN, PAIR_CREDIT = 0.55, 0.2
+"""Least score of such a partner, and what it adds: stray marks seldom look like both in one line."""
 WIDE_PULSE_MM = 8.0
 """A pulse lasts 0.2 s on most carts: one this wide hints at 50 mm/s."""
 
@@ -69,6 +73,7 @@ def find_paper_scale(
         return PaperScale(speed_mm_s, gain_mm_mv, "given", "given")
     ink = find_ink(image, page_map, rows)
     pulses: tuple[Pulse, ...] = ()
+    words = with_partners(words, page_map)
     printed_speed, printed_gain = stated(words, SPEED_WORDS), stated(words, GAIN_WORDS)
     if ink is not None and ink.contrast >= CONTRAST_MIN:
         pulses = find_pulses(image, page_map, ink, rows, windows)
@@ -104,6 +109,24 @@ def find_paper_scale(
         warnings.append(f"gain of {gain:g} mm/mV assumed: no calibration pulse or text could be read")
     place = place_of_pulses(pulses, gain)
     return PaperScale(speed, gain, speed_from, gain_from, tuple(warnings), place)
+
+
+def with_partners(words: tuple[PrintedWord, ...], page_map: PageMap) -> tuple[PrintedWord, ...]:
+    """Words with credit for a speed and a gain in one line, as carts print them; a score may pass 1."""
+    if not words:
+        return ()
+    places = np.array([(word.row, word.col) for word in words])
+    y, x = page_map.to_mm(places[:, 0], places[:, 1])
+    out = []
+    for k, word in enumerate(words):
+        kinds = [values for values in (SPEED_WORDS, GAIN_WORDS) if word.word not in values]
+        in_line = (np.abs(y - y[k]) <= PAIR_MM[0]) & (np.abs(x - x[k]) <= PAIR_MM[1])
+        paired = len(kinds) == 1 and any(
+            near and other.word in kinds[0] and other.score >= PARTNER_MIN
+            for other, near in zip(words, in_line, strict=True)
+        )
+        out.append(replace(word, score=word.score + PAIR_CREDIT) if paired else word)
+    return tuple(out)
 
 
 def stated(words: tuple[PrintedWord, ...], values: dict[str, float]) -> float | None:
