@@ -13,6 +13,7 @@ from ecg_hough.calibration import (
     find_block,
     place_columns,
     scale_from_columns,
+    trim_windows,
     zero_lines,
 )
 from ecg_hough.ecg_model import generate_ecg
@@ -116,6 +117,18 @@ def test_a_pulse_joined_to_the_trace_is_no_part_of_it(signals):
         row.y_mm[pulse] = row.y_mm[np.isfinite(row.y_mm)][0] - 10.0
     result = calibrate(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
     assert result.windows[0].start_mm == pytest.approx(20.0, abs=0.2)
+
+
+def test_a_panel_begins_where_its_row_does(signals):
+    rows, windows = rows_of(signals, make_layout("3x4", rhythm=("II",)))
+    early = tuple(replace(w, start_mm=w.start_mm - 13.0) if w.column_index == 0 else w for w in windows)
+    rows[0].y_mm[:3] = 5.0  # a speck of trace before the row
+    trimmed = trim_windows(rows, early)
+    starts = [20.0 if w.column_index == 0 else w.start_mm for w in windows]
+    assert [w.start_mm for w in trimmed] == pytest.approx(starts, abs=0.1)
+    assert [w.end_mm for w in trimmed] == [w.end_mm for w in windows]
+    missing = (replace(rows[0], y_mm=np.full(rows[0].y_mm.size, np.nan)), *rows[1:])
+    assert trim_windows(missing, windows) == windows
 
 
 def places(*rows):

@@ -29,6 +29,8 @@ EDGE_PRIOR = 0.08
 """Cost per mm off the network's edge; one row in full agreement is worth 1 / rows."""
 EDGE_RUN_MM = 1.5
 """Length of uninterrupted trace (or of none) that makes an end."""
+TRACE_RUN_MM, TRIM_MM = 5.0, 3.0
+"""Least uninterrupted trace with which a row begins or ends, and how far off it the network may be."""
 EQUAL_MM = 12.0
 """Columns whose edges stand closer than this to equal division are equally wide."""
 NOMINAL_SHARE = 0.002
@@ -237,6 +239,32 @@ def _combine(
         sd[k, place] = np.where(take, panel.sd[:size], sd[k, place])
         presence[k, place] = np.where(take, panel.presence[:size], presence[k, place])
     return signals, sd, presence
+
+
+def trim_windows(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> tuple[Window, ...]:
+    """Panels without the stretches before a row's first trace and behind its last.
+
+    The leads network takes stains and pulses at the block's ends for trace where the trace network sees none.
+    """
+    ends = {row.row_index: _first_and_last(row) for row in rows}
+    out = []
+    for window in windows:
+        first, last = ends.get(window.row_index, (-np.inf, np.inf))
+        start = first if first - TRIM_MM > window.start_mm else window.start_mm
+        end = last if last + TRIM_MM < window.end_mm else window.end_mm
+        out.append(replace(window, start_mm=start, end_mm=end) if start < end else window)
+    return tuple(out)
+
+
+def _first_and_last(row: RowTrace) -> tuple[float, float]:
+    """Where the first long run of trace begins and the last one ends, mm."""
+    step = row.x_mm[1] - row.x_mm[0]
+    seen = np.concatenate([[0], np.isfinite(row.y_mm).astype(np.int8), [0]])
+    begin, behind = np.flatnonzero(np.diff(seen) == 1), np.flatnonzero(np.diff(seen) == -1)
+    long = np.flatnonzero((behind - begin) * step >= TRACE_RUN_MM)
+    if not long.size:
+        return -np.inf, np.inf
+    return float(row.x_mm[begin[long[0]]] - step / 2), float(row.x_mm[behind[long[-1]] - 1] + step / 2)
 
 
 def place_columns(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ecg_hough
-from ecg_hough.calibration import Window, calibrate, scale_from_columns
+from ecg_hough.calibration import Window, calibrate, scale_from_columns, trim_windows
 from ecg_hough.column_order import find_column_order
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
 from ecg_hough.layout import LeadPanel, PageLayout, PanelBox
@@ -72,11 +72,12 @@ def digitize(
         named=reading.layout.named,
     )
     warnings += checked.warnings
+    windows = trim_windows(rows, checked.windows)
     scale = find_paper_scale(
         reading.image,
         page_map,
         rows,
-        checked.windows,
+        windows,
         reading.words,
         speed_mm_s=speed_mm_s,
         gain_mm_mv=gain_mm_mv,
@@ -85,7 +86,7 @@ def digitize(
     warnings += scale.warnings
     watch("scale")
     speed, gain = scale.speed_mm_s, scale.gain_mm_mv
-    checked = check_strips(rows, checked.windows, checked.layout, speed_mm_s=speed, pulse=scale.pulse)
+    checked = check_strips(rows, windows, checked.layout, speed_mm_s=speed, pulse=scale.pulse)
     warnings += checked.warnings
     windows = checked.windows
     order = find_column_order(rows, windows, checked.layout, speed_mm_s=speed, pulse=scale.pulse)
