@@ -32,7 +32,7 @@ EDGE_RUN_MM = 1.5
 TRACE_RUN_MM, TRIM_MM = 5.0, 3.0
 """Least uninterrupted trace with which a row begins or ends, and how far off it the network may be."""
 EQUAL_MM = 12.0
-"""Columns whose edges stand closer than this to equal division are equally wide."""
+"""Columns of a block of no usual width are equally wide, too, where their edges stand closer to that."""
 NOMINAL_SHARE = 0.002
 """Blocks within twice this of a usual duration have that duration."""
 NOMINAL_WORTH = 0.6
@@ -298,7 +298,9 @@ def place_columns(
     )
     equal = start + width * np.arange(n_columns + 1) / n_columns
     edges = equal.copy()
-    for j in range(1, n_columns):
+    # A block of a usual width is whole, and its columns are equally wide; a cut one lost part of a column.
+    whole = any(np.isclose(width, seconds * speed_mm_s) for seconds in NOMINAL_S)
+    for j in range(1, n_columns) if not whole else ():
         seen = [w.start_mm for w in windows if w.column_index == j and not w.rhythm]
         if seen and abs(np.median(seen) - equal[j]) > EQUAL_MM:
             edges[j] = float(np.median(seen))
