@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 import ecg_hough
 from ecg_hough.calibration import Window, calibrate, scale_from_columns, trim_windows
@@ -58,6 +60,19 @@ def digitize(
         raise ValueError(f"fs must be positive; got {fs}")
     if steps is None:
         steps = SHIPPED if readout == "trace" else CENTROID
+    with _blas().limit(limits=1):
+        return _digitize(page, fs, speed_mm_s, gain_mm_mv, readout, steps)
+
+
+def _digitize(
+    page: str | Path | NDArray,
+    fs: int,
+    speed_mm_s: float | None,
+    gain_mm_mv: float | None,
+    readout: str,
+    steps: Steps,
+) -> Ecg:
+    """The stages in order; `digitize` has checked the arguments."""
     watch = _Stopwatch()
     source = read_page(page)
     watch("page")
@@ -135,6 +150,12 @@ def digitize(
         repeat_mv=result.residuals.repeat_mv,
         leads_agree=result.leads_agree,
     )
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Linear algebra here is small and banded: a second thread of it only waits, and keeps a core busy."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 @dataclass(frozen=True)
