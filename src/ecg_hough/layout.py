@@ -119,7 +119,7 @@ class PageLayout:
     Attributes:
         panels: from top to bottom, left to right.
         layout: the known layout that fits, or None.
-        rivals: all known layouts as they would lie on the page, likeliest first; the panels are the first's.
+        rivals: all known layouts as they would lie on the page, likeliest first.
         loose: where no known layout fits, what each row's own evidence says.
         score: log-likelihood gain of the best layout over unnamed leads, in nats; compares orientations
             of one page.
@@ -280,17 +280,19 @@ def find_layout(probabilities: NDArray[np.float32], fitted: LayoutFit | None = N
         )
     if not (present if whole else loose):
         raise PageError("layout", f"{len(rows.lines)} trace rows found, but no lead could be named")
-    rivals = _rivals(fitted, present) if whole else ()
-    panels = _as_panels(present if whole else loose, evidence, probabilities, rows)
+    # Rows that the likeliest layout has no place for are traced, too: another one may have.
+    placed = {box.row for box in present} if whole else set()
+    boxes = [*(present if whole else ()), *(box for box in loose if box.row not in placed)]
+    rivals = _rivals(fitted, present, {box.row for box in boxes}) if whole else ()
+    panels = _as_panels(boxes, evidence, probabilities, rows)
     printed = {(LEADS[p.name.lead], p.row) for p in fitted.names}
     named = float(np.mean([(panel.lead, panel.row_index) in printed for panel in panels]))
     places = tuple(_as_place(box) for box in loose)
     return PageLayout(panels, known, fit.score, agreement, rows.pitch, named, tuple(warnings), rivals, places)
 
 
-def _rivals(fitted: LayoutFit, present: list[_Box]) -> tuple[Rival, ...]:
+def _rivals(fitted: LayoutFit, present: list[_Box], traced: set[int]) -> tuple[Rival, ...]:
     """All known layouts whose rows are traced, likeliest first; of the first the panels that are there."""
-    traced = {box.row for box in present}
     held = max(1.0, float(fitted.evidence.weight.sum()))
     out = []
     for fit in (fitted.fit, *fitted.others):
