@@ -15,6 +15,7 @@ from threadpoolctl import ThreadpoolController
 import ecg_hough
 from ecg_hough.calibration import Window, calibrate, scale_from_columns, trim_windows
 from ecg_hough.column_order import find_column_order
+from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
 from ecg_hough.layout import LeadPanel, PageLayout, PanelBox
 from ecg_hough.layout_check import Candidate, check_layout
@@ -31,6 +32,9 @@ from ecg_hough.traces import TRACE_NETWORK, RowTrace, read_rows
 from ecg_hough.words import WORDS_NETWORK, PrintedWord
 
 READOUTS = ("trace", "centroid")
+STRANGE_QUALITY = 0.25
+"""Quality below which rows of no known layout and without names are no ECG: tables and curves of other kinds
+stay below 0.2, pages of unknown layout seldom do."""
 
 
 def digitize(
@@ -124,6 +128,13 @@ def _digitize(
     if readout == "trace":
         versions["traces"] = load_network(TRACE_NETWORK).version
     surest = [status.confidence for status in result.statuses if status.found]
+    quality = float(np.mean(surest)) * result.agreement if surest else 0.0
+    if checked.layout is None and reading.layout.named == 0 and quality < STRANGE_QUALITY:
+        raise PageError(
+            "layout",
+            "rows must show a known layout, printed names or leads that agree; none fits, none is printed,"
+            f" quality {quality:.2f} is below {STRANGE_QUALITY}. Is it a 12-lead ECG?",
+        )
     return Ecg(
         signals=result.signals,
         fs=fs,
@@ -138,7 +149,7 @@ def _digitize(
         gain_mm_mv=gain,
         warnings=tuple(warnings),
         traces=page_traces(rows, result.windows, page_map, turns, source.image.shape[:2]),
-        quality=float(np.mean(surest)) * result.agreement if surest else 0.0,
+        quality=quality,
         versions=versions,
         seconds=watch.seconds(),
         source=source.name,
