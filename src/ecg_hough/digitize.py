@@ -17,7 +17,7 @@ from ecg_hough.calibration import Window, calibrate, scale_from_columns, trim_wi
 from ecg_hough.column_order import find_column_order
 from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
-from ecg_hough.layout import LeadPanel, PageLayout, PanelBox
+from ecg_hough.layout import PageLayout, PanelBox
 from ecg_hough.layout_check import Candidate, check_layout
 from ecg_hough.leads import find_leads
 from ecg_hough.network import load_network
@@ -282,7 +282,7 @@ def layout_candidates(layout: PageLayout, canvas: Canvas, page_map: PageMap) -> 
 
 
 def _windows(
-    layout: PageLayout, panels: Iterable[LeadPanel | PanelBox], canvas: Canvas, page_map: PageMap
+    layout: PageLayout, panels: Iterable[PanelBox], canvas: Canvas, page_map: PageMap
 ) -> tuple[Window, ...]:
     paths: dict[int, NDArray[np.float64]] = {}
     for panel in layout.panels:

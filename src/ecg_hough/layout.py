@@ -67,8 +67,8 @@ SWITCH_COST = 20.0
 
 
 @dataclass(frozen=True)
-class LeadPanel:
-    """One printed piece of one lead, in canvas pixels (pixel k's centre is at k).
+class PanelBox:
+    """Where one printed piece of one lead stands, in canvas pixels (pixel k's centre is at k).
 
     Attributes:
         lead: name as in `paper.LEADS`.
@@ -77,8 +77,6 @@ class LeadPanel:
         rhythm: a full-width strip printed besides the short rows.
         start_col, end_col: half-open window in columns at the height of the row, sub-pixel; may lie
             outside the canvas when the page is cropped.
-        path_rows: (cols,) coarse row of the trace for every canvas column, NaN where there is none.
-        confidence: share of the panel's columns that hold trace of the expected class, 0 to 1.
     """
 
     lead: str
@@ -87,20 +85,19 @@ class LeadPanel:
     rhythm: bool
     start_col: float
     end_col: float
-    path_rows: NDArray[np.float64]
-    confidence: float
 
 
 @dataclass(frozen=True)
-class PanelBox:
-    """Where a panel stands: a `LeadPanel` before it is traced."""
+class LeadPanel(PanelBox):
+    """A panel and the trace in it.
 
-    lead: str
-    row_index: int
-    column_index: int
-    rhythm: bool
-    start_col: float
-    end_col: float
+    Attributes:
+        path_rows: (cols,) coarse row of the trace for every canvas column, NaN where there is none.
+        confidence: share of the panel's columns that hold trace of the expected class, 0 to 1.
+    """
+
+    path_rows: NDArray[np.float64]
+    confidence: float
 
 
 @dataclass(frozen=True)
