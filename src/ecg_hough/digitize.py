@@ -32,9 +32,9 @@ from ecg_hough.traces import TRACE_NETWORK, RowTrace, read_rows
 from ecg_hough.words import WORDS_NETWORK, PrintedWord
 
 READOUTS = ("trace", "centroid")
-STRANGE_QUALITY = 0.25
-"""Quality below which rows of no known layout and without names are no ECG: tables and curves of other kinds
-stay below 0.2, pages of unknown layout seldom do."""
+STRANGE_QUALITY, STRANGE_NAMED = 0.25, 0.25
+"""Quality and share of named panels below which rows of no known layout are no ECG: tables and curves of
+other kinds stay below 0.2, and a stray mark may be read as a name; pages of unknown layout seldom do."""
 
 
 def digitize(
@@ -129,7 +129,7 @@ def _digitize(
         versions["traces"] = load_network(TRACE_NETWORK).version
     surest = [status.confidence for status in result.statuses if status.found]
     quality = float(np.mean(surest)) * result.agreement if surest else 0.0
-    if checked.layout is None and reading.layout.named == 0 and quality < STRANGE_QUALITY:
+    if checked.layout is None and reading.layout.named < STRANGE_NAMED and quality < STRANGE_QUALITY:
         raise PageError(
             "layout",
             "rows must show a known layout, printed names or leads that agree; none fits, none is printed,"
