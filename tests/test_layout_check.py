@@ -8,7 +8,7 @@ import pytest
 from ecg_hough.calibration import Window
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.layout_check import Candidate, check_layout
-from ecg_hough.limb_sums import limb_rest, usual_beat_rest
+from ecg_hough.limb_sums import limb_columns, limb_rest, usual_beat_rest
 from ecg_hough.paper import LEADS, Layout, make_layout
 from ecg_hough.traces import RowTrace
 
@@ -138,16 +138,17 @@ def test_no_rows() -> None:
 def test_chest_leads_cannot_be_checked() -> None:
     layout = make_layout("6x1-precordial")
     by_row = {row.row_index: row for row in page_rows(layout)}
-    assert limb_rest(by_row, panels(layout), layout) is None
-    assert usual_beat_rest(by_row, panels(layout), layout) is None
+    columns = limb_columns(by_row, panels(layout), layout)
+    assert limb_rest(columns) is None
+    assert usual_beat_rest(columns) is None
 
 
 def test_rest_is_zero_for_limb_leads_and_large_for_others() -> None:
     limb, chest = make_layout("6x1-limb"), make_layout("6x1-precordial")
     for rows, low, high in ((page_rows(limb), 0.0, 0.01), (page_rows(chest), 0.05, 3.0)):
         by_row = {row.row_index: row for row in rows}
-        rest = limb_rest(by_row, panels(limb), limb)
-        beat_rest = usual_beat_rest(by_row, panels(limb), limb)
+        columns = limb_columns(by_row, panels(limb), limb)
+        rest, beat_rest = limb_rest(columns), usual_beat_rest(columns)
         assert rest is not None
         assert beat_rest is not None
         assert low <= rest[0] <= high
@@ -157,7 +158,7 @@ def test_rest_is_zero_for_limb_leads_and_large_for_others() -> None:
 def test_usual_beats_compare_leads_of_different_seconds() -> None:
     true, wrong = make_layout("2x6"), make_layout("2x6", cabrera=True)
     by_row = {row.row_index: row for row in page_rows(true)}
-    right, other = (usual_beat_rest(by_row, panels(layout), layout) for layout in (true, wrong))
+    right, other = (usual_beat_rest(limb_columns(by_row, panels(layout), layout)) for layout in (true, wrong))
     assert right is not None
     assert other is not None
     assert right < 0.1 < 0.3 < other

@@ -259,12 +259,16 @@ def trim_windows(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> tup
 def _first_and_last(row: RowTrace) -> tuple[float, float]:
     """Where the first long run of trace begins and the last one ends, mm."""
     step = row.x_mm[1] - row.x_mm[0]
-    seen = np.concatenate([[0], np.isfinite(row.y_mm).astype(np.int8), [0]])
-    begin, behind = np.flatnonzero(np.diff(seen) == 1), np.flatnonzero(np.diff(seen) == -1)
-    long = np.flatnonzero((behind - begin) * step >= TRACE_RUN_MM)
-    if not long.size:
+    long = [(a, b) for a, b in _known_runs(row.y_mm) if (b - a) * step >= TRACE_RUN_MM]
+    if not long:
         return -np.inf, np.inf
-    return float(row.x_mm[begin[long[0]]] - step / 2), float(row.x_mm[behind[long[-1]] - 1] + step / 2)
+    return float(row.x_mm[long[0][0]] - step / 2), float(row.x_mm[long[-1][1] - 1] + step / 2)
+
+
+def _known_runs(values: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Half-open stretches of finite values."""
+    change = np.flatnonzero(np.diff(np.concatenate([[0], np.isfinite(values).view(np.int8), [0]])))
+    return [(int(a), int(b)) for a, b in zip(change[::2], change[1::2], strict=True)]
 
 
 def place_columns(
@@ -471,9 +475,7 @@ def _interpolate(
     """Cubic within runs of finite values, NaN outside them; half a step of grace at their ends."""
     out = np.full(at.size, np.nan)
     step = x[1] - x[0]
-    finite = np.isfinite(y)
-    change = np.flatnonzero(np.diff(np.concatenate([[0], finite.view(np.int8), [0]])))
-    for a, b in zip(change[::2], change[1::2], strict=True):
+    for a, b in _known_runs(y):
         if b - a < 4:
             continue
         inside = (at >= x[a] - step) & (at <= x[b - 1] + step)

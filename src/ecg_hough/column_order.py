@@ -237,14 +237,16 @@ def upwards(row: RowTrace, at: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _activity(rows: list[RowTrace], start_mm: float, length_mm: float) -> NDArray[np.float64]:
-    """Steepness of all rows together on the raster: high where QRS complexes stand."""
-    total = np.zeros(len(np.arange(0.0, length_mm, STEP_MM)))
-    for row in rows:
-        total += steepness(on_raster(row, start_mm, length_mm))
-    return gaussian_filter1d(total, ACTIVITY_MM / STEP_MM)
+    """`activity` of rows on the raster from `start_mm`."""
+    return activity([on_raster(row, start_mm, length_mm) for row in rows])
 
 
-def steepness(y: NDArray[np.float64]) -> NDArray[np.float64]:
+def activity(traces: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Steepness of traces on the raster together: high where QRS complexes stand."""
+    return gaussian_filter1d(np.sum([_steepness(y) for y in traces], axis=0), ACTIVITY_MM / STEP_MM)
+
+
+def _steepness(y: NDArray[np.float64]) -> NDArray[np.float64]:
     """Steepness of a trace on the raster, 0 to 1; 0 in gaps, and everywhere where little is known."""
     slope = np.abs(np.gradient(y))
     known = np.isfinite(slope)

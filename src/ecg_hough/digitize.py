@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,6 +38,19 @@ STRANGE_QUALITY, STRANGE_NAMED = 0.25, 0.25
 other kinds stay below 0.2, and a stray mark may be read as a name; pages of unknown layout seldom do."""
 
 
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Linear algebra here is small and banded: a second thread of it only waits, and keeps a core busy."""
+    with _blas().limit(limits=1):
+        yield
+
+
+@_one_blas_thread()
 def digitize(
     page: str | Path | NDArray,
     *,
@@ -64,19 +78,6 @@ def digitize(
         raise ValueError(f"fs must be positive; got {fs}")
     if steps is None:
         steps = SHIPPED if readout == "trace" else CENTROID
-    with _blas().limit(limits=1):
-        return _digitize(page, fs, speed_mm_s, gain_mm_mv, readout, steps)
-
-
-def _digitize(
-    page: str | Path | NDArray,
-    fs: int,
-    speed_mm_s: float | None,
-    gain_mm_mv: float | None,
-    readout: str,
-    steps: Steps,
-) -> Ecg:
-    """The stages in order; `digitize` has checked the arguments."""
     watch = _Stopwatch()
     source = read_page(page)
     watch("page")
@@ -163,12 +164,6 @@ def _digitize(
     )
 
 
-@cache
-def _blas() -> ThreadpoolController:
-    """Linear algebra here is small and banded: a second thread of it only waits, and keeps a core busy."""
-    return ThreadpoolController().select(user_api="blas")
-
-
 @dataclass(frozen=True)
 class PageReading:
     """What is read of a page before it is settled which lead is which.
@@ -178,7 +173,7 @@ class PageReading:
         geometry, page_map: of that image; without a grid the map is a guess.
         layout: as the leads network saw it; words: the known words on the page.
         rows: traces in page millimetres.
-        candidates, loose: what `layout_check.check_layout` chooses from.
+        candidates, loose: what `layout_check.check_layout` chooses from, of the rows that were read.
         warnings: sentences.
     """
 
@@ -229,6 +224,7 @@ def read_traces(
     network = load_network(TRACE_NETWORK) if readout == "trace" else None
     rows = read_rows(image, page_map, canvas, found.probabilities, layout, network, steps)
     watch("traces")
+    read = {row.row_index for row in rows}
     return PageReading(
         turns=found.turns,
         image=image,
@@ -237,8 +233,11 @@ def read_traces(
         layout=layout,
         words=found.words,
         rows=rows,
-        candidates=layout_candidates(layout, canvas, page_map),
-        loose=_windows(layout, layout.loose, canvas, page_map),
+        candidates=tuple(
+            Candidate(rival.layout, _windows(layout, rival.panels, read, canvas, page_map), rival.evidence)
+            for rival in layout.rivals
+        ),
+        loose=_windows(layout, layout.loose, read, canvas, page_map),
         warnings=tuple(warnings),
     )
 
@@ -270,25 +269,19 @@ def map_from_columns(
 
 def panel_windows(layout: PageLayout, canvas: Canvas, page_map: PageMap) -> tuple[Window, ...]:
     """The layout's panels in page millimetres; a layout may reach beyond the page, its panels do not."""
-    return _windows(layout, layout.panels, canvas, page_map)
-
-
-def layout_candidates(layout: PageLayout, canvas: Canvas, page_map: PageMap) -> tuple[Candidate, ...]:
-    """All known layouts with their panels in page millimetres."""
-    return tuple(
-        Candidate(rival.layout, _windows(layout, rival.panels, canvas, page_map), rival.evidence)
-        for rival in layout.rivals
-    )
+    rows = {panel.row_index for panel in layout.panels}
+    return _windows(layout, layout.panels, rows, canvas, page_map)
 
 
 def _windows(
-    layout: PageLayout, panels: Iterable[PanelBox], canvas: Canvas, page_map: PageMap
+    layout: PageLayout, panels: Iterable[PanelBox], rows: set[int], canvas: Canvas, page_map: PageMap
 ) -> tuple[Window, ...]:
+    """Panels on some of the layout's rows, in page millimetres."""
     paths: dict[int, NDArray[np.float64]] = {}
     for panel in layout.panels:
         path = paths.setdefault(panel.row_index, np.full(panel.path_rows.size, np.nan))
         path[np.isnan(path)] = panel.path_rows[np.isnan(path)]
-    places = tuple(panels)
+    places = tuple(panel for panel in panels if panel.row_index in rows)
     ends = np.zeros((len(places), 2, 2))
     for k, place in enumerate(places):
         start, end = place.start_col, place.end_col

@@ -275,12 +275,13 @@ def find_layout(probabilities: NDArray[np.float32], fitted: LayoutFit | None = N
             f"traces agree, limit {MIN_AGREEMENT:.0%}; {against:.0%} of the printed names do not, limit "
             f"{NAMES_AGAINST_MAX:.0%})"
         )
-    if not (present if whole else loose):
+    shown = present if whole else []
+    if not (shown or loose):
         raise PageError("layout", f"{len(rows.lines)} trace rows found, but no lead could be named")
     # Rows that the likeliest layout has no place for are traced, too: another one may have.
-    placed = {box.row for box in present} if whole else set()
-    boxes = [*(present if whole else ()), *(box for box in loose if box.row not in placed)]
-    rivals = _rivals(fitted, present, {box.row for box in boxes}) if whole else ()
+    placed = {box.row for box in shown}
+    boxes = [*shown, *(box for box in loose if box.row not in placed)]
+    rivals = _rivals(fitted, shown, {box.row for box in boxes}) if whole else ()
     panels = _as_panels(boxes, evidence, probabilities, rows)
     printed = {(LEADS[p.name.lead], p.row) for p in fitted.names}
     named = float(np.mean([(panel.lead, panel.row_index) in printed for panel in panels]))

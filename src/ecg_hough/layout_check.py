@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.calibration import Window
-from ecg_hough.limb_sums import limb_rest, usual_beat_rest
+from ecg_hough.limb_sums import limb_columns, limb_rest, usual_beat_rest
 from ecg_hough.paper import Layout
 from ecg_hough.traces import RowTrace
 
@@ -37,6 +37,7 @@ LONE_EVIDENCE = 1.0
 """Network's evidence from which a layout is believed that its view does not fit and no sum supports."""
 SURE = 0.9
 """Probability from which the second likeliest layout is not mentioned."""
+_NONE = "layout: no known layout fits the page's traces; leads are placed by their own evidence"
 
 
 @dataclass(frozen=True)
@@ -69,20 +70,14 @@ def check_layout(
 
     Args:
         rows: traces in page millimetres.
-        candidates: known layouts, the network's own choice first.
+        candidates: known layouts, the network's own choice first; panels of rows in `rows` only.
         loose: panels to go on with where no known layout convinces.
         known: whether the network's view fits its choice.
         named: share of the panels whose name is printed beside them.
     """
-    read = {row.row_index for row in rows}
-    candidates = tuple(
-        Candidate(c.layout, tuple(w for w in c.windows if w.row_index in read), c.evidence)
-        for c in candidates
-    )
-    loose = tuple(w for w in loose if w.row_index in read)
     if known and named >= NAMED_MIN:
         return CheckedLayout(candidates[0].layout, candidates[0].windows)
-    if not candidates or not read or named >= NAMED_MIN:
+    if not candidates or not rows or named >= NAMED_MIN:
         return CheckedLayout(None, loose, (_NONE,))
     features = np.array([measure(rows, candidate) for candidate in candidates])
     odds = features @ np.array(WEIGHTS)
@@ -113,8 +108,8 @@ def measure(rows: tuple[RowTrace, ...], candidate: Candidate) -> NDArray[np.floa
     windows, layout = candidate.windows, candidate.layout
     placed = len({w.row_index for w in windows})
     unplaced = len(by_row) + layout.n_rows - 2 * placed
-    rest = limb_rest(by_row, windows, layout) if windows else None
-    beat_rest = usual_beat_rest(by_row, windows, layout) if windows else None
+    columns = limb_columns(by_row, windows, layout)
+    rest, beat_rest = limb_rest(columns), usual_beat_rest(columns)
     sums = beats = 0.0
     if rest is not None:
         sums = _nats(rest[0], EVEN_REST) * (rest[1] / EXTENT_MM) ** EXTENT_POWER
@@ -125,6 +120,3 @@ def measure(rows: tuple[RowTrace, ...], candidate: Candidate) -> NDArray[np.floa
 
 def _nats(rest: float, even: float) -> float:
     return float(np.clip(-DECADE * np.log10((rest + REST_FLOOR) / even), LEAST, MOST))
-
-
-_NONE = "layout: no known layout fits the page's traces; leads are placed by their own evidence"

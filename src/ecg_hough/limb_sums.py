@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
 from ecg_hough.calibration import Window
-from ecg_hough.column_order import ACTIVITY_MM, STEP_MM, column_edges, steepness, upwards
+from ecg_hough.column_order import STEP_MM, activity, column_edges, upwards
 from ecg_hough.paper import IN_I_AND_II, Layout
 from ecg_hough.traces import RowTrace
 
@@ -35,10 +34,27 @@ LAG_MM = 1.5
 BEAT_LEADS_MIN = 4
 """Fewest limb leads whose usual beats are compared."""
 
+LimbColumn = tuple[list[str], NDArray[np.float64]]
+"""Names of the limb leads in one column, and their traces."""
 
-def limb_rest(
+
+def limb_columns(
     by_row: dict[int, RowTrace], windows: tuple[Window, ...], layout: Layout
-) -> tuple[float, float] | None:
+) -> list[LimbColumn]:
+    """Limb leads of every column that has any, and their traces (leads, n) on the raster, mm upwards."""
+    if not windows:
+        return []
+    starts, ends = column_edges(windows, layout.n_columns)
+    out = []
+    for j, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        limb = [w for w in windows if w.column_index == j and not w.rhythm and w.lead in IN_I_AND_II]
+        at = np.arange(start + INSET_MM, end - INSET_MM, STEP_MM)
+        if limb and at.size >= COLUMNS_MIN:
+            out.append(([w.lead for w in limb], np.stack([upwards(by_row[w.row_index], at) for w in limb])))
+    return out
+
+
+def limb_rest(columns: list[LimbColumn]) -> tuple[float, float] | None:
     """How far limb leads in one column break their sums: 0 not at all, about 1 for unrelated traces.
 
     Returns:
@@ -46,7 +62,7 @@ def limb_rest(
         of the columns times the dimensions that must be empty, mm. None without three limb leads in a column.
     """
     rest = expected = extent = 0.0
-    for names, traces in _limb_columns(by_row, windows, layout):
+    for names, traces in columns:
         known = np.isfinite(traces).all(axis=0)
         if len(names) < 3 or known.sum() < COLUMNS_MIN:
             continue
@@ -59,7 +75,7 @@ def limb_rest(
     return (rest / expected, extent) if expected > 0 else None
 
 
-def usual_beat_rest(by_row: dict[int, RowTrace], windows: tuple[Window, ...], layout: Layout) -> float | None:
+def usual_beat_rest(columns: list[LimbColumn]) -> float | None:
     """The same of the limb leads' usual beats.
 
     Columns that follow each other in time show no instant twice, but a heart repeats its beat: each lead's
@@ -73,13 +89,13 @@ def usual_beat_rest(by_row: dict[int, RowTrace], windows: tuple[Window, ...], la
     names: list[str] = []
     beats = []
     before, after = (round(mm / STEP_MM) for mm in BEAT_MM)
-    for limb, traces in _limb_columns(by_row, windows, layout):
+    for limb, traces in columns:
         places = find_beats(traces)
         places = places[(places >= before) & (places < traces.shape[1] - after)]
         cut = np.array([traces[:, place - before : place + after] for place in places])
-        if len(limb) and len(cut) and np.isfinite(cut).any(axis=(0, 2)).all():
+        if len(cut) and np.isfinite(cut).any(axis=(0, 2)).all():
             names += limb
-            beats.append(_median(cut, axis=0))
+            beats.append(_median(cut))
     if len(names) < BEAT_LEADS_MIN:
         return None
     outsides = _outside(names)
@@ -105,24 +121,9 @@ def usual_beat_rest(by_row: dict[int, RowTrace], windows: tuple[Window, ...], la
 
 def find_beats(traces: NDArray[np.float64]) -> NDArray[np.intp]:
     """Places on the raster where most traces (k, n) of the same seconds are steep."""
-    steep = np.sum([steepness(trace) for trace in traces], axis=0)
-    steep = gaussian_filter1d(steep, ACTIVITY_MM / STEP_MM)
+    steep = activity(list(traces))
     height = BEAT_HEIGHT * np.quantile(steep, 0.99)
     return find_peaks(steep, height=height, distance=round(BEAT_APART_MM / STEP_MM))[0]
-
-
-def _limb_columns(
-    by_row: dict[int, RowTrace], windows: tuple[Window, ...], layout: Layout
-) -> list[tuple[list[str], NDArray[np.float64]]]:
-    """Limb leads of every column that has any, and their traces (leads, n) on the raster, mm upwards."""
-    starts, ends = column_edges(windows, layout.n_columns)
-    out = []
-    for j, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        limb = [w for w in windows if w.column_index == j and not w.rhythm and w.lead in IN_I_AND_II]
-        at = np.arange(start + INSET_MM, end - INSET_MM, STEP_MM)
-        if limb and at.size >= COLUMNS_MIN:
-            out.append(([w.lead for w in limb], np.stack([upwards(by_row[w.row_index], at) for w in limb])))
-    return out
 
 
 def _outside(names: list[str]) -> list[NDArray[np.float64]]:
@@ -134,7 +135,7 @@ def _outside(names: list[str]) -> list[NDArray[np.float64]]:
     return [np.eye(len(names)) - matrix @ np.linalg.pinv(matrix) for matrix in out]
 
 
-def _median(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """Median of what is known; NaN where nothing is."""
-    filled = np.where(np.isfinite(values).any(axis=axis, keepdims=True), values, 0.0)
-    return np.where(np.isfinite(values).any(axis=axis), np.nanmedian(filled, axis=axis), np.nan)
+def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median over the first axis of what is known; NaN where nothing is."""
+    known = np.isfinite(values).any(axis=0)
+    return np.where(known, np.nanmedian(np.where(known, values, 0.0), axis=0), np.nan)

@@ -119,10 +119,10 @@ def with_partners(words: tuple[PrintedWord, ...], page_map: PageMap) -> tuple[Pr
     y, x = page_map.to_mm(places[:, 0], places[:, 1])
     out = []
     for k, word in enumerate(words):
-        kinds = [values for values in (SPEED_WORDS, GAIN_WORDS) if word.word not in values]
+        partners = GAIN_WORDS if word.word in SPEED_WORDS else SPEED_WORDS if word.word in GAIN_WORDS else {}
         in_line = (np.abs(y - y[k]) <= PAIR_MM[0]) & (np.abs(x - x[k]) <= PAIR_MM[1])
-        paired = len(kinds) == 1 and any(
-            near and other.word in kinds[0] and other.score >= PARTNER_MIN
+        paired = any(
+            near and other.word in partners and other.score >= PARTNER_MIN
             for other, near in zip(words, in_line, strict=True)
         )
         out.append(replace(word, score=word.score + PAIR_CREDIT) if paired else word)

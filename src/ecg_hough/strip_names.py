@@ -42,16 +42,15 @@ def check_strips(
     if layout is None or not layout.rhythm or layout.n_columns == 1:
         return CheckedLayout(layout, windows)
     by_row = {row.row_index: row for row in rows}
-    short = [w for w in windows if not w.rhythm and w.row_index in by_row]
+    read = tuple(w for w in windows if w.row_index in by_row)
+    short = [w for w in read if not w.rhythm]
     if not short:
         return CheckedLayout(layout, windows)
     # The network's edges may be off by several mm, more than beats may be.
-    placed, _, _ = place_columns(
-        by_row, tuple(w for w in windows if w.row_index in by_row), layout, speed_mm_s, pulse
-    )
+    placed, _, _ = place_columns(by_row, read, layout, speed_mm_s, pulse)
     starts, ends = column_edges(placed, layout.n_columns)
     length = min(b - a for a, b in zip(starts, ends, strict=True))
-    strips = [w for w in windows if w.rhythm and w.row_index in by_row]
+    strips = [w for w in read if w.rhythm]
     rests = [_rests(by_row[strip.row_index], by_row, short, starts, length, layout) for strip in strips]
     named = {strip.row_index: strip.lead for strip in strips}
     for strip, rest in zip(strips, rests, strict=True):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +32,10 @@ def measure_page(image: Path, truth: str) -> tuple[NDArray[np.float64], int] | N
         reading = read_traces(read_page(image).image)
     except PageError:
         return None
-    read = {row.row_index for row in reading.rows}
-    candidates = [
-        replace(c, windows=tuple(w for w in c.windows if w.row_index in read)) for c in reading.candidates
-    ]
-    names = [c.layout.name for c in candidates]
+    names = [c.layout.name for c in reading.candidates]
     if truth not in names:
         return None
-    return np.array([measure(reading.rows, c) for c in candidates]), names.index(truth)
+    return np.array([measure(reading.rows, c) for c in reading.candidates]), names.index(truth)
 
 
 def fit_weights(pages: list[tuple[NDArray[np.float64], int]]) -> NDArray[np.float64]:
@@ -67,11 +62,12 @@ def main(folder: Path) -> None:
         else:
             pages.append(page)
     print(f"{len(pages)} pages, {unread} without a true candidate")
-    print("WEIGHTS =", tuple(float(w) for w in fit_weights(pages).round(2)))
+    fitted = fit_weights(pages)
+    print("WEIGHTS =", tuple(float(w) for w in fitted.round(2)))
     for name, weights in (
         ("network alone", (1.0, 0.0, 0.0, 0.0)),
         ("now", WEIGHTS),
-        ("fitted", fit_weights(pages)),
+        ("fitted", fitted),
     ):
         right = np.mean([int(np.argmax(f @ np.array(weights))) == true for f, true in pages])
         print(f"{name}: {right:.1%} right")
