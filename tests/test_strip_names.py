@@ -81,3 +81,11 @@ def test_no_two_strips_have_one_name():
     windows = (*windows, Window("II", 4, 0, True, 0.0, 4 * COLUMN_MM))
     checked = check_strips(rows, windows, make_layout("3x4", rhythm=("II", "II")))
     assert [w.lead for w in checked.windows if w.rhythm] == ["II", "aVF"]
+
+
+def test_a_printed_name_is_believed():
+    rows, windows, _ = page("II")
+    wrong = tuple(replace(w, lead="aVF") if w.rhythm else w for w in windows)
+    layout = make_layout("3x4", rhythm=("aVF",))
+    assert check_strips(rows, wrong, layout, printed=frozenset({("aVF", 3)})).layout == layout
+    assert check_strips(rows, wrong, layout, printed=frozenset({("aVF", 0)})).layout != layout

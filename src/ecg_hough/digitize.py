@@ -19,7 +19,7 @@ from ecg_hough.column_order import find_column_order
 from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
 from ecg_hough.layout import PageLayout, PanelBox
-from ecg_hough.layout_check import Candidate, check_layout
+from ecg_hough.layout_check import NAMED_MIN, Candidate, check_layout
 from ecg_hough.leads import find_leads
 from ecg_hough.network import load_network
 from ecg_hough.page import read_page
@@ -106,7 +106,10 @@ def digitize(
     warnings += scale.warnings
     watch("scale")
     speed, gain = scale.speed_mm_s, scale.gain_mm_mv
-    checked = check_strips(rows, windows, checked.layout, speed_mm_s=speed, pulse=scale.pulse)
+    printed = reading.layout.printed if reading.layout.named >= NAMED_MIN else frozenset()
+    checked = check_strips(
+        rows, windows, checked.layout, speed_mm_s=speed, pulse=scale.pulse, printed=printed
+    )
     warnings += checked.warnings
     windows = checked.windows
     order = find_column_order(rows, windows, checked.layout, speed_mm_s=speed, pulse=scale.pulse)

@@ -122,7 +122,7 @@ class PageLayout:
             of one page.
         agreement: share of the traced columns that carry the class expected there, 0 to 1.
         row_pitch: median distance of neighbouring rows in canvas pixels, NaN with one row.
-        named: share of the panels beside which their lead's name is printed.
+        printed: panels beside which their lead's name is printed, as (lead, row_index); named: their share.
         warnings: what a reader of the result should know.
     """
 
@@ -132,6 +132,7 @@ class PageLayout:
     agreement: float
     row_pitch: float
     named: float = 0.0
+    printed: frozenset[tuple[str, int]] = frozenset()
     warnings: tuple[str, ...] = ()
     rivals: tuple[Rival, ...] = ()
     loose: tuple[PanelBox, ...] = ()
@@ -283,10 +284,12 @@ def find_layout(probabilities: NDArray[np.float32], fitted: LayoutFit | None = N
     boxes = [*shown, *(box for box in loose if box.row not in placed)]
     rivals = _rivals(fitted, shown, {box.row for box in boxes}) if whole else ()
     panels = _as_panels(boxes, evidence, probabilities, rows)
-    printed = {(LEADS[p.name.lead], p.row) for p in fitted.names}
+    printed = frozenset((LEADS[p.name.lead], p.row) for p in fitted.names)
     named = float(np.mean([(panel.lead, panel.row_index) in printed for panel in panels]))
     places = tuple(_as_place(box) for box in loose)
-    return PageLayout(panels, known, fit.score, agreement, rows.pitch, named, tuple(warnings), rivals, places)
+    return PageLayout(
+        panels, known, fit.score, agreement, rows.pitch, named, printed, tuple(warnings), rivals, places
+    )
 
 
 def _rivals(fitted: LayoutFit, present: list[_Box], traced: set[int]) -> tuple[Rival, ...]:

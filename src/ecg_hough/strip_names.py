@@ -32,12 +32,14 @@ def check_strips(
     *,
     speed_mm_s: float = PAPER_SPEED_MM_S,
     pulse: PulsePlace | None = None,
+    printed: frozenset[tuple[str, int]] = frozenset(),
 ) -> CheckedLayout:
     """Rename rhythm strips that clearly repeat another lead than the one they were taken for.
 
     Args:
         rows: traces in page millimetres; windows, layout: panels and layout so far.
         speed_mm_s, pulse: as in `calibration.calibrate`, for the columns' common edges.
+        printed: names, with their rows, that are believed because they are printed there.
     """
     if layout is None or not layout.rhythm or layout.n_columns == 1:
         return CheckedLayout(layout, windows)
@@ -51,7 +53,12 @@ def check_strips(
     starts, ends = column_edges(placed, layout.n_columns)
     length = min(b - a for a, b in zip(starts, ends, strict=True))
     strips = [w for w in read if w.rhythm]
-    rests = [_rests(by_row[strip.row_index], by_row, short, starts, length, layout) for strip in strips]
+    rests = [
+        {strip.lead: 0.0}
+        if (strip.lead, strip.row_index) in printed
+        else _rests(by_row[strip.row_index], by_row, short, starts, length, layout)
+        for strip in strips
+    ]
     named = {strip.row_index: strip.lead for strip in strips}
     for strip, rest in zip(strips, rests, strict=True):
         best = min(rest, key=lambda name: rest[name])
