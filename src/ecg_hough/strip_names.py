@@ -23,6 +23,8 @@ COPY_MAX = 0.06
 """Largest share of variance by which a strip differs from the short copy of its lead."""
 OTHER_TIMES, OTHER_FLOOR = 1.5, 0.001
 """How many times more the name that is given up must differ; what reading alone leaves."""
+PRINTED_TIMES = 8.0
+"""The same for a name that is printed: II is misread as III, but few others are."""
 
 
 def check_strips(
@@ -39,7 +41,7 @@ def check_strips(
     Args:
         rows: traces in page millimetres; windows, layout: panels and layout so far.
         speed_mm_s, pulse: as in `calibration.calibrate`, for the columns' common edges.
-        printed: names, with their rows, that are believed because they are printed there.
+        printed: names, with their rows, that are printed there: given up less easily.
     """
     if layout is None or not layout.rhythm or layout.n_columns == 1:
         return CheckedLayout(layout, windows)
@@ -53,16 +55,12 @@ def check_strips(
     starts, ends = column_edges(placed, layout.n_columns)
     length = min(b - a for a, b in zip(starts, ends, strict=True))
     strips = [w for w in read if w.rhythm]
-    rests = [
-        {strip.lead: 0.0}
-        if (strip.lead, strip.row_index) in printed
-        else _rests(by_row[strip.row_index], by_row, short, starts, length, layout)
-        for strip in strips
-    ]
+    rests = [_rests(by_row[strip.row_index], by_row, short, starts, length, layout) for strip in strips]
     named = {strip.row_index: strip.lead for strip in strips}
     for strip, rest in zip(strips, rests, strict=True):
         best = min(rest, key=lambda name: rest[name])
-        clear = rest.get(strip.lead, 1.0) >= OTHER_TIMES * (rest[best] + OTHER_FLOOR)
+        times = PRINTED_TIMES if (strip.lead, strip.row_index) in printed else OTHER_TIMES
+        clear = rest.get(strip.lead, 1.0) >= times * (rest[best] + OTHER_FLOOR)
         if rest[best] <= COPY_MAX and clear:
             named[strip.row_index] = best
     if len(set(named.values())) < len(named):
