@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecg_hough.beats import FIFTY_MIN, beat_lengths, fifty_odds
-from ecg_hough.calibration import Window
+from ecg_hough.columns import Window
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.export import write_signals
 from ecg_hough.traces import RowTrace

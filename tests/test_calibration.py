@@ -5,17 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecg_hough.calibration import (
-    LATE_END_MM,
-    PulsePlace,
-    Window,
-    calibrate,
-    find_block,
-    place_columns,
-    scale_from_columns,
-    trim_windows,
-    zero_lines,
-)
+from ecg_hough.calibration import calibrate, scale_from_columns, zero_lines
+from ecg_hough.columns import PulsePlace, Window, find_block, place_columns, trim_windows
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.errors import PageError
 from ecg_hough.metrics import unaligned_snr
@@ -29,7 +20,7 @@ def rows_of(signals, layout, speed=25.0, gain=10.0, start_mm=20.0, seconds=10.0)
     """Perfect row traces of a page, and windows a little off, as a leads network gives them."""
     step = 1 / 16
     column_s = seconds / layout.n_columns
-    x = np.arange(start_mm - 5, start_mm + seconds * speed + 5, step)
+    x = np.arange(start_mm - 5 + step / 2, start_mm + seconds * speed + 5, step)
     traces, windows = [], []
     panels = [(r, c, lead, False) for r, row in enumerate(layout.rows) for c, lead in enumerate(row)]
     panels += [(len(layout.rows) + k, 0, lead, True) for k, lead in enumerate(layout.rhythm)]
@@ -40,7 +31,7 @@ def rows_of(signals, layout, speed=25.0, gain=10.0, start_mm=20.0, seconds=10.0)
                 continue
             a = start_mm + (0 if rhythm else column * column_s * speed)
             b = start_mm + seconds * speed if rhythm else a + column_s * speed
-            inside = (x >= a) & (x < b + LATE_END_MM)  # the next column is drawn over it
+            inside = (x >= a) & (x < b)
             t = (x[inside] - start_mm) / speed
             mv = np.interp(t * FS, np.arange(signals.shape[1]), signals[LEADS.index(lead)])
             y[inside] = 30 * r + 40 - gain * mv
@@ -48,6 +39,11 @@ def rows_of(signals, layout, speed=25.0, gain=10.0, start_mm=20.0, seconds=10.0)
         seen = np.isfinite(y)
         traces.append(RowTrace(r, x, y, np.where(seen, 0.05, np.nan), seen.astype(float)))
     return tuple(traces), tuple(windows)
+
+
+def calibrated(rows, windows, layout, *, speed_mm_s, **given):
+    columns = place_columns(rows, windows, layout, speed_mm_s)
+    return calibrate(rows, columns, layout, speed_mm_s=speed_mm_s, **given)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +58,7 @@ def signals():
 def test_known_rows_come_back(signals, shape, rhythm):
     layout = make_layout(shape, rhythm=rhythm)
     rows, windows = rows_of(signals, layout)
-    result = calibrate(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+    result = calibrated(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
     assert result.signals.shape == (12, 5000)
     for k, lead in enumerate(LEADS):
         finite = np.isfinite(result.signals[k])
@@ -78,7 +74,7 @@ def test_known_rows_come_back(signals, shape, rhythm):
 def test_speed_and_gain(signals, speed, gain):
     layout = make_layout("3x4")
     rows, windows = rows_of(signals, layout, speed=speed, gain=gain)
-    result = calibrate(rows, windows, layout, fs=250, speed_mm_s=speed, gain_mm_mv=gain)
+    result = calibrated(rows, windows, layout, fs=250, speed_mm_s=speed, gain_mm_mv=gain)
     assert result.signals.shape == (12, 2500)
     k = LEADS.index("V3")
     span = slice(1250, 1875)
@@ -90,7 +86,7 @@ def test_missing_lead_is_nan_with_a_reason(signals):
     layout = make_layout("3x4")
     rows, windows = rows_of(signals, layout)
     windows = tuple(w for w in windows if w.lead != "V2")
-    result = calibrate(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+    result = calibrated(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
     k = LEADS.index("V2")
     assert np.isnan(result.signals[k]).all()
     assert not result.statuses[k].found
@@ -102,7 +98,7 @@ def test_inverted_avr_of_cabrera_pages(signals):
     printed = signals.copy()
     printed[LEADS.index("aVR")] *= -1
     rows, windows = rows_of(printed, layout)
-    result = calibrate(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+    result = calibrated(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
     k = LEADS.index("aVR")
     half = slice(10, 2490)
     assert np.corrcoef(result.signals[k, half], signals[k, half])[0, 1] > 0.95
@@ -115,7 +111,7 @@ def test_a_pulse_joined_to_the_trace_is_no_part_of_it(signals):
     for row in rows[:3]:  # read as trace on three of four rows
         pulse = (row.x_mm >= 15.0) & (row.x_mm < 20.0)
         row.y_mm[pulse] = row.y_mm[np.isfinite(row.y_mm)][0] - 10.0
-    result = calibrate(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+    result = calibrated(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
     assert result.windows[0].start_mm == pytest.approx(20.0, abs=0.2)
 
 
@@ -151,9 +147,8 @@ def test_the_end_at_a_pulse_moves_the_block_less(signals):
     foot = 0.8
     for row in rows:  # the foot of a pulse at 270.8 mm, joined to every row
         row.y_mm[(row.x_mm >= 269.9) & (row.x_mm < 270.0 + foot)] = 40.0
-    by_row = {row.row_index: row for row in rows}
     pulse = PulsePlace(270.0 + foot, 275.0 + foot, {})
-    start = [place_columns(by_row, windows, layout, 25.0, p)[0][0].start_mm for p in (None, pulse)]
+    start = [place_columns(rows, windows, layout, 25.0, p).windows[0].start_mm for p in (None, pulse)]
     assert abs(start[1] - 20.0) < 0.1 < abs(start[0] - 20.0)
 
 
@@ -163,10 +158,24 @@ def test_no_block_begins_within_a_pulse(signals):
     for row in rows:
         row.y_mm[(row.x_mm >= 15.2) & (row.x_mm < 20.0)] = 30.0
     windows = tuple(replace(w, start_mm=w.start_mm - 3.0) if w.column_index == 0 else w for w in windows)
-    by_row = {row.row_index: row for row in rows}
-    placed, _, duration = place_columns(by_row, windows, layout, 25.0, PulsePlace(15.2, 19.9, {}))
-    assert placed[0].start_mm >= 19.5
-    assert duration == pytest.approx(9.7, abs=0.03)
+    columns = place_columns(rows, windows, layout, 25.0, PulsePlace(15.2, 19.9, {}))
+    assert columns.windows[0].start_mm >= 19.5
+    assert columns.duration_s == pytest.approx(9.7, abs=0.03)
+
+
+def test_separators_place_the_columns(signals):
+    layout = make_layout("3x4", rhythm=("II",))
+    rows, windows = rows_of(signals, layout)
+    for row in rows:  # every trace is seen from half a stroke too early on
+        row.y_mm[(row.x_mm >= 19.5) & (row.x_mm < 20.0)] = 40.0
+    separators = {1: 82.5, 2: 145.0, 3: 207.5}
+    placed = [place_columns(rows, windows, layout, 25.0, None, seen) for seen in (None, separators)]
+    starts = [min(w.start_mm for w in columns.windows) for columns in placed]
+    assert abs(starts[1] - 20.0) < 0.01 < abs(starts[0] - 20.0)
+    # A cut block has no common width: its edges stand where the separators do.
+    cut = tuple(replace(row, y_mm=np.where(row.x_mm < 27.0, np.nan, row.y_mm)) for row in rows)
+    columns = place_columns(cut, windows, layout, 25.0, None, separators)
+    assert sorted({w.start_mm for w in columns.windows if w.column_index})[0] == 82.5
 
 
 def test_an_end_at_the_image_s_border_says_little(signals):
@@ -178,7 +187,7 @@ def test_an_end_at_the_image_s_border_says_little(signals):
         border = row.x_mm < 20.0 + 0.3 * k
         presence = np.where(border, 0.0, np.where(np.isfinite(row.y_mm), 0.98, 0.02))
         cut.append(replace(row, y_mm=np.where(border, np.nan, row.y_mm), presence=presence))
-    result = calibrate(tuple(cut), windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+    result = calibrated(tuple(cut), windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
     assert result.windows[0].start_mm == pytest.approx(20.0, abs=0.15)
 
 
@@ -190,22 +199,24 @@ def test_zero_lines_from_feet_of_pulses_and_from_equal_distances():
         for k in range(3)
     }
     windows = tuple(Window(lead, k, 0, False, 0.0, 100.0) for k, lead in enumerate(("I", "II", "III")))
-    even = zero_lines(by_row, windows)
+    even = zero_lines(tuple(by_row.values()), windows)
     errors = [abs(even[k] - 40 - 30 * k) for k in range(3)]
     assert sum(errors) < 0.3 < sum(map(abs, off))
-    feet = zero_lines(by_row, windows, PulsePlace(0, 5, {0: 40.0, 1: 90.0}))  # the second is no foot
+    feet = zero_lines(
+        tuple(by_row.values()), windows, PulsePlace(0, 5, {0: 40.0, 1: 90.0})
+    )  # the second is no foot
     assert feet[0] == 40.0
     assert feet[1] == even[1]
     # Rows at unequal distances stay where they are.
     by_row[1] = replace(by_row[1], y_mm=by_row[1].y_mm + 6.0)
-    assert zero_lines(by_row, windows)[1] == pytest.approx(75.6)
+    assert zero_lines(tuple(by_row.values()), windows)[1] == pytest.approx(75.6)
 
 
 def test_gap_stays_nan(signals):
     layout = make_layout("12x1")
     rows, windows = rows_of(signals, layout)
     rows[0].y_mm[1000:1400] = np.nan
-    result = calibrate(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+    result = calibrated(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
     assert np.isnan(result.signals[0]).sum() == pytest.approx(400 / 16 * 20, abs=6)
     assert np.isfinite(result.signals[1]).all()
 
@@ -216,7 +227,7 @@ def test_nothing_readable(signals):
     for row in rows:
         row.y_mm[:] = np.nan
     with pytest.raises(PageError, match="calibration"):
-        calibrate(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+        calibrated(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
 
 
 def test_scale_from_columns():
@@ -231,14 +242,14 @@ def test_exchanged_limb_leads_are_named_in_a_warning(signals, shape, rhythm, exc
     layout = make_layout(shape, rhythm=rhythm)
     rows, windows = rows_of(signals, layout)
     given = {"fs": FS, "speed_mm_s": 25, "gain_mm_mv": 10}
-    right = calibrate(rows, windows, layout, **given)
+    right = calibrated(rows, windows, layout, **given)
     assert right.leads_agree
     assert right.agreement == 1.0
     assert max(right.residuals.einthoven_mv, right.residuals.goldberger_mv) < 0.02
     assert not any("equation" in words for words in right.warnings)
     other = {exchanged[0]: exchanged[1], exchanged[1]: exchanged[0]}
     wrong = tuple(replace(w, lead=other.get(w.lead, w.lead)) for w in windows)
-    result = calibrate(rows, wrong, layout, **given)
+    result = calibrated(rows, wrong, layout, **given)
     if exchanged == ("aVL", "aVF") and shape == "3x4":
         # Where no other limb lead shows the same instant, only the sum of the three is known, in any order.
         assert result.residuals.goldberger_mv < 0.02
@@ -254,8 +265,8 @@ def test_fusion_can_be_left_out(signals):
     noise = np.random.default_rng(0).normal(0, 0.05, rows[0].y_mm.size)
     rows[0].y_mm[:] += noise
     given = {"fs": FS, "speed_mm_s": 25, "gain_mm_mv": 10}
-    fused = calibrate(rows, windows, layout, **given)
-    apart = calibrate(rows, windows, layout, **given, fused_leads=False)
+    fused = calibrated(rows, windows, layout, **given)
+    apart = calibrated(rows, windows, layout, **given, fused_leads=False)
     assert fused.residuals.einthoven_mv == apart.residuals.einthoven_mv > 0.004
     assert fused.leads_agree == apart.leads_agree
     limb, chest = slice(0, 6), slice(6, 12)

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecg_hough.calibration import Window, calibrate
+from ecg_hough.calibration import calibrate
 from ecg_hough.column_order import find_column_order
+from ecg_hough.columns import Window, place_columns
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.paper import LEADS, Layout, make_layout
 from ecg_hough.traces import RowTrace
@@ -88,7 +89,8 @@ def test_simultaneous_columns_start_at_zero() -> None:
     layout = make_layout("3x4")
     signals = generate_ecg(12, rhythm="sinus arrhythmia").signals
     rows, windows = rows_of(signals, layout, simultaneous=True)
-    result = calibrate(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10, columns="simultaneous")
+    columns = place_columns(rows, windows, layout)
+    result = calibrate(rows, columns, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10, order="simultaneous")
     assert all(status.start_s == 0.0 for status in result.statuses)
     v5 = result.signals[LEADS.index("V5")]
     known = np.flatnonzero(np.isfinite(v5))

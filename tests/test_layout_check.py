@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecg_hough.calibration import Window
+from ecg_hough.columns import Window
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.layout_check import Candidate, check_layout
 from ecg_hough.limb_sums import limb_columns, limb_rest, usual_beat_rest

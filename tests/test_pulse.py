@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ecg_hough.calibration import Window
+from ecg_hough.columns import Window
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.ink import find_ink
 from ecg_hough.paper import make_layout

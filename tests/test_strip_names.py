@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecg_hough.calibration import Window
+from ecg_hough.columns import Window
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.strip_names import check_strips

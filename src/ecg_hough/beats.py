@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import find_peaks, welch
 
-from ecg_hough.calibration import Window
+from ecg_hough.columns import Window
 from ecg_hough.traces import RowTrace
 
 STEP_MM = 0.25

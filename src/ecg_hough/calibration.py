@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
+from ecg_hough.columns import Columns, PulsePlace, Window, known_runs
 from ecg_hough.errors import PageError
 from ecg_hough.lead_fusion import LeadResiduals, PanelSignal, fuse, lead_residuals
 from ecg_hough.paper import IN_I_AND_II, LEADS, PAPER_SPEED_MM_S, RECORD_S, Layout
@@ -21,35 +22,10 @@ from ecg_hough.record import LeadStatus
 from ecg_hough.traces import RowTrace
 
 # Tuned on own renders and the development pages.
-END_REACH_MM = 12.0
-"""Farthest that a block's end may stand off the leads network's edge: a pulse and its feet."""
-VOTE_MM = 0.3
-"""Distance at which a row's end still speaks for a place."""
-EDGE_PRIOR = 0.08
-"""Cost per mm off the network's edge; one row in full agreement is worth 1 / rows."""
-EDGE_RUN_MM = 1.5
-"""Length of uninterrupted trace (or of none) that makes an end."""
-TRACE_RUN_MM, TRIM_MM = 5.0, 3.0
-"""Least uninterrupted trace with which a row begins or ends, and how far off it the network may be."""
-EQUAL_MM = 12.0
-"""Columns of a block of no usual width are equally wide, too, where their edges stand closer to that."""
-NOMINAL_SHARE = 0.002
-"""Blocks within twice this of a usual duration have that duration."""
-NOMINAL_WORTH = 0.6
-"""Worth of a usual width; one end on which all rows agree is worth 1. No more: a page shows what it shows."""
-CUT_TRUST = 0.35
-"""Say of an end that is the image's border: the trace was cut there."""
-PULSE_TRUST, PULSE_FOOT_MM = 0.15, 1.6
-"""Say of an end this near to a calibration pulse's stroke: it may be the end of the pulse's foot."""
-LATE_END_MM = 0.14
-"""How much later than its last sample a trace's end is read: the stroke's round end. Starts are right."""
-PULSE_SLACK_MM = 0.3
-"""Ends farther than this within a pulse are the pulse's."""
 UNEVEN_MM = 0.8
 """Rows whose mean levels stand this near to equal distances (root mean square) are equally far apart."""
 FOOT_MM = 2.5
 """A pulse's foot farther than this from its row's mean level is not its zero line."""
-NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
 FOUND_SHARE = 0.2
 """Share of a lead's window that must be read for the lead to be found."""
 RESIDUAL_SHARE, RESIDUAL_MIN_MV = 0.6, 0.04
@@ -65,32 +41,6 @@ FUSE_SD_MV = 0.05
 ZERO_SD_MV, START_SD_S = 0.03, 0.006
 """Expected error of the zero line and of the block's start: absolute millivolts at absolute times are less
 sure than the trace itself (`ecg-hough confidence`)."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """A panel on the page: lead, row, column, and its start and end along the page in mm."""
-
-    lead: str
-    row_index: int
-    column_index: int
-    rhythm: bool
-    start_mm: float
-    end_mm: float
-
-
-@dataclass(frozen=True)
-class PulsePlace:
-    """Where a page's calibration pulses stand, mm: their outer strokes, and their feet row by row.
-
-    Attributes:
-        left_mm, right_mm: middles of the pulses' strokes.
-        feet_mm: zero line of the rows that have a clear pulse, mm down the page.
-    """
-
-    left_mm: float
-    right_mm: float
-    feet_mm: dict[int, float]
 
 
 @dataclass(frozen=True)
@@ -120,13 +70,13 @@ class Calibrated:
 
 def calibrate(
     rows: tuple[RowTrace, ...],
-    windows: tuple[Window, ...],
+    columns: Columns,
     layout: Layout | None,
     *,
     fs: int,
     speed_mm_s: float,
     gain_mm_mv: float,
-    columns: str = "sequential",
+    order: str = "sequential",
     pulse: PulsePlace | None = None,
     fused_leads: bool = True,
 ) -> Calibrated:
@@ -134,24 +84,21 @@ def calibrate(
 
     Args:
         rows: traces in page millimetres.
-        windows: panels with the leads network's edges; layout: the known layout, if any.
+        columns: panels at their columns' edges; layout: the known layout, if any.
         fs: Hz of the signals.
-        columns: "simultaneous" puts the start of every column at 0 s (`column_order`).
+        order: "simultaneous" puts the start of every column at 0 s (`column_order`).
         pulse: where calibration pulses stand; None without any.
         fused_leads: limb leads and repeated leads are made to agree; else only their residuals are found.
     Raises:
         PageError: nothing could be read.
     """
     by_row = {row.row_index: row for row in rows}
-    windows = tuple(window for window in windows if window.row_index in by_row)
-    if not windows:
-        raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
+    windows, starts_s = columns.windows, columns.starts_s
     warnings: list[str] = []
-    windows, starts_s, duration_s = place_columns(by_row, windows, layout, speed_mm_s, pulse)
-    if columns == "simultaneous":
+    if order == "simultaneous":
         starts_s = dict.fromkeys(starts_s, 0.0)
-    n = round(duration_s * fs)
-    zero = zero_lines(by_row, windows, pulse)
+    n = round(columns.duration_s * fs)
+    zero = zero_lines(rows, windows, pulse)
     panels = []
     for window in windows:
         if window.row_index in zero:
@@ -181,7 +128,7 @@ def calibrate(
         confidence,
         statuses,
         windows,
-        duration_s,
+        columns.duration_s,
         residuals,
         fused.agree,
         tuple(warnings),
@@ -241,172 +188,8 @@ def _combine(
     return signals, sd, presence
 
 
-def trim_windows(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> tuple[Window, ...]:
-    """Panels without the stretches before a row's first trace and behind its last.
-
-    The leads network takes stains and pulses at the block's ends for trace where the trace network sees none.
-    """
-    ends = {row.row_index: _first_and_last(row) for row in rows}
-    out = []
-    for window in windows:
-        first, last = ends.get(window.row_index, (-np.inf, np.inf))
-        start = first if first - TRIM_MM > window.start_mm else window.start_mm
-        end = last if last + TRIM_MM < window.end_mm else window.end_mm
-        out.append(replace(window, start_mm=start, end_mm=end) if start < end else window)
-    return tuple(out)
-
-
-def _first_and_last(row: RowTrace) -> tuple[float, float]:
-    """Where the first long run of trace begins and the last one ends, mm."""
-    step = row.x_mm[1] - row.x_mm[0]
-    long = [(a, b) for a, b in _known_runs(row.y_mm) if (b - a) * step >= TRACE_RUN_MM]
-    if not long:
-        return -np.inf, np.inf
-    return float(row.x_mm[long[0][0]] - step / 2), float(row.x_mm[long[-1][1] - 1] + step / 2)
-
-
-def _known_runs(values: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Half-open stretches of finite values."""
-    change = np.flatnonzero(np.diff(np.concatenate([[0], np.isfinite(values).view(np.int8), [0]])))
-    return [(int(a), int(b)) for a, b in zip(change[::2], change[1::2], strict=True)]
-
-
-def place_columns(
-    by_row: dict[int, RowTrace],
-    windows: tuple[Window, ...],
-    layout: Layout | None,
-    speed_mm_s: float,
-    pulse: PulsePlace | None = None,
-) -> tuple[tuple[Window, ...], dict[int, float], float]:
-    """Common column edges: windows moved to them, start of every column in s, duration of the block in s.
-
-    The block's ends are where most rows' traces end; inside it columns are equal where the network's
-    edges agree with that.
-    """
-    n_columns = layout.n_columns if layout is not None else max(w.column_index for w in windows) + 1
-    first = [w for w in windows if w.rhythm or w.column_index == 0] or list(windows)
-    last = [w for w in windows if w.rhythm or w.column_index == n_columns - 1] or list(windows)
-    middle = 0.5 * (min(w.start_mm for w in windows) + max(w.end_mm for w in windows))
-    earliest, latest = -np.inf, np.inf
-    if pulse is not None and pulse.left_mm < middle:
-        earliest = pulse.right_mm - PULSE_SLACK_MM
-    elif pulse is not None:
-        latest = pulse.left_mm + PULSE_SLACK_MM
-    start, width = find_block(
-        [_ends(by_row[w.row_index], w.start_mm, +1, pulse) for w in first],
-        [_ends(by_row[w.row_index], w.end_mm, -1, pulse) for w in last],
-        max(float(np.median([w.start_mm for w in first])), earliest),
-        min(float(np.median([w.end_mm for w in last])), latest),
-        [seconds * speed_mm_s for seconds in NOMINAL_S],
-        (earliest, latest),
-    )
-    equal = start + width * np.arange(n_columns + 1) / n_columns
-    edges = equal.copy()
-    # A block of a usual width is whole, and its columns are equally wide; a cut one lost part of a column.
-    whole = any(np.isclose(width, seconds * speed_mm_s) for seconds in NOMINAL_S)
-    for j in range(1, n_columns) if not whole else ():
-        seen = [w.start_mm for w in windows if w.column_index == j and not w.rhythm]
-        if seen and abs(np.median(seen) - equal[j]) > EQUAL_MM:
-            edges[j] = float(np.median(seen))
-    moved, starts_s = [], {0: 0.0}
-    for window in windows:
-        j = window.column_index
-        a, b = (start, start + width) if window.rhythm else (edges[j], edges[j + 1])
-        if layout is None and not window.rhythm:
-            a, b = window.start_mm, window.end_mm
-        moved.append(Window(window.lead, window.row_index, j, window.rhythm, float(a), float(b)))
-        if not window.rhythm:
-            starts_s[j] = float(max(0.0, (a - start) / speed_mm_s)) if layout is None else 0.0
-    if layout is not None:
-        starts_s = {j: float((edges[j] - start) / speed_mm_s) for j in range(n_columns)}
-    return tuple(moved), starts_s, float(width / speed_mm_s)
-
-
-def find_block(
-    starts: list[NDArray[np.float64]],
-    ends: list[NDArray[np.float64]],
-    near_start: float,
-    near_end: float,
-    nominal_mm: list[float],
-    within: tuple[float, float] = (-np.inf, np.inf),
-) -> tuple[float, float]:
-    """Start and width of the block of traces, mm.
-
-    A row's trace may begin with a pulse that is joined to it, or end in one. So every beginning and end
-    of a row is a candidate, and so is what lies a usual width off: the pair wins that most rows share,
-    that has a usual width and stands near the leads network's edges. Where a usual width and the ends differ
-    by a hair, the end with more say stays.
-
-    Args:
-        starts, ends: per row (k, 2), places where its trace begins and ends, and their say (0 to 1).
-        near_start, near_end: the network's edges.
-        nominal_mm: usual widths; within: the block lies in this stretch, as pulses bound it.
-    """
-    start_places = np.unique(np.concatenate([*(row[:, 0] for row in starts), [near_start]]))
-    end_places = np.unique(np.concatenate([*(row[:, 0] for row in ends), [near_end]]))
-    widths = np.asarray(nominal_mm)
-    from_ends = (end_places[:, None] - widths).ravel()
-    from_starts = (start_places[:, None] + widths).ravel()
-    s = np.concatenate([start_places, from_ends[np.abs(from_ends - near_start) < END_REACH_MM]])
-    e = np.concatenate([end_places, from_starts[np.abs(from_starts - near_end) < END_REACH_MM]])
-    s, e = s[s >= within[0]], e[e <= within[1]]
-    width = e[None] - s[:, None]
-    off = np.abs(width[..., None] - widths).min(axis=-1) / np.maximum(width, 1.0)
-    start_votes, end_votes = _votes(starts, s), _votes(ends, e)
-    score = (
-        start_votes[:, None]
-        + end_votes[None]
-        + NOMINAL_WORTH * np.exp(-0.5 * (off / NOMINAL_SHARE) ** 2)
-        - EDGE_PRIOR * (np.abs(s - near_start)[:, None] + np.abs(e - near_end)[None])
-    )
-    i, j = np.unravel_index(int(np.argmax(score)), score.shape)
-    nearest = widths[np.abs(width[i, j] - widths).argmin()]
-    if abs(width[i, j] / nearest - 1) < 2 * NOMINAL_SHARE:
-        # The squares: an end that half the rows show is less than half as sure.
-        say = np.maximum(np.array([start_votes[i], end_votes[j]]) ** 2, 1e-6)
-        return float(s[i] + (e[j] - nearest - s[i]) * say[1] / say.sum()), float(nearest)
-    return float(s[i]), float(width[i, j])
-
-
-def _votes(rows: list[NDArray[np.float64]], places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Say of the rows that have a candidate at each place, 1 where all fully have."""
-    votes = np.zeros(places.size)
-    for row in rows:
-        if row.size:
-            near = np.exp(-0.5 * ((row[None, :, 0] - places[:, None]) / VOTE_MM) ** 2)
-            votes += (near * row[:, 1]).max(axis=1)
-    return votes / max(1, len(rows))
-
-
-def _ends(
-    row: RowTrace, near_mm: float, direction: int, pulse: PulsePlace | None = None
-) -> NDArray[np.float64]:
-    """(k, 2) places where the row's trace begins (direction +1) or ends (-1) near the network's edge, and
-    what say each has."""
-    step = row.x_mm[1] - row.x_mm[0]
-    run = max(3, round(EDGE_RUN_MM / step)) | 1  # odd: an even run moves every start by a read-out
-    seen = np.isfinite(row.y_mm).astype(float)
-    smooth = np.convolve(seen, np.ones(run) / run, mode="same") > 0.5
-    change = np.flatnonzero(np.diff(smooth.astype(int)) == direction)
-    change = change[np.abs(row.x_mm[change] + step / 2 - near_mm) <= END_REACH_MM]
-    places = row.x_mm[change] + step / 2 - (LATE_END_MM if direction < 0 else 0.0)
-    say = np.ones(places.size)
-    # Outside the image the presence is exactly 0, where the network says "no trace" it never is. Centroids
-    # only say yes or no.
-    tells = bool(((row.presence > 0) & (row.presence < 1)).any())
-    for k, at in enumerate(change if tells else ()):
-        beyond = row.presence[max(0, at - run) : at] if direction > 0 else row.presence[at + 2 : at + 2 + run]
-        if beyond.size and np.mean(beyond == 0) > 0.5:
-            say[k] = CUT_TRUST
-    if pulse is not None and np.sign(np.nanmean(row.x_mm) - pulse.left_mm) == direction:
-        beside = places - pulse.right_mm if direction > 0 else pulse.left_mm - places
-        say[beside < PULSE_FOOT_MM] *= PULSE_TRUST
-        places, say = places[beside >= -PULSE_SLACK_MM], say[beside >= -PULSE_SLACK_MM]
-    return np.column_stack([places, say])
-
-
 def zero_lines(
-    by_row: dict[int, RowTrace], windows: tuple[Window, ...], pulse: PulsePlace | None = None
+    rows: tuple[RowTrace, ...], windows: tuple[Window, ...], pulse: PulsePlace | None = None
 ) -> dict[int, float]:
     """Zero line of every row, mm down the page: its pulse's foot, else the mean of its leads.
 
@@ -416,6 +199,7 @@ def zero_lines(
     are not zero in the mean yet; but rows are printed at equal distances, so that each row's mean tells of
     the others' zero lines, too.
     """
+    by_row = {row.row_index: row for row in rows}
     levels: dict[int, list[float]] = {}
     for window in windows:
         row = by_row[window.row_index]
@@ -475,7 +259,7 @@ def _interpolate(
     """Cubic within runs of finite values, NaN outside them; half a step of grace at their ends."""
     out = np.full(at.size, np.nan)
     step = x[1] - x[0]
-    for a, b in _known_runs(y):
+    for a, b in known_runs(y):
         if b - a < 4:
             continue
         inside = (at >= x[a] - step) & (at <= x[b - 1] + step)

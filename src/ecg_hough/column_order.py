@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from ecg_hough.calibration import PulsePlace, Window, place_columns
-from ecg_hough.paper import PAPER_SPEED_MM_S, Layout
+from ecg_hough.columns import Window, column_edges
+from ecg_hough.paper import Layout
 from ecg_hough.traces import RowTrace
 
 SEQUENTIAL, SIMULTANEOUS, ONE = "sequential", "simultaneous", "one"
@@ -58,30 +58,19 @@ class ColumnOrder:
 
 
 def find_column_order(
-    rows: tuple[RowTrace, ...],
-    windows: tuple[Window, ...],
-    layout: Layout | None,
-    *,
-    speed_mm_s: float = PAPER_SPEED_MM_S,
-    pulse: PulsePlace | None = None,
+    rows: tuple[RowTrace, ...], windows: tuple[Window, ...], layout: Layout | None
 ) -> ColumnOrder:
     """Decide from the read traces.
 
     Args:
-        rows: traces in page millimetres; windows: panels of the layout.
+        rows: traces in page millimetres; windows: panels at their columns' common edges.
         layout: the known layout; without one columns are taken as sequential.
-        speed_mm_s, pulse: as in `calibration.calibrate`, for the columns' common edges.
     """
     if layout is None:
         return ColumnOrder(SEQUENTIAL, False)
     if layout.n_columns == 1:
         return ColumnOrder(ONE, True)
     by_row = {row.row_index: row for row in rows}
-    windows = tuple(w for w in windows if w.row_index in by_row)
-    if not windows:
-        return ColumnOrder(SEQUENTIAL, False)
-    # The network's edges may be off by several mm, more than beats may be.
-    windows, _, _ = place_columns(by_row, windows, layout, speed_mm_s, pulse)
     starts, ends = column_edges(windows, layout.n_columns)
     length = min(b - a for a, b in zip(starts, ends, strict=True))
     columns: list[NDArray[np.float64] | None] = []
@@ -152,18 +141,6 @@ def share_left(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
             spread = 0.5 * (x[both].var() + y[both].var())
             best = min(best, _robust_variance(x[both] - y[both]) / max(2.0 * spread, 1e-9))
     return best
-
-
-def column_edges(windows: tuple[Window, ...], n_columns: int) -> tuple[list[float], list[float]]:
-    """Start and end of every column, mm: medians over its panels, equal division where it has none."""
-    left, right = min(w.start_mm for w in windows), max(w.end_mm for w in windows)
-    starts, ends = [], []
-    for j in range(n_columns):
-        mine = [w for w in windows if w.column_index == j and not w.rhythm]
-        width = (right - left) / n_columns
-        starts.append(float(np.median([w.start_mm for w in mine])) if mine else left + j * width)
-        ends.append(float(np.median([w.end_mm for w in mine])) if mine else left + (j + 1) * width)
-    return starts, ends
 
 
 def limb_leads_explained(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 import ecg_hough
-from ecg_hough.calibration import Window, calibrate, scale_from_columns, trim_windows
+from ecg_hough.calibration import calibrate, scale_from_columns, zero_lines
 from ecg_hough.column_order import find_column_order
+from ecg_hough.columns import Window, place_columns, trim_windows
 from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
+from ecg_hough.ink import find_ink
 from ecg_hough.layout import PageLayout, PanelBox
 from ecg_hough.layout_check import NAMED_MIN, Candidate, check_layout
 from ecg_hough.leads import find_leads
@@ -27,6 +29,7 @@ from ecg_hough.paper import FS_HZ, PAPER_SPEED_MM_S
 from ecg_hough.paper_scale import find_paper_scale
 from ecg_hough.record import Ecg, Trace
 from ecg_hough.segmentation import LEADS_NETWORK, Canvas, to_canvas
+from ecg_hough.separators import find_separators
 from ecg_hough.steps import CENTROID, SHIPPED, Steps
 from ecg_hough.strip_names import check_strips
 from ecg_hough.traces import TRACE_NETWORK, RowTrace, read_rows
@@ -93,9 +96,11 @@ def digitize(
     )
     warnings += checked.warnings
     windows = trim_windows(rows, checked.windows)
+    ink = find_ink(reading.image, page_map, rows)
     scale = find_paper_scale(
         reading.image,
         page_map,
+        ink,
         rows,
         windows,
         reading.words,
@@ -107,21 +112,23 @@ def digitize(
     watch("scale")
     speed, gain = scale.speed_mm_s, scale.gain_mm_mv
     printed = reading.layout.printed if reading.layout.named >= NAMED_MIN else frozenset()
-    checked = check_strips(
-        rows, windows, checked.layout, speed_mm_s=speed, pulse=scale.pulse, printed=printed
-    )
+    columns = place_columns(rows, windows, checked.layout, speed, scale.pulse)
+    if ink is not None:
+        levels = zero_lines(rows, columns.windows, scale.pulse)
+        separators = find_separators(reading.image, page_map, ink, levels, columns.windows)
+        columns = place_columns(rows, windows, checked.layout, speed, scale.pulse, separators)
+    checked = check_strips(rows, columns.windows, checked.layout, printed=printed)
     warnings += checked.warnings
-    windows = checked.windows
-    order = find_column_order(rows, windows, checked.layout, speed_mm_s=speed, pulse=scale.pulse)
-    columns = order.name
+    columns = replace(columns, windows=checked.windows)
+    order = find_column_order(rows, columns.windows, checked.layout)
     result = calibrate(
         rows,
-        windows,
+        columns,
         checked.layout,
         fs=fs,
         speed_mm_s=speed,
         gain_mm_mv=gain,
-        columns=columns,
+        order=order.name,
         pulse=scale.pulse,
         fused_leads=steps.lead_fusion,
     )
@@ -157,7 +164,7 @@ def digitize(
         versions=versions,
         seconds=watch.seconds(),
         source=source.name,
-        columns=columns,
+        columns=order.name,
         speed_from=scale.speed_from,
         gain_from=scale.gain_from,
         einthoven_mv=result.residuals.einthoven_mv,

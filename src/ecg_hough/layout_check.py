@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.calibration import Window
-from ecg_hough.limb_sums import limb_columns, limb_rest, usual_beat_rest
+from ecg_hough.columns import Window
+from ecg_hough.limb_sums import limb_columns, limb_rest, renamed_columns, usual_beat_rest
 from ecg_hough.paper import Layout
 from ecg_hough.traces import RowTrace
 
@@ -110,9 +110,12 @@ def measure(rows: tuple[RowTrace, ...], candidate: Candidate) -> NDArray[np.floa
     unplaced = len(by_row) + layout.n_rows - 2 * placed
     columns = limb_columns(by_row, windows, layout)
     rest, beat_rest = limb_rest(columns), usual_beat_rest(columns)
+    against = limb_rest(renamed_columns(by_row, windows, layout))
     sums = beats = 0.0
     if rest is not None:
         sums = _nats(rest[0], EVEN_REST) * (rest[1] / EXTENT_MM) ** EXTENT_POWER
+    if against is not None:
+        sums -= max(0.0, _nats(against[0], EVEN_REST)) * (against[1] / EXTENT_MM) ** EXTENT_POWER
     if beat_rest is not None:
         beats = _nats(beat_rest, EVEN_BEAT_REST)
     return np.array([candidate.evidence, unplaced, sums, beats])

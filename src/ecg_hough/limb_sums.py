@@ -7,12 +7,14 @@ be empty: at every instant that one column shows, and in the usual beat whatever
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import find_peaks
 
-from ecg_hough.calibration import Window
-from ecg_hough.column_order import STEP_MM, activity, column_edges, upwards
+from ecg_hough.column_order import STEP_MM, activity, upwards
+from ecg_hough.columns import Window, column_edges
 from ecg_hough.paper import IN_I_AND_II, Layout
 from ecg_hough.traces import RowTrace
 
@@ -31,6 +33,8 @@ BEAT_HEIGHT = 0.35
 """Steepness of a beat, of the column's steepest."""
 LAG_MM = 1.5
 """Farthest that one column's beat is moved against another's."""
+GO_ON_MIN = 5
+"""Fewest limb leads in one column that are tried in the next one, too."""
 BEAT_LEADS_MIN = 4
 """Fewest limb leads whose usual beats are compared."""
 
@@ -52,6 +56,21 @@ def limb_columns(
         if limb and at.size >= COLUMNS_MIN:
             out.append(([w.lead for w in limb], np.stack([upwards(by_row[w.row_index], at) for w in limb])))
     return out
+
+
+def renamed_columns(
+    by_row: dict[int, RowTrace], windows: tuple[Window, ...], layout: Layout
+) -> list[LimbColumn]:
+    """Columns of chest leads as if they went on with the limb leads of their rows; as `limb_columns`.
+
+    Where the sums hold in these, too, the page has one column of limb leads.
+    """
+    limb = {w.row_index: w.lead for w in windows if not w.rhythm and w.lead in IN_I_AND_II}
+    leads = [w.lead for w in windows if w.row_index in limb and not w.rhythm and w.lead in IN_I_AND_II]
+    if len(set(leads)) < GO_ON_MIN or len(leads) > len(limb):
+        return []
+    chest = [w for w in windows if not w.rhythm and w.lead not in IN_I_AND_II and w.row_index in limb]
+    return limb_columns(by_row, tuple(replace(w, lead=limb[w.row_index]) for w in chest), layout)
 
 
 def limb_rest(columns: list[LimbColumn]) -> tuple[float, float] | None:

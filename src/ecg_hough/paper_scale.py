@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.beats import FIFTY_MIN, fifty_odds
-from ecg_hough.calibration import PulsePlace, Window
+from ecg_hough.columns import PulsePlace, Window
 from ecg_hough.geometry import PageMap
-from ecg_hough.ink import find_ink
+from ecg_hough.ink import InkModel
 from ecg_hough.paper import GAIN_MM_MV, PAPER_SPEED_MM_S
 from ecg_hough.pulse import SNAP_SHARE, Pulse, find_pulses, gain_of_pulses, place_of_pulses
 from ecg_hough.traces import RowTrace
@@ -53,6 +53,7 @@ class PaperScale:
 def find_paper_scale(
     image: NDArray[np.uint8],
     page_map: PageMap,
+    ink: InkModel | None,
     rows: tuple[RowTrace, ...],
     windows: tuple[Window, ...],
     words: tuple[PrintedWord, ...] = (),
@@ -64,14 +65,12 @@ def find_paper_scale(
     """Find a page's speed and gain.
 
     Args:
-        image: the page, upright (rows, cols, 3); page_map: its millimetres; rows, windows: traces, panels.
+        image: the page, upright (rows, cols, 3); page_map: its millimetres; ink: what is ink, if it is known.
+        rows, windows: traces, panels.
         words: the known words on the page.
         speed_mm_s, gain_mm_mv: what the user knows; it wins.
         has_grid: whether the millimetres come from a grid.
     """
-    if speed_mm_s is not None and gain_mm_mv is not None:
-        return PaperScale(speed_mm_s, gain_mm_mv, "given", "given")
-    ink = find_ink(image, page_map, rows)
     pulses: tuple[Pulse, ...] = ()
     words = with_partners(words, page_map)
     printed_speed, printed_gain = stated(words, SPEED_WORDS), stated(words, GAIN_WORDS)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_closing
 
-from ecg_hough.calibration import PulsePlace, Window
+from ecg_hough.columns import PulsePlace, Window
 from ecg_hough.geometry import PageMap
 from ecg_hough.ink import InkModel
 from ecg_hough.paper import PULSE_MV

@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ecg_hough.calibration import PulsePlace, Window, place_columns
-from ecg_hough.column_order import column_edges, on_raster, share_left
+from ecg_hough.column_order import on_raster, share_left
+from ecg_hough.columns import Window, column_edges
 from ecg_hough.layout_check import CheckedLayout
-from ecg_hough.paper import PAPER_SPEED_MM_S, Layout, make_layout
+from ecg_hough.paper import Layout, make_layout
 from ecg_hough.traces import RowTrace
 
 # Tuned on own renders of all layouts (benchmark_pages, other seeds than the published one).
@@ -32,29 +32,24 @@ def check_strips(
     windows: tuple[Window, ...],
     layout: Layout | None,
     *,
-    speed_mm_s: float = PAPER_SPEED_MM_S,
-    pulse: PulsePlace | None = None,
     printed: frozenset[tuple[str, int]] = frozenset(),
 ) -> CheckedLayout:
     """Rename rhythm strips that clearly repeat another lead than the one they were taken for.
 
     Args:
-        rows: traces in page millimetres; windows, layout: panels and layout so far.
-        speed_mm_s, pulse: as in `calibration.calibrate`, for the columns' common edges.
+        rows: traces in page millimetres.
+        windows, layout: panels at their columns' common edges, and the layout so far.
         printed: names, with their rows, that are printed there: given up less easily.
     """
     if layout is None or not layout.rhythm or layout.n_columns == 1:
         return CheckedLayout(layout, windows)
     by_row = {row.row_index: row for row in rows}
-    read = tuple(w for w in windows if w.row_index in by_row)
-    short = [w for w in read if not w.rhythm]
+    short = [w for w in windows if not w.rhythm]
     if not short:
         return CheckedLayout(layout, windows)
-    # The network's edges may be off by several mm, more than beats may be.
-    placed, _, _ = place_columns(by_row, read, layout, speed_mm_s, pulse)
-    starts, ends = column_edges(placed, layout.n_columns)
+    starts, ends = column_edges(windows, layout.n_columns)
     length = min(b - a for a, b in zip(starts, ends, strict=True))
-    strips = [w for w in read if w.rhythm]
+    strips = [w for w in windows if w.rhythm]
     rests = [_rests(by_row[strip.row_index], by_row, short, starts, length, layout) for strip in strips]
     named = {strip.row_index: strip.lead for strip in strips}
     for strip, rest in zip(strips, rests, strict=True):

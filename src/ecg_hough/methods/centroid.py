@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 import ecg_hough
 from ecg_hough.calibration import calibrate
+from ecg_hough.columns import place_columns
 from ecg_hough.digitize import digitize, page_traces, panel_windows
 from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageMap, find_geometry
@@ -73,8 +74,9 @@ def run(image: NDArray[np.uint8], labels: NDArray[np.uint8] | None, options: Opt
         )
     rows = label_rows(image, labels, geometry.page_map, canvas, layout)
     windows = panel_windows(layout, canvas, geometry.page_map)
+    columns = place_columns(rows, windows, layout.layout, options.speed_mm_s)
     result = calibrate(
-        rows, windows, layout.layout,
+        rows, columns, layout.layout,
         fs=options.fs, speed_mm_s=options.speed_mm_s, gain_mm_mv=options.gain_mm_mv,
     )  # fmt: skip
     found = [status.confidence for status in result.statuses if status.found]

@@ -16,7 +16,7 @@ from scipy.signal import butter, sosfiltfilt
 from ecg_hough.paper import GRID_MAJOR_MM, GRID_MINOR_MM, LEADS, MM_PER_INCH, PULSE_MV
 from ecg_hough.render.style import NAME_SHARES, NAME_VARIANTS, RGB, SheetStyle
 from ecg_hough.render.text import FACES, draw_text, text_width
-from ecg_hough.words import WORDS, words_in
+from ecg_hough.words import GAIN_WORDS, SPEED_WORDS, WORDS, words_in
 
 _SUPERSAMPLE = 2  # traces are drawn this much finer: stroke widths in half pixels, at a fifth of 4x's cost
 _SUBPIXEL_BITS = 5  # cv2 draws at 1/32 px
@@ -360,6 +360,9 @@ _REMARKS = (
     "mV", "V1-V6", "25 Hz", "10 s", "5 mm", "II-III", "VR", "40 Hz", "25", "50", "10", "PVC", "III/IV", "V7",
 )  # fmt: skip
 """Texts that say nothing, some of which nearly say something."""
+_FILTERS = ("0.05-150 Hz", "0.5-40 Hz", "100 Hz", "F 50~ 0.5-40 Hz", "W 100", "50~ 0.15-100 Hz", "ADS 35 Hz")
+SCALE_LINES = 0.2
+"""Share of scales among the texts from which reading is learned, beside those of `stray_text`."""
 
 
 def _scale_text(word: str, rng: np.random.Generator) -> str:
@@ -375,6 +378,18 @@ def _scale_text(word: str, rng: np.random.Generator) -> str:
     space = "" if rng.random() < 0.45 else " "
     before = str(rng.choice(["", "", "", "", "", "Speed: ", "Gain: ", "Chest: ", "Limb: ", "~ "]))
     return f"{before}{number}{space}{unit}"
+
+
+def scale_line(rng: np.random.Generator) -> str:
+    """A speed, a gain or both as a cart states them, alone or in one line with its filters."""
+    speed, gain = (_scale_text(str(rng.choice(list(words))), rng) for words in (SPEED_WORDS, GAIN_WORDS))
+    form = rng.random()
+    if form < 0.6:
+        return speed if form < 0.3 else gain
+    parts = [speed, gain] if rng.random() < 0.7 else [gain, speed]
+    if rng.random() < 0.5:
+        parts.append(str(rng.choice(_FILTERS)))
+    return str(rng.choice(["  ", "   ", ", ", " / ", "    "])).join(parts)
 
 
 def stray_text(rng: np.random.Generator, known: float) -> str:
@@ -438,7 +453,7 @@ def _draw_texts(
     for _ in range(style.word_texts):
         y, x = (float(rng.uniform(0.0, 0.96)) * side for side in style.size_mm)
         face, size_mm = str(rng.choice(FACES)), float(rng.uniform(2.3, 5.5))
-        text = stray_text(rng, 0.75)
+        text = scale_line(rng) if rng.random() < SCALE_LINES else stray_text(rng, 0.75)
         high = int(size_mm * px_per_mm)
         r, c = int(y * px_per_mm), int(x * px_per_mm)
         if not layer[r : r + high, c : c + text_width(text, face, high)].any():

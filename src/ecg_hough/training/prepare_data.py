@@ -50,7 +50,7 @@ N_FOLDS = 5
 SOURCES = ("renderer", "kit", "ptbxl", "chapman", "ludb")
 PLANES = ("rgb", "red")
 CANVASES = ("canvas704", "page", "words")
-WORD_TEXTS = (30, 70)
+WORD_TEXTS = (60, 160)
 """Fewest and most words strewn over a page on which reading is learned."""
 WORD_DPI = (90.0, 220.0)
 WORD_SCALE_ERROR, WORD_ANGLE_ERROR_DEG = 0.06, 0.8

@@ -177,7 +177,8 @@ def train(
         epochs, iterations: instead of the configuration's number of epochs, and of steps in each.
         max_minutes: pause at the end of the epoch after that time.
         fresh: begin again even if there is a checkpoint.
-        start_from: another run's checkpoint, with its epochs, where this run has none yet.
+        start_from: another run's checkpoint, with its epochs, where this run has none yet; that of a
+            network with fewer features per stage is widened (`widen`), and the epochs begin at 0.
         seed: of the first weights; the order of the cases is nnU-Net's own and not repeatable.
         threads: of torch on a processor; None takes all cores.
         on_step: called with (epoch, step, loss).
@@ -218,7 +219,8 @@ def train(
     trainer.initialize()
     if found:
         newest = max(found, key=lambda path: path.stat().st_mtime)
-        trainer.load_checkpoint(str(newest))
+        if not (newest == start_from and _start_wider(trainer, newest)):
+            trainer.load_checkpoint(str(newest))
         log.info("going on from %s, epoch %d", newest.name, trainer.current_epoch)
     _note_run(
         trainer, folder, data / "nnUNet_raw" / dataset, config=config, fold=fold, seed=seed, start=start_from
@@ -232,6 +234,20 @@ def train(
     except TrainingPaused as pause:
         log.info("%s", pause)
     return folder
+
+
+def _start_wider(trainer: Any, checkpoint: Path) -> bool:
+    """Take over a narrower network's weights; False, and nothing done, where widths are equal."""
+    import torch
+
+    from ecg_hough.training.widen import widen
+
+    old = torch.load(checkpoint, map_location=trainer.device, weights_only=False)["network_weights"]
+    new = trainer.network.state_dict()
+    if all(old[name].shape == value.shape for name, value in new.items() if name in old):
+        return False
+    trainer.network.load_state_dict(widen(dict(old), dict(new)))
+    return True
 
 
 def _note_run(

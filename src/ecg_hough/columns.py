@@ -1,0 +1,275 @@
+"""Where the columns of a page begin and end, to a fraction of a millimetre, and when.
+
+In: row traces in page millimetres, panels with the leads network's edges, paper speed, what pulses and
+separators say. Out: panels with common edges and the time of every column. The block's ends are where most
+rows' traces end; a usual duration and separators make them sharper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_hough.errors import PageError
+from ecg_hough.paper import PAPER_SPEED_MM_S, Layout
+from ecg_hough.traces import RowTrace
+
+# Tuned on own renders and the development pages.
+END_REACH_MM = 12.0
+"""Farthest that a block's end may stand off the leads network's edge: a pulse and its feet."""
+VOTE_MM = 0.3
+"""Distance at which a row's end still speaks for a place."""
+EDGE_PRIOR = 0.08
+"""Cost per mm off the network's edge; one row in full agreement is worth 1 / rows."""
+EDGE_RUN_MM = 1.5
+"""Length of uninterrupted trace (or of none) that makes an end."""
+TRACE_RUN_MM, TRIM_MM = 5.0, 3.0
+"""Least uninterrupted trace with which a row begins or ends, and how far off it the network may be."""
+EQUAL_MM = 12.0
+"""Columns of a block of no usual width are equally wide, too, where their edges stand closer to that."""
+NOMINAL_SHARE = 0.002
+"""Blocks within twice this of a usual duration have that duration."""
+NOMINAL_WORTH = 0.6
+"""Worth of a usual width; one end on which all rows agree is worth 1. No more: a page shows what it shows."""
+CUT_TRUST = 0.35
+"""Say of an end that is the image's border: the trace was cut there."""
+PULSE_TRUST, PULSE_FOOT_MM = 0.15, 1.6
+"""Say of an end this near to a calibration pulse's stroke: it may be the end of the pulse's foot."""
+PULSE_SLACK_MM = 0.3
+"""Ends farther than this within a pulse are the pulse's."""
+NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A panel on the page: lead, row, column, and its start and end along the page in mm."""
+
+    lead: str
+    row_index: int
+    column_index: int
+    rhythm: bool
+    start_mm: float
+    end_mm: float
+
+
+@dataclass(frozen=True)
+class PulsePlace:
+    """Where a page's calibration pulses stand, mm: their outer strokes, and their feet row by row.
+
+    Attributes:
+        left_mm, right_mm: middles of the pulses' strokes.
+        feet_mm: zero line of the rows that have a clear pulse, mm down the page.
+    """
+
+    left_mm: float
+    right_mm: float
+    feet_mm: dict[int, float]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Panels whose rows were read, at their columns' common edges.
+
+    Attributes:
+        windows: the panels; starts_s: start of every column, s, where columns follow each other.
+        duration_s: of the whole block.
+    """
+
+    windows: tuple[Window, ...]
+    starts_s: dict[int, float]
+    duration_s: float
+
+
+def trim_windows(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> tuple[Window, ...]:
+    """Panels without the stretches before a row's first trace and behind its last.
+
+    The leads network takes stains and pulses at the block's ends for trace where the trace network sees none.
+    """
+    ends = {row.row_index: _first_and_last(row) for row in rows}
+    out = []
+    for window in windows:
+        first, last = ends.get(window.row_index, (-np.inf, np.inf))
+        start = first if first - TRIM_MM > window.start_mm else window.start_mm
+        end = last if last + TRIM_MM < window.end_mm else window.end_mm
+        out.append(replace(window, start_mm=start, end_mm=end) if start < end else window)
+    return tuple(out)
+
+
+def _first_and_last(row: RowTrace) -> tuple[float, float]:
+    """Where the first long run of trace begins and the last one ends, mm."""
+    step = row.x_mm[1] - row.x_mm[0]
+    long = [(a, b) for a, b in known_runs(row.y_mm) if (b - a) * step >= TRACE_RUN_MM]
+    if not long:
+        return -np.inf, np.inf
+    return float(row.x_mm[long[0][0]] - step / 2), float(row.x_mm[long[-1][1] - 1] + step / 2)
+
+
+def known_runs(values: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Half-open stretches of finite values."""
+    change = np.flatnonzero(np.diff(np.concatenate([[0], np.isfinite(values).view(np.int8), [0]])))
+    return [(int(a), int(b)) for a, b in zip(change[::2], change[1::2], strict=True)]
+
+
+def place_columns(
+    rows: tuple[RowTrace, ...],
+    windows: tuple[Window, ...],
+    layout: Layout | None,
+    speed_mm_s: float = PAPER_SPEED_MM_S,
+    pulse: PulsePlace | None = None,
+    separators: dict[int, float] | None = None,
+) -> Columns:
+    """Find the columns' common edges.
+
+    Inside the block columns are equal where the network's edges agree with that.
+
+    Args:
+        rows: traces in page millimetres; windows: panels with the leads network's edges.
+        layout: the known layout, if any.
+        pulse: where calibration pulses stand; None without any.
+        separators: middle of the strokes before inner columns, mm, by column (`separators`).
+    Raises:
+        PageError: none of the panels' rows was read.
+    """
+    by_row = {row.row_index: row for row in rows}
+    windows = tuple(window for window in windows if window.row_index in by_row)
+    if not windows:
+        raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
+    n_columns = layout.n_columns if layout is not None else max(w.column_index for w in windows) + 1
+    first = [w for w in windows if w.rhythm or w.column_index == 0] or list(windows)
+    last = [w for w in windows if w.rhythm or w.column_index == n_columns - 1] or list(windows)
+    middle = 0.5 * (min(w.start_mm for w in windows) + max(w.end_mm for w in windows))
+    earliest, latest = -np.inf, np.inf
+    if pulse is not None and pulse.left_mm < middle:
+        earliest = pulse.right_mm - PULSE_SLACK_MM
+    elif pulse is not None:
+        latest = pulse.left_mm + PULSE_SLACK_MM
+    start, width = find_block(
+        [_ends(by_row[w.row_index], w.start_mm, +1, pulse) for w in first],
+        [_ends(by_row[w.row_index], w.end_mm, -1, pulse) for w in last],
+        max(float(np.median([w.start_mm for w in first])), earliest),
+        min(float(np.median([w.end_mm for w in last])), latest),
+        [seconds * speed_mm_s for seconds in NOMINAL_S],
+        (earliest, latest),
+    )
+    # A block of a usual width is whole, and its columns are equally wide; a cut one lost part of a column.
+    whole = any(np.isclose(width, seconds * speed_mm_s) for seconds in NOMINAL_S)
+    inside = {j: mm for j, mm in (separators or {}).items() if 0 < j < n_columns}
+    if whole and inside:
+        start = float(np.median([mm - width * j / n_columns for j, mm in inside.items()]))
+    equal = start + width * np.arange(n_columns + 1) / n_columns
+    edges = equal.copy()
+    for j in range(1, n_columns) if not whole else ():
+        seen = [w.start_mm for w in windows if w.column_index == j and not w.rhythm]
+        if j in inside:
+            edges[j] = inside[j]
+        elif seen and abs(np.median(seen) - equal[j]) > EQUAL_MM:
+            edges[j] = float(np.median(seen))
+    moved, starts_s = [], {0: 0.0}
+    for window in windows:
+        j = window.column_index
+        a, b = (start, start + width) if window.rhythm else (edges[j], edges[j + 1])
+        if layout is None and not window.rhythm:
+            a, b = window.start_mm, window.end_mm
+        moved.append(replace(window, start_mm=float(a), end_mm=float(b)))
+        if not window.rhythm:
+            starts_s[j] = float(max(0.0, (a - start) / speed_mm_s)) if layout is None else 0.0
+    if layout is not None:
+        starts_s = {j: float((edges[j] - start) / speed_mm_s) for j in range(n_columns)}
+    return Columns(tuple(moved), starts_s, float(width / speed_mm_s))
+
+
+def find_block(
+    starts: list[NDArray[np.float64]],
+    ends: list[NDArray[np.float64]],
+    near_start: float,
+    near_end: float,
+    nominal_mm: list[float],
+    within: tuple[float, float] = (-np.inf, np.inf),
+) -> tuple[float, float]:
+    """Start and width of the block of traces, mm.
+
+    A row's trace may begin with a pulse that is joined to it, or end in one. So every beginning and end
+    of a row is a candidate, and so is what lies a usual width off: the pair wins that most rows share,
+    that has a usual width and stands near the leads network's edges. Where a usual width and the ends differ
+    by a hair, the end with more say stays.
+
+    Args:
+        starts, ends: per row (k, 2), places where its trace begins and ends, and their say (0 to 1).
+        near_start, near_end: the network's edges.
+        nominal_mm: usual widths; within: the block lies in this stretch, as pulses bound it.
+    """
+    start_places = np.unique(np.concatenate([*(row[:, 0] for row in starts), [near_start]]))
+    end_places = np.unique(np.concatenate([*(row[:, 0] for row in ends), [near_end]]))
+    widths = np.asarray(nominal_mm)
+    from_ends = (end_places[:, None] - widths).ravel()
+    from_starts = (start_places[:, None] + widths).ravel()
+    s = np.concatenate([start_places, from_ends[np.abs(from_ends - near_start) < END_REACH_MM]])
+    e = np.concatenate([end_places, from_starts[np.abs(from_starts - near_end) < END_REACH_MM]])
+    s, e = s[s >= within[0]], e[e <= within[1]]
+    width = e[None] - s[:, None]
+    off = np.abs(width[..., None] - widths).min(axis=-1) / np.maximum(width, 1.0)
+    start_votes, end_votes = _votes(starts, s), _votes(ends, e)
+    score = (
+        start_votes[:, None]
+        + end_votes[None]
+        + NOMINAL_WORTH * np.exp(-0.5 * (off / NOMINAL_SHARE) ** 2)
+        - EDGE_PRIOR * (np.abs(s - near_start)[:, None] + np.abs(e - near_end)[None])
+    )
+    i, j = np.unravel_index(int(np.argmax(score)), score.shape)
+    nearest = widths[np.abs(width[i, j] - widths).argmin()]
+    if abs(width[i, j] / nearest - 1) < 2 * NOMINAL_SHARE:
+        # The squares: an end that half the rows show is less than half as sure.
+        say = np.maximum(np.array([start_votes[i], end_votes[j]]) ** 2, 1e-6)
+        return float(s[i] + (e[j] - nearest - s[i]) * say[1] / say.sum()), float(nearest)
+    return float(s[i]), float(width[i, j])
+
+
+def _votes(rows: list[NDArray[np.float64]], places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Say of the rows that have a candidate at each place, 1 where all fully have."""
+    votes = np.zeros(places.size)
+    for row in rows:
+        if row.size:
+            near = np.exp(-0.5 * ((row[None, :, 0] - places[:, None]) / VOTE_MM) ** 2)
+            votes += (near * row[:, 1]).max(axis=1)
+    return votes / max(1, len(rows))
+
+
+def _ends(
+    row: RowTrace, near_mm: float, direction: int, pulse: PulsePlace | None = None
+) -> NDArray[np.float64]:
+    """(k, 2) places where the row's trace begins (direction +1) or ends (-1) near the network's edge, and
+    what say each has."""
+    step = row.x_mm[1] - row.x_mm[0]
+    run = max(3, round(EDGE_RUN_MM / step)) | 1  # odd: an even run moves every start by a read-out
+    seen = np.isfinite(row.y_mm).astype(float)
+    smooth = np.convolve(seen, np.ones(run) / run, mode="same") > 0.5
+    change = np.flatnonzero(np.diff(smooth.astype(int)) == direction)
+    change = change[np.abs(row.x_mm[change] + step / 2 - near_mm) <= END_REACH_MM]
+    places = row.x_mm[change] + step / 2
+    say = np.ones(places.size)
+    # Outside the image the presence is exactly 0, where the network says "no trace" it never is. Centroids
+    # only say yes or no.
+    tells = bool(((row.presence > 0) & (row.presence < 1)).any())
+    for k, at in enumerate(change if tells else ()):
+        beyond = row.presence[max(0, at - run) : at] if direction > 0 else row.presence[at + 2 : at + 2 + run]
+        if beyond.size and np.mean(beyond == 0) > 0.5:
+            say[k] = CUT_TRUST
+    if pulse is not None and np.sign(np.nanmean(row.x_mm) - pulse.left_mm) == direction:
+        beside = places - pulse.right_mm if direction > 0 else pulse.left_mm - places
+        say[beside < PULSE_FOOT_MM] *= PULSE_TRUST
+        places, say = places[beside >= -PULSE_SLACK_MM], say[beside >= -PULSE_SLACK_MM]
+    return np.column_stack([places, say])
+
+
+def column_edges(windows: tuple[Window, ...], n_columns: int) -> tuple[list[float], list[float]]:
+    """Start and end of every column, mm: medians over its panels, equal division where it has none."""
+    left, right = min(w.start_mm for w in windows), max(w.end_mm for w in windows)
+    starts, ends = [], []
+    for j in range(n_columns):
+        mine = [w for w in windows if w.column_index == j and not w.rhythm]
+        width = (right - left) / n_columns
+        starts.append(float(np.median([w.start_mm for w in mine])) if mine else left + j * width)
+        ends.append(float(np.median([w.end_mm for w in mine])) if mine else left + (j + 1) * width)
+    return starts, ends
