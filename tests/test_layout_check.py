@@ -7,16 +7,23 @@ import pytest
 
 from ecg_hough.columns import Window
 from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.layout_check import Candidate, check_layout
-from ecg_hough.limb_sums import limb_columns, limb_rest, usual_beat_rest
+from ecg_hough.layout_check import EVEN_BEAT_REST, Candidate, check_layout
+from ecg_hough.limb_sums import limb_columns, limb_rest, renamed_columns, usual_beat_rest
 from ecg_hough.paper import LEADS, Layout, make_layout
 from ecg_hough.traces import RowTrace
 
 FS = 500
 
 
-def page_rows(layout: Layout, *, inverted_avr: bool = False, seed: int = 0) -> tuple[RowTrace, ...]:
-    """Row traces of a page of `layout` at 25 mm/s and 10 mm/mV, with a little noise."""
+def page_rows(
+    layout: Layout,
+    *,
+    inverted_avr: bool = False,
+    seed: int = 0,
+    speed: float = 25.0,
+    simultaneous: bool = False,
+) -> tuple[RowTrace, ...]:
+    """Row traces of a page of `layout` at 10 mm/mV, with a little noise."""
     rng = np.random.default_rng(seed)
     signals = generate_ecg(8, rhythm="sinus rhythm").signals
     x = np.arange(20.0, 270.0, 1 / 16)
@@ -28,7 +35,8 @@ def page_rows(layout: Layout, *, inverted_avr: bool = False, seed: int = 0) -> t
         for c in range(layout.n_columns):
             lead = layout.rows[r][c] if short else layout.rhythm[r - len(layout.rows)]
             inside = (x >= 20.0 + c * column_mm) & (x < 20.0 + (c + 1) * column_mm)
-            at = (x[inside] - 20.0) / 25.0 * FS
+            first = 20.0 + (c * column_mm if simultaneous else 0.0)
+            at = (x[inside] - first) / speed * FS
             value = np.interp(at, np.arange(signals.shape[1]), signals[LEADS.index(lead)])
             mv[inside] = -value if inverted_avr and lead == "aVR" else value
         y = 30.0 * r + 40.0 - 10.0 * mv + rng.normal(0, 0.1, x.size)
@@ -161,4 +169,29 @@ def test_usual_beats_compare_leads_of_different_seconds() -> None:
     right, other = (usual_beat_rest(limb_columns(by_row, panels(layout), layout)) for layout in (true, wrong))
     assert right is not None
     assert other is not None
-    assert right < 0.1 < 0.3 < other
+    assert right < EVEN_BEAT_REST < 0.1 < other
+
+
+def test_simultaneous_columns_obey_the_sums_without_a_whole_beat() -> None:
+    """At 50 mm/s a sixth of the block lasts 0.8 s: seldom a beat with all that is compared round it."""
+    true, wrong = make_layout("2x6"), make_layout("2x6", cabrera=True)
+    by_row = {row.row_index: row for row in page_rows(true, speed=50.0, simultaneous=True)}
+    right, other = (usual_beat_rest(limb_columns(by_row, panels(layout), layout)) for layout in (true, wrong))
+    assert right is not None
+    assert other is not None
+    assert right < EVEN_BEAT_REST < other
+
+
+def test_a_chest_column_that_obeys_the_limb_leads_sums_is_none() -> None:
+    one, two = make_layout("6x1-limb"), make_layout("6x2")
+    rests = []
+    for printed in (one, two):
+        rows = page_rows(printed)
+        by_row = {row.row_index: row for row in rows}
+        rest = limb_rest(renamed_columns(by_row, panels(two), two))
+        assert rest is not None
+        rests.append(rest[0])
+        candidates = tuple(candidate(layout, 1.0 + 0.5 * (layout is two)) for layout in (two, one))
+        assert check_layout(rows, candidates).layout == printed
+    assert rests[0] < 0.01 < 0.05 < rests[1]
+    assert not renamed_columns(by_row, panels(one), one)

@@ -39,6 +39,8 @@ PULSE_TRUST, PULSE_FOOT_MM = 0.15, 1.6
 """Say of an end this near to a calibration pulse's stroke: it may be the end of the pulse's foot."""
 PULSE_SLACK_MM = 0.3
 """Ends farther than this within a pulse are the pulse's."""
+GUESSED_SHARE = 0.1
+"""Farthest that a block on a guessed scale may be from a usual duration and have it."""
 NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
 
 
@@ -80,6 +82,13 @@ class Columns:
     windows: tuple[Window, ...]
     starts_s: dict[int, float]
     duration_s: float
+
+
+def usual_share(duration_s: float) -> float:
+    """Duration of a block over the usual one near it, or 1: by how much a guessed scale is off."""
+    ratios = duration_s / np.asarray(NOMINAL_S)
+    nearest = float(ratios[np.abs(np.log(ratios)).argmin()])
+    return nearest if abs(nearest - 1.0) <= GUESSED_SHARE else 1.0
 
 
 def trim_windows(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> tuple[Window, ...]:

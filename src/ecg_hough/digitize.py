@@ -16,7 +16,7 @@ from threadpoolctl import ThreadpoolController
 import ecg_hough
 from ecg_hough.calibration import calibrate, scale_from_columns, zero_lines
 from ecg_hough.column_order import find_column_order
-from ecg_hough.columns import Window, place_columns, trim_windows
+from ecg_hough.columns import Window, place_columns, trim_windows, usual_share
 from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
 from ecg_hough.ink import find_ink
@@ -84,7 +84,7 @@ def digitize(
     watch = _Stopwatch()
     source = read_page(page)
     watch("page")
-    reading = read_traces(source.image, readout=readout, steps=steps, speed_mm_s=speed_mm_s, watch=watch)
+    reading = read_traces(source.image, readout=readout, steps=steps, watch=watch)
     geometry, page_map, rows, turns = reading.geometry, reading.page_map, reading.rows, reading.turns
     warnings = [*source.warnings, *reading.warnings]
     checked = check_layout(
@@ -113,6 +113,11 @@ def digitize(
     speed, gain = scale.speed_mm_s, scale.gain_mm_mv
     printed = reading.layout.printed if reading.layout.named >= NAMED_MIN else frozenset()
     columns = place_columns(rows, windows, checked.layout, speed, scale.pulse)
+    if geometry.page_map is None:
+        # The scale was guessed from the network's edges; the traces' own ends are sharper.
+        share = usual_share(columns.duration_s)
+        speed, gain = speed * share, gain * share
+        columns = place_columns(rows, windows, checked.layout, speed, scale.pulse)
     if ink is not None:
         levels = zero_lines(rows, columns.windows, scale.pulse)
         separators = find_separators(reading.image, page_map, ink, levels, columns.windows)
@@ -156,8 +161,8 @@ def digitize(
         quarter_turns=turns,
         px_per_mm=geometry.px_per_mm,
         layout=checked.layout.name if checked.layout is not None else "unknown",
-        speed_mm_s=speed,
-        gain_mm_mv=gain,
+        speed_mm_s=scale.speed_mm_s,
+        gain_mm_mv=scale.gain_mm_mv,
         warnings=tuple(warnings),
         traces=page_traces(rows, result.windows, page_map, turns, source.image.shape[:2]),
         quality=quality,
@@ -204,13 +209,12 @@ def read_traces(
     *,
     readout: str = "trace",
     steps: Steps = SHIPPED,
-    speed_mm_s: float | None = None,
     watch: Callable[[str], None] = lambda stage: None,
 ) -> PageReading:
     """Geometry, leads and traces of a page.
 
     Args:
-        given: (rows, cols, 3); readout, steps, speed_mm_s: as for `digitize`.
+        given: (rows, cols, 3); readout, steps: as for `digitize`.
         watch: called with every stage's name at its end.
 
     Raises:
@@ -228,8 +232,7 @@ def read_traces(
     warnings = [*geometry.warnings, *layout.warnings]
     page_map = geometry.page_map
     if page_map is None:
-        assumed = speed_mm_s or PAPER_SPEED_MM_S
-        page_map, words = map_from_columns(geometry, canvas, layout, image.shape[:2], assumed)
+        page_map, words = map_from_columns(geometry, canvas, layout, image.shape[:2])
         warnings.append(words)
     network = load_network(TRACE_NETWORK) if readout == "trace" else None
     rows = read_rows(image, page_map, canvas, found.probabilities, layout, network, steps)
@@ -253,9 +256,12 @@ def read_traces(
 
 
 def map_from_columns(
-    geometry: PageGeometry, canvas: Canvas, layout: PageLayout, shape: tuple[int, int], speed_mm_s: float
+    geometry: PageGeometry, canvas: Canvas, layout: PageLayout, shape: tuple[int, int]
 ) -> tuple[PageMap, str]:
-    """A flat page map where no grid is visible: the angle, and a block of traces 10 s wide."""
+    """A flat page map where no grid is visible: the angle, and a block of traces 250 mm wide.
+
+    That is 10 s at the usual 25 mm/s; at 50 mm/s carts print 5 s on the same paper.
+    """
     ends = []
     for panel in layout.panels:
         row = float(np.nanmedian(panel.path_rows))
@@ -264,14 +270,14 @@ def map_from_columns(
     along = np.array([-np.sin(angle), np.cos(angle)])  # page right, as (row, col)
     down = np.array([np.cos(angle), np.sin(angle)])
     right = np.array(ends) @ along
-    scale = scale_from_columns(float(right[:, 0].min()), float(right[:, 1].max()), speed_mm_s)
+    scale = scale_from_columns(float(right[:, 0].min()), float(right[:, 1].max()), PAPER_SPEED_MM_S)
     # The origin is set so that the whole image has positive millimetres.
     corners = np.array([[0, 0], [0, shape[1]], [shape[0], 0], [shape[0], shape[1]]], float)
     origin = down * (corners @ down).min() + along * (corners @ along).min()
     size = tuple(float(np.ptp(corners @ axis)) / scale for axis in (down, along))
     matrix = np.column_stack([down * scale, along * scale, origin])
     words = (
-        f"no grid: {scale:.2f} px per mm assumed, from the traces' width as 10 s; "
+        f"no grid: {scale:.2f} px per mm assumed, from the traces' width as 250 mm; "
         "time and amplitude may be off by a common factor"
     )
     return PageMap.from_affine(matrix, (size[0], size[1])), words

@@ -330,7 +330,12 @@ def _all_fits(rows: TraceRows, evidence: RowEvidence) -> tuple[_Fit, tuple[_Fit,
     fits = sorted(fits, key=lambda fit: -fit.score)
     fits[:3] = sorted((_refine_edges(fit, evidence) for fit in fits[:3]), key=lambda fit: -fit.score)
     best = _settle_edges(fits[0], evidence)
-    return best, tuple(_on_edges_of(best, fit) for fit in fits[1:])
+    # Rows under wrong names are left out where that costs less: each layout is tried with all of them, too.
+    n = len(evidence.weight)
+    short = [fit for fit in fits if len(fit.slots) < n]
+    whole = [_assign(fit.shape, fit.cabrera, evidence, (start, end, lean), all_rows=True) for fit in short]
+    others = [*fits[1:], *(fit for fit in whole if np.isfinite(fit.score))]
+    return best, tuple(_on_edges_of(best, fit) for fit in others)
 
 
 def _on_edges_of(best: _Fit, fit: _Fit) -> _Fit:
@@ -364,10 +369,18 @@ def _extent(evidence: RowEvidence, lean: float) -> tuple[float, float]:
     return float(np.percentile(start, 30)), float(np.percentile(end, 70))
 
 
-def _assign(shape: str, cabrera: bool, evidence: RowEvidence, frame: tuple[float, float, float]) -> _Fit:
+def _assign(
+    shape: str,
+    cabrera: bool,
+    evidence: RowEvidence,
+    frame: tuple[float, float, float],
+    *,
+    all_rows: bool = False,
+) -> _Fit:
     """Best monotone assignment of page rows to layout rows, rhythm strips or nothing.
 
-    `frame` is start, end and lean of the columns.
+    `frame` is start, end and lean of the columns. With `all_rows` no row is left out on either side; the
+    score is -inf where their numbers differ.
     """
     start, end, lean = frame
     template = make_layout(shape, cabrera=cabrera)
@@ -393,18 +406,25 @@ def _assign(shape: str, cabrera: bool, evidence: RowEvidence, frame: tuple[float
     move = np.zeros(best.shape, int)
     best[n] = -missing * (n_t - np.arange(n_t + 1))[:, None]
     move[n] = 3
+    if all_rows:
+        best[n, :n_t] = -np.inf
     for i in range(n - 1, -1, -1):
         for t in range(n_t, -1, -1):
             options = np.full((4, strips + 1), -np.inf)
-            options[0] = best[i + 1, t] - spare[i]
+            if not all_rows:
+                options[0] = best[i + 1, t] - spare[i]
             if t == n_t and strips:
                 options[1, 1:] = best[i + 1, t, :-1] + rhythm[i]
             if t < n_t:
                 options[2] = best[i + 1, t + 1] + short[i, t]
+            if t < n_t and not all_rows:
                 # No strip after a missing last row: that is the last row under a wrong name.
                 options[3] = best[i, t + 1, 0 if t == n_t - 1 else slice(None)] - missing
             move[i, t] = options.argmax(0)
             best[i, t] = options.max(0)
+    score = float(best[0, 0, strips])
+    if not np.isfinite(score):
+        return _Fit(shape, cabrera, edges, np.full(n_c + 1, lean), (), score)
     slots, i, t, k = [], 0, 0, strips
     while i < n:
         step = move[i, t, k]
@@ -416,7 +436,6 @@ def _assign(shape: str, cabrera: bool, evidence: RowEvidence, frame: tuple[float
         k = 0 if step == 3 and t == n_t - 1 else k
         t += step in (2, 3)
         i += step != 3
-    score = float(best[0, 0, strips])
     if sum(slot[1] >= 0 for slot in slots) < MIN_PANELS * n_t + 0.5:
         # One limb lead misnamed as a chest lead must not turn six limb rows into half of twelve.
         score *= 0.5

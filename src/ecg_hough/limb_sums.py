@@ -115,24 +115,37 @@ def usual_beat_rest(columns: list[LimbColumn]) -> float | None:
         if len(cut) and np.isfinite(cut).any(axis=(0, 2)).all():
             names += limb
             beats.append(_median(cut))
-    if len(names) < BEAT_LEADS_MIN:
-        return None
+    every = [name for limb, _ in columns for name in limb]
+    n = min((traces.shape[1] for _, traces in columns), default=0)
+    # Columns that show the same seconds are their own beat, whole or not.
+    rests = [_laid_over(names, beats, 1.0)] if len(names) >= BEAT_LEADS_MIN else []
+    if len(every) >= BEAT_LEADS_MIN and len(columns) > 1:
+        rests.append(_laid_over(every, [traces[:, :n] for _, traces in columns], KEPT))
+    return min(rests) if rests else None
+
+
+def _laid_over(names: list[str], parts: list[NDArray[np.float64]], kept: float) -> float:
+    """What is left of the limb leads' sums when columns are laid over each other, each moved a little.
+
+    `kept` is the share of the places with the least rest that count.
+    """
     outsides = _outside(names)
     reach = round(LAG_MM / STEP_MM)
 
     def rest(lags: list[int]) -> float:
-        moved = [np.roll(beat, lag, axis=1)[:, reach:-reach] for lag, beat in zip(lags, beats, strict=True)]
+        moved = [np.roll(part, lag, axis=1)[:, reach:-reach] for lag, part in zip(lags, parts, strict=True)]
         stack = np.concatenate(moved)
         stack = stack[:, np.isfinite(stack).all(axis=0)]
         if stack.shape[1] < COLUMNS_MIN:
             return 1.0
         stack = stack - np.median(stack, axis=1, keepdims=True)
         expected = float((stack**2).sum()) * (len(names) - 2) / len(names)
-        return min(float(((outside @ stack) ** 2).sum()) for outside in outsides) / max(expected, 1e-9)
+        offs = [((outside @ stack) ** 2).sum(axis=0) for outside in outsides]
+        return min(float(off[off <= np.quantile(off, kept)].sum()) for off in offs) / max(expected, 1e-9)
 
-    lags = [0] * len(beats)
+    lags = [0] * len(parts)
     for _ in range(2):
-        for k in range(1, len(beats)):
+        for k in range(1, len(parts)):
             tried = [[*lags[:k], lag, *lags[k + 1 :]] for lag in range(-reach, reach + 1)]
             lags = min(tried, key=rest)
     return rest(lags)

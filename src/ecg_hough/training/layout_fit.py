@@ -26,24 +26,30 @@ from ecg_hough.page import read_page
 RIDGE = 0.02
 
 
-def measure_page(image: Path, truth: str) -> tuple[NDArray[np.float64], int] | None:
-    """(candidates, features) of a page and which of them is true; None where none is or it cannot be read."""
+MeasuredPage = tuple[NDArray[np.float64], NDArray[np.bool_]]
+"""(candidates, features) of a page, and which of them are true: a layout is tried in more than one way."""
+
+
+def measure_page(image: Path, truth: str) -> MeasuredPage | None:
+    """Measure a page; None where no candidate is true or it cannot be read."""
     try:
         reading = read_traces(read_page(image).image)
     except PageError:
         return None
-    names = [c.layout.name for c in reading.candidates]
-    if truth not in names:
+    true = np.array([c.layout.name == truth for c in reading.candidates])
+    if not true.any():
         return None
-    return np.array([measure(reading.rows, c) for c in reading.candidates]), names.index(truth)
+    return np.array([measure(reading.rows, c) for c in reading.candidates]), true
 
 
-def fit_weights(pages: list[tuple[NDArray[np.float64], int]]) -> NDArray[np.float64]:
+def fit_weights(pages: list[MeasuredPage]) -> NDArray[np.float64]:
     """Weights of greatest likelihood."""
 
     def loss(weights: NDArray[np.float64]) -> float:
         odds = [features @ weights for features, _ in pages]
-        missed = sum(float(logsumexp(o) - o[true]) for o, (_, true) in zip(odds, pages, strict=True))
+        missed = sum(
+            float(logsumexp(o) - logsumexp(o[true])) for o, (_, true) in zip(odds, pages, strict=True)
+        )
         return missed + RIDGE * float(weights @ weights)
 
     return np.asarray(minimize(loss, np.array(WEIGHTS)).x)
@@ -69,7 +75,7 @@ def main(folder: Path) -> None:
         ("now", WEIGHTS),
         ("fitted", fitted),
     ):
-        right = np.mean([int(np.argmax(f @ np.array(weights))) == true for f, true in pages])
+        right = np.mean([true[np.argmax(f @ np.array(weights))] for f, true in pages])
         print(f"{name}: {right:.1%} right")
 
 
