@@ -46,6 +46,7 @@ CHANGES: dict[str, Change] = {
     "full method": Change("trace", SHIPPED),
     "no stroke fit": Change("trace", Steps(stroke_fit=False)),
     "stroke fit, grid left in": Change("trace", Steps(grid_out=False)),
+    "no separators": Change("trace", Steps(separators=False)),
     "no lead fusion": Change("trace", Steps(lead_fusion=False)),
     "linear strips": Change("trace", Steps(cubic=False)),
     "flip averaged": Change("trace", Steps(flip=True)),

@@ -118,7 +118,7 @@ def digitize(
         share = usual_share(columns.duration_s)
         speed, gain = speed * share, gain * share
         columns = place_columns(rows, windows, checked.layout, speed, scale.pulse)
-    if ink is not None:
+    if ink is not None and steps.separators:
         levels = zero_lines(rows, columns.windows, scale.pulse)
         separators = find_separators(reading.image, page_map, ink, levels, columns.windows)
         columns = place_columns(rows, windows, checked.layout, speed, scale.pulse, separators)

@@ -20,8 +20,8 @@ from ecg_hough.traces import RowTrace
 NAMED_MIN = 0.6
 """Share of panels with a printed name from which print is believed: it may show leads in any order."""
 
-# Tuned on 150 own renders of all layouts without names (benchmark_pages, other seeds than the published one).
-WEIGHTS = (2.54, -1.16, 0.58, 1.52)
+# Tuned on 253 own renders of all layouts without names (benchmark_pages, other seeds than the published one).
+WEIGHTS = (2.79, -2.95, 0.77, 1.23)
 """Log odds by the network's evidence (nats per traced column), rows without a place and places without a row,
 the limb leads' sums at every instant and those of their usual beats.
 By `python -m ecg_hough.training.layout_fit PAGES`, which says what they are worth."""

@@ -15,6 +15,7 @@ class Steps:
     Attributes:
         stroke_fit: analysis by synthesis after the read-out (`stroke_fit`).
         grid_out: the printed grid is taken out of the ink before that fit.
+        separators: columns begin where separators stand, else where traces end (`separators`).
         lead_fusion: limb leads and repeated leads are made to agree (`lead_fusion`).
         cubic: strips are cut with cubic interpolation; else linear.
         flip: the trace network also sees every strip mirrored along time, and both answers are averaged.
@@ -23,6 +24,7 @@ class Steps:
 
     stroke_fit: bool = True
     grid_out: bool = True
+    separators: bool = True
     lead_fusion: bool = True
     cubic: bool = True
     flip: bool = False
