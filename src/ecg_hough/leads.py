@@ -30,9 +30,10 @@ SURE_WORD = 0.9
 """Score of such a word: of what is no word one in a few pages has it."""
 TURNED_TIMES = 1.5
 """A turned page must have this many times the evidence of the page as it is: most pages are upright."""
-MIN_EVIDENCE = 0.35
+MIN_EVIDENCE = 0.25
 """Below this in the best turn the page is not a 12-lead ECG, or beyond reading. Text, pictures, noise and
-bare grids stay below 0.25; own renders without names begin at 0.4. Tables and other curves are told later."""
+bare grids stay below 0.25; of own renders without names one in fifty does. Tables and other curves are told
+later."""
 NAMED_EVIDENCE = 0.2
 """The same for a page with `NAMED_LEADS` printed names beside its traces: it may show few leads."""
 NAMED_LEADS = 3
