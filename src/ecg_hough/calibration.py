@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
-from ecg_hough.columns import Columns, PulsePlace, Window, known_runs
+from ecg_hough.columns import Columns, PulsePlace, Window, runs
 from ecg_hough.errors import PageError
 from ecg_hough.lead_fusion import LeadResiduals, PanelSignal, fuse, lead_residuals
 from ecg_hough.paper import IN_I_AND_II, LEADS, PAPER_SPEED_MM_S, RECORD_S, Layout
@@ -259,7 +259,7 @@ def _interpolate(
     """Cubic within runs of finite values, NaN outside them; half a step of grace at their ends."""
     out = np.full(at.size, np.nan)
     step = x[1] - x[0]
-    for a, b in known_runs(y):
+    for a, b in runs(np.isfinite(y)):
         if b - a < 4:
             continue
         inside = (at >= x[a] - step) & (at <= x[b - 1] + step)

@@ -662,7 +662,8 @@ def train(
     max_minutes: Annotated[float | None, typer.Option(help="Pause after this time.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin again.")] = False,
     start_from: Annotated[
-        Path | None, typer.Option(help="Another run's checkpoint.", show_default="new weights")
+        Path | None,
+        typer.Option(help="Another run's checkpoint; a narrower one is widened.", show_default="new weights"),
     ] = None,
     workers: Workers = 2,
 ) -> None:

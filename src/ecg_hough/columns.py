@@ -109,15 +109,15 @@ def trim_windows(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> tup
 def _first_and_last(row: RowTrace) -> tuple[float, float]:
     """Where the first long run of trace begins and the last one ends, mm."""
     step = row.x_mm[1] - row.x_mm[0]
-    long = [(a, b) for a, b in known_runs(row.y_mm) if (b - a) * step >= TRACE_RUN_MM]
+    long = [(a, b) for a, b in runs(np.isfinite(row.y_mm)) if (b - a) * step >= TRACE_RUN_MM]
     if not long:
         return -np.inf, np.inf
     return float(row.x_mm[long[0][0]] - step / 2), float(row.x_mm[long[-1][1] - 1] + step / 2)
 
 
-def known_runs(values: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Half-open stretches of finite values."""
-    change = np.flatnonzero(np.diff(np.concatenate([[0], np.isfinite(values).view(np.int8), [0]])))
+def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Half-open stretches where a mask (n,) is true."""
+    change = np.flatnonzero(np.diff(np.concatenate([[0], mask.view(np.int8), [0]])))
     return [(int(a), int(b)) for a, b in zip(change[::2], change[1::2], strict=True)]
 
 

@@ -117,11 +117,13 @@ def digitize(
         # The scale was guessed from the network's edges; the traces' own ends are sharper.
         share = usual_share(columns.duration_s)
         speed, gain = speed * share, gain * share
-        columns = place_columns(rows, windows, checked.layout, speed, scale.pulse)
+        if share != 1.0:
+            columns = place_columns(rows, windows, checked.layout, speed, scale.pulse)
     if ink is not None and steps.separators:
         levels = zero_lines(rows, columns.windows, scale.pulse)
         separators = find_separators(reading.image, page_map, ink, levels, columns.windows)
-        columns = place_columns(rows, windows, checked.layout, speed, scale.pulse, separators)
+        if separators:
+            columns = place_columns(rows, windows, checked.layout, speed, scale.pulse, separators)
     checked = check_strips(rows, columns.windows, checked.layout, printed=printed)
     warnings += checked.warnings
     columns = replace(columns, windows=checked.windows)

@@ -65,11 +65,12 @@ def renamed_columns(
 
     Where the sums hold in these, too, the page has one column of limb leads.
     """
-    limb = {w.row_index: w.lead for w in windows if not w.rhythm and w.lead in IN_I_AND_II}
-    leads = [w.lead for w in windows if w.row_index in limb and not w.rhythm and w.lead in IN_I_AND_II]
-    if len(set(leads)) < GO_ON_MIN or len(leads) > len(limb):
+    short = [w for w in windows if not w.rhythm]
+    leads = [w for w in short if w.lead in IN_I_AND_II]
+    limb = {w.row_index: w.lead for w in leads}
+    if len(leads) < GO_ON_MIN or len(leads) > len(limb):
         return []
-    chest = [w for w in windows if not w.rhythm and w.lead not in IN_I_AND_II and w.row_index in limb]
+    chest = [w for w in short if w.lead not in IN_I_AND_II and w.row_index in limb]
     return limb_columns(by_row, tuple(replace(w, lead=limb[w.row_index]) for w in chest), layout)
 
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.columns import runs
 from ecg_hough.paper import LEADS, RECORD_S
 from ecg_hough.record import Ecg
 
@@ -129,14 +130,12 @@ def _row_range(signal: NDArray[np.floating]) -> tuple[float, float]:
 
 def _draw_line(image: NDArray[np.uint8], points: NDArray[np.floating], colour: Colour, width: int) -> None:
     """Draw (n, 2) row, col points, broken where they are NaN."""
-    good = np.isfinite(points).all(axis=1)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], good, [False]]).astype(np.int8)))
-    runs = [
+    pieces = [
         np.rint(points[start:stop, ::-1] * (1 << SUBPIXEL_BITS)).astype(np.int32)[:, None]
-        for start, stop in zip(edges[::2], edges[1::2], strict=True)
+        for start, stop in runs(np.isfinite(points).all(axis=1))
     ]
-    if runs:
-        cv2.polylines(image, runs, False, colour, width, cv2.LINE_AA, SUBPIXEL_BITS)
+    if pieces:
+        cv2.polylines(image, pieces, False, colour, width, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def _draw_text(
@@ -159,9 +158,7 @@ def draw_label_map(shape: tuple[int, ...], ecg: Ecg) -> NDArray[np.uint8]:
     scale = float(np.mean(ecg.px_per_mm)) if ecg.px_per_mm is not None else shape[1] / 280.0
     width = max(1, round(LABEL_MM * scale))
     for trace in ecg.traces:
-        finite = np.isfinite(trace.points).all(axis=1)
-        change = np.flatnonzero(np.diff(np.concatenate([[0], finite.view(np.int8), [0]])))
-        for a, b in zip(change[::2], change[1::2], strict=True):
+        for a, b in runs(np.isfinite(trace.points).all(axis=1)):
             points = np.round(trace.points[a:b, ::-1] * 16).astype(np.int32)
             value = LEADS.index(trace.lead) + 1
             cv2.polylines(labels, [points[:, None]], False, value, width, cv2.LINE_8, 4)

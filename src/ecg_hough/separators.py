@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.columns import Window
+from ecg_hough.columns import Window, runs
 from ecg_hough.geometry import PageMap
 from ecg_hough.ink import InkModel
 from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
@@ -104,9 +104,8 @@ def middles(dark: NDArray[np.float32]) -> list[float]:
     allowed = (both >= INK_MM[0] * scale) & (both <= INK_MM[1] * scale)
     share = np.where(allowed, share, 0.0)
     stroke = share.max(axis=0) >= MIRRORED_MIN
-    change = np.flatnonzero(np.diff(np.concatenate([[0], stroke.view(np.int8), [0]])))
     out = []
-    for a, b in zip(change[::2], change[1::2], strict=True):
+    for a, b in runs(stroke):
         if b - a > WIDEST_MM * scale:
             continue
         column = (a + b - 1) // 2

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.signal import find_peaks
 
 import ecg_hough
+from ecg_hough.columns import runs
 from ecg_hough.errors import PageError
 from ecg_hough.orientation import hough_angle
 from ecg_hough.paper import FS_HZ, GAIN_MM_MV, LEADS, PAPER_SPEED_MM_S, RECORD_S, Layout, make_layout
@@ -243,10 +244,9 @@ def find_pulse(ink: NDArray[np.bool_], levels: Sequence[int]) -> Pulse | None:
     middle = np.median(tall, axis=0)
     agree = np.abs(tall - middle) <= np.maximum(2.0, PULSE_TOLERANCE * middle)
     flank = (middle >= MIN_PULSE_PX) & (agree.mean(axis=0) >= PULSE_ROWS)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flank.view(np.int8), [0]])))
     strokes = [
         (0.5 * float(a + b - 1), float(middle[a:b].max()), int(a + np.argmax(middle[a:b])))
-        for a, b in zip(edges[::2], edges[1::2], strict=True)
+        for a, b in runs(flank)
     ]
     found = []
     for i, (left, tallest, at) in enumerate(strokes):
@@ -274,8 +274,8 @@ def _stroke_on(part: NDArray[np.bool_], level: int) -> tuple[NDArray[np.intp], N
     up = np.zeros(n_cols, np.intp)
     top = np.full(n_cols, level, np.intp)
     reach = max(3, n_rows // 20)
-    for c, runs in enumerate(column_runs(part)):
-        for a, b in runs:
+    for c, inked in enumerate(column_runs(part)):
+        for a, b in inked:
             if a <= level + reach and b >= level - reach and b - a + 1 > up[c]:
                 up[c], top[c] = b - a + 1, a
     return up, top
