@@ -33,10 +33,16 @@ def test_the_true_map_has_no_error_wherever_its_millimetres_begin() -> None:
 
 
 def test_a_wrong_scale_is_an_error_in_px() -> None:
-    page = benchmark_page("low", 1)
-    wrong = replace(page.page_map, x_mm=page.page_map.x_mm * 1.01)
+    page, bare = benchmark_page("low", 2), benchmark_page("low", 1)
+    assert bare.style["sheet"]["grid"] == "none"
+    errors_px = []
+    for seen in (page, bare):
+        wrong = replace(seen.page_map, x_mm=seen.page_map.x_mm * 1.01)
+        errors_px.append(map_errors_px(wrong, seen).max())
     far_end = 0.005 * np.ptp(next(panel.trace[:, 1] for panel in page.panels if len(panel.trace)))
-    assert map_errors_px(wrong, page).max() > far_end
+    assert errors_px[0] > far_end
+    # No map can tell the scale of a page without a grid.
+    assert errors_px[1] < 1e-3
 
 
 def test_hard_pages_are_tilted() -> None:

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from ecg_hough.geometry import PageMap
-from ecg_hough.paper_scale import PAIR_MM, STATED_MARGIN, STATED_MIN, stated, with_partners
+from ecg_hough.paper_scale import (
+    PAIR_MM,
+    STATED_MARGIN,
+    STATED_MIN,
+    PaperScale,
+    stated,
+    true_millimetre,
+    with_partners,
+)
 from ecg_hough.words import GAIN_WORDS, SPEED_WORDS, PrintedWord
 
 
@@ -38,3 +46,23 @@ def test_a_speed_is_believed_sooner_beside_a_gain(down_mm: float, believed: bool
     assert (stated(credited, SPEED_WORDS) == 50.0) == believed
     assert credited[2] == words[2]
     assert with_partners((), page) == ()
+
+
+@pytest.mark.parametrize(
+    ("pulse_mm", "block_mm", "on_known_paper", "in_guessed", "source"),
+    [
+        (None, 240.0, False, 0.96, "width"),
+        (None, 240.0, True, 1.0, "format"),
+        (None, 247.0, True, 0.988, "format and the traces' width"),
+        (13.0, 250.0, False, 1.3, "pulse"),  # a block of 192 mm
+        (13.0, 250.0, True, 1.3, "pulse"),
+        (10.2, 250.0, False, 1.0, "pulse and the traces' width"),
+    ],
+)
+def test_scale_of_a_page_without_a_grid(
+    pulse_mm: float | None, block_mm: float, on_known_paper: bool, in_guessed: float, source: str
+) -> None:
+    scale = PaperScale(25.0, 10.0, "assumed", "text", pulse_mm=pulse_mm)
+    found = true_millimetre(scale, block_mm, on_known_paper=on_known_paper)
+    assert found.in_guessed == pytest.approx(in_guessed)
+    assert source in found.warning

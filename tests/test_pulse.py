@@ -12,7 +12,7 @@ from ecg_hough.columns import Window
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.ink import find_ink
 from ecg_hough.paper import make_layout
-from ecg_hough.pulse import Pulse, best_pulse, find_pulses, gain_of_pulses, place_of_pulses
+from ecg_hough.pulse import Pulse, best_pulse, common_height, find_pulses, gain_of_pulses, place_of_pulses
 from ecg_hough.render import render_page, sample_style
 from ecg_hough.render.page import RenderedPage
 from ecg_hough.strips import STRIP_PX_PER_MM
@@ -126,6 +126,15 @@ def test_rows_must_agree(heights: list[float], rows: int, gain: float | None) ->
 
 def test_one_doubtful_pulse_is_not_believed() -> None:
     assert gain_of_pulses((Pulse(0, 14.0, 4.0, 10.0, 0.6),), 4) is None
+
+
+@pytest.mark.parametrize(
+    ("heights", "height"),
+    [([8.1, 8.0, 7.9], 8.0), ([8.0, 8.1, 14.0], 8.05), ([8.0, 14.0], None), ([8.0], None), ([], None)],
+)
+def test_height_is_what_most_pulses_share(heights: list[float], height: float | None) -> None:
+    pulses = tuple(Pulse(k, 14.0, 4.0, value, 0.8) for k, value in enumerate(heights))
+    assert common_height(pulses, 4) == (None if height is None else pytest.approx(height))
 
 
 def test_pulses_of_the_page_s_gain_below_each_other_have_a_place() -> None:

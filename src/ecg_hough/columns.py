@@ -39,8 +39,6 @@ PULSE_TRUST, PULSE_FOOT_MM = 0.15, 1.6
 """Say of an end this near to a calibration pulse's stroke: it may be the end of the pulse's foot."""
 PULSE_SLACK_MM = 0.3
 """Ends farther than this within a pulse are the pulse's."""
-GUESSED_SHARE = 0.1
-"""Farthest that a block on a guessed scale may be from a usual duration and have it."""
 NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
 
 
@@ -84,13 +82,6 @@ class Columns:
     duration_s: float
 
 
-def usual_share(duration_s: float) -> float:
-    """Duration of a block over the usual one near it, or 1: by how much a guessed scale is off."""
-    ratios = duration_s / np.asarray(NOMINAL_S)
-    nearest = float(ratios[np.abs(np.log(ratios)).argmin()])
-    return nearest if abs(nearest - 1.0) <= GUESSED_SHARE else 1.0
-
-
 def trim_windows(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> tuple[Window, ...]:
     """Panels without the stretches before a row's first trace and behind its last.
 
@@ -128,6 +119,8 @@ def place_columns(
     speed_mm_s: float = PAPER_SPEED_MM_S,
     pulse: PulsePlace | None = None,
     separators: dict[int, float] | None = None,
+    *,
+    on_guessed_scale: bool = False,
 ) -> Columns:
     """Find the columns' common edges.
 
@@ -138,6 +131,7 @@ def place_columns(
         layout: the known layout, if any.
         pulse: where calibration pulses stand; None without any.
         separators: middle of the strokes before inner columns, mm, by column (`separators`).
+        on_guessed_scale: the millimetres are guessed: a usual width speaks for no place.
     Raises:
         PageError: none of the panels' rows was read.
     """
@@ -159,11 +153,11 @@ def place_columns(
         [_ends(by_row[w.row_index], w.end_mm, -1, pulse) for w in last],
         max(float(np.median([w.start_mm for w in first])), earliest),
         min(float(np.median([w.end_mm for w in last])), latest),
-        [seconds * speed_mm_s for seconds in NOMINAL_S],
+        [] if on_guessed_scale else [seconds * speed_mm_s for seconds in NOMINAL_S],
         (earliest, latest),
     )
     # A block of a usual width is whole, and its columns are equally wide; a cut one lost part of a column.
-    whole = any(np.isclose(width, seconds * speed_mm_s) for seconds in NOMINAL_S)
+    whole = not on_guessed_scale and any(np.isclose(width, seconds * speed_mm_s) for seconds in NOMINAL_S)
     inside = {j: mm for j, mm in (separators or {}).items() if 0 < j < n_columns}
     if whole and inside:
         start = float(np.median([mm - width * j / n_columns for j, mm in inside.items()]))
@@ -218,7 +212,7 @@ def find_block(
     e = np.concatenate([end_places, from_starts[np.abs(from_starts - near_end) < END_REACH_MM]])
     s, e = s[s >= within[0]], e[e <= within[1]]
     width = e[None] - s[:, None]
-    off = np.abs(width[..., None] - widths).min(axis=-1) / np.maximum(width, 1.0)
+    off = np.abs(width[..., None] - widths).min(axis=-1, initial=np.inf) / np.maximum(width, 1.0)
     start_votes, end_votes = _votes(starts, s), _votes(ends, e)
     score = (
         start_votes[:, None]
@@ -227,7 +221,7 @@ def find_block(
         - EDGE_PRIOR * (np.abs(s - near_start)[:, None] + np.abs(e - near_end)[None])
     )
     i, j = np.unravel_index(int(np.argmax(score)), score.shape)
-    nearest = widths[np.abs(width[i, j] - widths).argmin()]
+    nearest = widths[np.abs(width[i, j] - widths).argmin()] if widths.size else np.inf
     if abs(width[i, j] / nearest - 1) < 2 * NOMINAL_SHARE:
         # The squares: an end that half the rows show is less than half as sure.
         say = np.maximum(np.array([start_votes[i], end_votes[j]]) ** 2, 1e-6)

@@ -16,7 +16,7 @@ from threadpoolctl import ThreadpoolController
 import ecg_hough
 from ecg_hough.calibration import calibrate, scale_from_columns, zero_lines
 from ecg_hough.column_order import find_column_order
-from ecg_hough.columns import Window, place_columns, trim_windows, usual_share
+from ecg_hough.columns import Window, place_columns, trim_windows
 from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
 from ecg_hough.ink import find_ink
@@ -25,8 +25,8 @@ from ecg_hough.layout_check import NAMED_MIN, Candidate, check_layout
 from ecg_hough.leads import find_leads
 from ecg_hough.network import load_network
 from ecg_hough.page import read_page
-from ecg_hough.paper import FS_HZ, PAPER_SPEED_MM_S
-from ecg_hough.paper_scale import find_paper_scale
+from ecg_hough.paper import FS_HZ, PAPER_SPEED_MM_S, PULSE_MV
+from ecg_hough.paper_scale import BLOCK_MM, find_paper_scale, true_millimetre
 from ecg_hough.record import Ecg, Trace
 from ecg_hough.segmentation import LEADS_NETWORK, Canvas, to_canvas
 from ecg_hough.separators import find_separators
@@ -106,19 +106,23 @@ def digitize(
         reading.words,
         speed_mm_s=speed_mm_s,
         gain_mm_mv=gain_mm_mv,
-        has_grid=geometry.page_map is not None,
+        has_grid=geometry.grid_found,
     )
     warnings += scale.warnings
     watch("scale")
     speed, gain = scale.speed_mm_s, scale.gain_mm_mv
     printed = reading.layout.printed if reading.layout.named >= NAMED_MIN else frozenset()
-    columns = place_columns(rows, windows, checked.layout, speed, scale.pulse)
-    if geometry.page_map is None:
-        # The scale was guessed from the network's edges; the traces' own ends are sharper.
-        share = usual_share(columns.duration_s)
-        speed, gain = speed * share, gain * share
-        if share != 1.0:
-            columns = place_columns(rows, windows, checked.layout, speed, scale.pulse)
+    guessed = not geometry.grid_found
+    columns = place_columns(rows, windows, checked.layout, speed, scale.pulse, on_guessed_scale=guessed)
+    if guessed:
+        # The map's millimetres were guessed; pulses and the traces' own ends tell more.
+        true_mm = true_millimetre(
+            scale, columns.duration_s * speed, on_known_paper=geometry.paper is not None
+        )
+        warnings.append(true_mm.warning)
+        speed = speed * true_mm.in_guessed
+        gain = scale.pulse_mm / PULSE_MV if scale.pulse_mm is not None else gain * true_mm.in_guessed
+        columns = place_columns(rows, windows, checked.layout, speed, scale.pulse)
     if ink is not None and steps.separators:
         levels = zero_lines(rows, columns.windows, scale.pulse)
         separators = find_separators(reading.image, page_map, ink, levels, columns.windows)
@@ -224,7 +228,7 @@ def read_traces(
     """
     geometry = find_geometry(given)
     watch("geometry")
-    found = find_leads(given, geometry.angle_deg, geometry.px_per_mm)
+    found = find_leads(given, geometry.angle_deg, page_scale(geometry))
     canvas, layout = found.canvas, found.layout
     image = np.ascontiguousarray(np.rot90(given, -found.turns))
     if found.turns:
@@ -234,8 +238,9 @@ def read_traces(
     warnings = [*geometry.warnings, *layout.warnings]
     page_map = geometry.page_map
     if page_map is None:
-        page_map, words = map_from_columns(geometry, canvas, layout, image.shape[:2])
-        warnings.append(words)
+        page_map = map_from_columns(geometry, canvas, layout, image.shape[:2])
+    elif not geometry.grid_found and geometry.paper is None:
+        page_map = scaled_to_columns(page_map, canvas, layout)
     network = load_network(TRACE_NETWORK) if readout == "trace" else None
     rows = read_rows(image, page_map, canvas, found.probabilities, layout, network, steps)
     watch("traces")
@@ -257,10 +262,17 @@ def read_traces(
     )
 
 
+def page_scale(geometry: PageGeometry) -> tuple[float, float] | None:
+    """Px per mm of a page, true or guessed; None where neither grid nor edges tell it."""
+    if geometry.px_per_mm is not None or geometry.page_map is None:
+        return geometry.px_per_mm
+    return geometry.page_map.px_per_mm
+
+
 def map_from_columns(
     geometry: PageGeometry, canvas: Canvas, layout: PageLayout, shape: tuple[int, int]
-) -> tuple[PageMap, str]:
-    """A flat page map where no grid is visible: the angle, and a block of traces 250 mm wide.
+) -> PageMap:
+    """A flat page map where neither grid nor edges are visible: the angle, and a block of traces 250 mm wide.
 
     That is 10 s at the usual 25 mm/s; at 50 mm/s carts print 5 s on the same paper.
     """
@@ -278,11 +290,15 @@ def map_from_columns(
     origin = down * (corners @ down).min() + along * (corners @ along).min()
     size = tuple(float(np.ptp(corners @ axis)) / scale for axis in (down, along))
     matrix = np.column_stack([down * scale, along * scale, origin])
-    words = (
-        f"no grid: {scale:.2f} px per mm assumed, from the traces' width as 250 mm; "
-        "time and amplitude may be off by a common factor"
-    )
-    return PageMap.from_affine(matrix, (size[0], size[1])), words
+    return PageMap.from_affine(matrix, (size[0], size[1]))
+
+
+def scaled_to_columns(page_map: PageMap, canvas: Canvas, layout: PageLayout) -> PageMap:
+    """A map whose millimetres are guessed, with a block of traces 250 mm wide."""
+    windows = panel_windows(layout, canvas, page_map)
+    width = max(window.end_mm for window in windows) - min(window.start_mm for window in windows)
+    factor = BLOCK_MM / width
+    return PageMap(page_map.y_mm * factor, page_map.x_mm * factor, page_map.rows, page_map.cols)
 
 
 def panel_windows(layout: PageLayout, canvas: Canvas, page_map: PageMap) -> tuple[Window, ...]:

@@ -19,6 +19,7 @@ from scipy.linalg import solveh_banded
 from ecg_hough.errors import PageError
 from ecg_hough.grid import Grid, find_grid, follow_again
 from ecg_hough.orientation import hough_angle
+from ecg_hough.paper_edges import Sheet, find_sheet
 
 _NEWTON_STEPS = 12
 _NEWTON_TOLERANCE_MM = 1e-4
@@ -127,11 +128,13 @@ class PageGeometry:
         angle_deg: fine angle, page turned counter-clockwise positive, -45..45.
         px_per_mm: vertical, horizontal, median over the page; None without a grid.
         grid_found: a printed grid is seen.
-        page_map: mm -> image px, mm axes along the page's right and down, origin arbitrary; it covers
-            the whole image. None without a grid.
-        residual_px: median distance of the grid's points to the map; NaN without a grid.
-        method: "grid-phase" (perspective, curl, lens), "grid-affine" (flat page), "hough-only".
+        page_map: mm -> image px, mm axes along the page's right and down, origin arbitrary. By a grid it
+            covers the whole image; by the sheet's edges it covers the sheet, and its millimetres are those of
+            the sheet's format or of a usual one. None where neither is seen.
+        residual_px: median distance of the grid's points, or of the edges', to the map; NaN without a map.
+        method: "grid-phase" (perspective, curl, lens), "grid-affine" (flat page), "page-edges", "hough-only".
         warnings: what a reader should know.
+        paper: format of the sheet, "A4" or "letter", where its edges show one; its millimetres are true then.
     """
 
     angle_deg: float
@@ -141,12 +144,14 @@ class PageGeometry:
     residual_px: float
     method: str
     warnings: tuple[str, ...]
+    paper: str | None = None
 
 
 def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:
     """Angle, pitch and mm -> px map of a page from its printed grid.
 
-    Without a visible grid the angle comes from the page's straight lines, and no pitch is given.
+    Without a visible grid no pitch is given: the map comes from the sheet's edges where all four are seen,
+    else the angle alone from the page's straight lines.
 
     Args:
         image: (rows, cols, 3) or (rows, cols) uint8.
@@ -164,14 +169,7 @@ def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:
         return _without_grid(image)
     page_map, residual_px, method = fitted
     rows, cols = image.shape[:2]
-    at_r, at_c = (g.ravel() for g in np.mgrid[0.1:0.9:9j, 0.1:0.9:9j])
-    y, x = page_map.to_mm(at_r * rows, at_c * cols)
-    seen = np.array(
-        [page_map.to_pixels(y + dy, x + dx) for dy, dx in ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5))]
-    )
-    down, across = seen[0] - seen[1], seen[2] - seen[3]
-    turned = np.arctan2(down[1] - across[0], down[0] + across[1])
-    pitch = (float(np.median(np.hypot(*down))), float(np.median(np.hypot(*across))))
+    angle, pitch = _angle_and_pitch(page_map, (rows, cols))
     if not _is_plausible(pitch, (rows, cols), ambiguous=grid.ambiguous):
         return _without_grid(image)
     warnings = []
@@ -181,7 +179,7 @@ def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:
             f"{pitch[0]:.2f} px per mm because of the page's size"
         )
     return PageGeometry(
-        angle_deg=float(np.rad2deg(np.median(turned))),
+        angle_deg=angle,
         px_per_mm=pitch,
         grid_found=True,
         page_map=page_map,
@@ -189,6 +187,19 @@ def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:
         method=method,
         warnings=tuple(warnings),
     )
+
+
+def _angle_and_pitch(page_map: PageMap, shape: tuple[int, int]) -> tuple[float, tuple[float, float]]:
+    """Angle in degrees, and px per mm down and across, medians over the image."""
+    at_r, at_c = (g.ravel() for g in np.mgrid[0.1:0.9:9j, 0.1:0.9:9j])
+    y, x = page_map.to_mm(at_r * shape[0], at_c * shape[1])
+    seen = np.array(
+        [page_map.to_pixels(y + dy, x + dx) for dy, dx in ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5))]
+    )
+    down, across = seen[0] - seen[1], seen[2] - seen[3]
+    turned = np.arctan2(down[1] - across[0], down[0] + across[1])
+    pitch = (float(np.median(np.hypot(*down))), float(np.median(np.hypot(*across))))
+    return float(np.rad2deg(np.median(turned))), pitch
 
 
 def _is_plausible(pitch: tuple[float, float], shape: tuple[int, int], *, ambiguous: bool) -> bool:
@@ -202,12 +213,26 @@ def _is_plausible(pitch: tuple[float, float], shape: tuple[int, int], *, ambiguo
 
 def _without_grid(image: NDArray[np.uint8]) -> PageGeometry:
     warnings = ["grid: no printed grid is visible; no pitch from it"]
+    sheet = find_sheet(image)
+    if sheet is not None:
+        page_map = _map_of_sheet(sheet)
+        angle, _ = _angle_and_pitch(page_map, image.shape[:2])
+        return PageGeometry(
+            angle, None, False, page_map, sheet.residual_px, "page-edges", tuple(warnings), sheet.format
+        )
     try:
         angle = hough_angle(image).angle_deg
     except PageError as error:
         angle = 0.0
         warnings.append(f"{error}; angle taken as 0")
     return PageGeometry(angle, None, False, None, float("nan"), "hough-only", tuple(warnings))
+
+
+def _map_of_sheet(sheet: Sheet) -> PageMap:
+    height, width = sheet.size_mm
+    y, x = (np.linspace(0, size, max(4, round(size / _LATTICE_MM) + 1)) for size in (height, width))
+    rows, cols = sheet.to_pixels(*np.meshgrid(y / height, x / width, indexing="ij"))
+    return PageMap(y, x, rows, cols)
 
 
 def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] | None:

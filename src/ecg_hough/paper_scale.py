@@ -16,13 +16,24 @@ from ecg_hough.beats import FIFTY_MIN, fifty_odds
 from ecg_hough.columns import PulsePlace, Window
 from ecg_hough.geometry import PageMap
 from ecg_hough.ink import InkModel
-from ecg_hough.paper import GAIN_MM_MV, PAPER_SPEED_MM_S
-from ecg_hough.pulse import SNAP_SHARE, Pulse, find_pulses, gain_of_pulses, place_of_pulses
+from ecg_hough.paper import GAIN_MM_MV, PAPER_SPEED_MM_S, PULSE_MV
+from ecg_hough.pulse import (
+    SNAP_SHARE,
+    Pulse,
+    common_height,
+    find_pulses,
+    gain_of_pulses,
+    place_of_pulses,
+)
 from ecg_hough.traces import RowTrace
 from ecg_hough.words import GAIN_WORDS, SPEED_WORDS, PrintedWord
 
 SNAP_UNSURE = 0.25
 """Allowed error of a pulse's height where the page shows no grid."""
+BLOCK_MM = 250.0
+"""Usual width of a block of traces: 10 s at 25 mm/s, 5 s at 50 mm/s."""
+BLOCK_SLACK = 0.04
+"""A block this near to the usual width has it, whatever pulses or the paper say: they are less sharp."""
 CONTRAST_MIN = 0.6
 """Least contrast of ink to grid at which pulses are looked for."""
 STATED_MIN = 0.8
@@ -39,8 +50,8 @@ WIDE_PULSE_MM = 8.0
 
 @dataclass(frozen=True)
 class PaperScale:
-    """Speed and gain, where each comes from ("given", "text", "pulse", "beats", "assumed"), warnings, and
-    where the page's pulses stand."""
+    """Speed and gain, where each comes from ("given", "text", "pulse", "beats", "assumed"), warnings, where
+    the page's pulses stand, and how high they are in the map's millimetres, None without any."""
 
     speed_mm_s: float
     gain_mm_mv: float
@@ -48,6 +59,7 @@ class PaperScale:
     gain_from: str
     warnings: tuple[str, ...] = ()
     pulse: PulsePlace | None = None
+    pulse_mm: float | None = None
 
 
 def find_paper_scale(
@@ -95,6 +107,9 @@ def find_paper_scale(
         warnings.append(note)
     pulse_gain = gain_of_pulses(pulses, len(rows), SNAP_SHARE if has_grid else SNAP_UNSURE)
     gain, gain_from = gain_mm_mv, "given"
+    if gain is None and not has_grid and printed_gain is not None:
+        # On a guessed scale the pulse's height says little; with the printed gain it tells the scale.
+        gain, gain_from = printed_gain, "text"
     if gain is None:
         # The pulse was drawn with the traces, whatever the text says.
         gain, gain_from = (pulse_gain, "pulse") if pulse_gain is not None else (printed_gain, "text")
@@ -106,8 +121,39 @@ def find_paper_scale(
     if gain is None:
         gain, gain_from = GAIN_MM_MV, "assumed"
         warnings.append(f"gain of {gain:g} mm/mV assumed: no calibration pulse or text could be read")
-    place = place_of_pulses(pulses, gain)
-    return PaperScale(speed, gain, speed_from, gain_from, tuple(warnings), place)
+    pulse_mm = common_height(pulses, len(rows))
+    place = place_of_pulses(pulses, gain if has_grid or pulse_mm is None else pulse_mm / PULSE_MV)
+    return PaperScale(speed, gain, speed_from, gain_from, tuple(warnings), place, pulse_mm)
+
+
+@dataclass(frozen=True)
+class TrueMillimetre:
+    """One true millimetre in the guessed ones of a page without a grid, and in words where it is from."""
+
+    in_guessed: float
+    warning: str
+
+
+def true_millimetre(scale: PaperScale, block_mm: float, *, on_known_paper: bool) -> TrueMillimetre:
+    """The scale of a page without a grid: from its pulses, its paper, or the usual width of its traces.
+
+    Args:
+        scale: speed and gain, and the pulses' height in guessed millimetres.
+        block_mm: width of the block of traces, guessed millimetres.
+        on_known_paper: the guessed millimetres are those of a sheet of a usual format.
+    """
+    usual = block_mm / BLOCK_MM
+    guess, source = usual, "the traces' width as 250 mm"
+    if scale.pulse_mm is not None:
+        guess, source = scale.pulse_mm / (scale.gain_mm_mv * PULSE_MV), "the calibration pulse"
+    elif on_known_paper:
+        guess, source = 1.0, "the sheet's format"
+    if abs(np.log(guess / usual)) <= BLOCK_SLACK:
+        guess = usual
+        if source != "the traces' width as 250 mm":
+            source += " and the traces' width as 250 mm"
+    words = f"no grid: the scale is from {source}; time and amplitude may be off by a common factor"
+    return TrueMillimetre(float(guess), words)
 
 
 def with_partners(words: tuple[PrintedWord, ...], page_map: PageMap) -> tuple[PrintedWord, ...]:

@@ -44,6 +44,8 @@ BESIDE_MAX = 0.25
 GAINS_MM_MV = (5.0, 10.0, 20.0)
 SNAP_SHARE = 0.12
 """A pulse this near to a usual gain states it; usual gains lie a factor of 2 apart."""
+HEIGHT_SPREAD = 0.06
+"""Heights of a page's pulses are alike within this."""
 IN_LINE_MM = 2.0
 """Pulses of a page stand below each other within this."""
 ONE_PULSE_QUALITY = 0.9
@@ -126,6 +128,19 @@ def gain_of_pulses(pulses: tuple[Pulse, ...], n_rows: int, snap: float = SNAP_SH
         # Pulses stand below each other.
         return gain if np.median(np.abs(places - np.median(places))) < IN_LINE_MM else None
     return gain if n_rows <= 2 or agreeing[0].quality >= ONE_PULSE_QUALITY else None
+
+
+def common_height(pulses: tuple[Pulse, ...], n_rows: int) -> float | None:
+    """Height in mm that most of a page's pulses share, whatever gain it means; None without agreement."""
+    if not pulses:
+        return None
+    heights = np.array([p.height_mm for p in pulses])
+    alike = np.abs(heights / np.median(heights) - 1.0) <= HEIGHT_SPREAD
+    if np.count_nonzero(alike) <= len(pulses) / 2:
+        return None
+    if len(pulses) == 1 and n_rows > 2 and pulses[0].quality < ONE_PULSE_QUALITY:
+        return None
+    return float(np.median(heights[alike]))
 
 
 def place_of_pulses(pulses: tuple[Pulse, ...], gain_mm_mv: float) -> PulsePlace | None:

@@ -63,7 +63,7 @@ def run(image: NDArray[np.uint8], labels: NDArray[np.uint8] | None, options: Opt
         return replace(ecg, versions=ecg.versions | {"method": "centroid"})
     check_labels(labels, image.shape)
     geometry = find_geometry(image)
-    if geometry.page_map is None:
+    if geometry.page_map is None or not geometry.grid_found:
         raise PageError("grid", "a given label map is read at the grid's scale; no grid is visible")
     canvas = to_canvas(image, geometry.angle_deg)
     layout = find_layout(canvas_probabilities(labels, canvas))
