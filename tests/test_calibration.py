@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecg_hough.calibration import calibrate, scale_from_columns, zero_lines
-from ecg_hough.columns import PulsePlace, Window, find_block, place_columns, trim_windows
+from ecg_hough.columns import PulsePlace, Window, find_block, place_columns, traced_block, trim_windows
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.errors import PageError
 from ecg_hough.metrics import unaligned_snr
@@ -176,6 +176,23 @@ def test_separators_place_the_columns(signals):
     cut = tuple(replace(row, y_mm=np.where(row.x_mm < 27.0, np.nan, row.y_mm)) for row in rows)
     columns = place_columns(cut, windows, layout, 25.0, None, separators)
     assert sorted({w.start_mm for w in columns.windows if w.column_index})[0] == 82.5
+
+
+def test_traces_that_begin_and_end_together_are_the_block(signals):
+    layout = make_layout("3x4", rhythm=("II",))
+    rows, windows = rows_of(signals, layout)
+    # The network's edges are a beat off, farther than an end is looked for.
+    far = tuple(replace(w, start_mm=w.start_mm + 30.0) if w.start_mm < 21.0 else w for w in windows)
+    columns = place_columns(rows, far, layout)
+    assert min(w.start_mm for w in columns.windows) == pytest.approx(20.0, abs=0.1)
+    assert columns.duration_s == 10.0
+    # Rows that begin anywhere say nothing: the network's edges stay.
+    ragged = tuple(
+        replace(row, y_mm=np.where(row.x_mm < 20.0 + 9.0 * k, np.nan, row.y_mm)) for k, row in enumerate(rows)
+    )
+    assert traced_block(list(ragged), [250.0]) is None
+    assert traced_block(list(rows), [240.0]) is None
+    assert traced_block(list(rows), [250.0]) == pytest.approx((20.0, 270.0), abs=0.1)
 
 
 def test_an_end_at_the_image_s_border_says_little(signals):

@@ -27,6 +27,8 @@ EDGE_RUN_MM = 1.5
 """Length of uninterrupted trace (or of none) that makes an end."""
 TRACE_RUN_MM, TRIM_MM = 5.0, 3.0
 """Least uninterrupted trace with which a row begins or ends, and how far off it the network may be."""
+TOGETHER_MM, TOGETHER_SHARE = 1.0, 0.75
+"""Rows begin together within this, and this share of them must."""
 EQUAL_MM = 12.0
 """Columns of a block of no usual width are equally wide, too, where their edges stand closer to that."""
 NOMINAL_SHARE = 0.002
@@ -80,6 +82,25 @@ class Columns:
     windows: tuple[Window, ...]
     starts_s: dict[int, float]
     duration_s: float
+
+
+def traced_block(rows: list[RowTrace], nominal_mm: list[float]) -> tuple[float, float] | None:
+    """Start and end of the block in mm, where most rows' traces begin and end together, a usual width apart.
+
+    Such a block is whole, whatever the leads network took for its edges; None where the traces show none.
+    """
+    ends = np.array([_first_and_last(row) for row in rows])
+    if not np.isfinite(ends).any():
+        return None
+    middle = np.median(ends, axis=0)
+    if not np.isfinite(middle).all():
+        return None
+    together = (np.abs(ends - middle) <= TOGETHER_MM).mean(axis=0)
+    width = middle[1] - middle[0]
+    usual = any(abs(width / nominal - 1.0) <= 2 * NOMINAL_SHARE for nominal in nominal_mm)
+    if together.min() < TOGETHER_SHARE or not usual:
+        return None
+    return float(middle[0]), float(middle[1])
 
 
 def trim_windows(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> tuple[Window, ...]:
@@ -148,12 +169,21 @@ def place_columns(
         earliest = pulse.right_mm - PULSE_SLACK_MM
     elif pulse is not None:
         latest = pulse.left_mm + PULSE_SLACK_MM
+    nominal_mm = [] if on_guessed_scale else [seconds * speed_mm_s for seconds in NOMINAL_S]
+    near_start = max(float(np.median([w.start_mm for w in first])), earliest)
+    near_end = min(float(np.median([w.end_mm for w in last])), latest)
+    traced = traced_block([by_row[k] for k in sorted({w.row_index for w in windows})], nominal_mm)
+    if traced is not None and earliest <= traced[0] and traced[1] <= latest:
+        near_start, near_end = traced
+        first, last = (
+            [replace(w, start_mm=near_start, end_mm=near_end) for w in some] for some in (first, last)
+        )
     start, width = find_block(
         [_ends(by_row[w.row_index], w.start_mm, +1, pulse) for w in first],
         [_ends(by_row[w.row_index], w.end_mm, -1, pulse) for w in last],
-        max(float(np.median([w.start_mm for w in first])), earliest),
-        min(float(np.median([w.end_mm for w in last])), latest),
-        [] if on_guessed_scale else [seconds * speed_mm_s for seconds in NOMINAL_S],
+        near_start,
+        near_end,
+        nominal_mm,
         (earliest, latest),
     )
     # A block of a usual width is whole, and its columns are equally wide; a cut one lost part of a column.

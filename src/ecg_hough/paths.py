@@ -1,8 +1,9 @@
 """Coarse path of every panel's trace, by dynamic programming over columns.
 
 In: class probabilities on the canvas, the rows of traces, and where each panel stands. Out: one canvas
-row per canvas column and panel, NaN where there is no trace. A path earns its own lead's probability,
-and a little for other ink near its row's line; so it follows a tall QRS across its neighbours.
+row per canvas column and panel, NaN where there is no trace. A path earns ink that is likely its row's: near
+its line, and of the classes that its row shows. So it follows a tall QRS across its neighbours where the
+network tells them apart, and stays with its row where the network confuses their names.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ GAP_PX = 14
 """Gaps of the coarse path up to this length are interpolated: 5-6 mm."""
 JUMP_COST = 0.006
 """Cost per row of a jump of the path from one column to the next; the own lead's column earns 1."""
-INK_REWARD = 0.35
-"""Reward for ink of another class on the row's line."""
 NEAR_PITCHES = 0.5
-"""Distance from the row's line at which that reward has fallen to 1/e, in row pitches."""
+"""Distance from the row's line at which its claim on ink has fallen to 1/e, in row pitches."""
+FAR_CLAIM = 0.1
+"""Least claim, however far: a tall QRS is known by its class."""
 PATH_MIN = 0.08
 """Least reward of a path's pixel that counts as trace."""
 STROKE_MIN = 0.2
@@ -33,12 +34,6 @@ BAND_PITCHES = 1.7
 """Half height of the band that a path may use, in row pitches."""
 BAND_PX = (60, 260)
 """Least and most half height of the band: 24 mm, 100 mm."""
-NAMED_SHARE = 0.35
-"""Share of a panel's columns that must show the expected class for its name to be believed."""
-TWIN_SHARE = 0.1
-"""Share of a panel's columns from which another row is said to show the same lead."""
-NEIGHBOUR_OVERLAP_PX = 5
-"""Panels of other rows that share fewer columns than this stand elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -70,31 +65,17 @@ def find_paths(
     n_cols = probabilities.shape[2]
     pitch = rows.pitch if np.isfinite(rows.pitch) else float(BAND_PX[1])
     half = int(np.clip(BAND_PITCHES * pitch, *BAND_PX))
-    total = rows.mass.sum(1)
-    shown = rows.mass / np.maximum(total, 1.0)[:, None, :]  # share of each class, weak where ink is faint
-    named = [float(shown[p.row, p.lead, p.start : p.stop].mean()) >= NAMED_SHARE for p in places]
+    shares = row_shares(places, probabilities, rows, pitch)
+    ink = 1.0 - probabilities[0]
+    offset = np.arange(-half, half + 1)
     # Coordinates in the band are relative to the row's line, which straightens tilted rows.
-    reward = np.zeros((max(p.stop - p.start for p in places), len(places), 2 * half + 1), np.float32)
+    reward = np.zeros((max(p.stop - p.start for p in places), len(places), offset.size), np.float32)
     for k, place in enumerate(places):
-        twins = np.flatnonzero(shown[:, place.lead, place.start : place.stop].mean(1) >= TWIN_SHARE)
-        taken = {
-            other.lead
-            for other, sure in zip(places, named, strict=True)
-            if sure
-            and other.row != place.row
-            and other.lead != place.lead
-            and min(other.stop, place.stop) - max(other.start, place.start) > NEIGHBOUR_OVERLAP_PX
-        }
-        reward[: place.stop - place.start, k] = _reward(
-            place,
-            named[k],
-            [int(i) for i in twins if i != place.row],
-            taken,
-            probabilities,
-            rows,
-            half,
-            pitch,
-        )
+        cols = np.arange(place.start, place.stop)[:, None]
+        r = np.rint(rows.lines[place.row, place.start : place.stop])[:, None].astype(int) + offset
+        inside = (r >= 0) & (r < ink.shape[0])
+        r = np.clip(r, 0, ink.shape[0] - 1)
+        reward[: place.stop - place.start, k] = np.where(inside, ink[r, cols] * shares[place.row, r, cols], 0)
     best = _cheapest_paths(reward)
     paths = []
     for k, place in enumerate(places):
@@ -110,40 +91,37 @@ def find_paths(
     return paths
 
 
-def _reward(
-    place: PanelPlace,
-    named: bool,
-    twins: list[int],
-    taken: set[int],
-    probabilities: NDArray[np.float32],
-    rows: TraceRows,
-    half: int,
-    pitch: float,
+def row_shares(
+    places: Sequence[PanelPlace], probabilities: NDArray[np.float32], rows: TraceRows, pitch: float
 ) -> NDArray[np.float32]:
-    """(window columns, band) what a path earns in each pixel.
+    """(n, rows, cols) probability that ink at a place belongs to each row.
 
-    `named`: the maps show this lead here at all; `twins`: other rows that show it (printed twice, or a
-    neighbour misnamed); `taken`: the leads known to stand in other rows of these columns.
+    Each panel has its own mix of classes, that of the ink nearest to its row's line: where the network is
+    sure of the names, classes tell rows apart, and where it confuses two leads, the distance does.
     """
-    n_rows = probabilities.shape[1]
-    cols = np.arange(place.start, place.stop)[:, None]
-    offset = np.arange(-half, half + 1)
-    r = np.rint(rows.lines[place.row, place.start : place.stop])[:, None].astype(int) + offset
-    inside = (r >= 0) & (r < n_rows)
-    r = np.clip(r, 0, n_rows - 1)
-    free = 1.0 - probabilities[0, r, cols]
-    for lead in sorted(taken):
-        free -= 0.8 * probabilities[lead + 1, r, cols]
-    near = np.exp(-((offset / (NEAR_PITCHES * pitch)) ** 2))
-    if not named:
-        return np.where(inside, near * free, 0.0).astype(np.float32)
-    own = probabilities[place.lead + 1, r, cols]
-    for twin in twins:
-        # Seen in two rows: what is nearer to the other row belongs there.
-        to_twin = np.abs(r - rows.lines[twin, place.start : place.stop][:, None])
-        own = np.where(to_twin < np.abs(offset), 0.2 * own, own)
-    other = INK_REWARD * near * np.maximum(free - own, 0.0)
-    return np.where(inside, own + other, 0.0).astype(np.float32)
+    n, _, n_cols = rows.mass.shape
+    at = np.arange(probabilities.shape[1], dtype=np.float32)
+    leads = probabilities[1:]
+    shares = np.empty((n, at.size, n_cols), np.float32)
+    for k in range(n):
+        mix = np.repeat(_mix(rows.mass[k])[:, None], n_cols, axis=1)
+        for place in places:
+            if place.row == k and place.stop > place.start:
+                mix[:, place.start : place.stop] = _mix(rows.mass[k, :, place.start : place.stop])[:, None]
+        # Scaled so that a row's usual ink has 1, whether its class is sure or not.
+        mix /= (mix**2).sum(axis=0)
+        like = np.einsum("crx,cx->rx", leads, mix.astype(np.float32))
+        off = (at[:, None] - rows.lines[k].astype(np.float32)) / np.float32(NEAR_PITCHES * pitch)
+        shares[k] = like * np.maximum(np.exp(-(off**2)), FAR_CLAIM)
+    shares /= np.maximum(shares.sum(axis=0), 1e-6)
+    return shares
+
+
+def _mix(mass: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(12,) share of every class in the ink of `mass` (12, cols); even where there is none."""
+    # Every column counts once: a neighbour's tall stroke has much ink in few.
+    total = (mass / np.maximum(mass.sum(axis=0), 1.0)).mean(axis=1) + 1e-3
+    return total / total.sum()
 
 
 def _cheapest_paths(reward: NDArray[np.float32]) -> NDArray[np.intp]:

@@ -136,20 +136,24 @@ def readout_columns(n_cols: int) -> NDArray[np.float64]:
 def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray[np.float32]:
     """(n, 2, rows, cols) per row of the page: ink of its own traces, ink of other rows' traces.
 
-    Ink is shared out by the distance to the rows' coarse paths and by its class, against the lead that the
-    layout expects of a row in that column: a misnamed trace stays with its row, and where a tall QRS crosses
-    another row its name decides.
+    Ink is shared out by the distance to the rows' coarse paths and by its class, against the classes that a
+    row shows along its path: a misnamed trace stays with its row, and where a tall QRS crosses another row
+    its class decides.
     """
     _, n_rows, n_cols = probabilities.shape
     indices = sorted({panel.row_index for panel in layout.panels})
     n = len(indices)
-    expected = np.full((n, n_cols), -1)
+    mix = np.zeros((n, len(LEADS), n_cols), np.float32)
     path = np.full((n, n_cols), np.nan)
     for panel in layout.panels:
         k = indices.index(panel.row_index)
         a, b = (int(np.clip(round(v), 0, n_cols)) for v in (panel.start_col, panel.end_col))
-        expected[k, a:b] = LEADS.index(panel.lead)
         path[k, a:b] = panel.path_rows[a:b]
+        known = np.arange(a, b)[np.isfinite(panel.path_rows[a:b])]
+        if known.size:
+            at = np.clip(np.rint(panel.path_rows[known]).astype(int), 0, n_rows - 1)
+            shown = probabilities[1:, at, known].sum(axis=1) + 1e-3
+            mix[k, :, a:b] = (shown * shown.sum() / (shown**2).sum())[:, None]
     for k in range(n):  # a row's line where its path is not known: that of its nearest known columns
         known = np.flatnonzero(np.isfinite(path[k]))
         path[k] = np.interp(np.arange(n_cols), known, path[k, known]) if known.size else 0.0
@@ -157,12 +161,9 @@ def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray
     rows = np.arange(n_rows, dtype=np.float32)
     distance = np.abs(rows[None, :, None] - path[:, None, :].astype(np.float32))
     claim = np.exp(-(distance - distance.min(axis=0)) / PATH_REACH_PX)
-    columns = np.arange(n_cols)
     sure = 1.0 / np.maximum(ink, 1e-3)
     for k in range(n):
-        named = (expected[k] >= 0)[None]
-        p = probabilities[np.maximum(expected[k], 0) + 1, :, columns].T
-        claim[k] *= NAME_FLOOR + np.where(named, p * sure, 0.0)
+        claim[k] *= NAME_FLOOR + sure * np.einsum("crx,cx->rx", probabilities[1:], mix[k])
     claim *= ink / np.maximum(claim.sum(axis=0), 1e-9)
     return np.stack([claim, np.clip(ink - claim, 0, 1)], axis=1)
 

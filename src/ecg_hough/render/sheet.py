@@ -108,7 +108,9 @@ def _place_panels(
     layout = style.layout
     width_mm = min(style.block_width_mm, n_record / fs * style.speed_mm_s)
     column_mm = width_mm / layout.n_columns
-    column_n = int(column_mm / style.speed_mm_s * fs)
+    # Columns show the samples from their start on; where that is no whole number not all hold as many.
+    column_s = column_mm / style.speed_mm_s * np.arange(layout.n_columns + 1)
+    column_first = np.ceil(column_s * fs - 1e-6).astype(int)
     places: list[tuple[str, int, int, bool]] = [
         (lead, r, c, False) for r, leads in enumerate(layout.rows) for c, lead in enumerate(leads)
     ]
@@ -117,8 +119,9 @@ def _place_panels(
     for lead, row, column, rhythm in places:
         if lead in style.missing and not rhythm:
             continue
-        first = column * column_n if style.sequential else 0
-        n = int(width_mm / style.speed_mm_s * fs) if rhythm else column_n
+        first = int(column_first[column]) if style.sequential and not rhythm else 0
+        shown_n = column_first[column + 1] - column_first[column] if style.sequential else column_first[1]
+        n = int(width_mm / style.speed_mm_s * fs) if rhythm else int(shown_n)
         mv = signals[LEADS.index(lead), first : first + n].astype(np.float64)
         start_mm = style.block_left_mm + column * column_mm
         n_short = len(layout.rows)
@@ -128,7 +131,8 @@ def _place_panels(
             zero_mm -= style.row_pitch_mm - style.rhythm_pitch_mm
         inverted = style.inverted_avr and lead == "aVR" and not rhythm
         shown = -mv if inverted else mv
-        x_mm = start_mm + np.arange(len(mv)) / fs * style.speed_mm_s
+        first_mm = first / fs * style.speed_mm_s if style.sequential else start_mm - style.block_left_mm
+        x_mm = style.block_left_mm + first_mm + np.arange(len(mv)) / fs * style.speed_mm_s
         y_mm = zero_mm - shown * style.gain_mm_mv
         trace = np.stack([y_mm, x_mm], axis=1) * px_per_mm - 0.5
         panels.append(SheetPanel(lead, row, column, rhythm, first, mv, trace, zero_mm, start_mm, inverted))
