@@ -10,6 +10,7 @@ import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,7 @@ class Network:
         if precision == "f32":
             self._config["INFERENCE_PRECISION_HINT"] = "f32"
         self._compiled: dict[tuple[int, ...] | None, Any] = {}
+        self._compiling = Lock()
 
     @property
     def version(self) -> str:
@@ -66,12 +68,14 @@ class Network:
                 heights. Without, one compilation serves all shapes.
         """
         key = batch.shape if few_shapes else None
-        if key not in self._compiled:
-            model = self._core.read_model(str(self.path))
-            if key is not None:
-                model.reshape(list(key))
-            self._compiled[key] = self._core.compile_model(model, "CPU", self._config)
-        result = self._compiled[key]([np.ascontiguousarray(batch, np.float32)])
+        with self._compiling:
+            if key not in self._compiled:
+                model = self._core.read_model(str(self.path))
+                if key is not None:
+                    model.reshape(list(key))
+                self._compiled[key] = self._core.compile_model(model, "CPU", self._config)
+        request = self._compiled[key].create_infer_request()
+        result = request.infer([np.ascontiguousarray(batch, np.float32)])
         return np.array(result[0], np.float32)
 
 

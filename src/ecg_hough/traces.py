@@ -8,6 +8,7 @@ column centroid (Krones et al. 2024) of the ink under the lead's mask.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -96,10 +97,11 @@ def read_rows(
     """
     pixels, factor = shrink_for_strips(image, float(np.mean(page_map.px_per_mm)))
     masks = row_masks(probabilities, layout)
-    out = []
-    for k, index in enumerate(sorted({panel.row_index for panel in layout.panels})):
+    indices = sorted({panel.row_index for panel in layout.panels})
+
+    def read(k: int) -> RowTrace | None:
         if not (masks[k, 0] > INK_MIN).any():
-            continue
+            return None
         frame = _frame(masks[k, 0], page_map, canvas)
         where = strip_map(frame, page_map)
         strip = cut_strip(pixels, where, factor, cubic=steps.cubic)
@@ -115,16 +117,17 @@ def read_rows(
         if steps.stroke_fit:
             rows = fit_stroke(strip, rows, sd, seen, STRIP_PX_PER_MM, grid_out=steps.grid_out)
         mm = frame.to_mm(np.stack([rows, readout_columns(frame.shape[1]).ravel()], axis=-1))
-        out.append(
-            RowTrace(
-                index,
-                mm[:, 1],
-                np.where(seen, mm[:, 0], np.nan),
-                np.where(seen, READOUT_SD_TIMES * sd / STRIP_PX_PER_MM, np.nan),
-                presence,
-            )
+        return RowTrace(
+            indices[k],
+            mm[:, 1],
+            np.where(seen, mm[:, 0], np.nan),
+            np.where(seen, READOUT_SD_TIMES * sd / STRIP_PX_PER_MM, np.nan),
+            presence,
         )
-    return tuple(out)
+
+    # Much of a row's reading runs on one core: rows are read side by side.
+    with ThreadPoolExecutor(max(1, min(len(indices), cv2.getNumThreads()))) as pool:
+        return tuple(row for row in pool.map(read, range(len(indices))) if row is not None)
 
 
 def readout_columns(n_cols: int) -> NDArray[np.float64]:
