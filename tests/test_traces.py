@@ -16,6 +16,7 @@ from ecg_hough.traces import (
     distribution_rows,
     read_rows,
     row_masks,
+    without_loose_ends,
 )
 
 
@@ -169,3 +170,18 @@ def test_a_deep_wave_has_room_in_its_strip():
     assert frame.y_mm < y[0] - 1.0
     assert frame.y_mm + frame.shape[0] / STRIP_PX_PER_MM > y[1] + 1.0
     assert frame.shape[0] % 64 == 0
+
+
+def test_a_stretch_behind_a_jump_at_the_row_s_end_is_another_trace() -> None:
+    rows = np.full(800, 100.0)
+    seen = np.ones(800, bool)
+    seen[:40] = seen[770:] = False
+    rows[:50] = 180.0  # the row below
+    rows[720:] = 30.0  # letters above
+    rows[60:64] = rows[690:694] = 20.0  # tall R waves stay, and what is before and behind them
+    out = without_loose_ends(rows, seen)
+    assert np.array_equal(np.flatnonzero(out), np.arange(50, 720))
+    rows[:200] = 180.0  # a longer stretch stays: a column on another level
+    assert without_loose_ends(rows, seen)[40:200].all()
+    calm = np.full(800, 100.0)
+    assert np.array_equal(without_loose_ends(calm, seen), seen)

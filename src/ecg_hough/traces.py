@@ -46,6 +46,9 @@ NAME_FLOOR = 0.15
 """Claim of a row on ink that is surely named as another row's lead, beside 1 + this for its own."""
 PRESENT_MIN = 0.5
 """Probability of a trace from which a column is read."""
+JUMP_MM, LOOSE_MM, BESIDE_MM = 5.0, 7.0, 8.0
+"""A row's first or last stretch, up to `LOOSE_MM` long, is not its own where it is reached by such a jump and
+lies as far off the level of the `BESIDE_MM` beside it."""
 PEAK_REACH_PX = 20
 """The mean is taken this far round the distribution's peak, in rows of the network's output: 5 mm, the
 extent of a QRS flank in one column. Mass farther away is another trace and would pull the mean."""
@@ -113,7 +116,7 @@ def read_rows(
         else:
             rows, sd, presence = _network_rows(strip, own, other, network, flip=steps.flip)
         presence = np.where(np.repeat(inside, READOUTS_PER_COLUMN), presence, 0.0)
-        seen = presence >= PRESENT_MIN
+        seen = without_loose_ends(rows, presence >= PRESENT_MIN)
         if steps.stroke_fit:
             rows = fit_stroke(strip, rows, sd, seen, STRIP_PX_PER_MM, grid_out=steps.grid_out)
         mm = frame.to_mm(np.stack([rows, readout_columns(frame.shape[1]).ravel()], axis=-1))
@@ -134,6 +137,36 @@ def readout_columns(n_cols: int) -> NDArray[np.float64]:
     """(n_cols, READOUTS_PER_COLUMN) place of every read-out of a strip, in columns."""
     offsets = (np.arange(READOUTS_PER_COLUMN) + 0.5) / READOUTS_PER_COLUMN - 0.5
     return np.arange(n_cols)[:, None] + offsets
+
+
+def without_loose_ends(rows: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Read-outs (n,) seen, without stretches at both ends on another level, behind a jump.
+
+    Where a row ends before its neighbours, or letters stand beside it, its last read-outs are theirs. No trace
+    rises by `JUMP_MM` between two read-outs: at 25 mm/s and 10 mm/mV that is 200 mV/s.
+
+    Args:
+        rows: (n,) strip rows of the read-outs.
+    """
+    at = np.flatnonzero(seen)
+    step, jump = STRIP_PX_PER_MM * READOUTS_PER_COLUMN, JUMP_MM * STRIP_PX_PER_MM
+    beside = round(BESIDE_MM * step)
+    jumps = np.flatnonzero((np.abs(np.diff(rows[at])) >= jump) & (np.diff(at) <= step))
+    first, stop = 0, at.size
+    # Behind the flank of a QRS complex the trace is back on its level.
+    for j in jumps:
+        if at[j] - at[0] < LOOSE_MM * step:
+            loose, rest = at[first : j + 1], at[j + 1 : j + 1 + beside]
+            if abs(np.median(rows[loose]) - np.median(rows[rest])) >= jump:
+                first = j + 1
+    for j in jumps[::-1]:
+        if at[-1] - at[j + 1] < LOOSE_MM * step and j >= first:
+            loose, rest = at[j + 1 : stop], at[max(first, j + 1 - beside) : j + 1]
+            if abs(np.median(rows[loose]) - np.median(rows[rest])) >= jump:
+                stop = j + 1
+    out = np.zeros_like(seen)
+    out[at[first:stop]] = True
+    return out
 
 
 def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray[np.float32]:
