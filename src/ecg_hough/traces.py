@@ -142,8 +142,8 @@ def readout_columns(n_cols: int) -> NDArray[np.float64]:
 def without_loose_ends(rows: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Read-outs (n,) seen, without stretches at both ends on another level, behind a jump.
 
-    Where a row ends before its neighbours, or letters stand beside it, its last read-outs are theirs. No trace
-    rises by `JUMP_MM` between two read-outs: at 25 mm/s and 10 mm/mV that is 200 mV/s.
+    Where a row ends before its neighbours, or letters stand beside it, its last read-outs are theirs. No
+    trace rises by `JUMP_MM` between two read-outs: at 25 mm/s and 10 mm/mV that is 200 mV/s.
 
     Args:
         rows: (n,) strip rows of the read-outs.
