@@ -49,20 +49,28 @@ def test_a_speed_is_believed_sooner_beside_a_gain(down_mm: float, believed: bool
 
 
 @pytest.mark.parametrize(
-    ("pulse_mm", "block_mm", "on_known_paper", "in_guessed", "source"),
+    ("pulse_mm", "block_mm", "on_known_paper", "in_guessed", "mm_per_mv", "source"),
     [
-        (None, 240.0, False, 0.96, "width"),
-        (None, 240.0, True, 1.0, "format"),
-        (None, 247.0, True, 0.988, "format and the traces' width"),
-        (13.0, 250.0, False, 1.3, "pulse"),  # a block of 192 mm
-        (13.0, 250.0, True, 1.3, "pulse"),
-        (10.2, 250.0, False, 1.0, "pulse and the traces' width"),
+        (None, 240.0, False, 0.96, 9.6, "width"),
+        (None, 240.0, True, 1.0, 10.0, "format"),
+        (None, 247.0, True, 0.988, 9.88, "format and the traces' width"),
+        (13.0, 250.0, False, 1.3, 13.0, "pulse"),  # a block of 192 mm
+        (13.0, 250.0, True, 1.3, 13.0, "pulse"),
+        (10.2, 250.0, False, 1.0, 10.2, "pulse and the traces' width"),
+        (25.0, 250.0, False, 1.0, 10.0, "from the traces' width"),  # a block of 100 mm: that is no pulse
+        (None, 400.0, True, 1.6, 16.0, "from the traces' width"),
     ],
 )
 def test_scale_of_a_page_without_a_grid(
-    pulse_mm: float | None, block_mm: float, on_known_paper: bool, in_guessed: float, source: str
+    pulse_mm: float | None,
+    block_mm: float,
+    on_known_paper: bool,
+    in_guessed: float,
+    mm_per_mv: float,
+    source: str,
 ) -> None:
     scale = PaperScale(25.0, 10.0, "assumed", "text", pulse_mm=pulse_mm)
     found = true_millimetre(scale, block_mm, on_known_paper=on_known_paper)
     assert found.in_guessed == pytest.approx(in_guessed)
+    assert found.mm_per_mv == pytest.approx(mm_per_mv)
     assert source in found.warning

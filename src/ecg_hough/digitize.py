@@ -25,7 +25,7 @@ from ecg_hough.layout_check import NAMED_MIN, Candidate, check_layout
 from ecg_hough.leads import find_leads
 from ecg_hough.network import load_network
 from ecg_hough.page import read_page
-from ecg_hough.paper import FS_HZ, PAPER_SPEED_MM_S, PULSE_MV
+from ecg_hough.paper import FS_HZ, PAPER_SPEED_MM_S
 from ecg_hough.paper_scale import BLOCK_MM, find_paper_scale, true_millimetre
 from ecg_hough.record import Ecg, Trace
 from ecg_hough.segmentation import LEADS_NETWORK, Canvas, to_canvas
@@ -120,8 +120,7 @@ def digitize(
             scale, columns.duration_s * speed, on_known_paper=geometry.paper is not None
         )
         warnings.append(true_mm.warning)
-        speed = speed * true_mm.in_guessed
-        gain = scale.pulse_mm / PULSE_MV if scale.pulse_mm is not None else gain * true_mm.in_guessed
+        speed, gain = speed * true_mm.in_guessed, true_mm.mm_per_mv
         columns = place_columns(rows, windows, checked.layout, speed, scale.pulse)
     if ink is not None and steps.separators:
         levels = zero_lines(rows, columns.windows, scale.pulse)

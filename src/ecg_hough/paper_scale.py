@@ -34,6 +34,8 @@ BLOCK_MM = 250.0
 """Usual width of a block of traces: 10 s at 25 mm/s, 5 s at 50 mm/s."""
 BLOCK_SLACK = 0.04
 """A block this near to the usual width has it, whatever pulses or the paper say: they are less sharp."""
+BLOCK_RANGE_MM = (110.0, 300.0)
+"""Widths that a block of traces may have; a pulse or a sheet that says otherwise is none."""
 CONTRAST_MIN = 0.6
 """Least contrast of ink to grid at which pulses are looked for."""
 STATED_MIN = 0.8
@@ -128,9 +130,11 @@ def find_paper_scale(
 
 @dataclass(frozen=True)
 class TrueMillimetre:
-    """One true millimetre in the guessed ones of a page without a grid, and in words where it is from."""
+    """One true millimetre and one millivolt in the guessed millimetres of a page without a grid, and in words
+    where they are from."""
 
     in_guessed: float
+    mm_per_mv: float
     warning: str
 
 
@@ -142,18 +146,19 @@ def true_millimetre(scale: PaperScale, block_mm: float, *, on_known_paper: bool)
         block_mm: width of the block of traces, guessed millimetres.
         on_known_paper: the guessed millimetres are those of a sheet of a usual format.
     """
-    usual = block_mm / BLOCK_MM
-    guess, source = usual, "the traces' width as 250 mm"
+    usual, by_width = block_mm / BLOCK_MM, f"the traces' width as {BLOCK_MM:g} mm"
+    guess, source, mm_per_mv = usual, by_width, None
     if scale.pulse_mm is not None:
         guess, source = scale.pulse_mm / (scale.gain_mm_mv * PULSE_MV), "the calibration pulse"
+        mm_per_mv = scale.pulse_mm / PULSE_MV
     elif on_known_paper:
         guess, source = 1.0, "the sheet's format"
-    if abs(np.log(guess / usual)) <= BLOCK_SLACK:
-        guess = usual
-        if source != "the traces' width as 250 mm":
-            source += " and the traces' width as 250 mm"
+    if not BLOCK_RANGE_MM[0] <= block_mm / guess <= BLOCK_RANGE_MM[1]:
+        guess, source, mm_per_mv = usual, by_width, None
+    elif abs(np.log(guess / usual)) <= BLOCK_SLACK and source != by_width:
+        guess, source = usual, f"{source} and {by_width}"
     words = f"no grid: the scale is from {source}; time and amplitude may be off by a common factor"
-    return TrueMillimetre(float(guess), words)
+    return TrueMillimetre(float(guess), float(mm_per_mv or scale.gain_mm_mv * guess), words)
 
 
 def with_partners(words: tuple[PrintedWord, ...], page_map: PageMap) -> tuple[PrintedWord, ...]:

@@ -151,7 +151,7 @@ def without_loose_ends(rows: NDArray[np.float64], seen: NDArray[np.bool_]) -> ND
     at = np.flatnonzero(seen)
     step, jump = STRIP_PX_PER_MM * READOUTS_PER_COLUMN, JUMP_MM * STRIP_PX_PER_MM
     beside = round(BESIDE_MM * step)
-    jumps = np.flatnonzero((np.abs(np.diff(rows[at])) >= jump) & (np.diff(at) <= step))
+    jumps = np.flatnonzero((np.abs(np.diff(rows[at])) >= jump) & (np.diff(at) <= step)).tolist()
     first, stop = 0, at.size
     # Behind the flank of a QRS complex the trace is back on its level.
     for j in jumps:
