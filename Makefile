@@ -16,7 +16,7 @@ NAME ?= leads
 WEIGHTS ?= output/weights
 RUN ?= runs/$(DATASET)/$(TRAINER)__$(CONFIG)Plans__2d/fold_$(FOLD)
 LEADS_RUN ?= runs/$(DATASET)/EcgHoughTrainer__leadsPlans__2d/fold_all
-WORDS_RUN ?= runs/Dataset503_Words/EcgHoughTrainer__wordsPlans__2d/fold_all
+WORDS_RUN ?= runs/Dataset504_Words/EcgHoughTrainer__wordsPlans__2d/fold_all
 TRACES_RUN ?= runs/traces
 METHOD ?= ours
 TORCH := torch==2.13.0

@@ -247,7 +247,9 @@ def _refine(corners: NDArray[np.float64], steps: dict[str, NDArray[np.float32]])
         if found is None:
             return None
         bend, error = found
-        edges[side] = straight + np.polyval(bend, t)[:, None] * normal
+        # Where the edge lies outside the image it goes on as far off the line as it left it.
+        shown = np.clip(t, t[inside].min(), t[inside].max())
+        edges[side] = straight + np.polyval(bend, shown)[:, None] * normal
         errors.append(error)
     shape = (steps["down"].shape[0], steps["down"].shape[1])
     lens = _lens_of(edges, shape)
