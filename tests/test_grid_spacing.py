@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from ecg_hough.grid_spacing import mm_per_cycle
 
@@ -66,4 +67,18 @@ def test_one_spacing_alone_is_named_by_the_size_of_the_page_and_says_so(printed_
         evidence, printed_mm * px_per_mm, px_per_mm=px_per_mm, long_side_mm=290.0 * printed_mm / other
     )
     assert found == pytest.approx(other)
+    assert ambiguous
+
+
+@pytest.mark.parametrize("followed_mm", [1.0, 1.25, 5 / 3, 2.5])
+def test_a_followed_harmonic_of_5_mm_lines_is_known_for_one(followed_mm: float) -> None:
+    px_per_mm = 8.2
+    # Rows of traces and columns of text have power near the lines' own period.
+    rng = np.random.default_rng(1)
+    down, across = (gaussian_filter1d(rng.normal(0, 1, n), 5.0) for n in SHAPE)
+    evidence = lines(px_per_mm, 5.0, 1.0)
+    evidence += (0.2 * down / down.std())[:, None].astype(np.float32)
+    evidence += (0.2 * across / across.std())[None].astype(np.float32)
+    found, ambiguous = spacing(evidence, followed_mm * px_per_mm, px_per_mm=px_per_mm)
+    assert found == pytest.approx(followed_mm)
     assert ambiguous

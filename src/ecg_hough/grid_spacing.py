@@ -26,7 +26,7 @@ _ODD, _EVEN = (1, 3), (2, 4)  # harmonics of 5 mm that 1 mm lines have not
 _SEEN = 0.7  # log power by which these stand out where 5 mm lines are printed
 _RISE = 0.4  # log power by which the fifth of them stands out where 1 mm lines are printed, too
 _MIN_PERIOD_PX = 2.1
-_AS_STRONG = 2.0  # log power; a line's own period is at most this far below its harmonics
+_AS_STRONG = 2.0  # log power; the teeth that only a longer period has are at most this far below the others
 _PLAUSIBLE_LONG_SIDE_MM = 290.0
 
 
@@ -49,9 +49,12 @@ def mm_per_cycle(
                 return mm, False
     harmonic = 1
     for n in (2, 3, 4, 5):
-        tooth = [_contrast(s, 1 / n, 0.5 / n) for s in spectra]
-        low = [_peak(s, 1.0) - _peak(s, 1 / n) for s in spectra]
-        if np.mean(tooth) > _SEEN and np.mean(low) < _AS_STRONG:
+        teeth = [k / n for k in range(1, 2 * n) if np.gcd(k, n) == 1 and k / n < highest]
+        if not teeth:
+            break
+        clear = np.median([[_contrast(s, at, 0.5 / n) for at in teeth] for s in spectra], axis=1)
+        low = np.median([[_peak(s, 1.0) - _peak(s, at) for at in teeth] for s in spectra], axis=1)
+        if clear.mean() > _SEEN and low.mean() < _AS_STRONG:
             harmonic = n
     printed = {mm: long_side_px / (period_px * harmonic) * mm for mm in (GRID_MINOR_MM, GRID_MAJOR_MM)}
     guess = min(printed, key=lambda mm: abs(np.log(printed[mm] / _PLAUSIBLE_LONG_SIDE_MM)))
