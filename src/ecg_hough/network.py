@@ -10,7 +10,7 @@ import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ class Network:
         if precision == "f32":
             self._config["INFERENCE_PRECISION_HINT"] = "f32"
         self._compiled: dict[tuple[int, ...] | None, Any] = {}
-        self._compiling = Lock()
+        self._compiling, self._of_thread = Lock(), local()
 
     @property
     def version(self) -> str:
@@ -74,8 +74,11 @@ class Network:
                 if key is not None:
                     model.reshape(list(key))
                 self._compiled[key] = self._core.compile_model(model, "CPU", self._config)
-        request = self._compiled[key].create_infer_request()
-        result = request.infer([np.ascontiguousarray(batch, np.float32)])
+        # A thread keeps its requests: they hold the memory of an inference.
+        requests: dict[tuple[int, ...] | None, Any] = self._of_thread.__dict__.setdefault("requests", {})
+        if key not in requests:
+            requests[key] = self._compiled[key].create_infer_request()
+        result = requests[key].infer([np.ascontiguousarray(batch, np.float32)])
         return np.array(result[0], np.float32)
 
 
