@@ -32,7 +32,7 @@ def canvas_of(classes: np.ndarray) -> np.ndarray:
 
 
 def places() -> list[PanelPlace]:
-    return [PanelPlace(lead, lead, 0, SIDE) for lead in range(3)]
+    return [PanelPlace(row, 0, SIDE) for row in range(3)]
 
 
 @pytest.mark.parametrize("swapped", [range(150, 210), range(60, 90)])

@@ -90,8 +90,6 @@ def traced_block(rows: list[RowTrace], nominal_mm: list[float]) -> tuple[float, 
     Such a block is whole, whatever the leads network took for its edges; None where the traces show none.
     """
     ends = np.array([_first_and_last(row) for row in rows])
-    if not np.isfinite(ends).any():
-        return None
     middle = np.median(ends, axis=0)
     if not np.isfinite(middle).all():
         return None
@@ -187,7 +185,7 @@ def place_columns(
         (earliest, latest),
     )
     # A block of a usual width is whole, and its columns are equally wide; a cut one lost part of a column.
-    whole = not on_guessed_scale and any(np.isclose(width, seconds * speed_mm_s) for seconds in NOMINAL_S)
+    whole = any(np.isclose(width, nominal) for nominal in nominal_mm)
     inside = {j: mm for j, mm in (separators or {}).items() if 0 < j < n_columns}
     if whole and inside:
         start = float(np.median([mm - width * j / n_columns for j, mm in inside.items()]))

@@ -170,8 +170,8 @@ def summary(pages: list[PageErrors]) -> dict[str, Any]:
 
     `median_px` is the median over pages of their medians, `p95_px` the median of their 95th percentiles,
     `pages_in_bar` the share of all pages with a printed grid that meet both bars (of all pages where none has
-    one), `honest` the share of
-    maps whose residual is not below 1 / `HONEST` of the true median error (errors under 0.1 px count).
+    one), `honest` the share of maps whose residual is not below 1 / `HONEST` of the true median error (errors
+    under 0.1 px count).
     """
     maps = [
         p for p in pages if p.median_px is not None and p.p95_px is not None and p.residual_px is not None

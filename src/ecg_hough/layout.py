@@ -587,7 +587,7 @@ def _as_panels(
 ) -> tuple[LeadPanel, ...]:
     n_cols = probabilities.shape[2]
     windows = [box.pixels(n_cols) for box in boxes]
-    places = [PanelPlace(b.lead, b.row, w.start, w.stop) for b, w in zip(boxes, windows, strict=True)]
+    places = [PanelPlace(b.row, w.start, w.stop) for b, w in zip(boxes, windows, strict=True)]
     return tuple(
         LeadPanel(
             lead=LEADS[box.lead],

@@ -18,6 +18,7 @@ from ecg_hough.layout import LayoutFit, PageLayout, find_layout, fit_layout, fit
 from ecg_hough.names import CanvasName, canvas_names
 from ecg_hough.network import load_network
 from ecg_hough.paper import LEADS
+from ecg_hough.paper_edges import USUAL_LONG_MM
 from ecg_hough.segmentation import LEADS_NETWORK, Canvas, lead_probabilities, to_canvas
 from ecg_hough.words import WORDS_NETWORK, PrintedWord, find_words
 
@@ -37,8 +38,6 @@ later."""
 NAMED_EVIDENCE = 0.2
 """The same for a page with `NAMED_LEADS` printed names beside its traces: it may show few leads."""
 NAMED_LEADS = 3
-USUAL_LONG_SIDE_MM = 285.0
-"""Longer side of A4 and letter paper: the scale at which words are looked for where no grid tells it."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def find_leads(
     Raises:
         PageError: no turn shows leads.
     """
-    usual = max(image.shape[:2]) / USUAL_LONG_SIDE_MM
+    usual = max(image.shape[:2]) / USUAL_LONG_MM
     scale = float(np.mean(px_per_mm)) if px_per_mm is not None else usual
     tried = []
     for turns in (0, 1, 3, 2):

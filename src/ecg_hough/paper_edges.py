@@ -18,7 +18,7 @@ SIDES = ("top", "bottom", "left", "right")
 FORMATS_MM = {"A4": (210.0, 297.0), "letter": (215.9, 279.4)}
 """Shorter and longer side of the paper that most ECGs are printed on."""
 USUAL_LONG_MM = 285.0
-"""Longer side of a sheet of no usual format: between A4 and letter."""
+"""Longer side of a sheet of no usual format, or of an image of unknown scale: between A4 and letter."""
 
 # Tuned on own renders without a grid, of other seeds than the benchmarks'.
 _LONG_SIDE_PX = 800

@@ -21,7 +21,7 @@ from ecg_hough.rows import TraceRows
 GAP_PX = 14
 """Gaps of the coarse path up to this length are interpolated: 5-6 mm."""
 JUMP_COST = 0.006
-"""Cost per row of a jump of the path from one column to the next; the own lead's column earns 1."""
+"""Cost per row of a jump of the path from one column to the next; a column of its row's ink earns 1."""
 NEAR_PITCHES = 0.5
 """Distance from the row's line at which its claim on ink has fallen to 1/e, in row pitches."""
 FAR_CLAIM = 0.1
@@ -38,10 +38,8 @@ BAND_PX = (60, 260)
 
 @dataclass(frozen=True)
 class PanelPlace:
-    """Where a panel stands: `lead` as index into `paper.LEADS`, index of its row, and its canvas columns
-    [start, stop)."""
+    """Where a panel stands: index of its row, and its canvas columns [start, stop)."""
 
-    lead: int
     row: int
     start: int
     stop: int
@@ -104,24 +102,31 @@ def row_shares(
     leads = probabilities[1:]
     shares = np.empty((n, at.size, n_cols), np.float32)
     for k in range(n):
-        mix = np.repeat(_mix(rows.mass[k])[:, None], n_cols, axis=1)
+        weights = np.repeat(_panel_weights(rows.mass[k])[:, None], n_cols, axis=1)
         for place in places:
             if place.row == k and place.stop > place.start:
-                mix[:, place.start : place.stop] = _mix(rows.mass[k, :, place.start : place.stop])[:, None]
-        # Scaled so that a row's usual ink has 1, whether its class is sure or not.
-        mix /= (mix**2).sum(axis=0)
-        like = np.einsum("crx,cx->rx", leads, mix.astype(np.float32))
+                mine = slice(place.start, place.stop)
+                weights[:, mine] = _panel_weights(rows.mass[k, :, mine])[:, None]
+        like = np.einsum("crx,cx->rx", leads, weights.astype(np.float32))
         off = (at[:, None] - rows.lines[k].astype(np.float32)) / np.float32(NEAR_PITCHES * pitch)
         shares[k] = like * np.maximum(np.exp(-(off**2)), FAR_CLAIM)
     shares /= np.maximum(shares.sum(axis=0), 1e-6)
     return shares
 
 
-def _mix(mass: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(12,) share of every class in the ink of `mass` (12, cols); even where there is none."""
+def _panel_weights(mass: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(12,) `class_weights` of the ink of `mass` (12, cols)."""
     # Every column counts once: a neighbour's tall stroke has much ink in few.
-    total = (mass / np.maximum(mass.sum(axis=0), 1.0)).mean(axis=1) + 1e-3
-    return total / total.sum()
+    return class_weights((mass / np.maximum(mass.sum(axis=0), 1.0)).mean(axis=1))
+
+
+def class_weights(shown: NDArray) -> NDArray:
+    """(12,) what a pixel's classes are worth to a row whose ink shows the mix `shown` (12,), even where none.
+
+    Scaled so that ink of this mix is worth 1, whether its class is sure or not.
+    """
+    mix = shown + 1e-3
+    return mix * mix.sum() / (mix**2).sum()
 
 
 def _cheapest_paths(reward: NDArray[np.float32]) -> NDArray[np.intp]:

@@ -20,6 +20,7 @@ from ecg_hough.ink import pen_under
 from ecg_hough.layout import PageLayout
 from ecg_hough.network import Network
 from ecg_hough.paper import LEADS
+from ecg_hough.paths import class_weights
 from ecg_hough.segmentation import Canvas
 from ecg_hough.steps import SHIPPED, Steps
 from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
@@ -179,7 +180,7 @@ def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray
     _, n_rows, n_cols = probabilities.shape
     indices = sorted({panel.row_index for panel in layout.panels})
     n = len(indices)
-    mix = np.zeros((n, len(LEADS), n_cols), np.float32)
+    weights = np.zeros((n, len(LEADS), n_cols), np.float32)
     path = np.full((n, n_cols), np.nan)
     for panel in layout.panels:
         k = indices.index(panel.row_index)
@@ -188,8 +189,7 @@ def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray
         known = np.arange(a, b)[np.isfinite(panel.path_rows[a:b])]
         if known.size:
             at = np.clip(np.rint(panel.path_rows[known]).astype(int), 0, n_rows - 1)
-            shown = probabilities[1:, at, known].sum(axis=1) + 1e-3
-            mix[k, :, a:b] = (shown * shown.sum() / (shown**2).sum())[:, None]
+            weights[k, :, a:b] = class_weights(probabilities[1:, at, known].sum(axis=1))[:, None]
     for k in range(n):  # a row's line where its path is not known: that of its nearest known columns
         known = np.flatnonzero(np.isfinite(path[k]))
         path[k] = np.interp(np.arange(n_cols), known, path[k, known]) if known.size else 0.0
@@ -199,7 +199,7 @@ def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray
     claim = np.exp(-(distance - distance.min(axis=0)) / PATH_REACH_PX)
     sure = 1.0 / np.maximum(ink, 1e-3)
     for k in range(n):
-        claim[k] *= NAME_FLOOR + sure * np.einsum("crx,cx->rx", probabilities[1:], mix[k])
+        claim[k] *= NAME_FLOOR + sure * np.einsum("crx,cx->rx", probabilities[1:], weights[k])
     claim *= ink / np.maximum(claim.sum(axis=0), 1e-9)
     return np.stack([claim, np.clip(ink - claim, 0, 1)], axis=1)
 
