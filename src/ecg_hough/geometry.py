@@ -31,11 +31,13 @@ _BENDING = 0.3  # stiffness of the displacement, against points of weight 1
 _AFFINE_MM = 0.02  # median error above which a page is not flat
 _OUTLIER_MM = 0.08  # scale of the robust weights
 _MIN_POINTS = 12
-_READINGS = 2  # of the grid's phase, the later ones along the map found before
+_READINGS = 5  # of the grid's phase at most, the later ones along the map found before
+_GAIN, _WIDE_SUPPORT = 1.05, 0.5  # while the grid is seen on so much more of the image, and on less than that
+_MIN_SUPPORT = 0.15  # of the image, at the end
 _THINNED = 3  # points per point used of the first reading
 _MAX_ASPECT = 0.2  # log ratio of both pitches; a camera 30 degrees off the page's normal gives 0.15
 _MAX_ASPECT_AMBIGUOUS = 0.15
-_IMAGE_MM = (50.0, 800.0)  # long side of the image: a strip alone to an A3 page on a table
+_IMAGE_MM = (80.0, 800.0)  # long side of the image: a strip alone to an A3 page on a table
 _IMAGE_MM_AMBIGUOUS = (130.0, 500.0)  # where 1 or 5 mm is by the page's size, that size must make sense
 _MAX_SPAN = 4.0  # of the image's size at the mean pitch; beyond, the camera would look along the page
 
@@ -255,15 +257,20 @@ def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] |
             points = points[::_THINNED]
             mm, trust = [v[::_THINNED] for v in mm], [w[::_THINNED] for w in trust]
         elif bent is not None:
-            grid = follow_again(grid, bent)
+            again = follow_again(grid, bent)
+            if reading > 1 and again.support < _GAIN * grid.support:
+                break
+            grid = again
             points = np.column_stack([grid.rows, grid.cols])
             mm, trust = [grid.y_mm, grid.x_mm], [grid.y_weight, grid.x_weight]
         plane = _fit_flat(points, mm, trust, grid.period_mm, projective=True)
         bent = _Bend.fit(plane, points, mm, trust, grid.period_mm, shape, _NODE_MM * pitch)
+        if reading and grid.support > _WIDE_SUPPORT:
+            break
     assert plane is not None
     assert bent is not None
     errors = _errors(bent(points), mm, trust, grid.period_mm)
-    if np.median(errors) > grid.period_mm / 8:
+    if np.median(errors) > grid.period_mm / 8 or grid.support < _MIN_SUPPORT:
         return None
     page_map = _invert(bent, plane, shape, pitch)
     return None if page_map is None else (page_map, float(np.median(errors)) * pitch, "grid-phase")

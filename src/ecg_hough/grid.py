@@ -11,7 +11,7 @@ that fits those gives the phase to a few hundredths of a millimetre.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -33,6 +33,7 @@ from ecg_hough.grid_combs import (
 )
 from ecg_hough.grid_phase import cubic_phase, follow_harmonics, phase_points
 from ecg_hough.grid_spacing import mm_per_cycle
+from ecg_hough.paper import GRID_MAJOR_MM
 
 # Tuned on rendered pages (all profiles, 72-600 dpi) and on ECG-Image-Kit and ECGMiner pages.
 _LONG_SIDES_PX = (1800, 850, 400)  # pages are searched at these sizes, in turn
@@ -45,10 +46,14 @@ _OTHER_SCALE = 0.93
 _WIDE_PX = 11.0
 _MIN_SMOOTHING_PX = 9.0
 _SMOOTHING_MM = 1.6  # of the second reading
+_LINES_MM = ((1.0, 1.6), (1.0, 2.75), (5 / 3, 2.75), (2.5, 2.75), (5.0, 5.0))
+"""Spacing and smoothing of further readings, finest first."""
+_AS_WIDELY = 0.7  # the share of the best one's support that is enough
 _NODE_PX = 16  # its phase is computed on this lattice
 _GOOD_SUPPORT = 0.5  # of the image; below it other harmonics are tried
 _MIN_SUPPORT_AMBIGUOUS = 0.3  # one spacing alone is also what lines of text show
-_MIN_SUPPORT = 0.15  # of the image; a wrong comb holds its phase on less than 0.03 of it
+_MIN_SUPPORT_SPACING = 0.15  # of a harmonic that was not followed, to tell the spacing
+_MIN_SUPPORT = 0.06  # of the image; a wrong comb holds its phase on less than 0.03 of it
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,11 @@ class Grid:
     evidence: NDArray[np.float32] = field(repr=False)
     zoom: tuple[float, float]
 
+    @property
+    def support(self) -> float:
+        """Share of the points at which both families are seen."""
+        return _support((self.y_weight, self.x_weight))
+
 
 def find_grid(image: NDArray[np.uint8]) -> Grid | None:
     """Find the printed grid, or None where both families of lines are not seen clearly.
@@ -101,7 +111,7 @@ def find_grid(image: NDArray[np.uint8]) -> Grid | None:
         if not grid.ambiguous:
             return grid
         if coarse is not None:
-            break
+            return max(coarse, grid, key=lambda g: g.support)
         coarse = grid
         # Wide lines may be 1 mm lines whose 5 mm period is too long for the tiles: a smaller copy tells.
         if grid.base_px * scale < _WIDE_PX:
@@ -112,22 +122,35 @@ def find_grid(image: NDArray[np.uint8]) -> Grid | None:
 def follow_again(grid: Grid, to_mm: Callable[[Floats], list[Floats]]) -> Grid:
     """The grid's phase read once more, along a map that is nearly right everywhere.
 
-    The first reading follows a cubic phase, which loses the lines towards the far edge of a tilted page.
+    The first reading follows a cubic phase, which loses the lines towards the far edge of a tilted page. Where
+    it saw them on little of the page, or as 5 mm lines, the finest harmonic of these that is seen nearly as
+    widely as any is read now.
 
     Args:
         to_mm: (n, 2) image px -> mm down and across, each (n,).
     """
+    same = _read_along(grid, to_mm, grid.period_mm, max(_SMOOTHING_MM, grid.period_mm))
+    if same.support > _GOOD_SUPPORT and grid.period_mm < GRID_MAJOR_MM:
+        return same
+    readings = [_read_along(grid, to_mm, *lines) for lines in _LINES_MM]
+    widest = max(reading.support for reading in readings)
+    return next(reading for reading in readings if reading.support >= _AS_WIDELY * widest)
+
+
+def _read_along(
+    grid: Grid, to_mm: Callable[[Floats], list[Floats]], period_mm: float, smoothing_mm: float
+) -> Grid:
+    """The phase of lines so far apart, along a map."""
     shape, zoom = grid.evidence.shape, grid.zoom
     nodes = [np.arange(n // _NODE_PX + 3, dtype=float) * _NODE_PX for n in shape]
     at = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 2)
     mm = to_mm((at + 0.5) / zoom - 0.5)
-    smoothing = max(
-        _SMOOTHING_MM * float(np.sqrt(np.prod(grid.px_per_mm) * np.prod(zoom))), _MIN_SMOOTHING_PX
-    )
+    px_per_mm = float(np.sqrt(np.prod(grid.px_per_mm) * np.prod(zoom)))
+    smoothing = max(smoothing_mm * px_per_mm, _MIN_SMOOTHING_PX)
     phases: list[Floats] = []
     weights: list[Floats] = []
     for value in mm:
-        coarse = (value / grid.period_mm).reshape(len(nodes[0]), len(nodes[1]))
+        coarse = (value / period_mm).reshape(len(nodes[0]), len(nodes[1]))
         # Interpolated about its mean, in float32: the phase counts hundreds of cycles. A whole number of
         # them, or the lines' place would move by the rest.
         middle = float(np.round(coarse.mean()))
@@ -140,7 +163,7 @@ def follow_again(grid: Grid, to_mm: Callable[[Floats], list[Floats]]) -> Grid:
             borderMode=cv2.BORDER_REPLICATE,
         )
         points, cycles, weight = phase_points(grid.evidence, fine, smoothing)
-        phases.append((cycles + middle) * grid.period_mm)
+        phases.append((cycles + middle) * period_mm)
         weights.append(weight)
     weights = _crossing(points, weights)
     return replace(
@@ -151,6 +174,7 @@ def follow_again(grid: Grid, to_mm: Callable[[Floats], list[Floats]]) -> Grid:
         x_mm=phases[1],
         y_weight=weights[0],
         x_weight=weights[1],
+        period_mm=period_mm,
     )
 
 
@@ -188,26 +212,18 @@ def _find_at(image: NDArray[np.uint8], scale: float) -> Grid | None:
     combs = find_combs(power, centres)
     if combs is None:
         return None
-    best: _Followed | None = None
-    for harmonic, models in follow_harmonics(power, centres, combs, evidence.shape):
-        # Wide enough to keep the neighbouring harmonics of the slower family out.
-        smoothing = max((0.55 if harmonic > 1 else 1.6) / min(combs.down, combs.across), _MIN_SMOOTHING_PX)
-        followed = _Followed.along(evidence, harmonic, models, smoothing)
-        if best is None or followed.support > best.support:
-            best = followed
-        if followed.support > _GOOD_SUPPORT:
-            break
-    if best is None or best.support < _MIN_SUPPORT:
+    followed = _follow(evidence, power, centres, combs)
+    if not followed or followed[0].support < _MIN_SUPPORT:
         return None
-    period_px = 1 / (best.harmonic * np.sqrt(combs.down * combs.across))
-    both = (best.weights[0] > 0) & (best.weights[1] > 0)
-    cycle_mm, ambiguous = mm_per_cycle(evidence, best.models, best.points[both], max(rows, cols), period_px)
+    best = followed[0]
+    base_mm, ambiguous = _base_mm(evidence, followed, combs)
     if ambiguous and (
         best.support < _MIN_SUPPORT_AMBIGUOUS
         or _is_jpeg_blocks(combs, zoom)
         or _is_resampling(combs, image, scale)
     ):
         return None
+    cycle_mm = base_mm / best.harmonic
     pitch = [
         1 / (q * best.harmonic * cycle_mm * z) for q, z in zip((combs.down, combs.across), zoom, strict=True)
     ]
@@ -225,6 +241,40 @@ def _find_at(image: NDArray[np.uint8], scale: float) -> Grid | None:
         evidence=evidence,
         zoom=zoom,
     )
+
+
+def _follow(
+    evidence: NDArray[np.float32], power: NDArray[np.float32], centres: Floats, combs: Combs
+) -> list[_Followed]:
+    """Harmonics of the lines, the one that is seen on most of the page first."""
+    found: list[_Followed] = []
+    # Where curl or blur loses the finer lines, the widest spacing holds.
+    for harmonics in (combs.harmonics, {1}.difference(combs.harmonics)):
+        for harmonic, models in follow_harmonics(power, centres, combs, harmonics, evidence.shape):
+            # Wide enough to keep the neighbouring harmonics of the slower family out.
+            smoothing = (0.55 if harmonic > 1 else 1.6) / min(combs.down, combs.across)
+            followed = _Followed.along(evidence, harmonic, models, max(smoothing, _MIN_SMOOTHING_PX))
+            found.append(followed)
+            if followed.support > _GOOD_SUPPORT:
+                return sorted(found, key=lambda f: -f.support)
+    return sorted(found, key=lambda f: -f.support)
+
+
+def _base_mm(evidence: NDArray[np.float32], followed: list[_Followed], combs: Combs) -> tuple[float, bool]:
+    """Millimetres of the widest spacing, and whether 1 and 5 mm could not be told apart along any harmonic."""
+    guesses = []
+    for one in followed:
+        if guesses and one.support < _MIN_SUPPORT_SPACING:
+            break
+        period_px = 1 / (one.harmonic * np.sqrt(combs.down * combs.across))
+        both = (one.weights[0] > 0) & (one.weights[1] > 0)
+        cycle_mm, ambiguous = mm_per_cycle(
+            evidence, one.models, one.points[both], max(evidence.shape), period_px
+        )
+        if not ambiguous:
+            return cycle_mm * one.harmonic, False
+        guesses.append(cycle_mm * one.harmonic)
+    return guesses[0], True
 
 
 @dataclass(frozen=True)
@@ -252,7 +302,11 @@ class _Followed:
     @property
     def support(self) -> float:
         """Share of the points at which both families are seen."""
-        return float(np.mean((self.weights[0] > 0) & (self.weights[1] > 0)))
+        return _support(self.weights)
+
+
+def _support(weights: Sequence[Floats]) -> float:
+    return float(np.mean((weights[0] > 0) & (weights[1] > 0)))
 
 
 def _is_jpeg_blocks(combs: Combs, zoom: tuple[float, float]) -> bool:

@@ -6,6 +6,7 @@ cycles of the harmonic that most tiles show.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import cv2
@@ -44,7 +45,11 @@ def _basis(points: Floats, shape: tuple[int, ...], degree: int) -> tuple[Floats,
 
 
 def follow_harmonics(
-    power: NDArray[np.float32], centres: Floats, combs: Combs, shape: tuple[int, ...]
+    power: NDArray[np.float32],
+    centres: Floats,
+    combs: Combs,
+    harmonics: Iterable[int],
+    shape: tuple[int, ...],
 ) -> list[tuple[int, list[Floats]]]:
     """Harmonics that most tiles agree on, with the phases of both families, those of most tiles first."""
     a = np.deg2rad(combs.angle_deg)
@@ -53,7 +58,7 @@ def follow_harmonics(
         combs.across * np.array([-np.sin(a), np.cos(a)]),
     )
     ranked: list[tuple[float, int, list[Floats]]] = []
-    for harmonic in combs.harmonics:
+    for harmonic in harmonics:
         found = [_follow_frequency(power, centres, d, harmonic, combs.place, shape) for d in directions]
         models = [f[0] for f in found if f is not None]
         if len(models) == len(directions):

@@ -72,6 +72,8 @@ def plan(config: str | Path, data: Path, dataset: str, *, workers: int = 2) -> s
     n_cases = json.loads((raw / "dataset.json").read_text())["numTraining"]
     if not fingerprint.is_file():
         extract_fingerprints([number], num_processes=workers, check_dataset_integrity=False)
+    # nnU-Net stops where its copy has other folds than the data set: pages were added.
+    shutil.copyfile(raw / "splits_final.json", preprocessed / "splits_final.json")
     with _planning():
         plan_experiments([number])
     identifier = f"{chosen['name']}Plans"
@@ -81,7 +83,6 @@ def plan(config: str | Path, data: Path, dataset: str, *, workers: int = 2) -> s
     planned = plans["configurations"]["2d"]
     plans["configurations"] = {"2d": _planned(planned, chosen["configuration"], f"{identifier}_2d")}
     (preprocessed / f"{identifier}.json").write_text(json.dumps(plans, indent=1))
-    shutil.copyfile(raw / "splits_final.json", preprocessed / "splits_final.json")
     stamp = preprocessed / f"{identifier}.prepared.json"
     state = {
         "cases": n_cases,
