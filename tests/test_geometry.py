@@ -55,6 +55,33 @@ def map_errors_px(found: PageMap, page: RenderedPage) -> NDArray[np.float64]:
     return np.hypot(back[0] - rows, back[1] - cols)
 
 
+def bent_grid(px_per_mm: float, wave_mm: float, size_mm: tuple[float, float] = (150.0, 200.0)) -> NDArray:
+    """Grid of 1 and 5 mm lines that waves up and down by `wave_mm`, one and a half times across the page."""
+    rows, cols = (round(side * px_per_mm) for side in size_mm)
+    r, c = np.mgrid[:rows, :cols] / px_per_mm
+    y, x = r - wave_mm * np.sin(3 * np.pi * c / size_mm[1]), c
+    image = np.full((rows, cols), 255.0)
+    for step, half_mm, grey in ((1.0, 0.08, 215.0), (5.0, 0.12, 120.0)):
+        for mm in (y, x):
+            away = np.abs(mm - step * np.round(mm / step))
+            cover = np.clip((half_mm - away) * px_per_mm + 0.5, 0.0, 1.0)
+            image = image * (1 - cover) + grey * cover
+    return image.astype(np.uint8)
+
+
+@pytest.mark.parametrize("wave_mm", [0.0, 1.0, 2.0])
+def test_waves_of_the_paper_are_followed(wave_mm: float) -> None:
+    px_per_mm = 7.0
+    geometry = find_geometry(bent_grid(px_per_mm, wave_mm))
+    assert geometry.grid_found
+    assert geometry.page_map is not None
+    r, c = (v.ravel() * px_per_mm for v in np.mgrid[20:130:12j, 20:180:17j])
+    y, x = geometry.page_map.to_mm(r, c)
+    true_y = r / px_per_mm - wave_mm * np.sin(3 * np.pi * c / px_per_mm / 200.0)
+    error = np.hypot(y - true_y - np.median(y - true_y), x - c / px_per_mm - np.median(x - c / px_per_mm))
+    assert np.quantile(error, 0.95) * px_per_mm < 0.3
+
+
 @pytest.mark.parametrize("profile", ["clean", "scan", "bw", "worn"])
 def test_flat_pages(profile: str) -> None:
     page = rendered(3, profile)

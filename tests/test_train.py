@@ -82,7 +82,8 @@ def test_from_pages_to_an_exported_network(tmp_path: Path, monkeypatch: pytest.M
         "workers": 1, "on_step": lambda epoch, step, loss: steps.append((epoch, loss)),
     }  # fmt: skip
     train(epochs=1, **options)
-    # The same command with more epochs goes on after the first.
+    # The same command with more epochs goes on after the first, with the pages added since.
+    prepare(data / "nnUNet_raw", n=8, profile="clean", workers=1)
     fold = train(epochs=2, **options)
     assert [epoch for epoch, _ in steps] == [0, 0, 0, 1, 1, 1]
     assert np.isfinite([loss for _, loss in steps]).all()
@@ -93,9 +94,9 @@ def test_from_pages_to_an_exported_network(tmp_path: Path, monkeypatch: pytest.M
     assert training["command"].startswith("ecg-hough train --config tiny --fold 0")
     assert training["hardware"]["cores"] >= 1
     about = network.card["data"]
-    assert (about["cases"], about["generated_cases"], about["records"]) == (6, 6, 0)
+    assert (about["cases"], about["generated_cases"], about["records"]) == (8, 8, 0)
     assert about["prepare"]["options"]["profile"] == "clean"
-    assert about["trained_on"] + about["validated_on"] == 6
+    assert about["trained_on"] + about["validated_on"] == 8
     # A published card names no folder of this machine.
     assert str(tmp_path) not in json.dumps(network.card)
 

@@ -31,7 +31,7 @@ _BENDING = 0.3  # stiffness of the displacement, against points of weight 1
 _AFFINE_MM = 0.02  # median error above which a page is not flat
 _OUTLIER_MM = 0.08  # scale of the robust weights
 _MIN_POINTS = 12
-_READINGS = 5  # of the grid's phase at most, the later ones along the map found before
+_READINGS = 4  # of the grid's phase at most, each along the map found before
 _GAIN, _WIDE_SUPPORT = 1.05, 0.5  # while the grid is seen on so much more of the image, and on less than that
 _MIN_SUPPORT = 0.15  # of the image, at the end
 _THINNED = 3  # points per point used of the first reading
@@ -239,55 +239,67 @@ def _map_of_sheet(sheet: Sheet) -> PageMap:
 
 def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] | None:
     """Fit the map to the grid's points: (map, median error in px, method), None if they do not agree."""
-    points = np.column_stack([grid.rows, grid.cols])
-    mm = [grid.y_mm, grid.x_mm]
-    trust = [grid.y_weight, grid.x_weight]
+    points, mm, trust = _points(grid)
     if min(np.count_nonzero(w) for w in trust) < _MIN_POINTS:
         return None
     pitch = float(np.sqrt(grid.px_per_mm[0] * grid.px_per_mm[1]))
     flat = _fit_flat(points, mm, trust, grid.period_mm, projective=False)
-    errors = _errors(flat(points), mm, trust, grid.period_mm)
-    if np.median(errors) <= _AFFINE_MM:
+    error_mm = _median_error(flat(points), mm, trust, grid.period_mm)
+    if error_mm <= _AFFINE_MM:
         page_map = _invert(flat, flat, shape, pitch)
-        return None if page_map is None else (page_map, float(np.median(errors)) * pitch, "grid-affine")
-    plane = bent = None
+        return None if page_map is None else (page_map, error_mm * pitch, "grid-affine")
+    # The first reading's map only guides the next one.
+    thin = slice(None, None, _THINNED)
+    plane, bent = _fit_bend(points[thin], [v[thin] for v in mm], [w[thin] for w in trust], grid, shape)
     for reading in range(_READINGS):
-        if reading == 0:
-            # Its map only guides the next reading.
-            points = points[::_THINNED]
-            mm, trust = [v[::_THINNED] for v in mm], [w[::_THINNED] for w in trust]
-        elif bent is not None:
-            again = follow_again(grid, bent)
-            if reading > 1 and again.support < _GAIN * grid.support:
-                break
-            grid = again
-            points = np.column_stack([grid.rows, grid.cols])
-            mm, trust = [grid.y_mm, grid.x_mm], [grid.y_weight, grid.x_weight]
-        plane = _fit_flat(points, mm, trust, grid.period_mm, projective=True)
-        bent = _Bend.fit(plane, points, mm, trust, grid.period_mm, shape, _NODE_MM * pitch)
-        if reading and grid.support > _WIDE_SUPPORT:
+        before = grid.support
+        grid = follow_again(grid, bent)
+        points, mm, trust = _points(grid)
+        plane, bent = _fit_bend(points, mm, trust, grid, shape)
+        gained = grid.support > _GAIN * before
+        if not gained and (reading > 0 or grid.support > _WIDE_SUPPORT):
             break
-    assert plane is not None
-    assert bent is not None
-    errors = _errors(bent(points), mm, trust, grid.period_mm)
-    if np.median(errors) > grid.period_mm / 8 or grid.support < _MIN_SUPPORT:
+    error_mm = _median_error(bent(points), mm, trust, grid.period_mm)
+    if error_mm > grid.period_mm / 8 or grid.support < _MIN_SUPPORT:
         return None
     page_map = _invert(bent, plane, shape, pitch)
-    return None if page_map is None else (page_map, float(np.median(errors)) * pitch, "grid-phase")
+    return None if page_map is None else (page_map, error_mm * pitch, "grid-phase")
 
 
-def _errors(
+def _points(grid: Grid) -> tuple[NDArray[np.float64], list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+    """Points (n, 2) px of a grid, and of both families their millimetres and the trust in them."""
+    points = np.column_stack([grid.rows, grid.cols])
+    return points, [grid.y_mm, grid.x_mm], [grid.y_weight, grid.x_weight]
+
+
+def _fit_bend(
+    points: NDArray[np.float64],
+    mm: list[NDArray[np.float64]],
+    trust: list[NDArray[np.float64]],
+    grid: Grid,
+    shape: tuple[int, int],
+) -> tuple[_Flat, _Bend]:
+    """Homography, and with a displacement, of some of a grid's points."""
+    pitch = float(np.sqrt(grid.px_per_mm[0] * grid.px_per_mm[1]))
+    plane = _fit_flat(points, mm, trust, grid.period_mm, projective=True)
+    return plane, _Bend.fit(plane, points, mm, trust, grid.period_mm, shape, _NODE_MM * pitch)
+
+
+def _median_error(
     model_mm: list[NDArray[np.float64]],
     mm: list[NDArray[np.float64]],
     trust: list[NDArray[np.float64]],
     period_mm: float,
-) -> NDArray[np.float64]:
-    """Distances in mm of all trusted points, both families, whole periods aside."""
-    out = []
+) -> float:
+    """Median distance in mm of trusted points, whole periods aside, of the family that fits worse.
+
+    A page that waves in one direction only keeps the lines along the other one straight.
+    """
+    medians = []
     for model, seen, weight in zip(model_mm, mm, trust, strict=True):
         error = (model - seen)[weight > 0]
-        out.append(np.abs(error - period_mm * np.round(error / period_mm)))
-    return np.concatenate(out)
+        medians.append(float(np.median(np.abs(error - period_mm * np.round(error / period_mm)))))
+    return max(medians)
 
 
 @dataclass(frozen=True)

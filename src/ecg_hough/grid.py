@@ -33,7 +33,6 @@ from ecg_hough.grid_combs import (
 )
 from ecg_hough.grid_phase import cubic_phase, follow_harmonics, phase_points
 from ecg_hough.grid_spacing import mm_per_cycle
-from ecg_hough.paper import GRID_MAJOR_MM
 
 # Tuned on rendered pages (all profiles, 72-600 dpi) and on ECG-Image-Kit and ECGMiner pages.
 _LONG_SIDES_PX = (1800, 850, 400)  # pages are searched at these sizes, in turn
@@ -120,19 +119,19 @@ def find_grid(image: NDArray[np.uint8]) -> Grid | None:
 
 
 def follow_again(grid: Grid, to_mm: Callable[[Floats], list[Floats]]) -> Grid:
-    """The grid's phase read once more, along a map that is nearly right everywhere.
+    """The grid's phase read once more, along a map that is nearly right.
 
-    The first reading follows a cubic phase, which loses the lines towards the far edge of a tilted page. Where
-    it saw them on little of the page, or as 5 mm lines, the finest harmonic of these that is seen nearly as
-    widely as any is read now.
+    The first reading follows a cubic phase, which loses the lines towards the far edge of a tilted page, and
+    where the paper waves. Now the finest harmonic of 5 mm lines is read that is seen on much of the
+    page, or nearly as widely as any.
 
     Args:
         to_mm: (n, 2) image px -> mm down and across, each (n,).
     """
-    same = _read_along(grid, to_mm, grid.period_mm, max(_SMOOTHING_MM, grid.period_mm))
-    if same.support > _GOOD_SUPPORT and grid.period_mm < GRID_MAJOR_MM:
-        return same
-    readings = [_read_along(grid, to_mm, *lines) for lines in _LINES_MM]
+    finest = _read_along(grid, to_mm, *_LINES_MM[0])
+    if finest.support > _GOOD_SUPPORT:
+        return finest
+    readings = [finest, *(_read_along(grid, to_mm, *lines) for lines in _LINES_MM[1:])]
     widest = max(reading.support for reading in readings)
     return next(reading for reading in readings if reading.support >= _AS_WIDELY * widest)
 
@@ -261,7 +260,7 @@ def _follow(
 
 
 def _base_mm(evidence: NDArray[np.float32], followed: list[_Followed], combs: Combs) -> tuple[float, bool]:
-    """Millimetres of the widest spacing, and whether 1 and 5 mm could not be told apart along any harmonic."""
+    """Millimetres of the widest spacing, and whether no harmonic tells 1 from 5 mm."""
     guesses = []
     for one in followed:
         if guesses and one.support < _MIN_SUPPORT_SPACING:
