@@ -24,13 +24,13 @@ SCALE = STRIP_PX_PER_MM
 def drawn_page(gain: float, pulse: str, gap: float = 1.0, foot: float = 0.8, **sheet: object) -> RenderedPage:
     layout = make_layout("3x4", rhythm=("II",))
     style = sample_style(np.random.default_rng(3), "clean", layout=layout, dpi=150)
-    changed = replace(
-        style.sheet,
-        gain_mm_mv=gain, pulse=pulse, pulse_rows="all", pulse_gap_mm=gap, pulse_foot_mm=foot, missing=(),
-        speed_mm_s=25.0, grid="lines", amplitude=5.0 / gain, size_mm=(210.0, 297.0), block_left_mm=20.0,
-        block_width_mm=250.0, first_row_mm=60.0, row_pitch_mm=35.0, rhythm_pitch_mm=35.0, ink=(0, 0, 0),
-        stray_texts=0, **sheet,
-    )  # fmt: skip
+    drawn = {
+        "gain_mm_mv": gain, "pulse": pulse, "pulse_rows": "all", "pulse_gap_mm": gap, "pulse_foot_mm": foot,
+        "missing": (), "speed_mm_s": 25.0, "grid": "lines", "amplitude": 5.0 / gain, "size_mm": (210.0, 297.0),
+        "block_left_mm": 20.0, "block_width_mm": 250.0, "first_row_mm": 60.0, "row_pitch_mm": 35.0,
+        "rhythm_pitch_mm": 35.0, "ink": (0, 0, 0), "stray_texts": 0,
+    }  # fmt: skip
+    changed = replace(style.sheet, **(drawn | sheet))
     ecg = generate_ecg(21, rhythm="sinus rhythm")
     return render_page(ecg.signals, ecg.fs, seed=3, style=replace(style, sheet=changed))
 
@@ -72,6 +72,16 @@ def test_drawn_pulses_give_the_gain(gain: float, pulse: str, gap: float, foot: f
     assert len(pulses) >= 2
     assert np.median([p.height_mm for p in pulses]) == pytest.approx(gain, abs=0.4)
     assert gain_of_pulses(pulses, len(rows)) == gain
+
+
+def test_a_tall_pulse_that_the_row_above_sees_counts_once() -> None:
+    page = drawn_page(20.0, "left", pulse_rows="last", row_pitch_mm=18.0, rhythm_pitch_mm=18.0)
+    rows, windows = true_rows(page)
+    ink = find_ink(page.image, page.page_map, rows)
+    assert ink is not None
+    pulses = find_pulses(page.image, page.page_map, ink, rows, windows)
+    assert [pulse.row_index for pulse in pulses] == [rows[-1].row_index]
+    assert gain_of_pulses(pulses, len(rows)) == 20.0
 
 
 def test_no_pulse_no_gain() -> None:

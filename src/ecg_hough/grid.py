@@ -261,7 +261,7 @@ def _follow(
 
 def _base_mm(evidence: NDArray[np.float32], followed: list[_Followed], combs: Combs) -> tuple[float, bool]:
     """Millimetres of the widest spacing, and whether no harmonic tells 1 from 5 mm."""
-    guesses = []
+    guesses: list[float] = []
     for one in followed:
         if guesses and one.support < _MIN_SUPPORT_SPACING:
             break

@@ -66,6 +66,11 @@ class Pulse:
     quality: float
     foot_mm: float = float("nan")
 
+    @property
+    def top_mm(self) -> float:
+        """Middle of its top's stroke, mm down the page."""
+        return self.foot_mm - self.height_mm
+
 
 def find_pulses(
     image: NDArray[np.uint8],
@@ -101,8 +106,22 @@ def find_pulses(
                 x, width, height, quality, foot = max((p for p in tried if p), key=lambda p: p[3])
                 foot_mm = float(frame.to_mm(np.array([[foot, 0.0]]))[0, 0])
                 found.append(Pulse(row.row_index, frame.x_mm + x, width, height, quality, foot_mm))
-        sides.append(found)
+        sides.append(_whole(found))
     return tuple(max(sides, key=lambda side: sum(pulse.quality for pulse in side)))
+
+
+def _whole(pulses: list[Pulse]) -> list[Pulse]:
+    """Pulses without those that are the upper part of a taller one, which a row above sees."""
+    return [
+        pulse
+        for pulse in pulses
+        if not any(
+            abs(pulse.x_mm - other.x_mm) < EVEN_MM
+            and abs(pulse.top_mm - other.top_mm) < EVEN_MM
+            and pulse.height_mm < other.height_mm
+            for other in pulses
+        )
+    ]
 
 
 def gain_of_pulses(pulses: tuple[Pulse, ...], n_rows: int, snap: float = SNAP_SHARE) -> float | None:
