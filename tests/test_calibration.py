@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecg_hough.calibration import calibrate, scale_from_columns, zero_lines
+from ecg_hough.calibration import calibrate, scale_from_columns
 from ecg_hough.columns import PulsePlace, Window, find_block, place_columns, traced_block, trim_windows
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.errors import PageError
@@ -206,27 +206,6 @@ def test_an_end_at_the_image_s_border_says_little(signals):
         cut.append(replace(row, y_mm=np.where(border, np.nan, row.y_mm), presence=presence))
     result = calibrated(tuple(cut), windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
     assert result.windows[0].start_mm == pytest.approx(20.0, abs=0.15)
-
-
-def test_zero_lines_from_feet_of_pulses_and_from_equal_distances():
-    x = np.arange(0.0, 100.0, 1 / 16)
-    off = (0.3, -0.4, 0.2)
-    by_row = {
-        k: RowTrace(k, x, np.full(x.size, 40.0 + 30 * k + off[k]), np.full(x.size, 0.05), np.ones(x.size))
-        for k in range(3)
-    }
-    windows = tuple(Window(lead, k, 0, False, 0.0, 100.0) for k, lead in enumerate(("I", "II", "III")))
-    even = zero_lines(tuple(by_row.values()), windows)
-    errors = [abs(even[k] - 40 - 30 * k) for k in range(3)]
-    assert sum(errors) < 0.3 < sum(map(abs, off))
-    feet = zero_lines(
-        tuple(by_row.values()), windows, PulsePlace(0, 5, {0: 40.0, 1: 90.0})
-    )  # the second is no foot
-    assert feet[0] == 40.0
-    assert feet[1] == even[1]
-    # Rows at unequal distances stay where they are.
-    by_row[1] = replace(by_row[1], y_mm=by_row[1].y_mm + 6.0)
-    assert zero_lines(tuple(by_row.values()), windows)[1] == pytest.approx(75.6)
 
 
 def test_gap_stays_nan(signals):

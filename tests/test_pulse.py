@@ -26,9 +26,9 @@ def drawn_page(gain: float, pulse: str, gap: float = 1.0, foot: float = 0.8, **s
     style = sample_style(np.random.default_rng(3), "clean", layout=layout, dpi=150)
     drawn = {
         "gain_mm_mv": gain, "pulse": pulse, "pulse_rows": "all", "pulse_gap_mm": gap, "pulse_foot_mm": foot,
-        "missing": (), "speed_mm_s": 25.0, "grid": "lines", "amplitude": 5.0 / gain, "size_mm": (210.0, 297.0),
-        "block_left_mm": 20.0, "block_width_mm": 250.0, "first_row_mm": 60.0, "row_pitch_mm": 35.0,
-        "rhythm_pitch_mm": 35.0, "ink": (0, 0, 0), "stray_texts": 0,
+        "missing": (), "speed_mm_s": 25.0, "grid": "lines", "amplitude": 5.0 / gain,
+        "size_mm": (210.0, 297.0), "block_left_mm": 20.0, "block_width_mm": 250.0, "first_row_mm": 60.0,
+        "row_pitch_mm": 35.0, "rhythm_pitch_mm": 35.0, "ink": (0, 0, 0), "stray_texts": 0,
     }  # fmt: skip
     changed = replace(style.sheet, **(drawn | sheet))
     ecg = generate_ecg(21, rhythm="sinus rhythm")

@@ -20,12 +20,9 @@ from ecg_hough.lead_fusion import LeadResiduals, PanelSignal, fuse, lead_residua
 from ecg_hough.paper import IN_I_AND_II, LEADS, PAPER_SPEED_MM_S, RECORD_S, Layout
 from ecg_hough.record import LeadStatus
 from ecg_hough.traces import RowTrace
+from ecg_hough.zero_lines import zero_lines
 
 # Tuned on own renders and the development pages.
-UNEVEN_MM = 0.8
-"""Rows whose mean levels stand this near to equal distances (root mean square) are equally far apart."""
-FOOT_MM = 2.5
-"""A pulse's foot farther than this from its row's mean level is not its zero line."""
 FOUND_SHARE = 0.2
 """Share of a lead's window that must be read for the lead to be found."""
 RESIDUAL_SHARE, RESIDUAL_MIN_MV = 0.6, 0.04
@@ -98,7 +95,7 @@ def calibrate(
     if order == "simultaneous":
         starts_s = dict.fromkeys(starts_s, 0.0)
     n = round(columns.duration_s * fs)
-    zero = zero_lines(rows, windows, pulse)
+    zero = zero_lines(rows, windows, speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv, pulse=pulse)
     panels = []
     for window in windows:
         if window.row_index in zero:
@@ -186,36 +183,6 @@ def _combine(
         sd[k, place] = np.where(take, panel.sd[:size], sd[k, place])
         presence[k, place] = np.where(take, panel.presence[:size], presence[k, place])
     return signals, sd, presence
-
-
-def zero_lines(
-    rows: tuple[RowTrace, ...], windows: tuple[Window, ...], pulse: PulsePlace | None = None
-) -> dict[int, float]:
-    """Zero line of every row, mm down the page: its pulse's foot, else the mean of its leads.
-
-    ECG amplifiers pass no direct current (high-pass at 0.05 Hz or above), so what they print is zero in
-    the mean, not between the beats. On the development pages the mean of a row's leads stands 0.01 mV
-    (median) from the zero line they were drawn round, the level where they dwell 0.04 mV. A few short leads
-    are not zero in the mean yet; but rows are printed at equal distances, so that each row's mean tells of
-    the others' zero lines, too.
-    """
-    by_row = {row.row_index: row for row in rows}
-    levels: dict[int, list[float]] = {}
-    for window in windows:
-        row = by_row[window.row_index]
-        y = row.y_mm[(row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm)]
-        y = y[np.isfinite(y)]
-        if y.size >= 16:
-            levels.setdefault(window.row_index, []).append(float(y.mean()))
-    zero = {index: float(np.median(level)) for index, level in levels.items()}
-    short = sorted({w.row_index for w in windows if not w.rhythm} & set(zero))
-    if len(short) >= 3:
-        seen = np.array([zero[index] for index in short])
-        even = np.polyval(np.polyfit(short, seen, 1), short)
-        if np.sqrt(np.sum((seen - even) ** 2) / (len(short) - 2)) <= UNEVEN_MM:
-            zero |= dict(zip(short, even.tolist(), strict=True))
-    feet = pulse.feet_mm if pulse is not None else {}
-    return zero | {k: y for k, y in feet.items() if k in zero and abs(y - zero[k]) <= FOOT_MM}
 
 
 def _panel_signal(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 import ecg_hough
-from ecg_hough.calibration import calibrate, scale_from_columns, zero_lines
+from ecg_hough.calibration import calibrate, scale_from_columns
 from ecg_hough.column_order import find_column_order
 from ecg_hough.columns import Window, place_columns, trim_windows
 from ecg_hough.errors import PageError
@@ -34,6 +34,7 @@ from ecg_hough.steps import CENTROID, SHIPPED, Steps
 from ecg_hough.strip_names import check_strips
 from ecg_hough.traces import TRACE_NETWORK, RowTrace, read_rows
 from ecg_hough.words import WORDS_NETWORK, PrintedWord
+from ecg_hough.zero_lines import zero_lines
 
 READOUTS = ("trace", "centroid")
 STRANGE_QUALITY, STRANGE_NAMED = 0.25, 0.25
@@ -123,7 +124,7 @@ def digitize(
         speed, gain = speed * true_mm.in_guessed, true_mm.mm_per_mv
         columns = place_columns(rows, windows, checked.layout, speed, scale.pulse)
     if ink is not None and steps.separators:
-        levels = zero_lines(rows, columns.windows, scale.pulse)
+        levels = zero_lines(rows, columns.windows, speed_mm_s=speed, gain_mm_mv=gain, pulse=scale.pulse)
         separators = find_separators(reading.image, page_map, ink, levels, columns.windows)
         if separators:
             columns = place_columns(rows, windows, checked.layout, speed, scale.pulse, separators)

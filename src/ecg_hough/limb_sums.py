@@ -87,7 +87,7 @@ def limb_rest(columns: list[LimbColumn]) -> tuple[float, float] | None:
         if len(names) < 3 or known.sum() < COLUMNS_MIN:
             continue
         traces = traces[:, known] - np.median(traces[:, known], axis=1, keepdims=True)
-        offs = [((outside @ traces) ** 2).sum(axis=0) for outside in _outside(names)]
+        offs = [((outside @ traces) ** 2).sum(axis=0) for outside in outside_limb_space(names)]
         free = len(names) - 2
         rest += min(float(off[off <= np.quantile(off, KEPT)].mean()) for off in offs)
         expected += float((traces**2).sum(axis=0).mean()) * free / len(names)
@@ -130,7 +130,7 @@ def _laid_over(names: list[str], parts: list[NDArray[np.float64]], kept: float) 
 
     `kept` is the share of the places with the least rest that count.
     """
-    outsides = _outside(names)
+    outsides = outside_limb_space(names)
     reach = round(LAG_MM / STEP_MM)
 
     def rest(lags: list[int]) -> float:
@@ -159,13 +159,17 @@ def find_beats(traces: NDArray[np.float64]) -> NDArray[np.intp]:
     return find_peaks(steep, height=height, distance=round(BEAT_APART_MM / STEP_MM))[0]
 
 
-def _outside(names: list[str]) -> list[NDArray[np.float64]]:
-    """(leads, leads) projections on what must be empty, with aVR and with -aVR as Cabrera pages print it."""
+def outside_limb_space(names: list[str]) -> list[NDArray[np.float64]]:
+    """(leads - 2, leads) orthonormal sums that must be empty, with aVR and with -aVR as Cabrera prints it.
+
+    Args:
+        names: limb leads, at least three.
+    """
     basis = np.array([IN_I_AND_II[name] for name in names])
     out = [basis]
     if "aVR" in names:
         out.append(basis * np.array([-1.0 if name == "aVR" else 1.0 for name in names])[:, None])
-    return [np.eye(len(names)) - matrix @ np.linalg.pinv(matrix) for matrix in out]
+    return [np.linalg.svd(matrix).U[:, 2:].T for matrix in out]
 
 
 def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,183 @@
+"""Zero line of every row of traces, mm down the page: where the pen stands at 0 mV.
+
+In: row traces in page millimetres, panels at their columns' edges, paper speed and gain, the pulses' feet.
+Out: one zero line a row, by least squares over all that speaks of them. ECG amplifiers pass no direct current
+(high-pass at 0.05 Hz or above), so a long lead is zero in the mean; a pulse's foot is drawn on the zero line;
+rows are printed at equal distances; and what must hold at every instant (Einthoven's and Goldberger's sums, a
+rhythm strip and the short copy of its lead) holds for the zero lines, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_hough.column_order import STEP_MM, upwards
+from ecg_hough.columns import PulsePlace, Window
+from ecg_hough.limb_sums import outside_limb_space
+from ecg_hough.paper import IN_I_AND_II
+from ecg_hough.traces import RowTrace
+
+# Means of PTB-XL's leads over 2.5, 5 and 10 s scatter by 0.035, 0.019 and 0.004 mV.
+MEAN_SD_MV, MEAN_S = 0.035, 2.5
+"""Scatter of a lead's mean over that time; over others it falls with the time."""
+LEAST_MEAN_SD_MV = 0.008
+FOOT_SD_MM, EVEN_SD_MM, SUM_SD_MM = 0.05, 0.05, 0.03
+"""Errors of a pulse's foot, of equal distances, and least ones of what must hold at every instant."""
+UNEVEN_MM = 0.8
+"""Rows whose mean levels stand this near to equal distances (root mean square) are equally far apart."""
+FOOT_MM = 2.5
+"""A pulse's foot farther than this from its row's mean level is not its zero line."""
+READINGS_MIN = 16
+"""Fewest read-outs of a panel, and places that several show, that count."""
+INDEPENDENT_MM = 2.5
+"""Errors of a trace that far apart have nothing in common."""
+ALIKE_MIN = 0.9
+"""Correlation from which a rhythm strip and a short copy of its lead show the same seconds."""
+ROUNDS, OUTLIER_SDS = 8, 2.5
+"""Of the robust least squares: rounds, and the misfit at which an observation's weight has halved."""
+
+
+@dataclass(frozen=True)
+class _Observation:
+    """What speaks of the zero lines: the sum of `weights` times them is `value_mm`, within `sd_mm`."""
+
+    weights: dict[int, float]
+    value_mm: float
+    sd_mm: float
+
+
+def zero_lines(
+    rows: tuple[RowTrace, ...],
+    windows: tuple[Window, ...],
+    *,
+    speed_mm_s: float,
+    gain_mm_mv: float,
+    pulse: PulsePlace | None = None,
+) -> dict[int, float]:
+    """Zero line of every row that was read, mm down the page.
+
+    Args:
+        rows: traces in page millimetres; windows: panels at their columns' edges.
+        pulse: where calibration pulses stand; None without any.
+    """
+    by_row = {row.row_index: row for row in rows}
+    seen = _means(by_row, windows, speed_mm_s, gain_mm_mv)
+    indices = sorted({row for one in seen for row in one.weights})
+    if not indices:
+        return {}
+    level = {k: float(np.median([one.value_mm for one in seen if k in one.weights])) for k in indices}
+    feet = pulse.feet_mm if pulse is not None else {}
+    seen += [
+        _Observation({k: 1.0}, y, FOOT_SD_MM)
+        for k, y in feet.items()
+        if k in level and abs(y - level[k]) <= FOOT_MM
+    ]
+    # Rhythm strips may stand nearer to each other than short leads.
+    short = sorted({w.row_index for w in windows if not w.rhythm} & set(level))
+    seen += _equal_distances(level, short)
+    known = tuple(w for w in windows if w.row_index in level)
+    seen += _limb_sums(by_row, known) + _repeats(by_row, known)
+    matrix = np.array([[one.weights.get(k, 0.0) for k in indices] for one in seen])
+    value, sd = (np.array(v) for v in zip(*((one.value_mm, one.sd_mm) for one in seen), strict=True))
+    zero = np.array([level[k] for k in indices])
+    for _ in range(ROUNDS):
+        misfit = (matrix @ zero - value) / sd
+        weight = 1.0 / sd / np.sqrt(1.0 + (misfit / OUTLIER_SDS) ** 2)
+        zero, *_ = np.linalg.lstsq(matrix * weight[:, None], value * weight, rcond=None)
+    return dict(zip(indices, zero.tolist(), strict=True))
+
+
+def _means(
+    by_row: dict[int, RowTrace], windows: tuple[Window, ...], speed_mm_s: float, gain_mm_mv: float
+) -> list[_Observation]:
+    out = []
+    for window in windows:
+        row = by_row[window.row_index]
+        y = row.y_mm[(row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm)]
+        y = y[np.isfinite(y)]
+        if y.size < READINGS_MIN:
+            continue
+        seconds = y.size * (row.x_mm[1] - row.x_mm[0]) / speed_mm_s
+        sd_mv = max(MEAN_SD_MV * MEAN_S / seconds, LEAST_MEAN_SD_MV)
+        out.append(_Observation({window.row_index: 1.0}, float(y.mean()), sd_mv * gain_mm_mv))
+    return out
+
+
+def _equal_distances(level: dict[int, float], rows: list[int]) -> list[_Observation]:
+    """Each row between its neighbours, where the rows look so."""
+    if len(rows) < 3:
+        return []
+    seen = np.array([level[k] for k in rows])
+    even = np.polyval(np.polyfit(rows, seen, 1), rows)
+    if np.sqrt(np.sum((seen - even) ** 2) / (len(rows) - 2)) > UNEVEN_MM:
+        return []
+    out = []
+    for a, b, c in zip(rows, rows[1:], rows[2:], strict=False):
+        share = (b - a) / (c - a)
+        out.append(_Observation({a: 1 - share, b: -1.0, c: share}, 0.0, EVEN_SD_MM))
+    return out
+
+
+def _limb_sums(by_row: dict[int, RowTrace], windows: tuple[Window, ...]) -> list[_Observation]:
+    """Einthoven's and Goldberger's sums of the limb leads of every column."""
+    out = []
+    for column in sorted({w.column_index for w in windows}):
+        limb = [w for w in windows if w.column_index == column and not w.rhythm and w.lead in IN_I_AND_II]
+        if len(limb) < 3 or len({w.row_index for w in limb}) < len(limb):
+            continue
+        traces = _on_common_raster(by_row, limb)
+        if traces.shape[1] < READINGS_MIN:
+            continue
+        # With aVR and with -aVR, as Cabrera pages print it: what breaks the sums less.
+        candidates = [_sums(basis, traces) for basis in outside_limb_space([w.lead for w in limb])]
+        for weights, value_mm, sd_mm in min(candidates, key=lambda sums: sum(s[2] for s in sums)):
+            of_row = {w.row_index: float(v) for w, v in zip(limb, weights, strict=True)}
+            out.append(_Observation(of_row, value_mm, sd_mm))
+    return out
+
+
+def _sums(
+    basis: NDArray[np.float64], traces: NDArray[np.float64]
+) -> list[tuple[NDArray[np.float64], float, float]]:
+    """Weights, value and error of sums (k, leads) that are empty, of traces (leads, n) upwards."""
+    out = []
+    for weights, along in zip(basis, basis @ traces, strict=True):
+        value = float(np.median(along))
+        out.append((weights, -value, _sd_of_median(along - value)))
+    return out
+
+
+def _repeats(by_row: dict[int, RowTrace], windows: tuple[Window, ...]) -> list[_Observation]:
+    """Rhythm strips and the short copies of their leads that show the same seconds."""
+    out = []
+    for strip in (w for w in windows if w.rhythm):
+        for short in windows:
+            if short.rhythm or short.lead != strip.lead:
+                continue
+            traces = _on_common_raster(by_row, [strip, short])
+            if traces.shape[1] < READINGS_MIN or np.corrcoef(*traces).item(0, 1) < ALIKE_MIN:
+                continue
+            off = traces[0] - traces[1]
+            value = float(np.median(off))
+            out.append(
+                _Observation(
+                    {strip.row_index: 1.0, short.row_index: -1.0}, -value, _sd_of_median(off - value)
+                )
+            )
+    return out
+
+
+def _on_common_raster(by_row: dict[int, RowTrace], windows: list[Window]) -> NDArray[np.float64]:
+    """Traces (windows, n) upwards, mm, at the places that all windows hold and all rows know."""
+    at = np.arange(max(w.start_mm for w in windows), min(w.end_mm for w in windows), STEP_MM)
+    traces = np.stack([upwards(by_row[w.row_index], at) for w in windows])
+    return traces[:, np.isfinite(traces).all(axis=0)]
+
+
+def _sd_of_median(off: NDArray[np.float64]) -> float:
+    """Error of the median of a raster's values about it."""
+    spread = 1.4826 * float(np.median(np.abs(off)))
+    return max(SUM_SD_MM, spread / np.sqrt(max(1.0, off.size * STEP_MM / INDEPENDENT_MM)))
