@@ -48,7 +48,7 @@ HEIGHT_SPREAD = 0.06
 """Heights of a page's pulses are alike within this."""
 IN_LINE_MM = 2.0
 """Pulses of a page stand below each other within this."""
-ONE_PULSE_QUALITY = 0.9
+ONE_PULSE_QUALITY = 0.7
 """Quality from which one pulse alone is believed."""
 
 
