@@ -17,7 +17,7 @@ from scipy.interpolate import RectBivariateSpline
 from scipy.linalg import solveh_banded
 
 from ecg_hough.errors import PageError
-from ecg_hough.grid import Grid, find_grid, follow_again
+from ecg_hough.grid import GOOD_SUPPORT, Grid, find_grid, follow_again
 from ecg_hough.orientation import hough_angle
 from ecg_hough.paper_edges import Sheet, find_sheet
 
@@ -32,7 +32,7 @@ _AFFINE_MM = 0.02  # median error above which a page is not flat
 _OUTLIER_MM = 0.08  # scale of the robust weights
 _MIN_POINTS = 12
 _READINGS = 4  # of the grid's phase at most, each along the map found before
-_GAIN, _WIDE_SUPPORT = 1.05, 0.5  # while the grid is seen on so much more of the image, and on less than that
+_GAIN = 1.05  # while the grid is seen on so many times the points
 _MIN_SUPPORT = 0.15  # of the image, at the end
 _THINNED = 3  # points per point used of the first reading
 _MAX_ASPECT = 0.2  # log ratio of both pitches; a camera 30 degrees off the page's normal gives 0.15
@@ -257,7 +257,7 @@ def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] |
         points, mm, trust = _points(grid)
         plane, bent = _fit_bend(points, mm, trust, grid, shape)
         gained = grid.support > _GAIN * before
-        if not gained and (reading > 0 or grid.support > _WIDE_SUPPORT):
+        if not gained and (reading > 0 or grid.support > GOOD_SUPPORT):
             break
     error_mm = _median_error(bent(points), mm, trust, grid.period_mm)
     if error_mm > grid.period_mm / 8 or grid.support < _MIN_SUPPORT:

@@ -44,12 +44,11 @@ _UPRIGHT_DEG = 0.35  # pages this upright may show the pixel lattice's own perio
 _OTHER_SCALE = 0.93
 _WIDE_PX = 11.0
 _MIN_SMOOTHING_PX = 9.0
-_SMOOTHING_MM = 1.6  # of the second reading
 _LINES_MM = ((1.0, 1.6), (1.0, 2.75), (5 / 3, 2.75), (2.5, 2.75), (5.0, 5.0))
 """Spacing and smoothing of further readings, finest first."""
 _AS_WIDELY = 0.7  # the share of the best one's support that is enough
-_NODE_PX = 16  # its phase is computed on this lattice
-_GOOD_SUPPORT = 0.5  # of the image; below it other harmonics are tried
+_NODE_PX = 16  # their phase is computed on this lattice
+GOOD_SUPPORT = 0.5  # of the image; below it other harmonics are tried
 _MIN_SUPPORT_AMBIGUOUS = 0.3  # one spacing alone is also what lines of text show
 _MIN_SUPPORT_SPACING = 0.15  # of a harmonic that was not followed, to tell the spacing
 _MIN_SUPPORT = 0.06  # of the image; a wrong comb holds its phase on less than 0.03 of it
@@ -129,7 +128,7 @@ def follow_again(grid: Grid, to_mm: Callable[[Floats], list[Floats]]) -> Grid:
         to_mm: (n, 2) image px -> mm down and across, each (n,).
     """
     finest = _read_along(grid, to_mm, *_LINES_MM[0])
-    if finest.support > _GOOD_SUPPORT:
+    if finest.support > GOOD_SUPPORT:
         return finest
     readings = [finest, *(_read_along(grid, to_mm, *lines) for lines in _LINES_MM[1:])]
     widest = max(reading.support for reading in readings)
@@ -223,9 +222,7 @@ def _find_at(image: NDArray[np.uint8], scale: float) -> Grid | None:
     ):
         return None
     cycle_mm = base_mm / best.harmonic
-    pitch = [
-        1 / (q * best.harmonic * cycle_mm * z) for q, z in zip((combs.down, combs.across), zoom, strict=True)
-    ]
+    pitch = [1 / (q * base_mm * z) for q, z in zip((combs.down, combs.across), zoom, strict=True)]
     return Grid(
         rows=(best.points[:, 0] + 0.5) / zoom[0] - 0.5,
         cols=(best.points[:, 1] + 0.5) / zoom[1] - 0.5,
@@ -236,7 +233,7 @@ def _find_at(image: NDArray[np.uint8], scale: float) -> Grid | None:
         period_mm=cycle_mm,
         px_per_mm=(pitch[0], pitch[1]),
         ambiguous=ambiguous,
-        base_px=cycle_mm * best.harmonic * pitch[0],
+        base_px=base_mm * pitch[0],
         evidence=evidence,
         zoom=zoom,
     )
@@ -254,7 +251,7 @@ def _follow(
             smoothing = (0.55 if harmonic > 1 else 1.6) / min(combs.down, combs.across)
             followed = _Followed.along(evidence, harmonic, models, max(smoothing, _MIN_SMOOTHING_PX))
             found.append(followed)
-            if followed.support > _GOOD_SUPPORT:
+            if followed.support > GOOD_SUPPORT:
                 return sorted(found, key=lambda f: -f.support)
     return sorted(found, key=lambda f: -f.support)
 
