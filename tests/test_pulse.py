@@ -143,7 +143,7 @@ def test_one_doubtful_pulse_is_not_believed() -> None:
     [([8.1, 8.0, 7.9], 8.0), ([8.0, 8.1, 14.0], 8.05), ([8.0, 14.0], None), ([8.0], None), ([], None)],
 )
 def test_height_is_what_most_pulses_share(heights: list[float], height: float | None) -> None:
-    pulses = tuple(Pulse(k, 14.0, 4.0, value, 0.8) for k, value in enumerate(heights))
+    pulses = tuple(Pulse(k, 14.0, 4.0, value, 0.6) for k, value in enumerate(heights))
     assert common_height(pulses, 4) == (None if height is None else pytest.approx(height))
 
 

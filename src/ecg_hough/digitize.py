@@ -41,6 +41,9 @@ STRANGE_QUALITY, STRANGE_NAMED = 0.25, 0.25
 """Quality and share of named panels below which rows of no known layout are no ECG: tables and curves of
 other kinds stay below 0.2, and a stray mark may be read as a name; pages of unknown layout seldom do."""
 
+FLAT_MV = 0.05
+"""Rows of which none rises and falls by more are ruled lines; of 150 own renders the flattest has 0.3."""
+
 
 @cache
 def _blas() -> ThreadpoolController:
@@ -151,6 +154,12 @@ def digitize(
         versions["traces"] = load_network(TRACE_NETWORK).version
     surest = [status.confidence for status in result.statuses if status.found]
     quality = float(np.mean(surest)) * result.agreement if surest else 0.0
+    if reading.layout.named < STRANGE_NAMED and _is_flat(result.signals):
+        raise PageError(
+            "layout",
+            f"leads must show beats; all rows are straight within {FLAT_MV} mV, and no names stand at them."
+            " Is it a 12-lead ECG?",
+        )
     if checked.layout is None and reading.layout.named < STRANGE_NAMED and quality < STRANGE_QUALITY:
         raise PageError(
             "layout",
@@ -183,6 +192,12 @@ def digitize(
         repeat_mv=result.residuals.repeat_mv,
         leads_agree=result.leads_agree,
     )
+
+
+def _is_flat(signals: NDArray[np.float64]) -> bool:
+    """Whether no lead of (12, N) mV rises and falls, stray marks aside."""
+    leads = [lead[np.isfinite(lead)] for lead in signals if np.isfinite(lead).any()]
+    return all(np.subtract(*np.percentile(lead, [99, 1])) < FLAT_MV for lead in leads)
 
 
 @dataclass(frozen=True)
