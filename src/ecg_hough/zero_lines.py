@@ -132,21 +132,20 @@ def _limb_sums(by_row: dict[int, RowTrace], windows: tuple[Window, ...]) -> list
         if traces.shape[1] < READINGS_MIN:
             continue
         # With aVR and with -aVR, as Cabrera pages print it: what breaks the sums less.
-        candidates = [_sums(basis, traces) for basis in outside_limb_space([w.lead for w in limb])]
-        for weights, value_mm, sd_mm in min(candidates, key=lambda sums: sum(s[2] for s in sums)):
-            of_row = {w.row_index: float(v) for w, v in zip(limb, weights, strict=True)}
-            out.append(_Observation(of_row, value_mm, sd_mm))
+        candidates = [_sums(basis, traces, limb) for basis in outside_limb_space([w.lead for w in limb])]
+        out += min(candidates, key=lambda sums: sum(one.sd_mm for one in sums))
     return out
 
 
 def _sums(
-    basis: NDArray[np.float64], traces: NDArray[np.float64]
-) -> list[tuple[NDArray[np.float64], float, float]]:
-    """Weights, value and error of sums (k, leads) that are empty, of traces (leads, n) upwards."""
+    basis: NDArray[np.float64], traces: NDArray[np.float64], windows: list[Window]
+) -> list[_Observation]:
+    """What sums (k, windows) that are empty say of the zero lines of traces (windows, n) upwards, mm."""
     out = []
     for weights, along in zip(basis, basis @ traces, strict=True):
         value = float(np.median(along))
-        out.append((weights, -value, _sd_of_median(along - value)))
+        of_row = {w.row_index: float(v) for w, v in zip(windows, weights, strict=True)}
+        out.append(_Observation(of_row, -value, _sd_of_median(along - value)))
     return out
 
 
@@ -158,15 +157,8 @@ def _repeats(by_row: dict[int, RowTrace], windows: tuple[Window, ...]) -> list[_
             if short.rhythm or short.lead != strip.lead:
                 continue
             traces = _on_common_raster(by_row, [strip, short])
-            if traces.shape[1] < READINGS_MIN or np.corrcoef(*traces).item(0, 1) < ALIKE_MIN:
-                continue
-            off = traces[0] - traces[1]
-            value = float(np.median(off))
-            out.append(
-                _Observation(
-                    {strip.row_index: 1.0, short.row_index: -1.0}, -value, _sd_of_median(off - value)
-                )
-            )
+            if traces.shape[1] >= READINGS_MIN and np.corrcoef(*traces).item(0, 1) >= ALIKE_MIN:
+                out += _sums(np.array([[1.0, -1.0]]), traces, [strip, short])
     return out
 
 
