@@ -1,15 +1,16 @@
 """Do the columns of a page follow each other in time, or do they all show the same seconds?
 
-In: row traces and panels in page millimetres. Out: "sequential", "simultaneous" or "one", and whether the
-page says so. Beats decide: in simultaneous columns every QRS complex stands at the same place of each column,
-and a rhythm strip repeats its start under all of them; in sequential ones it goes on under them. Where beats
-are so regular that both hold, Einthoven's and Goldberger's equations between leads of different columns
-decide, which hold for leads of the same instant only. What remains open is taken as sequential, as most
-carts print.
+In: row traces and panels in page millimetres. Out: "sequential", "simultaneous" or "one", and how probable it
+is. Beats decide: in simultaneous columns every QRS complex stands at the same place of each column, and a
+rhythm strip repeats its start under all of them; in sequential ones it goes on under them. Where no strip
+tells, three measures are weighed by logistic regression: how alike the columns' steep places are, how far
+their beats stand from each other's (no heart is as regular as print), and what Einthoven's and Goldberger's
+equations leave of limb leads in different columns, which hold for leads of the same instant only.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,44 +18,57 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from ecg_hough.columns import Window, column_edges
+from ecg_hough.limb_sums import limb_columns, same_seconds_rest
 from ecg_hough.paper import Layout
+from ecg_hough.raster import LAG_MM, STEP_MM, activity, find_beats, on_raster, share_left
 from ecg_hough.traces import RowTrace
 
 SEQUENTIAL, SIMULTANEOUS, ONE = "sequential", "simultaneous", "one"
 
 # Tuned on own renders of all layouts, half of them with simultaneous columns.
-STEP_MM = 0.25
-"""Traces are compared on this raster."""
-ACTIVITY_MM = 0.7
-"""Smoothing of the steepness: about the width of a QRS flank."""
-LAG_MM = 1.5
-"""Farthest that a column's edge may be off."""
 STRIP_MARGIN, STRIP_ALIKE = 0.12, 0.4
 """Difference of correlation with a rhythm strip from which it decides, and least correlation."""
 COPY_LEFT, COPY_TIMES = 0.1, 2.0
 """Share of variance that a strip leaves of its lead's short copy, and how many times more elsewhere."""
-ALIKE, ALIKE_EACH = 0.55, 0.3
-"""Correlation of the columns' beats with the first column's, mean and least, that says simultaneous."""
-UNLIKE = 0.35
-"""Below this mean correlation the columns are sequential whatever the limb leads say."""
-EXPLAINED_MIN = 0.75
-"""Share of a limb lead's variance that the leads of other columns must explain in simultaneous columns."""
-LIMB_SUMS: tuple[dict[str, float], ...] = (
-    {"I": 1, "III": 1, "II": -1},
-    {"I": 1, "II": 1, "aVR": 2},
-    {"I": 1, "III": -1, "aVL": -2},
-    {"II": 1, "III": 1, "aVF": -2},
-    {"aVR": 1, "aVL": 1, "aVF": 1},
-)
-"""Sums of limb leads that are zero at every instant (Einthoven, Goldberger)."""
+COEFFICIENTS = (4.12, 4.72, 3.13)
+INTERCEPT = -4.67
+"""Log odds of simultaneous columns, of the three of `measure_columns`.
+By `python -m ecg_hough.training.order_fit RECORDS`, which says what they are worth on held-out records."""
+BEAT_HALF_MM = 3.5
+"""What of a beat is compared, before and after its steepest place."""
+BEAT_REACH_MM = 1.25
+"""Farthest that a beat may stand off its steepest place."""
+PARTNER_MM = 1.5
+"""Farthest that beats of two columns stand apart and still are one, the columns' own shift taken off."""
+ALIKE_FLOOR, APART_FLOOR_MM, REST_FLOOR = 0.01, 0.02, 1e-3
+"""What reading leaves of simultaneous columns' difference."""
+USUAL_APART, USUAL_REST = 1.0, 1.0
+"""Negative decimal logarithms that speak for neither order."""
+SURE = 0.9
+"""Probability from which the other order is not mentioned."""
 
 
 @dataclass(frozen=True)
 class ColumnOrder:
-    """`name`: "sequential", "simultaneous" or "one"; `sure`: whether the page itself says so."""
+    """How a page's columns go on in time.
+
+    Attributes:
+        name: "sequential", "simultaneous" or "one".
+        probability: of that, where nothing but the order were in question.
+    """
 
     name: str
-    sure: bool
+    probability: float
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A plain word where the other order fits nearly as well."""
+        if self.probability >= SURE:
+            return ()
+        return (
+            f"time: columns are taken as {self.name} (probability {self.probability:.2f});"
+            " their beats would fit the other order, too",
+        )
 
 
 def find_column_order(
@@ -64,35 +78,131 @@ def find_column_order(
 
     Args:
         rows: traces in page millimetres; windows: panels at their columns' common edges.
-        layout: the known layout; without one columns are taken as sequential.
+        layout: the known layout; without one columns are taken as sequential, as most carts print.
     """
     if layout is None:
-        return ColumnOrder(SEQUENTIAL, False)
+        return ColumnOrder(SEQUENTIAL, SURE)
     if layout.n_columns == 1:
-        return ColumnOrder(ONE, True)
+        return ColumnOrder(ONE, 1.0)
+    by_strip, measures = measure_columns(rows, windows, layout)
+    if by_strip is not None:
+        return ColumnOrder(by_strip, 1.0)
+    odds = INTERCEPT + float(measures @ COEFFICIENTS)
+    name = SIMULTANEOUS if odds > 0 else SEQUENTIAL
+    return ColumnOrder(name, 1.0 / (1.0 + math.exp(-abs(odds))))
+
+
+def measure_columns(
+    rows: tuple[RowTrace, ...], windows: tuple[Window, ...], layout: Layout
+) -> tuple[str | None, NDArray[np.float64]]:
+    """What the logistic regression weighs; also what rhythm strips say, which needs none where it is clear.
+
+    Returns:
+        The order by rhythm strips, None where they do not tell; and (3,) negative decimal logarithms: of what
+        the columns' steep places lack to be alike, of the beats' distances in mm, of the limb leads' rest.
+        They are greater the more the columns look simultaneous; the last two are 0 where not known.
+    """
     by_row = {row.row_index: row for row in rows}
     starts, ends = column_edges(windows, layout.n_columns)
     length = min(b - a for a, b in zip(starts, ends, strict=True))
     columns: list[NDArray[np.float64] | None] = []
+    traces = []
     for j, start in enumerate(starts):
         members = [by_row[w.row_index] for w in windows if w.column_index == j and not w.rhythm]
         columns.append(_activity(members, start, length) if members else None)
+        if members:
+            traces.append(np.array([on_raster(row, start, length) for row in members]))
     by_strip = _by_strips(by_row, windows, starts, length, columns)
-    if by_strip is not None:
-        return ColumnOrder(by_strip, True)
-    first = columns[0]
-    others = [c for c in columns[1:] if c is not None]
-    if first is None or not others:
-        return ColumnOrder(SEQUENTIAL, False)
-    alike = np.array([_alike(first, other) for other in others])
-    if alike.mean() < UNLIKE:
-        return ColumnOrder(SEQUENTIAL, not any(w.rhythm for w in windows))
-    explained = limb_leads_explained(by_row, windows, starts, length)
-    if explained is not None:
-        return ColumnOrder(SIMULTANEOUS if explained >= EXPLAINED_MIN else SEQUENTIAL, True)
-    if alike.mean() >= ALIKE and alike.min() >= ALIKE_EACH:
-        return ColumnOrder(SIMULTANEOUS, True)
-    return ColumnOrder(SEQUENTIAL, False)
+    seen = [column for column in columns if column is not None]
+    if len(seen) < 2:
+        return by_strip, np.zeros(3)
+    alike = float(np.mean([_alike(seen[0], other) for other in seen[1:]]))
+    apart = beats_apart(traces)
+    rest = same_seconds_rest(limb_columns(by_row, windows, layout))
+    return by_strip, np.array(
+        [
+            -math.log10(1.0 - alike + ALIKE_FLOOR),
+            0.0 if apart is None else -math.log10(apart + APART_FLOOR_MM) - USUAL_APART,
+            0.0 if rest is None else -math.log10(rest + REST_FLOOR) - USUAL_REST,
+        ]
+    )
+
+
+def beats_apart(columns: list[NDArray[np.float64]]) -> float | None:
+    """How far, mm, the beats of all columns stand from the first column's, median.
+
+    One shift of every column, its edge's error, is taken off first, so that a single pair of beats tells
+    nothing.
+
+    Args:
+        columns: (k, n) traces of a column each, mm on the raster, NaN in gaps.
+
+    Returns:
+        None where no column shares two beats with the first.
+    """
+    first, *others = [beat_places(traces) * STEP_MM for traces in columns]
+    off: list[float] = []
+    for places in others:
+        distances = places[:, None] - first[None]
+        shifts = distances[np.abs(distances) < LAG_MM + BEAT_REACH_MM]
+        pairs = max((_pairs(distances - shift) for shift in shifts), key=_worth, default=np.zeros(0))
+        if len(pairs) > 1:
+            off += list(pairs - np.median(pairs))
+    return float(np.median(np.abs(off))) if off else None
+
+
+def _pairs(distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance of every beat (rows) to the nearest of the other column (columns), of those that have one."""
+    nearest = distances[np.arange(len(distances)), np.abs(distances).argmin(axis=1)]
+    return nearest[np.abs(nearest) < PARTNER_MM]
+
+
+def _worth(pairs: NDArray[np.float64]) -> tuple[int, float]:
+    """More pairs are better, then closer ones."""
+    return len(pairs), -float(np.median(np.abs(pairs))) if len(pairs) else 0.0
+
+
+def beat_places(traces: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where a column's beats stand, to a fraction of the raster: each is laid on the column's usual beat.
+
+    Args:
+        traces: (k, n) traces of the same seconds, mm on the raster, NaN in gaps.
+
+    Returns:
+        (beats,) places on the raster; beats at the column's very ends are left out.
+    """
+    half, reach = round(BEAT_HALF_MM / STEP_MM), round(BEAT_REACH_MM / STEP_MM)
+    places = find_beats(traces)
+    places = places[(places >= half + reach + 1) & (places < traces.shape[1] - half - reach - 1)]
+    known = traces[np.isfinite(traces).any(axis=1)]
+    if len(places) < 2 or not len(known):
+        return places.astype(np.float64)
+    off = known - np.nanmedian(known, axis=1, keepdims=True)
+    size = np.maximum(np.nanquantile(np.abs(off), 0.98, axis=1, keepdims=True), 1e-6)
+    # Slopes know no wander; every lead counts alike, and a jump to another trace little.
+    height = np.clip(np.nan_to_num(off / size), -3.0, 3.0)
+    slope = np.gradient(gaussian_filter1d(height, 1.0, axis=1), axis=1)
+    span = np.arange(-half, half + 1)
+    lags = np.arange(-reach, reach + 1)
+    found = places.astype(np.float64)
+    for _ in range(3):
+        usual = np.median(slope[:, np.round(found).astype(int)[:, None] + span], axis=1)
+        # (beats, lags): agreement with the usual beat around the steepest place.
+        at = places[:, None, None] + lags[:, None] + span
+        agreement = np.einsum("kbls,ks->bl", slope[:, at], usual)
+        found = places + lags[0] + _peaks(agreement)
+    return found
+
+
+def _peaks(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Place of every row's greatest value, by a parabola through it and its neighbours."""
+    k = np.arange(len(rows))
+    top = rows.argmax(axis=1)
+    inner = np.clip(top, 1, rows.shape[1] - 2)
+    left, middle, right = rows[k, inner - 1], rows[k, inner], rows[k, inner + 1]
+    bend = left - 2.0 * middle + right
+    off = np.where(bend < 0, 0.5 * (left - right) / np.where(bend < 0, bend, 1.0), 0.0)
+    return np.where(top == inner, inner + np.clip(off, -1.0, 1.0), top)
 
 
 def _by_strips(
@@ -102,7 +212,10 @@ def _by_strips(
     length: float,
     columns: list[NDArray[np.float64] | None],
 ) -> str | None:
-    """What rhythm strips say: whether they go on under the columns, or only their start fits every column."""
+    """What rhythm strips say: whether they go on under the columns, or only their start fits every column.
+
+    None where there is no strip, or it fits both ways.
+    """
     strips = [w for w in windows if w.rhythm]
     if not strips:
         return None
@@ -130,108 +243,9 @@ def _by_strips(
     return SEQUENTIAL if goes_on >= repeats else None
 
 
-def share_left(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Share of variance by which two stretches differ at the best small lag, offsets aside."""
-    reach = int(LAG_MM / STEP_MM)
-    best = 1.0
-    for lag in range(-reach, reach + 1):
-        x, y = a[reach:-reach], np.roll(b, lag)[reach:-reach]
-        both = np.isfinite(x) & np.isfinite(y)
-        if both.sum() >= 0.4 * both.size:
-            spread = 0.5 * (x[both].var() + y[both].var())
-            best = min(best, _robust_variance(x[both] - y[both]) / max(2.0 * spread, 1e-9))
-    return best
-
-
-def limb_leads_explained(
-    by_row: dict[int, RowTrace], windows: tuple[Window, ...], starts: list[float], length: float
-) -> float | None:
-    """Median share of variance by which limb leads of several columns obey their sums.
-
-    Returns:
-        None where no sum has its leads in different columns.
-    """
-    leads: dict[str, tuple[int, NDArray[np.float64]]] = {}
-    reach = int(LAG_MM / STEP_MM)
-    for w in windows:
-        if not w.rhythm:
-            leads[w.lead] = (w.column_index, on_raster(by_row[w.row_index], starts[w.column_index], length))
-    shares = []
-    for weights in LIMB_SUMS:
-        if not set(weights) <= set(leads) or len({leads[name][0] for name in weights}) < 2:
-            continue
-        groups: dict[int, NDArray[np.float64]] = {}
-        for name, weight in weights.items():
-            column, shape = leads[name]
-            groups[column] = groups.get(column, np.zeros_like(shape)) + weight * shape
-        parts = list(groups.values())
-        # One group may be shifted against the others by the error of its column's edge.
-        rest = np.sum(parts[:-1], axis=0)
-        best = 0.0
-        for sign in (1.0, -1.0) if "aVR" in weights else (1.0,):
-            # -aVR is printed upside down on many Cabrera pages.
-            flipped = parts if sign > 0 else _flip_avr(weights, leads)
-            rest, last = np.sum(flipped[:-1], axis=0), flipped[-1]
-            for lag in range(-reach, reach + 1):
-                a, b = rest[reach:-reach], np.roll(last, lag)[reach:-reach]
-                both = np.isfinite(a) & np.isfinite(b)
-                if both.sum() < 0.4 * both.size:
-                    continue
-                spread = 0.5 * (a[both].var() + b[both].var())
-                best = max(best, 1.0 - _robust_variance(a[both] + b[both]) / max(2.0 * spread, 1e-9))
-        shares.append(best)
-    return float(np.median(shares)) if shares else None
-
-
-def _flip_avr(
-    weights: dict[str, float], leads: dict[str, tuple[int, NDArray[np.float64]]]
-) -> list[NDArray[np.float64]]:
-    groups: dict[int, NDArray[np.float64]] = {}
-    for name, weight in weights.items():
-        column, shape = leads[name]
-        signed = -weight if name == "aVR" else weight
-        groups[column] = groups.get(column, np.zeros_like(shape)) + signed * shape
-    return list(groups.values())
-
-
-def _robust_variance(values: NDArray[np.float64]) -> float:
-    """Variance without the 5 % farthest values: names and separators are misread there."""
-    off = (values - np.median(values)) ** 2
-    kept = max(1, round(0.95 * off.size))
-    return float(np.partition(off, kept - 1)[:kept].mean())
-
-
-def on_raster(row: RowTrace, start_mm: float, length_mm: float) -> NDArray[np.float64]:
-    """The trace upwards, mm, on the raster from `start_mm`; NaN in gaps."""
-    return upwards(row, start_mm + np.arange(0.0, length_mm, STEP_MM))
-
-
-def upwards(row: RowTrace, at: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The trace upwards, mm, at places along the page; NaN in gaps."""
-    y = -np.interp(at, row.x_mm, np.nan_to_num(row.y_mm, nan=0.0))
-    gap = np.interp(at, row.x_mm, (~np.isfinite(row.y_mm)).astype(float), left=1.0, right=1.0)
-    return np.where(gap > 0, np.nan, y)
-
-
 def _activity(rows: list[RowTrace], start_mm: float, length_mm: float) -> NDArray[np.float64]:
     """`activity` of rows on the raster from `start_mm`."""
     return activity([on_raster(row, start_mm, length_mm) for row in rows])
-
-
-def activity(traces: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Steepness of traces on the raster together: high where QRS complexes stand."""
-    return gaussian_filter1d(np.sum([_steepness(y) for y in traces], axis=0), ACTIVITY_MM / STEP_MM)
-
-
-def _steepness(y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Steepness of a trace on the raster, 0 to 1; 0 in gaps, and everywhere where little is known."""
-    slope = np.abs(np.gradient(y))
-    known = np.isfinite(slope)
-    if known.mean() < 0.3:
-        return np.zeros(y.size)
-    # Each row counts alike, however tall; a jump to a neighbouring trace does not outweigh beats.
-    top = max(float(np.quantile(slope[known], 0.99)), 1e-6)
-    return np.where(known, np.minimum(np.nan_to_num(slope) / top, 1.0), 0.0)
 
 
 def _alike(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

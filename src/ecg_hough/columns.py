@@ -140,10 +140,12 @@ def place_columns(
     separators: dict[int, float] | None = None,
     *,
     on_guessed_scale: bool = False,
+    has_grid: bool = True,
 ) -> Columns:
     """Find the columns' common edges.
 
-    Inside the block columns are equal where the network's edges agree with that.
+    Inside the block columns are equal, but where the image cuts it off or no grid makes the page flat; there
+    they are equal where the network's edges agree with that.
 
     Args:
         rows: traces in page millimetres; windows: panels with the leads network's edges.
@@ -151,6 +153,7 @@ def place_columns(
         pulse: where calibration pulses stand; None without any.
         separators: middle of the strokes before inner columns, mm, by column (`separators`).
         on_guessed_scale: the millimetres are guessed: a usual width speaks for no place.
+        has_grid: the page map is a grid's, whose millimetres are equal everywhere.
     Raises:
         PageError: none of the panels' rows was read.
     """
@@ -170,7 +173,8 @@ def place_columns(
     nominal_mm = [] if on_guessed_scale else [seconds * speed_mm_s for seconds in NOMINAL_S]
     near_start = max(float(np.median([w.start_mm for w in first])), earliest)
     near_end = min(float(np.median([w.end_mm for w in last])), latest)
-    traced = traced_block([by_row[k] for k in sorted({w.row_index for w in windows})], nominal_mm)
+    block = [by_row[k] for k in sorted({w.row_index for w in windows})]
+    traced = traced_block(block, nominal_mm)
     if traced is not None and earliest <= traced[0] and traced[1] <= latest:
         near_start, near_end = traced
         first, last = (
@@ -184,18 +188,19 @@ def place_columns(
         nominal_mm,
         (earliest, latest),
     )
-    # A block of a usual width is whole, and its columns are equally wide; a cut one lost part of a column.
-    whole = any(np.isclose(width, nominal) for nominal in nominal_mm)
+    # A whole block's columns are equally wide; a cut one lost part of a column. One of a usual width is whole.
+    usual = any(np.isclose(width, nominal) for nominal in nominal_mm)
+    whole = has_grid and not _is_cut(block, start, -1) and not _is_cut(block, start + width, +1)
     inside = {j: mm for j, mm in (separators or {}).items() if 0 < j < n_columns}
-    if whole and inside:
+    if usual and inside:
         start = float(np.median([mm - width * j / n_columns for j, mm in inside.items()]))
     equal = start + width * np.arange(n_columns + 1) / n_columns
     edges = equal.copy()
-    for j in range(1, n_columns) if not whole else ():
+    for j in range(1, n_columns) if not usual else ():
         seen = [w.start_mm for w in windows if w.column_index == j and not w.rhythm]
         if j in inside:
             edges[j] = inside[j]
-        elif seen and abs(np.median(seen) - equal[j]) > EQUAL_MM:
+        elif not whole and seen and abs(np.median(seen) - equal[j]) > EQUAL_MM:
             edges[j] = float(np.median(seen))
     moved, starts_s = [], {0: 0.0}
     for window in windows:
@@ -209,6 +214,17 @@ def place_columns(
     if layout is not None:
         starts_s = {j: float((edges[j] - start) / speed_mm_s) for j in range(n_columns)}
     return Columns(tuple(moved), starts_s, float(width / speed_mm_s))
+
+
+def _is_cut(rows: list[RowTrace], end_mm: float, direction: int) -> bool:
+    """Whether the image ends where the block does, beyond (+1) or before (-1) `end_mm`."""
+    cut = []
+    for row in rows:
+        beyond = direction * (row.x_mm - end_mm)
+        near = row.presence[(beyond > 0) & (beyond < EDGE_RUN_MM)]
+        # Outside the image the presence is exactly 0.
+        cut.append(not near.size or np.mean(near == 0) > 0.5)
+    return bool(np.mean(cut) > 0.5)
 
 
 def find_block(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +117,8 @@ def digitize(
     speed, gain = scale.speed_mm_s, scale.gain_mm_mv
     printed = reading.layout.printed if reading.layout.named >= NAMED_MIN else frozenset()
     guessed = not geometry.grid_found
-    columns = place_columns(rows, windows, checked.layout, speed, scale.pulse, on_guessed_scale=guessed)
+    place = partial(place_columns, rows, windows, checked.layout, pulse=scale.pulse, has_grid=not guessed)
+    columns = place(speed_mm_s=speed, on_guessed_scale=guessed)
     if guessed:
         # The map's millimetres were guessed; pulses and the traces' own ends tell more.
         true_mm = true_millimetre(
@@ -125,16 +126,17 @@ def digitize(
         )
         warnings.append(true_mm.warning)
         speed, gain = speed * true_mm.in_guessed, true_mm.mm_per_mv
-        columns = place_columns(rows, windows, checked.layout, speed, scale.pulse)
+        columns = place(speed_mm_s=speed)
     if ink is not None and steps.separators:
         levels = zero_lines(rows, columns.windows, speed_mm_s=speed, gain_mm_mv=gain, pulse=scale.pulse)
         separators = find_separators(reading.image, page_map, ink, levels, columns.windows)
         if separators:
-            columns = place_columns(rows, windows, checked.layout, speed, scale.pulse, separators)
+            columns = place(speed_mm_s=speed, separators=separators)
     checked = check_strips(rows, columns.windows, checked.layout, printed=printed)
     warnings += checked.warnings
     columns = replace(columns, windows=checked.windows)
     order = find_column_order(rows, columns.windows, checked.layout)
+    warnings += order.warnings
     result = calibrate(
         rows,
         columns,

@@ -11,11 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import find_peaks
 
-from ecg_hough.column_order import STEP_MM, activity, upwards
 from ecg_hough.columns import Window, column_edges
 from ecg_hough.paper import IN_I_AND_II, Layout
+from ecg_hough.raster import LAG_MM, STEP_MM, find_beats, upwards
 from ecg_hough.traces import RowTrace
 
 # Tuned on own renders of all layouts (benchmark_pages, other seeds than the published one).
@@ -27,12 +26,6 @@ COLUMNS_MIN = 40
 """Fewest places on the raster at which all limb leads are known: 10 mm."""
 BEAT_MM = (6.0, 10.0)
 """What of a beat is laid over the others: before and after its steepest place."""
-BEAT_APART_MM = 8.0
-"""Least distance of beats: 188 a minute at 25 mm/s."""
-BEAT_HEIGHT = 0.35
-"""Steepness of a beat, of the column's steepest."""
-LAG_MM = 1.5
-"""Farthest that one column's beat is moved against another's."""
 GO_ON_MIN = 5
 """Fewest limb leads in one column that are tried in the next one, too."""
 BEAT_LEADS_MIN = 4
@@ -116,13 +109,25 @@ def usual_beat_rest(columns: list[LimbColumn]) -> float | None:
         if len(cut) and np.isfinite(cut).any(axis=(0, 2)).all():
             names += limb
             beats.append(_median(cut))
-    every = [name for limb, _ in columns for name in limb]
-    n = min((traces.shape[1] for _, traces in columns), default=0)
     # Columns that show the same seconds are their own beat, whole or not.
-    rests = [_laid_over(names, beats, 1.0)] if len(names) >= BEAT_LEADS_MIN else []
-    if len(every) >= BEAT_LEADS_MIN and len(columns) > 1:
-        rests.append(_laid_over(every, [traces[:, :n] for _, traces in columns], KEPT))
-    return min(rests) if rests else None
+    rests = [same_seconds_rest(columns)]
+    if len(names) >= BEAT_LEADS_MIN:
+        rests.append(_laid_over(names, beats, 1.0))
+    return min((rest for rest in rests if rest is not None), default=None)
+
+
+def same_seconds_rest(columns: list[LimbColumn]) -> float | None:
+    """The same of all limb leads at every instant, if all columns showed the same seconds.
+
+    Returns:
+        Rest as a share of what unrelated traces of this size would leave. None where only one column has limb
+        leads or all have fewer than `BEAT_LEADS_MIN`.
+    """
+    names = [name for limb, _ in columns for name in limb]
+    if len(columns) < 2 or len(names) < BEAT_LEADS_MIN:
+        return None
+    n = min(traces.shape[1] for _, traces in columns)
+    return _laid_over(names, [traces[:, :n] for _, traces in columns], KEPT)
 
 
 def _laid_over(names: list[str], parts: list[NDArray[np.float64]], kept: float) -> float:
@@ -150,13 +155,6 @@ def _laid_over(names: list[str], parts: list[NDArray[np.float64]], kept: float) 
             tried = [[*lags[:k], lag, *lags[k + 1 :]] for lag in range(-reach, reach + 1)]
             lags = min(tried, key=rest)
     return rest(lags)
-
-
-def find_beats(traces: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Places on the raster where most traces (k, n) of the same seconds are steep."""
-    steep = activity(list(traces))
-    height = BEAT_HEIGHT * np.quantile(steep, 0.99)
-    return find_peaks(steep, height=height, distance=round(BEAT_APART_MM / STEP_MM))[0]
 
 
 def outside_limb_space(names: list[str]) -> list[NDArray[np.float64]]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ecg_hough.column_order import on_raster, share_left
+from ecg_hough.raster import on_raster, share_left
 from ecg_hough.columns import Window, column_edges
 from ecg_hough.layout_check import CheckedLayout
 from ecg_hough.paper import Layout, make_layout

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.column_order import STEP_MM, upwards
+from ecg_hough.raster import STEP_MM, upwards
 from ecg_hough.columns import PulsePlace, Window
 from ecg_hough.limb_sums import outside_limb_space
 from ecg_hough.paper import IN_I_AND_II

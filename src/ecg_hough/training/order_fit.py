@@ -1,0 +1,108 @@
+"""Fit the odds of simultaneous against sequential columns (`column_order.COEFFICIENTS`), and what they are worth.
+
+`python -m ecg_hough.training.order_fit RECORDS [SEED]`: every record is laid on paper in every layout of
+several columns, both ways, with reading errors: columns' edges a little off, names misread as trace, gaps,
+noise. Held-out records are scored and never fitted to. Needs the experiments extra.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from ecg_hough.column_order import SIMULTANEOUS, find_column_order, measure_columns
+from ecg_hough.columns import Window
+from ecg_hough.paper import GAIN_MM_MV, LEADS, Layout, make_layout
+from ecg_hough.traces import RowTrace
+from ecg_hough.training.records import read_signals, split_records
+
+LAYOUTS = (("3x4", ()), ("3x4", ("II",)), ("3x4", ("II", "V1", "V5")), ("6x2", ()), ("6x2", ("II",)),
+           ("4x3", ()), ("2x6", ()))  # fmt: skip
+BLOCK_MM = 250.0
+STEP_MM, MARGIN_MM = 0.1, 5.0
+FIFTY_SHARE = 0.2
+"""Share of pages at 50 mm/s."""
+EDGE_SD_MM = 0.4
+"""Error of columns' inner edges."""
+NOISE_MM = (0.02, 0.05, 0.1, 0.2)
+"""Standard deviation of what reading leaves, of one page."""
+MISREAD_SHARE, MISREAD_MM = 0.4, (1.0, 8.0)
+"""Panels whose start is lost or misread, and how much of it."""
+
+Page = tuple[tuple[RowTrace, ...], tuple[Window, ...], Layout]
+
+
+def lay_on_paper(
+    signals: NDArray[np.float64], fs: float, layout: Layout, simultaneous: bool, rng: np.random.Generator
+) -> Page:
+    """Rows of a page as they would be read. `signals`: (12, n) mV, at least 10 s."""
+    speed = 50.0 if rng.random() < FIFTY_SHARE else 25.0
+    width = BLOCK_MM / layout.n_columns
+    column_s = width / speed
+    shown_s = BLOCK_MM / speed if layout.rhythm or not simultaneous else column_s
+    start_s = rng.uniform(0.0, signals.shape[1] / fs - shown_s)
+    edges = np.arange(layout.n_columns + 1) * width
+    seen = edges + np.r_[0.0, rng.normal(0.0, EDGE_SD_MM, layout.n_columns - 1), 0.0]
+    x = np.arange(-MARGIN_MM, BLOCK_MM + MARGIN_MM, STEP_MM)
+    sd = float(rng.choice(NOISE_MM))
+    rows, windows = [], []
+    strips = ((lead,) for lead in layout.rhythm)
+    for r, leads in enumerate((*layout.rows, *strips)):
+        strip = r >= len(layout.rows)
+        y = np.full(x.size, np.nan)
+        for c, lead in enumerate(leads):
+            a, b = (0.0, BLOCK_MM) if strip else (edges[c], edges[c + 1])
+            inside = (x >= a) & (x < b)
+            at = start_s + (x[inside] - (a if simultaneous else 0.0)) / speed
+            mv = np.interp(at, np.arange(signals.shape[1]) / fs, signals[LEADS.index(lead)])
+            y[inside] = -GAIN_MM_MV * mv
+            windows.append(Window(lead, r, c, strip, *((0.0, BLOCK_MM) if strip else (seen[c], seen[c + 1]))))
+            if rng.random() < MISREAD_SHARE:
+                misread = (x >= a) & (x < a + rng.uniform(*MISREAD_MM))
+                y[misread] = np.nan if rng.random() < 0.6 else y[misread] + rng.normal(0.0, 5.0)
+        # A misreading is as long as the pen is wide.
+        noise = np.convolve(rng.normal(0.0, sd / 5**0.5, x.size), np.ones(5), "same")
+        rows.append(RowTrace(r, x, y + noise, np.full(x.size, sd), np.isfinite(y).astype(float)))
+    return tuple(rows), tuple(windows), layout
+
+
+def pages(stems: list[Path], rng: np.random.Generator) -> Iterator[tuple[Page, bool]]:
+    """Pages of records, and whether their columns are simultaneous."""
+    for stem in track(stems, "measuring"):
+        signals, fs = read_signals(stem)
+        for shape, rhythm in LAYOUTS:
+            for simultaneous in (False, True):
+                layout = make_layout(shape, rhythm=rhythm)
+                yield lay_on_paper(np.nan_to_num(signals), fs, layout, simultaneous, rng), simultaneous
+
+
+def main(records: Path, seed: int) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    training, held_out = split_records(records)
+    rng = np.random.default_rng(seed)
+    measured = [(*measure_columns(*page), truth) for page, truth in pages(training, rng)]
+    open_ = [(measures, truth) for by_strip, measures, truth in measured if by_strip is None]
+    measures, truths = (np.array(part) for part in zip(*open_, strict=True))
+    model = LogisticRegression(C=3.0).fit(measures, truths)
+    print(f"fitted to {len(open_)} of {len(measured)} pages, on which no strip decides")
+    print("COEFFICIENTS =", tuple(float(c) for c in model.coef_[0].round(2)))
+    print("INTERCEPT =", float(model.intercept_[0].round(2)))
+    for name, stems in (("fitted", training), ("held out", held_out)):
+        for strips in (False, True):
+            right = [
+                (find_column_order(*page).name == SIMULTANEOUS) == truth
+                for page, truth in pages(stems, rng)
+                if bool(page[2].rhythm) == strips
+            ]
+            print(f"{name}, {'with' if strips else 'without'} strips: {np.mean(right):.1%} of {len(right)}"
+                  " pages right, with the coefficients in `column_order`")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
