@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from ecg_hough.columns import Window, column_edges
+from ecg_hough.columns import Window, column_edges, places_on_strip
 from ecg_hough.limb_sums import limb_columns, same_seconds_rest
 from ecg_hough.paper import Layout
 from ecg_hough.raster import LAG_MM, STEP_MM, activity, find_beats, on_raster, share_left
@@ -112,7 +112,7 @@ def measure_columns(
         columns.append(_activity(members, start, length) if members else None)
         if members:
             traces.append(np.array([on_raster(row, start, length) for row in members]))
-    by_strip = _by_strips(by_row, windows, starts, length, columns)
+    by_strip = _by_strips(by_row, windows, (starts, ends), columns)
     seen = [column for column in columns if column is not None]
     if len(seen) < 2:
         return by_strip, np.zeros(3)
@@ -208,8 +208,7 @@ def _peaks(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 def _by_strips(
     by_row: dict[int, RowTrace],
     windows: tuple[Window, ...],
-    starts: list[float],
-    length: float,
+    edges: tuple[list[float], list[float]],
     columns: list[NDArray[np.float64] | None],
 ) -> str | None:
     """What rhythm strips say: whether they go on under the columns, or only their start fits every column.
@@ -219,8 +218,11 @@ def _by_strips(
     strips = [w for w in windows if w.rhythm]
     if not strips:
         return None
+    starts, ends = edges
+    length = min(b - a for a, b in zip(starts, ends, strict=True))
+    on_strip = places_on_strip(starts, ends)
     rows = [by_row[w.row_index] for w in strips]
-    under = [_activity(rows, start, length) for start in starts]
+    under = [_activity(rows, start, length) for start in on_strip]
     later = [(j, column) for j, column in enumerate(columns) if j > 0 and column is not None]
     if not later:
         return None
@@ -236,7 +238,7 @@ def _by_strips(
         for copy in copies:
             shape = on_raster(by_row[copy.row_index], starts[copy.column_index], length)
             row = by_row[strip.row_index]
-            there = share_left(on_raster(row, starts[copy.column_index], length), shape)
+            there = share_left(on_raster(row, on_strip[copy.column_index], length), shape)
             at_start = share_left(on_raster(row, starts[0], length), shape)
             if min(there, at_start) < COPY_LEFT and max(there, at_start) > COPY_TIMES * min(there, at_start):
                 return SEQUENTIAL if there < at_start else SIMULTANEOUS

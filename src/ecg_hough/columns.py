@@ -25,6 +25,8 @@ EDGE_PRIOR = 0.08
 """Cost per mm off the network's edge; one row in full agreement is worth 1 / rows."""
 EDGE_RUN_MM = 1.5
 """Length of uninterrupted trace (or of none) that makes an end."""
+RASTER_MM = 0.25
+"""Steps in which spaces between panels are looked for."""
 TRACE_RUN_MM, TRIM_MM = 5.0, 3.0
 """Least uninterrupted trace with which a row begins or ends, and how far off it the network may be."""
 TOGETHER_MM, TOGETHER_SHARE = 1.0, 0.75
@@ -42,6 +44,8 @@ PULSE_TRUST, PULSE_FOOT_MM = 0.15, 1.6
 PULSE_SLACK_MM = 0.3
 """Ends farther than this within a pulse are the pulse's."""
 NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
+APART_MM, APART_OFF_MM = 1.5, 1.5
+"""Least space between panels that stand apart, and farthest that their widths are off a usual one."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,56 @@ class Columns:
     windows: tuple[Window, ...]
     starts_s: dict[int, float]
     duration_s: float
+
+
+def panels_apart(
+    rows: list[RowTrace], n_columns: int, nominal_mm: list[float]
+) -> tuple[NDArray[np.float64], float] | None:
+    """Starts (columns,) and width, mm, of panels that stand apart, each in a frame of its own.
+
+    Nothing is traced between them, and each shows a usual time; None where columns follow each other without
+    a space. A space that belongs to the time shown, as some carts leave before a column, leaves less than
+    a usual time on both sides.
+
+    Args:
+        rows: of short leads; nominal_mm: usual widths.
+    """
+    if not rows or not nominal_mm:
+        return None
+    at = np.arange(min(row.x_mm[0] for row in rows), max(row.x_mm[-1] for row in rows), RASTER_MM)
+    traced = [np.interp(at, row.x_mm, np.isfinite(row.y_mm).astype(float)) > 0.5 for row in rows]
+    pieces: list[tuple[float, float]] = []
+    for a, b in runs(np.mean(traced, axis=0) > 0.5):
+        if pieces and at[a] - pieces[-1][1] < APART_MM:
+            pieces[-1] = (pieces[-1][0], float(at[b - 1]))
+        else:
+            pieces.append((float(at[a]), float(at[b - 1])))
+    ends = np.array([piece for piece in pieces if piece[1] - piece[0] >= TRACE_RUN_MM])
+    if len(ends) != n_columns:
+        return None
+    widths = ends[:, 1] - ends[:, 0]
+    pitch = float(np.diff(ends.mean(axis=1)).mean())
+    nominal = np.array(nominal_mm)
+    width = float(nominal[np.abs(nominal - np.median(widths)).argmin()])
+    usual_pitch = np.abs(nominal - pitch).min() < APART_OFF_MM
+    if usual_pitch or np.abs(widths - width).max() > APART_OFF_MM:
+        return None
+    return ends.mean(axis=1) - 0.5 * width, width
+
+
+def _columns_apart(
+    windows: tuple[Window, ...], starts: NDArray[np.float64], width: float, speed_mm_s: float
+) -> Columns:
+    """Panels that stand apart; a rhythm strip goes on without a space."""
+    whole = width * len(starts)
+    moved = [
+        replace(w, start_mm=float(starts[0]), end_mm=float(starts[0] + whole))
+        if w.rhythm
+        else replace(w, start_mm=float(starts[w.column_index]), end_mm=float(starts[w.column_index] + width))
+        for w in windows
+    ]
+    starts_s = {j: j * width / speed_mm_s for j in range(len(starts))}
+    return Columns(tuple(moved), starts_s, whole / speed_mm_s)
 
 
 def traced_block(rows: list[RowTrace], nominal_mm: list[float]) -> tuple[float, float] | None:
@@ -173,6 +227,11 @@ def place_columns(
     nominal_mm = [] if on_guessed_scale else [seconds * speed_mm_s for seconds in NOMINAL_S]
     near_start = max(float(np.median([w.start_mm for w in first])), earliest)
     near_end = min(float(np.median([w.end_mm for w in last])), latest)
+    if layout is not None and n_columns > 1:
+        short = [by_row[k] for k in sorted({w.row_index for w in windows if not w.rhythm})]
+        apart = panels_apart(short, n_columns, nominal_mm)
+        if apart is not None:
+            return _columns_apart(windows, *apart, speed_mm_s)
     block = [by_row[k] for k in sorted({w.row_index for w in windows})]
     traced = traced_block(block, nominal_mm)
     if traced is not None and earliest <= traced[0] and traced[1] <= latest:
@@ -308,6 +367,16 @@ def _ends(
         say[beside < PULSE_FOOT_MM] *= PULSE_TRUST
         places, say = places[beside >= -PULSE_SLACK_MM], say[beside >= -PULSE_SLACK_MM]
     return np.column_stack([places, say])
+
+
+def places_on_strip(starts: list[float], ends: list[float]) -> list[float]:
+    """Where a rhythm strip shows the seconds at which each column starts, mm, if the columns follow each other.
+
+    Args:
+        starts, ends: of the columns (`column_edges`); between panels that stand apart a strip has no space.
+    """
+    widths = np.subtract(ends, starts)
+    return [float(starts[0] + width) for width in np.cumsum([0.0, *widths[:-1]])]
 
 
 def column_edges(windows: tuple[Window, ...], n_columns: int) -> tuple[list[float], list[float]]:

@@ -20,12 +20,12 @@ from ecg_hough.columns import Window, place_columns, trim_windows
 from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
 from ecg_hough.ink import find_ink
-from ecg_hough.layout import PageLayout, PanelBox
+from ecg_hough.layout import PageLayout, PanelBox, Rival
 from ecg_hough.layout_check import NAMED_MIN, Candidate, check_layout
 from ecg_hough.leads import find_leads
 from ecg_hough.network import load_network
 from ecg_hough.page import read_page
-from ecg_hough.paper import FS_HZ, PAPER_SPEED_MM_S
+from ecg_hough.paper import FS_HZ, PAPER_SPEED_MM_S, make_layout
 from ecg_hough.paper_scale import BLOCK_MM, find_paper_scale, true_millimetre
 from ecg_hough.record import Ecg, Trace
 from ecg_hough.segmentation import LEADS_NETWORK, Canvas, to_canvas
@@ -271,12 +271,20 @@ def read_traces(
         words=found.words,
         rows=rows,
         candidates=tuple(
-            Candidate(rival.layout, _windows(layout, rival.panels, read, canvas, page_map), rival.evidence)
+            _candidate(rival, _windows(layout, rival.panels, read, canvas, page_map))
             for rival in layout.rivals
         ),
         loose=_windows(layout, layout.loose, read, canvas, page_map),
         warnings=tuple(warnings),
     )
+
+
+def _candidate(rival: Rival, windows: tuple[Window, ...]) -> Candidate:
+    """A known layout as it was read: a row taken for a rhythm strip that shows no trace is none."""
+    layout, strips = rival.layout, tuple(window.lead for window in windows if window.rhythm)
+    if len(strips) < len(layout.rhythm):
+        layout = make_layout(layout.shape, rhythm=strips, cabrera=layout.cabrera)
+    return Candidate(layout, windows, rival.evidence)
 
 
 def page_scale(geometry: PageGeometry) -> tuple[float, float] | None:

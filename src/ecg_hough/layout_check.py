@@ -84,7 +84,7 @@ def check_layout(
     best, second = np.argsort(-odds, kind="stable")[[0, min(1, len(odds) - 1)]]
     chosen, other = candidates[best], candidates[second]
     supported = features[best, 2:].sum() > 0 or chosen.evidence >= LONE_EVIDENCE
-    if not supported and not (known and best == 0):
+    if not (supported or known):
         return CheckedLayout(None, loose, (_NONE,))
     warnings = []
     if best != 0 or not known:

@@ -8,6 +8,7 @@ words that stand elsewhere (headers, notes) have no row and no say.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,8 +20,8 @@ from ecg_hough.rows import RowEvidence, TraceRows, log_gain
 # Tuned on own renders of all layouts (benchmark_pages, other seeds than the published one).
 OFFSET_MAX = 0.8
 """Farthest that names stand above or below their row's line, in row pitches."""
-OFFSET_MAX_PX = 34.0
-"""The same on a page of few rows: 13 mm."""
+OFFSET_MAX_PX, OFFSET_FAR = 34.0, 0.6
+"""The same on a page of few rows: 13 mm, but at least this share of the pitch, above panels with own frames."""
 OFFSET_SIGMA_PX = 3.0
 """Spread of a page's names round their common offset: rows are curled and traces are not level."""
 MATCH_MAX_PX = 8.0
@@ -43,6 +44,9 @@ ROWS_MIN = 3
 """Rows with names from which a name that stands in no column is not believed."""
 NAMED_MIN = 2
 """Fewest names at a common offset that are believed."""
+COPIES_MAX = 2
+"""A lead stands on a page once, and once more as a rhythm strip; what is read more often is no name: dashes
+look like "I"."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def place_names(
     above = np.array([name.row for name in names])[:, None] - rows.lines[:, cols].T  # (names, rows)
     agrees = np.array([[_agreement(name, i, evidence) for i in range(len(rows.lines))] for name in names])
     pitch = rows.pitch if np.isfinite(rows.pitch) else OFFSET_MAX_PX
-    farthest = min(OFFSET_MAX * pitch, OFFSET_MAX_PX)
+    farthest = min(OFFSET_MAX * pitch, max(OFFSET_MAX_PX, OFFSET_FAR * pitch))
     offsets = np.arange(-farthest, farthest + 0.5)
     score = np.array([name.score for name in names])
 
@@ -96,6 +100,8 @@ def place_names(
         for name, i, d in zip(names, row, off.min(axis=1), strict=True)
         if d <= MATCH_MAX_PX
     ]
+    copies = Counter(placed.name.lead for placed in found)
+    found = [placed for placed in found if copies[placed.name.lead] <= COPIES_MAX]
     kept: list[PlacedName] = []
     for placed in sorted(_in_columns(found, rows), key=lambda p: -p.name.score):
         if all(p.row != placed.row or abs(p.name.col - placed.name.col) >= APART_PX for p in kept):

@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ecg_hough.raster import on_raster, share_left
-from ecg_hough.columns import Window, column_edges
+from ecg_hough.columns import Window, column_edges, places_on_strip
 from ecg_hough.layout_check import CheckedLayout
 from ecg_hough.paper import Layout, make_layout
+from ecg_hough.raster import on_raster, share_left
 from ecg_hough.traces import RowTrace
 
 # Tuned on own renders of all layouts (benchmark_pages, other seeds than the published one).
@@ -47,10 +47,9 @@ def check_strips(
     short = [w for w in windows if not w.rhythm]
     if not short:
         return CheckedLayout(layout, windows)
-    starts, ends = column_edges(windows, layout.n_columns)
-    length = min(b - a for a, b in zip(starts, ends, strict=True))
+    edges = column_edges(windows, layout.n_columns)
     strips = [w for w in windows if w.rhythm]
-    rests = [_rests(by_row[strip.row_index], by_row, short, starts, length, layout) for strip in strips]
+    rests = [_rests(by_row[strip.row_index], by_row, short, edges, layout) for strip in strips]
     named = {strip.row_index: strip.lead for strip in strips}
     for strip, rest in zip(strips, rests, strict=True):
         best = min(rest, key=lambda name: rest[name])
@@ -79,17 +78,18 @@ def _rests(
     strip: RowTrace,
     by_row: dict[int, RowTrace],
     short: list[Window],
-    starts: list[float],
-    length: float,
+    edges: tuple[list[float], list[float]],
     layout: Layout,
 ) -> dict[str, float]:
     """By how much of its variance a strip differs from every short panel, in the better of both orders."""
-    at = {start: on_raster(strip, start, length) for start in starts}
+    starts, ends = edges
+    length = min(b - a for a, b in zip(starts, ends, strict=True))
+    at = [on_raster(strip, start, length) for start in places_on_strip(starts, ends)]
     rest: dict[str, float] = {}
     for w in short:
         copy = on_raster(by_row[w.row_index], starts[w.column_index], length)
         # Cabrera pages print -aVR among the limb leads, and aVR as a strip.
         signs = (1.0, -1.0) if w.lead == "aVR" and layout.cabrera else (1.0,)
-        left = min(share_left(at[starts[k]], sign * copy) for k in {0, w.column_index} for sign in signs)
+        left = min(share_left(at[k], sign * copy) for k in {0, w.column_index} for sign in signs)
         rest[w.lead] = min(left, rest.get(w.lead, 1.0))
     return rest

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.raster import STEP_MM, upwards
 from ecg_hough.columns import PulsePlace, Window
 from ecg_hough.limb_sums import outside_limb_space
 from ecg_hough.paper import IN_I_AND_II
+from ecg_hough.raster import STEP_MM, upwards
 from ecg_hough.traces import RowTrace
 
 # Means of PTB-XL's leads over 2.5, 5 and 10 s scatter by 0.035, 0.019 and 0.004 mV.
