@@ -247,7 +247,7 @@ def place_columns(
         nominal_mm,
         (earliest, latest),
     )
-    # A whole block's columns are equally wide; a cut one lost part of a column. One of a usual width is whole.
+    # A whole block's columns are equally wide, a cut one lost part of a column. A usual width is whole.
     usual = any(np.isclose(width, nominal) for nominal in nominal_mm)
     whole = has_grid and not _is_cut(block, start, -1) and not _is_cut(block, start + width, +1)
     inside = {j: mm for j, mm in (separators or {}).items() if 0 < j < n_columns}
@@ -370,7 +370,7 @@ def _ends(
 
 
 def places_on_strip(starts: list[float], ends: list[float]) -> list[float]:
-    """Where a rhythm strip shows the seconds at which each column starts, mm, if the columns follow each other.
+    """Where on a rhythm strip each column starts, mm, if the columns follow each other.
 
     Args:
         starts, ends: of the columns (`column_edges`); between panels that stand apart a strip has no space.

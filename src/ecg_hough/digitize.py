@@ -251,6 +251,12 @@ def read_traces(
     if found.turns:
         geometry = find_geometry(image)
         canvas = to_canvas(image, geometry.angle_deg)
+    if geometry.ambiguous and geometry.page_map is not None:
+        known = geometry.with_block(_block_mm(layout, canvas, geometry.page_map))
+        if known is not geometry:
+            geometry = known
+            found = find_leads(image, geometry.angle_deg, page_scale(geometry))
+            canvas, layout = found.canvas, found.layout
     watch("leads")
     warnings = [*geometry.warnings, *layout.warnings]
     page_map = geometry.page_map
@@ -320,10 +326,14 @@ def map_from_columns(
 
 def scaled_to_columns(page_map: PageMap, canvas: Canvas, layout: PageLayout) -> PageMap:
     """A map whose millimetres are guessed, with a block of traces 250 mm wide."""
-    windows = panel_windows(layout, canvas, page_map)
-    width = max(window.end_mm for window in windows) - min(window.start_mm for window in windows)
-    factor = BLOCK_MM / width
+    factor = BLOCK_MM / _block_mm(layout, canvas, page_map)
     return PageMap(page_map.y_mm * factor, page_map.x_mm * factor, page_map.rows, page_map.cols)
+
+
+def _block_mm(layout: PageLayout, canvas: Canvas, page_map: PageMap) -> float:
+    """Width of the block of traces."""
+    windows = panel_windows(layout, canvas, page_map)
+    return max(window.end_mm for window in windows) - min(window.start_mm for window in windows)
 
 
 def panel_windows(layout: PageLayout, canvas: Canvas, page_map: PageMap) -> tuple[Window, ...]:

@@ -7,7 +7,7 @@ in, a page image; out, `PageGeometry` with angle, pitch and map.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -39,6 +39,8 @@ _MAX_ASPECT = 0.2  # log ratio of both pitches; a camera 30 degrees off the page
 _MAX_ASPECT_AMBIGUOUS = 0.15
 _IMAGE_MM = (80.0, 800.0)  # long side of the image: a strip alone to an A3 page on a table
 _IMAGE_MM_AMBIGUOUS = (130.0, 500.0)  # where 1 or 5 mm is by the page's size, that size must make sense
+_MAJOR_MM = 5.0
+_BLOCK_MM = 250.0  # usual width of a block of traces: 10 s at 25 mm/s
 _MAX_SPAN = 4.0  # of the image's size at the mean pitch; beyond, the camera would look along the page
 
 
@@ -137,6 +139,7 @@ class PageGeometry:
         method: "grid-phase" (perspective, curl, lens), "grid-affine" (flat page), "page-edges", "hough-only".
         warnings: what a reader should know.
         paper: format of the sheet, "A4" or "letter", where its edges show one; its millimetres are true then.
+        ambiguous: the grid shows one spacing of lines only; that it is 1 or 5 mm is by the image's size.
     """
 
     angle_deg: float
@@ -147,6 +150,26 @@ class PageGeometry:
     method: str
     warnings: tuple[str, ...]
     paper: str | None = None
+    ambiguous: bool = False
+
+    def with_block(self, block_mm: float) -> PageGeometry:
+        """The same where the lines of an ambiguous grid are 1 or 5 mm apart by what lies on the page.
+
+        Args:
+            block_mm: width of the block of traces as the grid is taken now.
+        """
+        factor = min((1.0, _MAJOR_MM, 1.0 / _MAJOR_MM), key=lambda f: abs(np.log(f * block_mm / _BLOCK_MM)))
+        if not self.ambiguous or self.page_map is None or self.px_per_mm is None or factor == 1.0:
+            return self
+        pitch = (self.px_per_mm[0] / factor, self.px_per_mm[1] / factor)
+        page_map = PageMap(
+            self.page_map.y_mm * factor, self.page_map.x_mm * factor, self.page_map.rows, self.page_map.cols
+        )
+        warning = (
+            f"grid: only one spacing of lines is visible; taken as {pitch[0]:.2f} px per mm"
+            f" because the traces are {factor * block_mm:.0f} mm wide then"
+        )
+        return replace(self, px_per_mm=pitch, page_map=page_map, warnings=(warning,))
 
 
 def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:
@@ -188,6 +211,7 @@ def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:
         residual_px=residual_px,
         method=method,
         warnings=tuple(warnings),
+        ambiguous=grid.ambiguous,
     )
 
 

@@ -21,7 +21,7 @@ from ecg_hough.rows import RowEvidence, TraceRows, log_gain
 OFFSET_MAX = 0.8
 """Farthest that names stand above or below their row's line, in row pitches."""
 OFFSET_MAX_PX, OFFSET_FAR = 34.0, 0.6
-"""The same on a page of few rows: 13 mm, but at least this share of the pitch, above panels with own frames."""
+"""The same on a page of few rows: 13 mm, but at least this share of the pitch: panels may have frames."""
 OFFSET_SIGMA_PX = 3.0
 """Spread of a page's names round their common offset: rows are curled and traces are not level."""
 MATCH_MAX_PX = 8.0

@@ -1,4 +1,4 @@
-"""Fit the odds of simultaneous against sequential columns (`column_order.COEFFICIENTS`), and what they are worth.
+"""Fit the odds of simultaneous columns (`column_order.COEFFICIENTS`), and say what they are worth.
 
 `python -m ecg_hough.training.order_fit RECORDS [SEED]`: every record is laid on paper in every layout of
 several columns, both ways, with reading errors: columns' edges a little off, names misread as trace, gaps,
