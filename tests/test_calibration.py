@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from ecg_hough.calibration import calibrate, scale_from_columns
-from ecg_hough.columns import PulsePlace, Window, find_block, place_columns, traced_block, trim_windows
+from ecg_hough.columns import (
+    PulsePlace,
+    Window,
+    column_edges,
+    find_block,
+    panels_apart,
+    place_columns,
+    places_on_strip,
+    traced_block,
+    trim_windows,
+)
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.errors import PageError
 from ecg_hough.metrics import unaligned_snr
@@ -39,6 +49,26 @@ def rows_of(signals, layout, speed=25.0, gain=10.0, start_mm=20.0, seconds=10.0)
         seen = np.isfinite(y)
         traces.append(RowTrace(r, x, y, np.where(seen, 0.05, np.nan), seen.astype(float)))
     return tuple(traces), tuple(windows)
+
+
+def with_spaces(rows, layout, space_mm, start_mm=20.0, width_mm=250.0):
+    """The same rows with their columns moved apart; rhythm strips stay."""
+    column_mm = width_mm / layout.n_columns
+    out = []
+    for row in rows:
+        if row.row_index < len(layout.rows):
+            column = np.clip(np.floor((row.x_mm - start_mm) / column_mm), 0, layout.n_columns - 1)
+            moved = row.x_mm + space_mm * column
+            x = np.arange(moved[0], moved[-1], row.x_mm[1] - row.x_mm[0])
+            y = np.full(x.size, np.nan)
+            for c in range(layout.n_columns):
+                known = (column == c) & np.isfinite(row.y_mm)
+                inside = (x >= moved[known].min()) & (x <= moved[known].max())
+                y[inside] = np.interp(x[inside], moved[known], row.y_mm[known])
+            seen = np.isfinite(y)
+            row = RowTrace(row.row_index, x, y, np.where(seen, 0.05, np.nan), seen.astype(float))
+        out.append(row)
+    return tuple(out)
 
 
 def calibrated(rows, windows, layout, *, speed_mm_s, **given):
@@ -268,3 +298,53 @@ def test_fusion_can_be_left_out(signals):
     limb, chest = slice(0, 6), slice(6, 12)
     assert np.nanmax(np.abs(fused.signals[limb] - apart.signals[limb])) > 1e-3
     assert np.array_equal(fused.signals[chest], apart.signals[chest], equal_nan=True)
+
+
+@pytest.mark.parametrize(("shape", "rhythm"), [("3x4", ("II",)), ("6x2", ())])
+def test_panels_that_stand_apart_keep_their_own_seconds(signals, shape, rhythm):
+    layout = make_layout(shape, rhythm=rhythm)
+    rows, windows = rows_of(signals, layout)
+    apart = with_spaces(rows, layout, 6.0)
+    moved = [(w, 0.0 if w.rhythm else 6.0 * w.column_index) for w in windows]
+    windows = tuple(replace(w, start_mm=w.start_mm + d, end_mm=w.end_mm + d) for w, d in moved)
+    columns = place_columns(apart, windows, layout, 25.0)
+    column_s = 10.0 / layout.n_columns
+    assert columns.starts_s == pytest.approx({j: j * column_s for j in range(layout.n_columns)})
+    assert columns.duration_s == 10.0
+    starts, ends = column_edges(columns.windows, layout.n_columns)
+    expected = [20.0 + j * (column_s * 25.0 + 6.0) for j in range(layout.n_columns)]
+    assert starts == pytest.approx(expected, abs=0.3)
+    on_strip = [20.0 + j * column_s * 25.0 for j in range(layout.n_columns)]
+    assert places_on_strip(starts, ends) == pytest.approx(on_strip, abs=0.3)
+    result = calibrate(apart, columns, layout, fs=FS, speed_mm_s=25.0, gain_mm_mv=10.0)
+    for k in range(12):
+        finite = np.isfinite(result.signals[k])
+        offset = np.nanmedian(result.signals[k] - signals[k])
+        assert unaligned_snr(np.where(finite, signals[k], np.nan), result.signals[k] - offset) > 15
+
+
+def test_a_space_that_is_cut_out_of_a_column_moves_nothing(signals):
+    """Some carts leave 4 mm blank before a column, out of the time that it shows."""
+    layout = make_layout("3x4")
+    rows, windows = rows_of(signals, layout)
+    cut = ((rows[0].x_mm - 20.0) % 62.5 < 4.0) & (rows[0].x_mm > 30.0)
+    blank = [replace(row, y_mm=np.where(cut, np.nan, row.y_mm)) for row in rows]
+    assert panels_apart(blank, 4, [62.5, 125.0, 250.0]) is None
+    assert panels_apart(list(rows), 4, [62.5, 125.0, 250.0]) is None
+    assert column_edges(place_columns(tuple(blank), windows, layout).windows, 4)[0][1:] == pytest.approx(
+        [82.5, 145.0, 207.5], abs=0.5
+    )
+
+
+def test_columns_of_a_whole_block_are_equally_wide(signals):
+    """However far off the network's edge; where the image cuts the block the edge is believed."""
+    layout = make_layout("6x2")
+    rows, windows = rows_of(signals, layout, seconds=9.7)
+    # A network's presence is never 0 inside the image.
+    rows = tuple(replace(row, presence=row.presence.clip(0.01, 0.99)) for row in rows)
+    windows = tuple(replace(w, start_mm=w.start_mm + 20.0) if w.column_index else w for w in windows)
+    middle = 20.0 + 0.5 * 9.7 * 25.0
+    starts, _ = column_edges(place_columns(rows, windows, layout).windows, 2)
+    assert starts[1] == pytest.approx(middle, abs=0.2)
+    without_grid = place_columns(rows, windows, layout, has_grid=False)
+    assert column_edges(without_grid.windows, 2)[0][1] == pytest.approx(middle + 19.2, abs=0.2)

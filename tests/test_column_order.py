@@ -78,6 +78,33 @@ def test_regular_beats_with_a_strip() -> None:
     assert find_column_order(rows, windows, layout).name == "sequential"
 
 
+@pytest.mark.parametrize("simultaneous", [False, True])
+def test_beats_nearly_as_regular_as_the_columns(simultaneous: bool) -> None:
+    """60 beats a minute in columns of 5 s: only the heart's own jitter of 20 ms tells the order."""
+    layout = make_layout("6x2")
+    rng = np.random.default_rng(4)
+    beats = 0.4 + np.cumsum(np.r_[0.0, 1.0 + rng.normal(0.0, 0.02, 9)])
+    t = np.arange(10 * FS) / FS
+    after = t - beats[:, None]
+    shape = (np.exp(-((after / 0.015) ** 2)) + 0.2 * np.exp(-(((after - 0.25) / 0.05) ** 2))).sum(axis=0)
+    signals = np.array([(0.4 + 0.1 * k) * shape for k in range(12)])
+    rows, windows = rows_of(signals, layout, simultaneous)
+    order = find_column_order(rows, windows, layout)
+    assert order.name == ("simultaneous" if simultaneous else "sequential")
+
+
+def test_an_open_order_is_said() -> None:
+    """No beats at all: nothing tells the order."""
+    layout = make_layout("6x2")
+    t = np.arange(10 * FS) / FS
+    rows, windows = rows_of(
+        np.array([0.01 * np.sin(2 * np.pi * t / 5 + k) for k in range(12)]), layout, False
+    )
+    order = find_column_order(rows, windows, layout)
+    assert 0.5 <= order.probability <= 1.0
+    assert bool(order.warnings) == (order.probability < 0.9)
+
+
 def test_one_column_and_unknown_layouts() -> None:
     layout = make_layout("12x1")
     rows, windows = rows_of(generate_ecg(1).signals, layout, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -124,6 +125,19 @@ def test_map_covers_the_image_and_is_its_own_inverse() -> None:
     assert x.max() <= found.page_map.x_mm[-1] + 0.5
     again = found.page_map.to_pixels(y, x)
     np.testing.assert_allclose(again, (rows, cols), atol=0.01)
+
+
+def test_an_ambiguous_grid_takes_the_scale_at_which_traces_are_250_mm_wide() -> None:
+    page_map = PageMap.from_affine([[20.0, 0, 0], [0, 20.0, 0]], (60.0, 50.0))
+    geometry = PageGeometry(
+        0.0, (20.0, 20.0), True, page_map, 0.1, "grid-affine", ("grid: one",), ambiguous=True
+    )
+    known = geometry.with_block(49.0)
+    assert known.px_per_mm == (4.0, 4.0)
+    assert known.page_map.to_pixels(10.0, 25.0) == pytest.approx((40.0, 100.0))
+    assert "245 mm" in known.warnings[0]
+    assert geometry.with_block(240.0) is geometry
+    assert replace(geometry, ambiguous=False).with_block(49.0).px_per_mm == (20.0, 20.0)
 
 
 def test_page_without_grid_has_an_angle_and_no_pitch() -> None:

@@ -86,3 +86,21 @@ def test_a_wave_that_looks_like_a_name_stands_in_no_column():
     ]
     placed = place_names((*names, name("II", 141, 110, 0.95)), rows, evidence)
     assert {(p.name.lead, p.row) for p in placed} == {(k, k % 3) for k in (0, 1, 2, 6, 7, 8)}
+
+
+def test_what_is_read_more_than_twice_is_no_name():
+    """Dashes of a separator look like "I" in every row."""
+    rows, evidence = rows_at(100, 150, 200)
+    dashes = tuple(name("I", y - 10, 200) for y in (100, 150, 200))
+    names = (name("I", 90, 20), name("II", 140, 20), name("III", 190, 20))
+    placed = place_names((*names, *dashes), rows, evidence)
+    assert {(LEADS[p.name.lead], p.row) for p in placed} == {("II", 1), ("III", 2)}
+    strip = place_names((*names, name("II", 90, 200), name("V1", 140, 200)), rows, evidence)
+    assert sum(LEADS[p.name.lead] == "II" for p in strip) == 2
+
+
+def test_names_over_panels_in_frames_stand_far_above_their_rows():
+    rows, evidence = rows_at(100, 220, 340)
+    names = tuple(name(lead, y - 52, 20) for lead, y in (("I", 100), ("II", 220), ("III", 340)))
+    placed = place_names(names, rows, evidence)
+    assert {(LEADS[p.name.lead], p.row) for p in placed} == {("I", 0), ("II", 1), ("III", 2)}

@@ -25,8 +25,6 @@ EDGE_PRIOR = 0.08
 """Cost per mm off the network's edge; one row in full agreement is worth 1 / rows."""
 EDGE_RUN_MM = 1.5
 """Length of uninterrupted trace (or of none) that makes an end."""
-RASTER_MM = 0.25
-"""Steps in which spaces between panels are looked for."""
 TRACE_RUN_MM, TRIM_MM = 5.0, 3.0
 """Least uninterrupted trace with which a row begins or ends, and how far off it the network may be."""
 TOGETHER_MM, TOGETHER_SHARE = 1.0, 0.75
@@ -102,14 +100,15 @@ def panels_apart(
     """
     if not rows or not nominal_mm:
         return None
-    at = np.arange(min(row.x_mm[0] for row in rows), max(row.x_mm[-1] for row in rows), RASTER_MM)
+    step = float(rows[0].x_mm[1] - rows[0].x_mm[0])
+    at = np.arange(min(row.x_mm[0] for row in rows), max(row.x_mm[-1] for row in rows), step)
     traced = [np.interp(at, row.x_mm, np.isfinite(row.y_mm).astype(float)) > 0.5 for row in rows]
     pieces: list[tuple[float, float]] = []
     for a, b in runs(np.mean(traced, axis=0) > 0.5):
-        if pieces and at[a] - pieces[-1][1] < APART_MM:
-            pieces[-1] = (pieces[-1][0], float(at[b - 1]))
-        else:
-            pieces.append((float(at[a]), float(at[b - 1])))
+        first, last = float(at[a] - step / 2), float(at[b - 1] + step / 2)
+        if pieces and first - pieces[-1][1] < APART_MM:
+            first, _ = pieces.pop()
+        pieces.append((first, last))
     ends = np.array([piece for piece in pieces if piece[1] - piece[0] >= TRACE_RUN_MM])
     if len(ends) != n_columns:
         return None
