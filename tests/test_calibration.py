@@ -123,6 +123,20 @@ def test_missing_lead_is_nan_with_a_reason(signals):
     assert "no panel" in result.statuses[k].reason
 
 
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("shape", ["4x3", "2x6"])
+def test_usual_beats_tell_inverted_avr_where_columns_follow_each_other(signals, shape, inverted):
+    layout = make_layout(shape, cabrera=True)
+    printed = signals.copy()
+    printed[LEADS.index("aVR")] *= -1 if inverted else 1
+    rows, windows = rows_of(printed, layout)
+    result = calibrated(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+    k = LEADS.index("aVR")
+    both = np.isfinite(result.signals[k])
+    assert np.corrcoef(result.signals[k, both], signals[k, both])[0, 1] > 0.9
+    assert any("aVR" in warning for warning in result.warnings) == inverted
+
+
 def test_inverted_avr_of_cabrera_pages(signals):
     layout = make_layout("6x2", cabrera=True)
     printed = signals.copy()

@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter1d
 from ecg_hough.columns import Columns, PulsePlace, Window, runs
 from ecg_hough.errors import PageError
 from ecg_hough.lead_fusion import LeadResiduals, PanelSignal, fuse, lead_residuals
+from ecg_hough.limb_sums import LimbColumn, avr_is_inverted, limb_columns
 from ecg_hough.paper import IN_I_AND_II, LEADS, PAPER_SPEED_MM_S, RECORD_S, Layout
 from ecg_hough.record import LeadStatus
 from ecg_hough.traces import RowTrace
@@ -105,7 +106,8 @@ def calibrate(
     signals, _, _ = _combine(panels, n)
     if not np.isfinite(signals).any():
         raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
-    if layout is not None and layout.cabrera and _avr_is_inverted(signals):
+    limb = limb_columns(by_row, windows, layout) if layout is not None and layout.cabrera else []
+    if limb and _avr_is_inverted(signals, limb):
         panels = [replace(p, mv=-p.mv) if p.lead == "aVR" else p for p in panels]
         signals[LEADS.index("aVR")] *= -1
         warnings.append("aVR is printed upside down (-aVR, Cabrera) and was turned back")
@@ -235,14 +237,17 @@ def _interpolate(
     return out
 
 
-def _avr_is_inverted(signals: NDArray[np.float64]) -> bool:
-    """Whether the trace named aVR runs along (I + II) / 2 instead of against it (Goldberger)."""
+def _avr_is_inverted(signals: NDArray[np.float64], columns: list[LimbColumn]) -> bool:
+    """Whether the trace named aVR runs along (I + II) / 2 instead of against it (Goldberger).
+
+    Where no instant shows these leads together, their usual beats tell (`limb_sums`).
+    """
     i, ii, avr, avl = (signals[LEADS.index(name)] for name in ("I", "II", "aVR", "aVL"))
     ii = np.where(np.isfinite(ii), ii, 2 * (i - avl))
     expected = -(i + ii) / 2
     both = np.isfinite(expected) & np.isfinite(avr)
     if both.sum() < 50:
-        return False
+        return avr_is_inverted(columns)
     return bool(np.corrcoef(expected[both], avr[both])[0, 1] < -0.3)
 
 

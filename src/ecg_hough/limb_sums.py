@@ -28,6 +28,8 @@ BEAT_MM = (6.0, 10.0)
 """What of a beat is laid over the others: before and after its steepest place."""
 GO_ON_MIN = 5
 """Fewest limb leads in one column that are tried in the next one, too."""
+INVERTED_MAX = 0.8
+"""Rest with aVR upside down, of the rest with it upright, from which it is printed so."""
 BEAT_LEADS_MIN = 4
 """Fewest limb leads whose usual beats are compared."""
 
@@ -99,20 +101,11 @@ def usual_beat_rest(columns: list[LimbColumn]) -> float | None:
         Rest as a share of what unrelated traces of this size would leave. None where fewer than
         `BEAT_LEADS_MIN` limb leads show a beat.
     """
-    names: list[str] = []
-    beats = []
-    before, after = (round(mm / STEP_MM) for mm in BEAT_MM)
-    for limb, traces in columns:
-        places = find_beats(traces)
-        places = places[(places >= before) & (places < traces.shape[1] - after)]
-        cut = np.array([traces[:, place - before : place + after] for place in places])
-        if len(cut) and np.isfinite(cut).any(axis=(0, 2)).all():
-            names += limb
-            beats.append(_median(cut))
+    names, beats = _usual_beats(columns)
     # Columns that show the same seconds are their own beat, whole or not.
     rests = [same_seconds_rest(columns)]
     if len(names) >= BEAT_LEADS_MIN:
-        rests.append(_laid_over(names, beats, 1.0))
+        rests.append(_laid_over(names, beats, 1.0, outside_limb_space(names)))
     return min((rest for rest in rests if rest is not None), default=None)
 
 
@@ -127,15 +120,41 @@ def same_seconds_rest(columns: list[LimbColumn]) -> float | None:
     if len(columns) < 2 or len(names) < BEAT_LEADS_MIN:
         return None
     n = min(traces.shape[1] for _, traces in columns)
-    return _laid_over(names, [traces[:, :n] for _, traces in columns], KEPT)
+    return _laid_over(names, [traces[:, :n] for _, traces in columns], KEPT, outside_limb_space(names))
 
 
-def _laid_over(names: list[str], parts: list[NDArray[np.float64]], kept: float) -> float:
+def avr_is_inverted(columns: list[LimbColumn]) -> bool:
+    """Whether the usual beat of the trace named aVR fits the others' upside down (-aVR, Cabrera)."""
+    names, beats = _usual_beats(columns)
+    if "aVR" not in names or len(names) < BEAT_LEADS_MIN:
+        return False
+    upright, inverted = (_laid_over(names, beats, 1.0, [outside]) for outside in outside_limb_space(names))
+    return inverted < INVERTED_MAX * upright
+
+
+def _usual_beats(columns: list[LimbColumn]) -> tuple[list[str], list[NDArray[np.float64]]]:
+    """Names of the limb leads that show a beat, and their usual beats, (leads, n) of every column."""
+    names: list[str] = []
+    beats = []
+    before, after = (round(mm / STEP_MM) for mm in BEAT_MM)
+    for limb, traces in columns:
+        places = find_beats(traces)
+        places = places[(places >= before) & (places < traces.shape[1] - after)]
+        cut = np.array([traces[:, place - before : place + after] for place in places])
+        if len(cut) and np.isfinite(cut).any(axis=(0, 2)).all():
+            names += limb
+            beats.append(_median(cut))
+    return names, beats
+
+
+def _laid_over(
+    names: list[str], parts: list[NDArray[np.float64]], kept: float, outsides: list[NDArray[np.float64]]
+) -> float:
     """What is left of the limb leads' sums when columns are laid over each other, each moved a little.
 
-    `kept` is the share of the places with the least rest that count.
+    `kept` is the share of the places with the least rest that count; `outsides` are ways in which sums may
+    hold (`outside_limb_space`), of which the best one counts.
     """
-    outsides = outside_limb_space(names)
     reach = round(LAG_MM / STEP_MM)
 
     def rest(lags: list[int]) -> float:
