@@ -25,7 +25,7 @@ from ecg_hough.layout_check import NAMED_MIN, Candidate, check_layout
 from ecg_hough.leads import find_leads
 from ecg_hough.network import load_network
 from ecg_hough.page import read_page
-from ecg_hough.paper import FS_HZ, PAPER_SPEED_MM_S, make_layout
+from ecg_hough.paper import FS_HZ, PAPER_SPEED_MM_S
 from ecg_hough.paper_scale import BLOCK_MM, find_paper_scale, true_millimetre
 from ecg_hough.record import Ecg, Trace
 from ecg_hough.segmentation import LEADS_NETWORK, Canvas, to_canvas
@@ -289,7 +289,7 @@ def _candidate(rival: Rival, windows: tuple[Window, ...]) -> Candidate:
     """A known layout as it was read: a row taken for a rhythm strip that shows no trace is none."""
     layout, strips = rival.layout, tuple(window.lead for window in windows if window.rhythm)
     if len(strips) < len(layout.rhythm):
-        layout = make_layout(layout.shape, rhythm=strips, cabrera=layout.cabrera)
+        layout = layout.with_strips(strips)
     return Candidate(layout, windows, rival.evidence)
 
 

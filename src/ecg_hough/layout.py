@@ -13,6 +13,7 @@ where none fits, each row's segments by its own evidence are handed on, too.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,12 @@ PRESENT_MIN = 0.12
 """Share of a panel's columns that must hold the expected class for the lead to be there."""
 MISNAMED_MIN = 0.5
 """Share of a panel's columns with any trace from which a lead is there under a wrong name."""
+NAMED_LEADS_MIN = 6
+"""Fewest names that tell a layout by themselves."""
+NAMED_APART_PX = 40.0
+"""Names of two columns stand at least this far apart: 15 mm."""
+NAMED_SETS = tuple(map(set, (LEADS, LEADS[:6], LEADS[6:])))
+"""Leads that such a layout must hold, no more and no fewer."""
 SEGMENT_MIN_PX = 28
 """Shortest panel where no layout fits: 11 mm."""
 SURE_SHARE = 0.35
@@ -142,8 +149,7 @@ class PageLayout:
 class _Fit:
     """A layout laid on the page. Edges: columns of the boundaries at mid height and their lean."""
 
-    shape: str
-    cabrera: bool
+    template: Layout  # without rhythm strips
     edges: NDArray[np.float64]  # (columns + 1,)
     lean: NDArray[np.float64]  # (columns + 1,) columns per canvas row
     slots: tuple[tuple[int, int], ...]  # (page row, layout row), -1 - lead for rhythm strips
@@ -152,11 +158,11 @@ class _Fit:
     @property
     def layout(self) -> Layout:
         rhythm = tuple(LEADS[-1 - t] for _, t in self.slots if t < 0)
-        return make_layout(self.shape, rhythm=rhythm, cabrera=self.cabrera)
+        return self.template.with_strips(rhythm)
 
     def boxes(self, level: NDArray[np.float64]) -> list[_Box]:
         """All panels, whether or not they are on the page."""
-        rows = make_layout(self.shape, cabrera=self.cabrera).rows
+        rows = self.template.rows
         out = []
         for i, t in self.slots:
             at = self.edges + self.lean * level[i]
@@ -235,7 +241,7 @@ def fit_names(fitted: LayoutFit, names: tuple[CanvasName, ...]) -> LayoutFit:
 
 
 def _fitted(rows: TraceRows, evidence: RowEvidence, names: tuple[PlacedName, ...] = ()) -> LayoutFit:
-    fit, others = _all_fits(rows, evidence)
+    fit, others = _all_fits(rows, evidence, named_layout(names, rows))
     agreement = _agreement(fit.boxes(evidence.level), evidence)
     coherence = max(0.0, fit.score * agreement**2 / rows.lines.shape[1])
     return LayoutFit(rows, evidence, names, fit, others, agreement, coherence)
@@ -321,19 +327,23 @@ def _names_against(fitted: LayoutFit) -> float:
     return against / len(sure) if len(sure) >= NAMES_MIN else 0.0
 
 
-def _all_fits(rows: TraceRows, evidence: RowEvidence) -> tuple[_Fit, tuple[_Fit, ...]]:
-    """The layout of greatest likelihood, and all others: on rough edges, the best three on refined ones."""
+def _all_fits(rows: TraceRows, evidence: RowEvidence, named: Layout | None) -> tuple[_Fit, tuple[_Fit, ...]]:
+    """The layout of greatest likelihood, and all others: on rough edges, the best three on refined ones.
+
+    `named` is a layout that is tried besides the known ones.
+    """
     # A page turned by a small angle: columns lean by what the rows slope.
     lean = float(np.clip(-rows.slope, -LEAN_MAX, LEAN_MAX))
     start, end = _extent(evidence, lean)
-    fits = [_assign(shape, cabrera, evidence, (start, end, lean)) for shape, cabrera in _shapes()]
+    templates = [*_known_layouts(), *([named] if named is not None else [])]
+    fits = [_assign(template, evidence, (start, end, lean)) for template in templates]
     fits = sorted(fits, key=lambda fit: -fit.score)
     fits[:3] = sorted((_refine_edges(fit, evidence) for fit in fits[:3]), key=lambda fit: -fit.score)
     best = _settle_edges(fits[0], evidence)
     # Rows under wrong names are left out where that costs less: each layout is tried with all of them, too.
     n = len(evidence.weight)
     short = [fit for fit in fits if len(fit.slots) < n]
-    whole = [_assign(fit.shape, fit.cabrera, evidence, (start, end, lean), all_rows=True) for fit in short]
+    whole = [_assign(fit.template, evidence, (start, end, lean), all_rows=True) for fit in short]
     others = [*fits[1:], *(fit for fit in whole if np.isfinite(fit.score))]
     return best, tuple(_on_edges_of(best, fit) for fit in others)
 
@@ -348,10 +358,48 @@ def _on_edges_of(best: _Fit, fit: _Fit) -> _Fit:
     return replace(fit, edges=edges, lean=best.lean[0] + part * (best.lean[-1] - best.lean[0]))
 
 
-def _shapes() -> list[tuple[str, bool]]:
-    """Known shapes, Cabrera or not; 3x4 first: it wins ties. Rhythm strips are added by the fit."""
+@cache
+def _known_layouts() -> tuple[Layout, ...]:
+    """Known layouts, Cabrera or not; 3x4 first: it wins ties. Rhythm strips are added by the fit."""
     shapes = ("3x4", "6x2", "12x1", "4x3", "2x6", "6x1-limb")
-    return [(s, False) for s in (*shapes, "6x1-precordial")] + [(s, True) for s in shapes]
+    usual = [make_layout(shape) for shape in (*shapes, "6x1-precordial")]
+    return (*usual, *(make_layout(shape, cabrera=True) for shape in shapes))
+
+
+def named_layout(names: tuple[PlacedName, ...], rows: TraceRows) -> Layout | None:
+    """The layout that printed names tell by themselves: leads in any order, as they stand.
+
+    Its name is its rows and columns with "-named", e.g. "4x3-named".
+
+    Returns:
+        None where the names leave a gap, one stands twice, or they are those of a known layout.
+    """
+    if len(names) < NAMED_LEADS_MIN:
+        return None
+    # Columns lean by what the rows slope.
+    col = np.array([name.name.col + rows.slope * name.name.row for name in names])
+    order = np.argsort(col)
+    column = np.empty(len(names), int)
+    column[order] = np.concatenate([[0], np.cumsum(np.diff(col[order]) > NAMED_APART_PX)])
+    n_columns = int(column.max()) + 1
+    grid: dict[int, dict[int, str]] = {}
+    for name, j in zip(names, column, strict=True):
+        grid.setdefault(name.row, {})[int(j)] = LEADS[name.name.lead]
+    # Under several columns a row with one name is a rhythm strip.
+    short = [grid[i] for i in sorted(grid) if len(grid[i]) > 1 or n_columns == 1]
+    leads = [lead for row in short for lead in row.values()]
+    missing = [(k, j) for k, row in enumerate(short) for j in range(n_columns) if j not in row]
+    absent = [lead for lead in LEADS if lead not in leads]
+    if len(missing) == 1 and len(absent) == 1:
+        k, j = missing.pop()
+        short[k][j] = absent.pop()
+        leads = list(LEADS)
+    if missing or len(set(leads)) < len(leads) or set(leads) not in NAMED_SETS:
+        return None
+    block = tuple(tuple(row[j] for j in range(n_columns)) for row in short)
+    if any(known.rows == block for known in _known_layouts()):
+        return None
+    return Layout(f"{len(block)}x{n_columns}-named", block)
 
 
 def _extent(evidence: RowEvidence, lean: float) -> tuple[float, float]:
@@ -370,8 +418,7 @@ def _extent(evidence: RowEvidence, lean: float) -> tuple[float, float]:
 
 
 def _assign(
-    shape: str,
-    cabrera: bool,
+    template: Layout,
     evidence: RowEvidence,
     frame: tuple[float, float, float],
     *,
@@ -383,7 +430,6 @@ def _assign(
     score is -inf where their numbers differ.
     """
     start, end, lean = frame
-    template = make_layout(shape, cabrera=cabrera)
     n, n_t, n_c = len(evidence.weight), len(template.rows), template.n_columns
     edges = np.linspace(start, end, n_c + 1)
     cols = edges[None, None, :] + lean * evidence.level[:, None, None]
@@ -400,7 +446,7 @@ def _assign(
     strip = at[:, :, -1] - at[:, :, 0]
     rhythm_lead, rhythm = strip.argmax(1), strip.max(1) - RHYTHM_COST
     missing = MISSING_COST * n_c
-    strips = RHYTHM_MAX.get(shape, 0)
+    strips = RHYTHM_MAX.get(template.shape, 0)
     # best[i, t, k]: score of page rows from i on, with layout rows from t on and k rhythm strips open
     best = np.full((n + 1, n_t + 1, strips + 1), -np.inf)
     move = np.zeros(best.shape, int)
@@ -424,7 +470,7 @@ def _assign(
             best[i, t] = options.max(0)
     score = float(best[0, 0, strips])
     if not np.isfinite(score):
-        return _Fit(shape, cabrera, edges, np.full(n_c + 1, lean), (), score)
+        return _Fit(template, edges, np.full(n_c + 1, lean), (), score)
     slots, i, t, k = [], 0, 0, strips
     while i < n:
         step = move[i, t, k]
@@ -439,7 +485,7 @@ def _assign(
     if sum(slot[1] >= 0 for slot in slots) < MIN_PANELS * n_t + 0.5:
         # One limb lead misnamed as a chest lead must not turn six limb rows into half of twelve.
         score *= 0.5
-    return _Fit(shape, cabrera, edges, np.full(n_c + 1, lean), tuple(slots), score)
+    return _Fit(template, edges, np.full(n_c + 1, lean), tuple(slots), score)
 
 
 def _refine_edges(fit: _Fit, evidence: RowEvidence) -> _Fit:
@@ -468,7 +514,7 @@ def _refine_edges(fit: _Fit, evidence: RowEvidence) -> _Fit:
         score -= (1e-3 * np.abs(s + e - fit.edges[0] - fit.edges[-1]) + np.abs(tilt - lean))[0]
         k = int(score.argmax())
         start, end, lean = float(s[0, k]), float(e[0, k]), float(tilt[0, k])
-    return _assign(fit.shape, fit.cabrera, evidence, (start, end, lean))
+    return _assign(fit.template, evidence, (start, end, lean))
 
 
 def _settle_edges(fit: _Fit, evidence: RowEvidence) -> _Fit:

@@ -5,7 +5,7 @@ Nothing here is tuned; every other module takes these names and numbers from her
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 LEADS: tuple[str, ...] = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 """Standard order of the 12 leads: the row order of every signal array, and label k + 1 of a label map."""
@@ -56,8 +56,13 @@ class Layout:
 
     @property
     def shape(self) -> str:
-        """The name without rhythm strips and order, as `make_layout` takes it."""
+        """The name without rhythm strips and order, e.g. "3x4"."""
         return self.name.removesuffix("-cabrera").split("+")[0]
+
+    def with_strips(self, rhythm: tuple[str, ...]) -> Layout:
+        """The same short rows over other rhythm strips."""
+        strips = f"+{len(rhythm)}" if rhythm else ""
+        return replace(self, name=self.shape + strips + ("-cabrera" if self.cabrera else ""), rhythm=rhythm)
 
     @property
     def n_columns(self) -> int:
@@ -96,5 +101,4 @@ def make_layout(shape: str, *, rhythm: tuple[str, ...] = (), cabrera: bool = Fal
     }
     if shape not in blocks:
         raise ValueError(f"shape must be one of {', '.join(blocks)}; got {shape!r}")
-    name = shape + (f"+{len(rhythm)}" if rhythm else "") + ("-cabrera" if cabrera else "")
-    return Layout(name, blocks[shape], rhythm, cabrera)
+    return Layout(shape, blocks[shape], cabrera=cabrera).with_strips(rhythm)

@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from ecg_hough.columns import Window, column_edges, places_on_strip
 from ecg_hough.layout_check import CheckedLayout
-from ecg_hough.paper import Layout, make_layout
+from ecg_hough.paper import Layout
 from ecg_hough.raster import on_raster, share_left
 from ecg_hough.traces import RowTrace
 
@@ -69,9 +69,7 @@ def check_strips(
     out = [replace(w, lead=named.get(w.row_index, w.lead)) if w.rhythm else w for w in windows]
     rhythm = tuple(w.lead for w in out if w.rhythm)
     words = f"layout: rhythm strip renamed from {', '.join(changed)}, whose short copy it repeats"
-    return CheckedLayout(
-        make_layout(layout.shape, rhythm=rhythm, cabrera=layout.cabrera), tuple(out), (words,)
-    )
+    return CheckedLayout(layout.with_strips(rhythm), tuple(out), (words,))
 
 
 def _rests(
