@@ -362,3 +362,16 @@ def test_columns_of_a_whole_block_are_equally_wide(signals):
     assert starts[1] == pytest.approx(middle, abs=0.2)
     without_grid = place_columns(rows, windows, layout, has_grid=False)
     assert column_edges(without_grid.windows, 2)[0][1] == pytest.approx(middle + 19.2, abs=0.2)
+
+
+def test_separators_place_the_ends_of_a_block_of_any_width(signals):
+    layout = make_layout("3x4")
+    rows, windows = rows_of(signals, layout, seconds=9.3)
+    for row in rows:  # every trace is seen from half a stroke too early on
+        row.y_mm[(row.x_mm >= 19.4) & (row.x_mm < 20.0)] = 40.0
+    separators = {j: 20.0 + j * 9.3 * 25.0 / 4 for j in (1, 2, 3)}
+    starts = [
+        min(w.start_mm for w in place_columns(rows, windows, layout, 25.0, None, seen).windows)
+        for seen in (None, separators)
+    ]
+    assert abs(starts[1] - 20.0) < 0.01 < 0.3 < abs(starts[0] - 20.0)

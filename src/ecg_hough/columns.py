@@ -41,6 +41,8 @@ PULSE_TRUST, PULSE_FOOT_MM = 0.15, 1.6
 """Say of an end this near to a calibration pulse's stroke: it may be the end of the pulse's foot."""
 PULSE_SLACK_MM = 0.3
 """Ends farther than this within a pulse are the pulse's."""
+SEPARATORS_OFF_MM = 1.5
+"""Farthest that a block's ends stand off where its separators say."""
 NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
 APART_MM, APART_OFF_MM = 1.5, 1.5
 """Least space between panels that stand apart, and farthest that their widths are off a usual one."""
@@ -252,6 +254,12 @@ def place_columns(
     inside = {j: mm for j, mm in (separators or {}).items() if 0 < j < n_columns}
     if usual and inside:
         start = float(np.median([mm - width * j / n_columns for j, mm in inside.items()]))
+    elif len(inside) > 1:
+        # Of a block of any width separators show where it begins, too, sharper than the traces' round ends.
+        pitch, first_mm = np.polyfit(list(inside), list(inside.values()), 1)
+        last_mm = first_mm + pitch * n_columns
+        if max(abs(first_mm - start), abs(last_mm - start - width)) <= SEPARATORS_OFF_MM:
+            start, width = float(first_mm), float(last_mm - first_mm)
     equal = start + width * np.arange(n_columns + 1) / n_columns
     edges = equal.copy()
     for j in range(1, n_columns) if not usual else ():
