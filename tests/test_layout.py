@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from ecg_hough.errors import PageError
-from ecg_hough.layout import PageLayout, find_layout, fit_layout
+from ecg_hough.layout import PageLayout, find_layout, fit_layout, fit_names
+from ecg_hough.names import CanvasName
 from ecg_hough.paper import LEADS, Layout, make_layout
 from ecg_hough.render import render_page
 from ecg_hough.render.page import RenderedPage
@@ -316,6 +317,30 @@ def test_unknown_arrangement_has_no_layout() -> None:
     assert {panel.lead for panel in found.loose} == set(LEADS)
     assert {panel.row_index for panel in found.loose} <= {panel.row_index for panel in found.panels}
     assert any("fits none" in warning for warning in found.warnings)
+
+
+def test_printed_names_make_a_layout() -> None:
+    """The same page with its names: as they stand, and the lead that is left where one cannot be read."""
+    mask = mask_page(17, "clean", layout=make_layout("3x4"), missing=(), speed_mm_s=25.0, gain_mm_mv=10.0)
+    shuffle = np.array([0, 8, 3, 11, 5, 1, 12, 6, 10, 2, 9, 4, 7], np.uint8)
+    usual = find_layout(disturbed(mask, None)).panels
+    leads = [int(shuffle[1 + LEADS.index(panel.lead)]) - 1 for panel in usual]
+    names = tuple(
+        CanvasName(lead, float(np.nanmedian(panel.path_rows)) - 12.0, panel.start_col + 10.0, 0.95)
+        for lead, panel in zip(leads, usual, strict=True)
+    )
+    probabilities = to_probabilities(shuffle[mask.labels], None)
+    fitted = fit_layout(probabilities)
+    for read in (names, names[1:]):
+        found = find_layout(probabilities, fit_names(fitted, read))
+        assert found.layout is not None
+        assert found.layout.name == "3x4-named"
+        where = {(panel.row_index, panel.column_index): panel.lead for panel in found.panels}
+        expected = zip(leads, usual, strict=True)
+        assert where == {(p.row_index, p.column_index): LEADS[lead] for lead, p in expected}
+    assert find_layout(probabilities, fit_names(fitted, names[2:])).layout is None
+    twice = (*names[:-1], replace(names[-1], lead=names[0].lead))
+    assert find_layout(probabilities, fit_names(fitted, twice)).layout is None
 
 
 def test_page_without_trace() -> None:
