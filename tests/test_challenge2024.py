@@ -7,6 +7,7 @@ then write the header, the signals in the header's own format, and the labels.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,6 +28,7 @@ from ecg_hough.paper import LEADS
 from ecg_hough.record import Ecg, LeadStatus
 from made_up_ecg import made_up_ecg, write_page_image
 
+DIGITIZE = import_module("ecg_hough.digitize")
 pytest.importorskip("neurokit2", reason="needs the experiments extra")
 pytest.importorskip("sklearn", reason="needs the experiments extra")
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments" / "challenge2024"))
@@ -252,9 +254,10 @@ def test_a_classifier_learns_thresholds_and_answers_always() -> None:
 
 
 @pytest.mark.slow
-def test_real_pages_from_image_to_labels(tmp_path: Path) -> None:
+def test_real_pages_from_image_to_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ecg_hough.render import render_page
 
+    monkeypatch.setitem(sys.modules, "ecg_hough.digitize", DIGITIZE)  # no stand-in here
     data, hidden, model = tmp_path / "training", tmp_path / "hidden", tmp_path / "model"
     for k, label in enumerate(("TACHY", "BRADY", "TACHY", "BRADY", "TACHY")):
         ecg = generate_ecg(70 + k, fs=FS, rhythm=RHYTHMS[label])
