@@ -28,13 +28,13 @@ from ecg_hough.paper import LEADS
 from ecg_hough.record import Ecg, LeadStatus
 from made_up_ecg import made_up_ecg, write_page_image
 
-DIGITIZE = import_module("ecg_hough.digitize")
 pytest.importorskip("neurokit2", reason="needs the experiments extra")
 pytest.importorskip("sklearn", reason="needs the experiments extra")
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments" / "challenge2024"))
 import team_code
 from ecg_features import FEATURES, ecg_features
 
+DIGITIZE = import_module("ecg_hough.digitize")
 FS = 500
 RHYTHMS = {"NORM": "sinus rhythm", "TACHY": "sinus tachycardia", "BRADY": "sinus bradycardia"}
 HEADER_LEADS = ("I", "II", "III", "AVR", "AVL", "AVF", *LEADS[6:])
