@@ -217,56 +217,25 @@ def place_columns(
     if not windows:
         raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
     n_columns = layout.n_columns if layout is not None else max(w.column_index for w in windows) + 1
-    first = [w for w in windows if w.rhythm or w.column_index == 0] or list(windows)
-    last = [w for w in windows if w.rhythm or w.column_index == n_columns - 1] or list(windows)
-    middle = 0.5 * (min(w.start_mm for w in windows) + max(w.end_mm for w in windows))
-    earliest, latest = -np.inf, np.inf
-    if pulse is not None and pulse.left_mm < middle:
-        earliest = pulse.right_mm - PULSE_SLACK_MM
-    elif pulse is not None:
-        latest = pulse.left_mm + PULSE_SLACK_MM
     nominal_mm = [] if on_guessed_scale else [seconds * speed_mm_s for seconds in NOMINAL_S]
-    near_start = max(float(np.median([w.start_mm for w in first])), earliest)
-    near_end = min(float(np.median([w.end_mm for w in last])), latest)
     if layout is not None and n_columns > 1:
         short = [by_row[k] for k in sorted({w.row_index for w in windows if not w.rhythm})]
         apart = panels_apart(short, n_columns, nominal_mm)
         if apart is not None:
             return _columns_apart(windows, *apart, speed_mm_s)
+    start, width = _block(by_row, windows, n_columns, nominal_mm, pulse)
     block = [by_row[k] for k in sorted({w.row_index for w in windows})]
-    traced = traced_block(block, nominal_mm)
-    if traced is not None and earliest <= traced[0] and traced[1] <= latest:
-        near_start, near_end = traced
-        first, last = (
-            [replace(w, start_mm=near_start, end_mm=near_end) for w in some] for some in (first, last)
-        )
-    start, width = find_block(
-        [_ends(by_row[w.row_index], w.start_mm, +1, pulse) for w in first],
-        [_ends(by_row[w.row_index], w.end_mm, -1, pulse) for w in last],
-        near_start,
-        near_end,
-        nominal_mm,
-        (earliest, latest),
-    )
     # A whole block's columns are equally wide, a cut one lost part of a column. A usual width is whole.
     usual = any(np.isclose(width, nominal) for nominal in nominal_mm)
     whole = has_grid and not _is_cut(block, start, -1) and not _is_cut(block, start + width, +1)
     inside = {j: mm for j, mm in (separators or {}).items() if 0 < j < n_columns}
-    if usual and inside:
-        start = float(np.median([mm - width * j / n_columns for j, mm in inside.items()]))
-    elif len(inside) > 1:
-        # Of a block of any width separators show where it begins, too, sharper than the traces' round ends.
-        pitch, first_mm = np.polyfit(list(inside), list(inside.values()), 1)
-        last_mm = first_mm + pitch * n_columns
-        if max(abs(first_mm - start), abs(last_mm - start - width)) <= SEPARATORS_OFF_MM:
-            start, width = float(first_mm), float(last_mm - first_mm)
-    equal = start + width * np.arange(n_columns + 1) / n_columns
-    edges = equal.copy()
+    start, width = _by_separators(start, width, inside, n_columns, usual=usual)
+    edges = start + width * np.arange(n_columns + 1) / n_columns
     for j in range(1, n_columns) if not usual else ():
         seen = [w.start_mm for w in windows if w.column_index == j and not w.rhythm]
         if j in inside:
             edges[j] = inside[j]
-        elif not whole and seen and abs(np.median(seen) - equal[j]) > EQUAL_MM:
+        elif not whole and seen and abs(np.median(seen) - edges[j]) > EQUAL_MM:
             edges[j] = float(np.median(seen))
     moved, starts_s = [], {0: 0.0}
     for window in windows:
@@ -280,6 +249,57 @@ def place_columns(
     if layout is not None:
         starts_s = {j: float((edges[j] - start) / speed_mm_s) for j in range(n_columns)}
     return Columns(tuple(moved), starts_s, float(width / speed_mm_s))
+
+
+def _block(
+    by_row: dict[int, RowTrace],
+    windows: tuple[Window, ...],
+    n_columns: int,
+    nominal_mm: list[float],
+    pulse: PulsePlace | None,
+) -> tuple[float, float]:
+    """Start and width of the block, mm, from its outer panels' traces."""
+    first = [w for w in windows if w.rhythm or w.column_index == 0] or list(windows)
+    last = [w for w in windows if w.rhythm or w.column_index == n_columns - 1] or list(windows)
+    middle = 0.5 * (min(w.start_mm for w in windows) + max(w.end_mm for w in windows))
+    earliest, latest = -np.inf, np.inf
+    if pulse is not None and pulse.left_mm < middle:
+        earliest = pulse.right_mm - PULSE_SLACK_MM
+    elif pulse is not None:
+        latest = pulse.left_mm + PULSE_SLACK_MM
+    near_start = max(float(np.median([w.start_mm for w in first])), earliest)
+    near_end = min(float(np.median([w.end_mm for w in last])), latest)
+    traced = traced_block([by_row[k] for k in sorted({w.row_index for w in windows})], nominal_mm)
+    if traced is not None and earliest <= traced[0] and traced[1] <= latest:
+        near_start, near_end = traced
+        first, last = (
+            [replace(w, start_mm=near_start, end_mm=near_end) for w in some] for some in (first, last)
+        )
+    return find_block(
+        [_ends(by_row[w.row_index], w.start_mm, +1, pulse) for w in first],
+        [_ends(by_row[w.row_index], w.end_mm, -1, pulse) for w in last],
+        near_start,
+        near_end,
+        nominal_mm,
+        (earliest, latest),
+    )
+
+
+def _by_separators(
+    start: float, width: float, inside: dict[int, float], n_columns: int, *, usual: bool
+) -> tuple[float, float]:
+    """Start and width of a block whose separators are seen, mm: they are sharper than the traces' round ends.
+
+    Of a block of any width they show where it begins and ends, of one of a usual width where it begins.
+    """
+    if usual and inside:
+        return float(np.median([mm - width * j / n_columns for j, mm in inside.items()])), width
+    if len(inside) > 1:
+        pitch, first_mm = np.polyfit(list(inside), list(inside.values()), 1)
+        last_mm = first_mm + pitch * n_columns
+        if max(abs(first_mm - start), abs(last_mm - start - width)) <= SEPARATORS_OFF_MM:
+            return float(first_mm), float(last_mm - first_mm)
+    return start, width
 
 
 def _is_cut(rows: list[RowTrace], end_mm: float, direction: int) -> bool:
