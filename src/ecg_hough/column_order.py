@@ -84,48 +84,55 @@ def find_column_order(
         return ColumnOrder(SEQUENTIAL, SURE)
     if layout.n_columns == 1:
         return ColumnOrder(ONE, 1.0)
-    by_strip, measures = measure_columns(rows, windows, layout)
-    if by_strip is not None:
-        return ColumnOrder(by_strip, 1.0)
-    odds = INTERCEPT + float(measures @ COEFFICIENTS)
+    by_strips = order_by_strips(rows, windows, layout)
+    if by_strips is not None:
+        return ColumnOrder(by_strips, 1.0)
+    odds = INTERCEPT + float(measure_columns(rows, windows, layout) @ COEFFICIENTS)
     name = SIMULTANEOUS if odds > 0 else SEQUENTIAL
     return ColumnOrder(name, 1.0 / (1.0 + math.exp(-abs(odds))))
 
 
 def measure_columns(
     rows: tuple[RowTrace, ...], windows: tuple[Window, ...], layout: Layout
-) -> tuple[str | None, NDArray[np.float64]]:
-    """What the logistic regression weighs; also what rhythm strips say, which needs none where it is clear.
+) -> NDArray[np.float64]:
+    """(3,) what the logistic regression weighs.
 
-    Returns:
-        The order by rhythm strips, None where they do not tell; and (3,) negative decimal logarithms: of what
-        the columns' steep places lack to be alike, of the beats' distances in mm, of the limb leads' rest.
-        They are greater the more the columns look simultaneous; the last two are 0 where not known.
+    Negative decimal logarithms: of what the columns' steep places lack to be alike, of the beats' distances
+    in mm, of the limb leads' rest. They are greater the more the columns look simultaneous; the last two are
+    0 where not known.
     """
     by_row = {row.row_index: row for row in rows}
-    starts, ends = column_edges(windows, layout.n_columns)
-    length = min(b - a for a, b in zip(starts, ends, strict=True))
-    columns: list[NDArray[np.float64] | None] = []
-    traces = []
-    for j, start in enumerate(starts):
-        members = [by_row[w.row_index] for w in windows if w.column_index == j and not w.rhythm]
-        columns.append(_activity(members, start, length) if members else None)
-        if members:
-            traces.append(np.array([on_raster(row, start, length) for row in members]))
-    by_strip = _by_strips(by_row, windows, (starts, ends), columns)
-    seen = [column for column in columns if column is not None]
-    if len(seen) < 2:
-        return by_strip, np.zeros(3)
-    alike = float(np.mean([_alike(seen[0], other) for other in seen[1:]]))
-    apart = beats_apart(traces)
+    columns = list(_columns_on_raster(by_row, windows, column_edges(windows, layout.n_columns)).values())
+    if len(columns) < 2:
+        return np.zeros(3)
+    first, *others = [activity(list(traces)) for traces in columns]
+    alike = float(np.mean([_alike(first, other) for other in others]))
+    apart = beats_apart(columns)
     rest = same_seconds_rest(limb_columns(by_row, windows, layout))
-    return by_strip, np.array(
+    return np.array(
         [
             -math.log10(1.0 - alike + ALIKE_FLOOR),
             0.0 if apart is None else -math.log10(apart + APART_FLOOR_MM) - USUAL_APART,
             0.0 if rest is None else -math.log10(rest + REST_FLOOR) - USUAL_REST,
         ]
     )
+
+
+def _columns_on_raster(
+    by_row: dict[int, RowTrace], windows: tuple[Window, ...], edges: tuple[list[float], list[float]]
+) -> dict[int, NDArray[np.float64]]:
+    """(rows, n) short traces of every column that has any, on the raster from its start, of one length."""
+    length = _shortest_mm(edges)
+    out = {}
+    for j, start in enumerate(edges[0]):
+        members = [by_row[w.row_index] for w in windows if w.column_index == j and not w.rhythm]
+        if members:
+            out[j] = np.array([on_raster(row, start, length) for row in members])
+    return out
+
+
+def _shortest_mm(edges: tuple[list[float], list[float]]) -> float:
+    return min(b - a for a, b in zip(*edges, strict=True))
 
 
 def beats_apart(columns: list[NDArray[np.float64]]) -> float | None:
@@ -205,12 +212,7 @@ def _peaks(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(top == inner, inner + np.clip(off, -1.0, 1.0), top)
 
 
-def _by_strips(
-    by_row: dict[int, RowTrace],
-    windows: tuple[Window, ...],
-    edges: tuple[list[float], list[float]],
-    columns: list[NDArray[np.float64] | None],
-) -> str | None:
+def order_by_strips(rows: tuple[RowTrace, ...], windows: tuple[Window, ...], layout: Layout) -> str | None:
     """What rhythm strips say: whether they go on under the columns, or only their start fits every column.
 
     None where there is no strip, or it fits both ways.
@@ -218,12 +220,14 @@ def _by_strips(
     strips = [w for w in windows if w.rhythm]
     if not strips:
         return None
-    starts, ends = edges
-    length = min(b - a for a, b in zip(starts, ends, strict=True))
+    by_row = {row.row_index: row for row in rows}
+    edges = starts, ends = column_edges(windows, layout.n_columns)
+    length = _shortest_mm(edges)
     on_strip = places_on_strip(starts, ends)
-    rows = [by_row[w.row_index] for w in strips]
-    under = [_activity(rows, start, length) for start in on_strip]
-    later = [(j, column) for j, column in enumerate(columns) if j > 0 and column is not None]
+    strip_rows = [by_row[w.row_index] for w in strips]
+    under = [activity([on_raster(row, start, length) for row in strip_rows]) for start in on_strip]
+    columns = _columns_on_raster(by_row, windows, edges)
+    later = [(j, activity(list(traces))) for j, traces in columns.items() if j > 0]
     if not later:
         return None
     goes_on = float(np.mean([_alike(under[j], column) for j, column in later]))
@@ -243,11 +247,6 @@ def _by_strips(
             if min(there, at_start) < COPY_LEFT and max(there, at_start) > COPY_TIMES * min(there, at_start):
                 return SEQUENTIAL if there < at_start else SIMULTANEOUS
     return SEQUENTIAL if goes_on >= repeats else None
-
-
-def _activity(rows: list[RowTrace], start_mm: float, length_mm: float) -> NDArray[np.float64]:
-    """`activity` of rows on the raster from `start_mm`."""
-    return activity([on_raster(row, start_mm, length_mm) for row in rows])
 
 
 def _alike(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

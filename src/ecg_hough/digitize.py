@@ -25,8 +25,8 @@ from ecg_hough.layout_check import NAMED_MIN, Candidate, check_layout
 from ecg_hough.leads import find_leads
 from ecg_hough.network import load_network
 from ecg_hough.page import read_page
-from ecg_hough.paper import FS_HZ, PAPER_SPEED_MM_S
-from ecg_hough.paper_scale import BLOCK_MM, find_paper_scale, true_millimetre
+from ecg_hough.paper import BLOCK_MM, FS_HZ, PAPER_SPEED_MM_S
+from ecg_hough.paper_scale import find_paper_scale, true_millimetre
 from ecg_hough.record import Ecg, Trace
 from ecg_hough.segmentation import LEADS_NETWORK, Canvas, to_canvas
 from ecg_hough.separators import find_separators
@@ -326,8 +326,7 @@ def map_from_columns(
 
 def scaled_to_columns(page_map: PageMap, canvas: Canvas, layout: PageLayout) -> PageMap:
     """A map whose millimetres are guessed, with a block of traces 250 mm wide."""
-    factor = BLOCK_MM / _block_mm(layout, canvas, page_map)
-    return PageMap(page_map.y_mm * factor, page_map.x_mm * factor, page_map.rows, page_map.cols)
+    return page_map.scaled(BLOCK_MM / _block_mm(layout, canvas, page_map))
 
 
 def _block_mm(layout: PageLayout, canvas: Canvas, page_map: PageMap) -> float:

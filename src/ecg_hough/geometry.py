@@ -19,6 +19,7 @@ from scipy.linalg import solveh_banded
 from ecg_hough.errors import PageError
 from ecg_hough.grid import GOOD_SUPPORT, Grid, find_grid, follow_again
 from ecg_hough.orientation import hough_angle
+from ecg_hough.paper import BLOCK_MM
 from ecg_hough.paper_edges import Sheet, find_sheet
 
 _NEWTON_STEPS = 12
@@ -40,7 +41,6 @@ _MAX_ASPECT_AMBIGUOUS = 0.15
 _IMAGE_MM = (80.0, 800.0)  # long side of the image: a strip alone to an A3 page on a table
 _IMAGE_MM_AMBIGUOUS = (130.0, 500.0)  # where 1 or 5 mm is by the page's size, that size must make sense
 _MAJOR_MM = 5.0
-_BLOCK_MM = 250.0  # usual width of a block of traces: 10 s at 25 mm/s
 _MAX_SPAN = 4.0  # of the image's size at the mean pitch; beyond, the camera would look along the page
 
 
@@ -69,6 +69,10 @@ class PageMap:
         nodes = np.stack([*np.meshgrid(y, x, indexing="ij"), np.ones((4, 4))])
         seen = np.einsum("ij,jhw->ihw", matrix, nodes)
         return cls(y, x, seen[0], seen[1])
+
+    def scaled(self, factor: float) -> PageMap:
+        """The same map with `factor` times as many millimetres."""
+        return PageMap(self.y_mm * factor, self.x_mm * factor, self.rows, self.cols)
 
     @property
     def px_per_mm(self) -> tuple[float, float]:
@@ -158,18 +162,15 @@ class PageGeometry:
         Args:
             block_mm: width of the block of traces as the grid is taken now.
         """
-        factor = min((1.0, _MAJOR_MM, 1.0 / _MAJOR_MM), key=lambda f: abs(np.log(f * block_mm / _BLOCK_MM)))
+        factor = min((1.0, _MAJOR_MM, 1.0 / _MAJOR_MM), key=lambda f: abs(np.log(f * block_mm / BLOCK_MM)))
         if not self.ambiguous or self.page_map is None or self.px_per_mm is None or factor == 1.0:
             return self
         pitch = (self.px_per_mm[0] / factor, self.px_per_mm[1] / factor)
-        page_map = PageMap(
-            self.page_map.y_mm * factor, self.page_map.x_mm * factor, self.page_map.rows, self.page_map.cols
-        )
         warning = (
             f"grid: only one spacing of lines is visible; taken as {pitch[0]:.2f} px per mm"
             f" because the traces are {factor * block_mm:.0f} mm wide then"
         )
-        return replace(self, px_per_mm=pitch, page_map=page_map, warnings=(warning,))
+        return replace(self, px_per_mm=pitch, page_map=self.page_map.scaled(factor), warnings=(warning,))
 
 
 def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:

@@ -36,6 +36,8 @@ FS_HZ = 500
 """Default sampling frequency of digitised records, as PTB-XL and the Challenge 2024."""
 RECORD_S = 10.0
 """Usual length of a printed 12-lead ECG."""
+BLOCK_MM = RECORD_S * PAPER_SPEED_MM_S
+"""Usual width of a block of traces: 10 s at 25 mm/s, 5 s at 50 mm/s."""
 
 
 @dataclass(frozen=True)

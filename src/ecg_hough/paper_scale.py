@@ -16,7 +16,7 @@ from ecg_hough.beats import FIFTY_MIN, fifty_odds
 from ecg_hough.columns import PulsePlace, Window
 from ecg_hough.geometry import PageMap
 from ecg_hough.ink import InkModel
-from ecg_hough.paper import GAIN_MM_MV, PAPER_SPEED_MM_S, PULSE_MV, RECORD_S
+from ecg_hough.paper import BLOCK_MM, GAIN_MM_MV, PAPER_SPEED_MM_S, PULSE_MV
 from ecg_hough.pulse import (
     SNAP_SHARE,
     Pulse,
@@ -30,8 +30,6 @@ from ecg_hough.words import GAIN_WORDS, SPEED_WORDS, PrintedWord
 
 SNAP_UNSURE = 0.25
 """Allowed error of a pulse's height where the page shows no grid."""
-BLOCK_MM = RECORD_S * PAPER_SPEED_MM_S
-"""Usual width of a block of traces: 10 s at 25 mm/s, 5 s at 50 mm/s."""
 BLOCK_SLACK = 0.04
 """A block this near to the usual width has it, whatever pulses or the paper say: they are less sharp."""
 BLOCK_RANGE_MM = (110.0, 300.0)

@@ -15,15 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from ecg_hough.column_order import SIMULTANEOUS, find_column_order, measure_columns
+from ecg_hough.column_order import SIMULTANEOUS, find_column_order, measure_columns, order_by_strips
 from ecg_hough.columns import Window
-from ecg_hough.paper import GAIN_MM_MV, LEADS, Layout, make_layout
+from ecg_hough.paper import BLOCK_MM, GAIN_MM_MV, LEADS, Layout, make_layout
 from ecg_hough.traces import RowTrace
 from ecg_hough.training.records import read_signals, split_records
 
 LAYOUTS = (("3x4", ()), ("3x4", ("II",)), ("3x4", ("II", "V1", "V5")), ("6x2", ()), ("6x2", ("II",)),
            ("4x3", ()), ("2x6", ()))  # fmt: skip
-BLOCK_MM = 250.0
 STEP_MM, MARGIN_MM = 0.1, 5.0
 FIFTY_SHARE = 0.2
 """Share of pages at 50 mm/s."""
@@ -73,7 +72,7 @@ def lay_on_paper(
 
 def pages(stems: list[Path], rng: np.random.Generator) -> Iterator[tuple[Page, bool]]:
     """Pages of records, and whether their columns are simultaneous."""
-    for stem in track(stems, "measuring"):
+    for stem in track(stems, "laying on paper"):
         signals, fs = read_signals(stem)
         for shape, rhythm in LAYOUTS:
             for simultaneous in (False, True):
@@ -86,18 +85,18 @@ def main(records: Path, seed: int) -> None:
 
     training, held_out = split_records(records)
     rng = np.random.default_rng(seed)
-    measured = [(*measure_columns(*page), truth) for page, truth in pages(training, rng)]
-    open_ = [(measures, truth) for by_strip, measures, truth in measured if by_strip is None]
-    measures, truths = (np.array(part) for part in zip(*open_, strict=True))
-    model = LogisticRegression(C=3.0).fit(measures, truths)
-    print(f"fitted to {len(open_)} of {len(measured)} pages, on which no strip decides")
+    fitted = list(pages(training, rng))
+    undecided = [(page, truth) for page, truth in fitted if order_by_strips(*page) is None]
+    measures = np.array([measure_columns(*page) for page, _ in track(undecided, "fitting")])
+    model = LogisticRegression(C=3.0).fit(measures, [truth for _, truth in undecided])
+    print(f"fitted to {len(undecided)} of {len(fitted)} pages, on which no strip decides")
     print("COEFFICIENTS =", tuple(float(c) for c in model.coef_[0].round(2)))
     print("INTERCEPT =", float(model.intercept_[0].round(2)))
-    for name, stems in (("fitted", training), ("held out", held_out)):
+    for name, scored in (("fitted", fitted), ("held out", list(pages(held_out, rng)))):
         for strips in (False, True):
             right = [
                 (find_column_order(*page).name == SIMULTANEOUS) == truth
-                for page, truth in pages(stems, rng)
+                for page, truth in scored
                 if bool(page[2].rhythm) == strips
             ]
             print(f"{name}, {'with' if strips else 'without'} strips: {np.mean(right):.1%} of {len(right)}"
