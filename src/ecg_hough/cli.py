@@ -663,7 +663,10 @@ def train(
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin again.")] = False,
     start_from: Annotated[
         Path | None,
-        typer.Option(help="Another run's checkpoint; a narrower one is widened.", show_default="new weights"),
+        typer.Option(
+            help="Another run's checkpoint (a narrower one is widened) or exported weights (.onnx).",
+            show_default="new weights",
+        ),
     ] = None,
     workers: Workers = 2,
 ) -> None:
@@ -705,6 +708,9 @@ def train_traces(
     seed: Seed = 0,
     max_minutes: Annotated[float | None, typer.Option(help="Pause after this time.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin again.")] = False,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Exported weights (.onnx).", show_default="new weights")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that render pages.")] = 1,
 ) -> None:
     """Train the trace network on pages that are rendered meanwhile; goes on from the last checkpoint.
@@ -725,6 +731,7 @@ def train_traces(
             seed=seed,
             max_minutes=max_minutes,
             fresh=fresh,
+            start_from=start_from,
             workers=workers,
             on_step=lambda step, n, figures: show(
                 f"step {step}/{n}  " + "  ".join(f"{name} {value:.3f}" for name, value in figures.items())

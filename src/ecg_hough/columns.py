@@ -22,7 +22,8 @@ END_REACH_MM = 12.0
 VOTE_MM = 0.3
 """Distance at which a row's end still speaks for a place."""
 EDGE_PRIOR = 0.08
-"""Cost per mm off the network's edge; one row in full agreement is worth 1 / rows."""
+"""Cost per mm off the network's edge; one row in full agreement is worth 1 / rows. Less where the edge is a
+pulse's (`PULSE_TRUST`): its foot may go on to the trace."""
 EDGE_RUN_MM = 1.5
 """Length of uninterrupted trace (or of none) that makes an end."""
 TRACE_RUN_MM, TRIM_MM = 5.0, 3.0
@@ -344,11 +345,16 @@ def find_block(
     width = e[None] - s[:, None]
     off = np.abs(width[..., None] - widths).min(axis=-1, initial=np.inf) / np.maximum(width, 1.0)
     start_votes, end_votes = _votes(starts, s), _votes(ends, e)
+    start_prior, end_prior = (
+        EDGE_PRIOR * (PULSE_TRUST if abs(edge - bound) < PULSE_FOOT_MM else 1.0)
+        for edge, bound in zip((near_start, near_end), within, strict=True)
+    )
     score = (
         start_votes[:, None]
         + end_votes[None]
         + NOMINAL_WORTH * np.exp(-0.5 * (off / NOMINAL_SHARE) ** 2)
-        - EDGE_PRIOR * (np.abs(s - near_start)[:, None] + np.abs(e - near_end)[None])
+        - start_prior * np.abs(s - near_start)[:, None]
+        - end_prior * np.abs(e - near_end)[None]
     )
     i, j = np.unravel_index(int(np.argmax(score)), score.shape)
     nearest = widths[np.abs(width[i, j] - widths).argmin()] if widths.size else np.inf

@@ -21,7 +21,8 @@ _BINS = 12  # of the profile per cycle
 _FINE = 256  # of the spectrum per 1 / cycle
 _WIDTH = 4  # of those; a tooth is looked for this near its place
 _FLOOR = 1e-6  # of a profile's power; below it there is only rounding
-_CANDIDATES_MM = (1 / 3, 0.5, 1.0, 1.25, 5 / 3, 2.5)  # per followed cycle: harmonics of 1 and of 5 mm
+_CANDIDATES_MM = (1 / 3, 0.5, 1.0, 1.25, 5 / 3, 2.5, 5.0)  # per followed cycle: harmonics of 1 and of 5 mm
+_CLEARER = 1.0  # log power by which both spacings are clearer if a cycle is 5 mm: lines on whole pixels beat
 _ODD, _EVEN = (1, 3), (2, 4)  # harmonics of 5 mm that 1 mm lines have not
 _SEEN = 0.7  # log power by which these stand out where 5 mm lines are printed
 _RISE = 0.4  # log power by which the fifth of them stands out where 1 mm lines are printed, too
@@ -42,11 +43,15 @@ def mm_per_cycle(
     """
     highest = min(period_px / _MIN_PERIOD_PX, _BINS / 2)
     spectra = [_spectrum(evidence, model, places) for model in models]
+    seen: dict[float, float] = {}
     for mm in _CANDIDATES_MM:
-        if (1 + 1 / GRID_MAJOR_MM) * mm / GRID_MINOR_MM < highest:
+        if (1 + 1 / GRID_MAJOR_MM) * mm / GRID_MINOR_MM <= highest:
             clear = np.mean([_both_spacings(s, mm) for s in spectra], axis=0)
             if clear[0] > _SEEN and clear[1] > _RISE:
-                return mm, False
+                seen[mm] = float(clear[0])
+    if seen:
+        finest = min(seen)
+        return (GRID_MAJOR_MM if seen.get(GRID_MAJOR_MM, 0.0) > seen[finest] + _CLEARER else finest), False
     harmonic = 1
     for n in (2, 3, 4, 5):
         teeth = [k / n for k in range(1, 2 * n) if np.gcd(k, n) == 1 and k / n < highest]

@@ -29,7 +29,7 @@ MISSING_COST = 30.0
 """Cost of a layout's panel that is not on the page, in nats: about 12 columns' worth."""
 RHYTHM_COST = 25.0
 """Cost of calling a row a rhythm strip."""
-RHYTHM_MAX = {"3x4": 3, "6x2": 1}
+RHYTHM_MAX = {"3x4": 3, "6x2": 3}
 """Most rhythm strips under the short rows; other shapes are printed without."""
 SPARE_COST = 0.1
 """Cost per traced column of a page row that has no place in the layout, in nats."""

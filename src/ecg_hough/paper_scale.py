@@ -44,8 +44,9 @@ PAIR_MM = (2.5, 80.0)
 """Farthest down and across that a page's speed and gain stand from each other where they share a line."""
 PARTNER_MIN, PAIR_CREDIT = 0.55, 0.2
 """Least score of such a partner, and what it adds: stray marks seldom look like both in one line."""
-WIDE_PULSE_MM = 8.0
-"""A pulse lasts 0.2 s on most carts: one this wide hints at 50 mm/s."""
+WIDE_PULSE_MM, WIDE_PULSE_ODDS = 8.0, 4.0
+"""A pulse lasts 0.2 s on most carts: one this wide speaks for 50 mm/s, with these log odds. Alone it does not
+decide."""
 
 
 @dataclass(frozen=True)
@@ -93,16 +94,18 @@ def find_paper_scale(
     if speed is None:
         speed, speed_from = printed_speed, "text"
     odds = fifty_odds(rows, windows) if speed is None and has_grid else None
-    if odds is not None and odds >= FIFTY_MIN:
+    wide = bool(pulses) and float(np.median([p.width_mm for p in pulses])) >= WIDE_PULSE_MM
+    if odds is not None and odds + wide * WIDE_PULSE_ODDS >= FIFTY_MIN:
         speed, speed_from = 50.0, "beats"
+        pulse_too = ", and from calibration pulses as wide as 0.2 s at that speed" if wide else ""
         warnings.append(
-            "paper speed of 50 mm/s concluded from the beats, far apart and wide for 25 mm/s: none could be"
-            " read on the page"
+            "paper speed of 50 mm/s concluded from the beats, far apart and wide for 25 mm/s"
+            f"{pulse_too}: none could be read on the page"
         )
     if speed is None:
         speed, speed_from = PAPER_SPEED_MM_S, "assumed"
         note = f"paper speed of {speed:g} mm/s assumed: none could be read on the page"
-        if pulses and float(np.median([p.width_mm for p in pulses])) >= WIDE_PULSE_MM:
+        if wide:
             note += ", and its pulses are as wide as 0.2 s at 50 mm/s"
         warnings.append(note)
     pulse_gain = gain_of_pulses(pulses, len(rows), SNAP_SHARE if has_grid else SNAP_UNSURE)

@@ -233,6 +233,12 @@ def _grey_grid(rng: np.random.Generator) -> tuple[RGB, RGB]:
     return (major,) * 3, (minor,) * 3
 
 
+def with_random_grid(sheet: SheetStyle, rng: np.random.Generator) -> SheetStyle:
+    """The sheet with a grid of random colours."""
+    paper, major, minor = _random_grid(rng)
+    return replace(sheet, paper=paper, major=major, minor=minor)
+
+
 def _random_grid(rng: np.random.Generator) -> tuple[RGB, RGB, RGB]:
     """ECG-Image-Kit's random colours: the minor grid may be as dark as the major one, of another hue."""
     major = rng.uniform(0, [0.8, 0.5, 0.5])

@@ -43,6 +43,9 @@ CHECK_PX = 256
 HALF_FROM = 256
 """Tensors of fewer values (biases, norms) stay in single precision: they weigh nothing on disk."""
 
+HALF = ".half"
+"""Ends the name of a tensor that is stored in half precision."""
+
 _KINDS = ("latest", "final", "best")
 _LARGEST_HALF = 65504.0
 
@@ -345,8 +348,8 @@ def _halve_weights(model: onnx.ModelProto) -> None:
                 f"weights must fit half precision (65504); {tensor.name} reaches {largest:g} (half=False)"
             )
         name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + HALF))
+        casts.append(helper.make_node("Cast", [name + HALF], [name], to=onnx.TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing as mp
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.layout import LeadPanel, PageLayout
 from ecg_hough.network import WEIGHTS, Network
-from ecg_hough.render import Panel, RenderedPage, render_page
+from ecg_hough.render import Panel, RenderedPage, render_page, sample_style
+from ecg_hough.render.style import with_random_grid
 from ecg_hough.segmentation import LEADS_NETWORK, Canvas, lead_probabilities, to_canvas
 from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
 from ecg_hough.traces import READOUTS_PER_COLUMN, readout_columns, row_masks
@@ -33,6 +34,11 @@ TALL_SHARE = 0.3
 ENLARGED_SHARE, ENLARGED = 0.3, (1.3, 2.6)
 """Share of pages whose traces are taller than recorded, and how many times: waves of 3 mV and more are rare
 in records and the hardest to read."""
+CLOSE_SHARE, CLOSER = 0.25, (0.5, 0.9)
+"""Share of pages whose rows stand closer than drawn, and by how much: a neighbour's QRS complexes then cross the
+row, which on usual sheets they seldom do."""
+TWO_HUES_SHARE = 0.15
+"""Share of pages drawn with a random grid whose 1 mm lines may be as dark as those of 5 mm."""
 IGNORED, NO_TRACE = -2.0, -1.0
 """Values of the target where nothing is asked, and where the row has no trace."""
 SEEN_SHARE = 0.6
@@ -276,7 +282,14 @@ def render_for_traces(stems: list[Path], rng: np.random.Generator, *, generated:
     if rng.random() < ENLARGED_SHARE:
         signals = signals * rng.uniform(*ENLARGED)
     dpi = float(np.exp(rng.uniform(np.log(90), np.log(320))))
-    return render_page(signals, fs, seed=int(rng.integers(2**31)), profile="mixed", dpi=dpi)
+    style = sample_style(rng, "mixed", dpi=dpi)
+    if rng.random() < CLOSE_SHARE:
+        closer, sheet = rng.uniform(*CLOSER), style.sheet
+        style = replace(style, sheet=replace(sheet, row_pitch_mm=closer * sheet.row_pitch_mm,
+                                             rhythm_pitch_mm=closer * sheet.rhythm_pitch_mm))  # fmt: skip
+    if style.profile not in ("bw", "fax") and rng.random() < TWO_HUES_SHARE:
+        style = replace(style, sheet=with_random_grid(style.sheet, rng))
+    return render_page(signals, fs, seed=int(rng.integers(2**31)), style=style)
 
 
 def _steepest(signals: NDArray[np.float64], fs: int, rng: np.random.Generator) -> int:

@@ -125,6 +125,7 @@ def train_traces(
     workers: int = 1,
     threads: int | None = None,
     fresh: bool = False,
+    start_from: Path | None = None,
     on_step: Any = None,
 ) -> Path:
     """Train, or go on from the last checkpoint; returns the run folder.
@@ -136,20 +137,29 @@ def train_traces(
         records: WFDB folder, held-out records excepted; generated ECGs alone where None.
         steps: of the whole run; batch_size: crops a step; ema: decay of the averaged weights.
         threads: of torch; None takes all cores.
+        start_from: exported weights (ONNX), where the run has no checkpoint yet.
         max_minutes: pause after that time; save_minutes: between checkpoints.
         on_step: called with (step, steps, figures).
+    Raises:
+        ValueError: `start_from` is no network of this shape.
     """
     import torch
+
+    from ecg_hough.training.exported import load_exported
 
     out.mkdir(parents=True, exist_ok=True)
     training, held_out = split_records(records) if records is not None else ([], [])
     torch.manual_seed(seed)
     torch.set_num_threads(threads or os.cpu_count() or 1)
     network = make_network()
+    checkpoint_path = out / "checkpoint.pth"
+    goes_on = checkpoint_path.is_file() and not fresh
+    if start_from is not None and not goes_on:
+        load_exported(network, start_from)
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=1e-4, betas=(0.9, 0.98))
     average = deepcopy(network.state_dict())
-    step, checkpoint_path = 0, out / "checkpoint.pth"
-    if checkpoint_path.is_file() and not fresh:
+    step = 0
+    if goes_on:
         state = torch.load(checkpoint_path, weights_only=True)
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
@@ -158,7 +168,7 @@ def train_traces(
     settings = {
         "steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "ema": ema, "seed": seed,
         "features": FEATURES, "sigma_px": TARGET_SIGMA_PX, "mean_weight": MEAN_WEIGHT,
-        "records": len(training),
+        "records": len(training), "start_from": start_from.name if start_from is not None else None,
         **(trained_names(patients_of(training, records)) if records is not None else {}),
     }  # fmt: skip
     (out / "settings.json").write_text(json.dumps(settings, indent=1))

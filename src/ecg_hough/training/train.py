@@ -179,7 +179,8 @@ def train(
         max_minutes: pause at the end of the epoch after that time.
         fresh: begin again even if there is a checkpoint.
         start_from: another run's checkpoint, with its epochs, where this run has none yet; that of a
-            network with fewer features per stage is widened (`widen`), and the epochs begin at 0.
+            network with fewer features per stage is widened (`widen`), and the epochs begin at 0, as they
+            do with exported weights (ONNX).
         seed: of the first weights; the order of the cases is nnU-Net's own and not repeatable.
         threads: of torch on a processor; None takes all cores.
         on_step: called with (epoch, step, loss).
@@ -192,6 +193,8 @@ def train(
     set_environment(data, results)
     import torch
 
+    from ecg_hough.training.exported import load_exported
+
     identifier = plan(config, data, dataset, workers=workers)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -203,7 +206,7 @@ def train(
     found = [path for path in checkpoints if path.is_file() and not fresh]
     if not found and start_from is not None:
         if not start_from.is_file():
-            raise ValueError(f"start_from must be a checkpoint; got {start_from}")
+            raise ValueError(f"start_from must be a checkpoint or exported weights; got {start_from}")
         found = [start_from]
     preprocessed = data / "nnUNet_preprocessed" / dataset
     plans = json.loads((preprocessed / f"{identifier}.json").read_text())
@@ -220,7 +223,9 @@ def train(
     trainer.initialize()
     if found:
         newest = max(found, key=lambda path: path.stat().st_mtime)
-        if not (newest == start_from and _start_wider(trainer, newest)):
+        if newest.suffix == ".onnx":
+            load_exported(trainer.network, newest)
+        elif not (newest == start_from and _start_wider(trainer, newest)):
             trainer.load_checkpoint(str(newest))
         log.info("going on from %s, epoch %d", newest.name, trainer.current_epoch)
     _note_run(
