@@ -3,9 +3,10 @@
 In: row traces and panels in page millimetres. Out: "sequential", "simultaneous" or "one", and how probable it
 is. Beats decide: in simultaneous columns every QRS complex stands at the same place of each column, and a
 rhythm strip repeats its start under all of them; in sequential ones it goes on under them. Where no strip
-tells, three measures are weighed by logistic regression: how alike the columns' steep places are, how far
-their beats stand from each other's (no heart is as regular as print), and what Einthoven's and Goldberger's
-equations leave of limb leads in different columns, which hold for leads of the same instant only.
+tells, four measures are weighed by logistic regression: how alike the columns' steep places are, how far
+their beats stand from each other's (no heart is as regular as print) and from where the columns' edges have
+them, and what Einthoven's and Goldberger's equations leave of limb leads in different columns, which hold for
+leads of the same instant only.
 """
 
 from __future__ import annotations
@@ -30,19 +31,21 @@ STRIP_MARGIN, STRIP_ALIKE = 0.12, 0.4
 """Difference of correlation with a rhythm strip from which it decides, and least correlation."""
 COPY_LEFT, COPY_TIMES = 0.1, 2.0
 """Share of variance that a strip leaves of its lead's short copy, and how many times more elsewhere."""
-COEFFICIENTS = (4.12, 4.72, 3.13)
-INTERCEPT = -4.67
-"""Log odds of simultaneous columns, of the three of `measure_columns`.
+COEFFICIENTS = (4.05, 4.19, 2.11, 3.0)
+INTERCEPT = -4.55
+"""Log odds of simultaneous columns, of the four of `measure_columns`.
 By `python -m ecg_hough.training.order_fit RECORDS`, which says what they are worth on held-out records."""
+PRIOR = -1.1
+"""Log odds of simultaneous columns before a page is seen, 1 to 3: most carts let columns follow each other."""
 BEAT_HALF_MM = 3.5
 """What of a beat is compared, before and after its steepest place."""
 BEAT_REACH_MM = 1.25
 """Farthest that a beat may stand off its steepest place."""
 PARTNER_MM = 1.5
 """Farthest that beats of two columns stand apart and still are one, the columns' own shift taken off."""
-ALIKE_FLOOR, APART_FLOOR_MM, REST_FLOOR = 0.01, 0.02, 1e-3
+ALIKE_FLOOR, APART_FLOOR_MM, SHIFT_FLOOR_MM, REST_FLOOR = 0.01, 0.02, 0.1, 1e-3
 """What reading leaves of simultaneous columns' difference."""
-USUAL_APART, USUAL_REST = 1.0, 1.0
+USUAL_APART, USUAL_SHIFT, USUAL_REST = 1.0, 0.2, 1.0
 """Negative decimal logarithms that speak for neither order."""
 SURE = 0.9
 """Probability from which the other order is not mentioned."""
@@ -87,7 +90,7 @@ def find_column_order(
     by_strips = order_by_strips(rows, windows, layout)
     if by_strips is not None:
         return ColumnOrder(by_strips, 1.0)
-    odds = INTERCEPT + float(measure_columns(rows, windows, layout) @ COEFFICIENTS)
+    odds = PRIOR + INTERCEPT + float(measure_columns(rows, windows, layout) @ COEFFICIENTS)
     name = SIMULTANEOUS if odds > 0 else SEQUENTIAL
     return ColumnOrder(name, 1.0 / (1.0 + math.exp(-abs(odds))))
 
@@ -95,16 +98,16 @@ def find_column_order(
 def measure_columns(
     rows: tuple[RowTrace, ...], windows: tuple[Window, ...], layout: Layout
 ) -> NDArray[np.float64]:
-    """(3,) what the logistic regression weighs.
+    """(4,) what the logistic regression weighs.
 
     Negative decimal logarithms: of what the columns' steep places lack to be alike, of the beats' distances
-    in mm, of the limb leads' rest. They are greater the more the columns look simultaneous; the last two are
-    0 where not known.
+    and of their columns' shift in mm, of the limb leads' rest. They are greater the more the columns look
+    simultaneous; the last three are 0 where not known.
     """
     by_row = {row.row_index: row for row in rows}
     columns = list(_columns_on_raster(by_row, windows, column_edges(windows, layout.n_columns)).values())
     if len(columns) < 2:
-        return np.zeros(3)
+        return np.zeros(4)
     first, *others = [activity(list(traces)) for traces in columns]
     alike = float(np.mean([_alike(first, other) for other in others]))
     apart = beats_apart(columns)
@@ -112,7 +115,8 @@ def measure_columns(
     return np.array(
         [
             -math.log10(1.0 - alike + ALIKE_FLOOR),
-            0.0 if apart is None else -math.log10(apart + APART_FLOOR_MM) - USUAL_APART,
+            0.0 if apart is None else -math.log10(apart[0] + APART_FLOOR_MM) - USUAL_APART,
+            0.0 if apart is None else -math.log10(apart[1] + SHIFT_FLOOR_MM) - USUAL_SHIFT,
             0.0 if rest is None else -math.log10(rest + REST_FLOOR) - USUAL_REST,
         ]
     )
@@ -135,27 +139,30 @@ def _shortest_mm(edges: tuple[list[float], list[float]]) -> float:
     return min(b - a for a, b in zip(*edges, strict=True))
 
 
-def beats_apart(columns: list[NDArray[np.float64]]) -> float | None:
-    """How far, mm, the beats of all columns stand from the first column's, median.
+def beats_apart(columns: list[NDArray[np.float64]]) -> tuple[float, float] | None:
+    """How far, mm, the beats of all columns stand from the first column's, median, and the columns' shifts.
 
-    One shift of every column, its edge's error, is taken off first, so that a single pair of beats tells
-    nothing.
+    One shift of every column, its edge's error, is taken off the beats' distances, so that a single pair of
+    beats tells nothing.
 
     Args:
         columns: (k, n) traces of a column each, mm on the raster, NaN in gaps.
 
     Returns:
-        None where no column shares two beats with the first.
+        Median distance, and median size of the shifts; None where no column shares two beats with the first.
     """
     first, *others = [beat_places(traces) * STEP_MM for traces in columns]
     off: list[float] = []
+    common: list[float] = []
     for places in others:
         distances = places[:, None] - first[None]
         shifts = distances[np.abs(distances) < LAG_MM + BEAT_REACH_MM]
-        pairs = max((_pairs(distances - shift) for shift in shifts), key=_worth, default=np.zeros(0))
+        paired = [(shift, _pairs(distances - shift)) for shift in shifts]
+        shift, pairs = max(paired, key=lambda one: _worth(one[1]), default=(0.0, np.zeros(0)))
         if len(pairs) > 1:
             off += list(pairs - np.median(pairs))
-    return float(np.median(np.abs(off))) if off else None
+            common.append(float(shift + np.median(pairs)))
+    return (float(np.median(np.abs(off))), float(np.median(np.abs(common)))) if off else None
 
 
 def _pairs(distances: NDArray[np.float64]) -> NDArray[np.float64]:

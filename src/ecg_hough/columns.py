@@ -42,6 +42,8 @@ PULSE_TRUST, PULSE_FOOT_MM = 0.15, 1.6
 """Say of an end this near to a calibration pulse's stroke: it may be the end of the pulse's foot."""
 PULSE_SLACK_MM = 0.3
 """Ends farther than this within a pulse are the pulse's."""
+STRETCH_MAX = 0.01
+"""Farthest that a whole block's width may be off a usual duration for the paper, not the time, to be blamed."""
 SEPARATORS_OFF_MM = 1.5
 """Farthest that a block's ends stand off where its separators say."""
 NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
@@ -140,10 +142,13 @@ def _columns_apart(
     return Columns(tuple(moved), starts_s, whole / speed_mm_s)
 
 
-def traced_block(rows: list[RowTrace], nominal_mm: list[float]) -> tuple[float, float] | None:
+def traced_block(
+    rows: list[RowTrace], nominal_mm: list[float], share: float = 2 * NOMINAL_SHARE
+) -> tuple[float, float] | None:
     """Start and end of the block in mm, where most rows' traces begin and end together, a usual width apart.
 
     Such a block is whole, whatever the leads network took for its edges; None where the traces show none.
+    `share` is what its width may be off a usual one.
     """
     ends = np.array([_first_and_last(row) for row in rows])
     middle = np.median(ends, axis=0)
@@ -151,10 +156,30 @@ def traced_block(rows: list[RowTrace], nominal_mm: list[float]) -> tuple[float, 
         return None
     together = (np.abs(ends - middle) <= TOGETHER_MM).mean(axis=0)
     width = middle[1] - middle[0]
-    usual = any(abs(width / nominal - 1.0) <= 2 * NOMINAL_SHARE for nominal in nominal_mm)
+    usual = any(abs(width / nominal - 1.0) <= share for nominal in nominal_mm)
     if together.min() < TOGETHER_SHARE or not usual:
         return None
     return float(middle[0]), float(middle[1])
+
+
+def paper_stretch(rows: tuple[RowTrace, ...], columns: Columns, speed_mm_s: float) -> float:
+    """How many times longer the traces are drawn than the grid says, 1 where nothing tells.
+
+    Carts show 10 s, or another usual time, to the sample; the motor of one that writes on printed paper, and a
+    renderer that draws the grid by itself, keep to that grid within a per cent only.
+
+    Args:
+        rows: traces in page millimetres; columns: as placed by the grid.
+    """
+    nominal_mm = [seconds * speed_mm_s for seconds in NOMINAL_S]
+    traced = traced_block(list(rows), nominal_mm, STRETCH_MAX)
+    if traced is None or _is_cut(list(rows), traced[0], -1) or _is_cut(list(rows), traced[1], +1):
+        return 1.0
+    width = traced[1] - traced[0]
+    if abs(width - columns.duration_s * speed_mm_s) > TOGETHER_MM:
+        return 1.0
+    stretch = min((width / nominal for nominal in nominal_mm), key=lambda ratio: abs(ratio - 1.0))
+    return 1.0 if abs(stretch - 1.0) <= 2 * NOMINAL_SHARE else stretch
 
 
 def trim_windows(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> tuple[Window, ...]:

@@ -16,7 +16,7 @@ from threadpoolctl import ThreadpoolController
 import ecg_hough
 from ecg_hough.calibration import calibrate, scale_from_columns
 from ecg_hough.column_order import find_column_order
-from ecg_hough.columns import Window, place_columns, trim_windows
+from ecg_hough.columns import Window, paper_stretch, place_columns, trim_windows
 from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
 from ecg_hough.ink import find_ink
@@ -126,6 +126,13 @@ def digitize(
         )
         warnings.append(true_mm.warning)
         speed, gain = speed * true_mm.in_guessed, true_mm.mm_per_mv
+        columns = place(speed_mm_s=speed)
+    elif (stretch := paper_stretch(rows, columns, speed)) != 1.0:
+        warnings.append(
+            f"time: traces are {abs(stretch - 1):.1%} {'longer' if stretch > 1 else 'shorter'} than"
+            f" {columns.duration_s / stretch:.3g} s by the grid, which is a usual time; that time was taken"
+        )
+        speed *= stretch
         columns = place(speed_mm_s=speed)
     if ink is not None and steps.separators:
         levels = zero_lines(rows, columns.windows, speed_mm_s=speed, gain_mm_mv=gain, pulse=scale.pulse)

@@ -44,9 +44,9 @@ PAIR_MM = (2.5, 80.0)
 """Farthest down and across that a page's speed and gain stand from each other where they share a line."""
 PARTNER_MIN, PAIR_CREDIT = 0.55, 0.2
 """Least score of such a partner, and what it adds: stray marks seldom look like both in one line."""
-WIDE_PULSE_MM, WIDE_PULSE_ODDS = 8.0, 4.0
-"""A pulse lasts 0.2 s on most carts: one this wide speaks for 50 mm/s, with these log odds. Alone it does not
-decide."""
+WIDE_PULSE_MM, WIDE_PULSE_ODDS = 8.0, 5.0
+"""A pulse lasts 0.2 s on most carts: one this wide speaks for 50 mm/s, with these log odds: it decides
+where the beats do not speak against it."""
 
 
 @dataclass(frozen=True)
