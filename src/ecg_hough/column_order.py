@@ -35,8 +35,6 @@ COEFFICIENTS = (4.05, 4.19, 2.11, 3.0)
 INTERCEPT = -4.55
 """Log odds of simultaneous columns, of the four of `measure_columns`.
 By `python -m ecg_hough.training.order_fit RECORDS`, which says what they are worth on held-out records."""
-PRIOR = -1.1
-"""Log odds of simultaneous columns before a page is seen, 1 to 3: most carts let columns follow each other."""
 BEAT_HALF_MM = 3.5
 """What of a beat is compared, before and after its steepest place."""
 BEAT_REACH_MM = 1.25
@@ -90,7 +88,7 @@ def find_column_order(
     by_strips = order_by_strips(rows, windows, layout)
     if by_strips is not None:
         return ColumnOrder(by_strips, 1.0)
-    odds = PRIOR + INTERCEPT + float(measure_columns(rows, windows, layout) @ COEFFICIENTS)
+    odds = INTERCEPT + float(measure_columns(rows, windows, layout) @ COEFFICIENTS)
     name = SIMULTANEOUS if odds > 0 else SEQUENTIAL
     return ColumnOrder(name, 1.0 / (1.0 + math.exp(-abs(odds))))
 
