@@ -12,6 +12,7 @@ from ecg_hough.columns import (
     column_edges,
     find_block,
     panels_apart,
+    paper_stretch,
     place_columns,
     places_on_strip,
     traced_block,
@@ -194,6 +195,34 @@ def test_the_end_at_a_pulse_moves_the_block_less(signals):
     pulse = PulsePlace(270.0 + foot, 275.0 + foot, {})
     start = [place_columns(rows, windows, layout, 25.0, p).windows[0].start_mm for p in (None, pulse)]
     assert abs(start[1] - 20.0) < 0.1 < abs(start[0] - 20.0)
+
+
+def test_a_pulse_s_long_foot_is_no_part_of_the_block(signals):
+    layout = make_layout("6x2", rhythm=("II",))
+    rows, windows = rows_of(signals, layout)
+    for row in rows:  # joined to every row from the pulse on, 7 mm before the traces
+        row.y_mm[(row.x_mm >= 13.0) & (row.x_mm < 20.0)] = 40.0
+    early = tuple(replace(w, start_mm=13.0) if w.start_mm < 20.0 else w for w in windows)
+    columns = place_columns(tuple(rows), early, layout, 25.0, PulsePlace(8.0, 13.0, {}))
+    assert columns.windows[0].start_mm == pytest.approx(20.0, abs=0.15)
+    assert columns.duration_s == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "stretched"), [(9.95, True), (10.0, False), (9.8, False), (9.985, False)]
+)
+def test_a_usual_time_is_believed_over_a_grid_half_a_per_cent_off(signals, seconds, stretched):
+    layout = make_layout("12x1")
+    rows, windows = rows_of(signals, layout, seconds=seconds)
+    for row in rows:  # as the trace network is, where it sees none within the image
+        row.presence[row.presence == 0] = 0.01
+    stretch = paper_stretch(rows, place_columns(rows, windows, layout, 25.0), 25.0)
+    assert stretch == pytest.approx(seconds / 10.0 if stretched else 1.0, abs=1e-3)
+    # A block that the image cuts off shows no usual time.
+    for row in rows:
+        row.y_mm[row.x_mm < 20.1] = np.nan
+        row.presence[row.x_mm < 20.1] = 0.0
+    assert paper_stretch(rows, place_columns(rows, windows, layout, 25.0), 25.0) == 1.0
 
 
 def test_no_block_begins_within_a_pulse(signals):

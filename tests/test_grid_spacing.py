@@ -82,3 +82,19 @@ def test_a_followed_harmonic_of_5_mm_lines_is_known_for_one(followed_mm: float) 
     found, ambiguous = spacing(evidence, followed_mm * px_per_mm, px_per_mm=px_per_mm)
     assert found == pytest.approx(followed_mm)
     assert ambiguous
+
+
+@pytest.mark.parametrize("px_per_mm", [2.85, 3.03])
+def test_1_mm_lines_between_followed_5_mm_lines_are_seen_where_lines_stand_on_whole_pixels(
+    px_per_mm: float,
+) -> None:
+    """The 5 mm lines' own rounding repeats every few of them, as 5 mm lines among 1 mm lines do."""
+    evidence = np.zeros(SHAPE, np.float32)
+    for every_mm, depth in ((1.0, 0.35), (5.0, 1.0)):
+        for axis in range(2):
+            at = np.round(np.arange(0.0, SHAPE[axis] / px_per_mm - 1, every_mm) * px_per_mm).astype(int)
+            where = np.ix_(at, range(SHAPE[1])) if axis == 0 else np.ix_(range(SHAPE[0]), at)
+            evidence[where] = np.maximum(evidence[where], depth)
+    noise = np.random.default_rng(0).normal(0, 0.01, SHAPE).astype(np.float32)
+    found = mm_per_cycle(evidence + noise, phases(5 * px_per_mm), PLACES, 2000, 5 * px_per_mm)
+    assert found == (5.0, False)

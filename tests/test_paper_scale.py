@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from ecg_hough import paper_scale
+from ecg_hough.beats import FIFTY_MIN
 from ecg_hough.geometry import PageMap
+from ecg_hough.ink import InkModel
 from ecg_hough.paper_scale import (
     PAIR_MM,
     STATED_MARGIN,
@@ -74,3 +77,35 @@ def test_scale_of_a_page_without_a_grid(
     assert found.in_guessed == pytest.approx(in_guessed)
     assert found.mm_per_mv == pytest.approx(mm_per_mv)
     assert source in found.warning
+
+
+@pytest.mark.parametrize(
+    ("pulse", "words", "odds", "speed", "gain"),
+    [
+        ((5.0, 10.0), [], 1.0, 25.0, 10.0),
+        ((10.0, 10.0), [], 1.0, 50.0, 10.0),  # as wide as 0.2 s at 50 mm/s
+        ((10.0, 10.0), [], -4.0, 25.0, 10.0),  # but the beats say otherwise
+        ((10.0, 10.0), ["25 mm/s"], 1.0, 25.0, 10.0),
+        ((5.0, 10.0), [], FIFTY_MIN + 0.1, 50.0, 10.0),
+        ((5.0, 10.2), ["20 mm/mV"], 1.0, 25.0, 10.0),
+        ((5.0, 11.1), ["20 mm/mV"], 1.0, 25.0, 20.0),  # too far off to speak against the print
+        ((5.0, 11.1), [], 1.0, 25.0, 10.0),
+    ],
+)
+def test_what_pulses_beats_and_print_say_together(
+    monkeypatch: pytest.MonkeyPatch,
+    pulse: tuple[float, float],
+    words: list[str],
+    odds: float,
+    speed: float,
+    gain: float,
+) -> None:
+    pulses = (paper_scale.Pulse(0, 10.0, *pulse, 0.9, 50.0),)
+    monkeypatch.setattr(paper_scale, "find_pulses", lambda *_: pulses)
+    monkeypatch.setattr(paper_scale, "fifty_odds", lambda *_: odds)
+    page = PageMap.from_affine(np.array([[8.0, 0.0, 0.0], [0.0, 8.0, 0.0]]), (210.0, 297.0))
+    printed = tuple(PrintedWord(word, 100.0, 100.0, 0.95) for word in words)
+    image, ink = np.full((80, 80, 3), 255, np.uint8), InkModel(np.zeros(3), 0.0, 5.0)
+    found = paper_scale.find_paper_scale(image, page, ink, (), (), printed)
+    assert (found.speed_mm_s, found.gain_mm_mv) == (speed, gain)
+    assert ("25 mm/s" in words) == (found.speed_from == "text")

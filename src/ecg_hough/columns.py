@@ -43,8 +43,8 @@ PULSE_TRUST, PULSE_FOOT_MM = 0.15, 1.6
 PULSE_SLACK_MM = 0.3
 """Ends farther than this within a pulse are the pulse's."""
 STRETCH_MAX = 0.006
-"""Farthest that a whole block may be off a usual width for the paper, not the time, to be blamed: where columns
-are cut short, any width is as likely."""
+"""Farthest that a whole block may be off a usual width for the paper, not the time, to be blamed: where
+columns are cut short, any width is as likely."""
 SEPARATORS_OFF_MM = 1.5
 """Farthest that a block's ends stand off where its separators say."""
 NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
@@ -166,8 +166,8 @@ def traced_block(
 def paper_stretch(rows: tuple[RowTrace, ...], columns: Columns, speed_mm_s: float) -> float:
     """How many times longer the traces are drawn than the grid says, 1 where nothing tells.
 
-    Carts show 10 s, or another usual time, to the sample; the motor of one that writes on printed paper, and a
-    renderer that draws the grid by itself, keep to that grid within half a per cent or so.
+    Carts show 10 s, or another usual time, to the sample; the motor of one that writes on printed paper, and
+    a renderer that draws the grid by itself, keep to that grid within half a per cent or so.
 
     Args:
         rows: traces in page millimetres; columns: as placed by the grid.

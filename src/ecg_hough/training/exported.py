@@ -41,6 +41,7 @@ def load_exported(network: torch.nn.Module, path: Path) -> None:
             if name not in stored or stored[name].shape != tuple(parameter.shape):
                 got = stored[name].shape if name in stored else "nothing"
                 raise ValueError(
-                    f"{path.name} must hold a network of this shape; {name}: {tuple(parameter.shape)}, got {got}"
+                    f"{path.name} must hold a network of this shape;"
+                    f" {name} must be {tuple(parameter.shape)}, got {got}"
                 )
             parameter.copy_(torch.tensor(stored[name], dtype=parameter.dtype))

@@ -35,8 +35,8 @@ ENLARGED_SHARE, ENLARGED = 0.3, (1.3, 2.6)
 """Share of pages whose traces are taller than recorded, and how many times: waves of 3 mV and more are rare
 in records and the hardest to read."""
 CLOSE_SHARE, CLOSER = 0.25, (0.5, 0.9)
-"""Share of pages whose rows stand closer than drawn, and by how much: a neighbour's QRS complexes then cross the
-row, which on usual sheets they seldom do."""
+"""Share of pages whose rows stand closer than drawn, and by how much: a neighbour's QRS complexes then cross
+the row, which on usual sheets they seldom do."""
 TWO_HUES_SHARE = 0.15
 """Share of pages drawn with a random grid whose 1 mm lines may be as dark as those of 5 mm."""
 IGNORED, NO_TRACE = -2.0, -1.0

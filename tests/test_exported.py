@@ -1,0 +1,50 @@
+"""Training goes on from exported weights: `training.exported`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the train extra")
+pytest.importorskip("dynamic_network_architectures", reason="needs the train extra")
+
+from ecg_hough.training.export_weights import export, load_run  # noqa: E402
+from ecg_hough.training.exported import load_exported  # noqa: E402
+from ecg_hough.training.trace_train import make_network  # noqa: E402
+from made_up_run import write_trace_run  # noqa: E402
+
+FEATURES = (4, 8, 8)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run as if trained: no two tensors alike, which an export would store once."""
+    folder = write_trace_run(tmp_path / "run")
+    network = make_network(FEATURES)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    checkpoint = torch.load(folder / "checkpoint.pth")
+    checkpoint["average"] = network.state_dict()
+    torch.save(checkpoint, folder / "checkpoint.pth")
+    return folder
+
+
+def test_exported_weights_come_back_but_for_half_precision(run: Path, tmp_path: Path) -> None:
+    path = export(run, tmp_path / "weights")
+    trained, other = load_run(run), make_network(FEATURES).eval()
+    load_exported(other, path)
+    picture = torch.rand(1, 5, 64, 64)
+    with torch.no_grad():
+        expected, found = trained(picture), other(picture)
+    torch.testing.assert_close(found, expected, rtol=0.0, atol=5e-3 * float(expected.abs().max()))
+
+
+def test_weights_of_another_network_or_none_are_refused(run: Path, tmp_path: Path) -> None:
+    path = export(run, tmp_path / "weights")
+    with pytest.raises(ValueError, match="network of this shape"):
+        load_exported(make_network((6, 8, 8)), path)
+    with pytest.raises(ValueError, match="must be a file"):
+        load_exported(make_network(FEATURES), tmp_path / "none.onnx")
