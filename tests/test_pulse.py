@@ -160,3 +160,18 @@ def test_pulses_of_the_page_s_gain_below_each_other_have_a_place() -> None:
     assert place.feet_mm == {0: 40.0, 1: 70.0}
     assert place_of_pulses(pulses, 20.0) is None
     assert place_of_pulses((Pulse(0, 14.0, 5.0, 10.0, 0.6, 40.0),), 10.0) is None
+
+
+def test_what_the_trace_runs_through_is_no_pulse() -> None:
+    """Grid lines below a frame look like one, but the trace goes on between them."""
+    page = drawn_page(10.0, "left")
+    rows, windows = true_rows(page)
+    ink = find_ink(page.image, page.page_map, rows)
+    assert ink is not None
+    assert len(find_pulses(page.image, page.page_map, ink, rows, windows)) == len(rows)
+    through = []
+    for row in rows:
+        x = np.arange(row.x_mm[0] - 12.0, row.x_mm[-1], 1 / 16)
+        y = np.interp(x, row.x_mm, row.y_mm, left=float(np.median(row.y_mm)))
+        through.append(RowTrace(row.row_index, x, y, np.full(x.size, 0.05), np.ones(x.size)))
+    assert find_pulses(page.image, page.page_map, ink, tuple(through), windows) == ()

@@ -48,6 +48,9 @@ HEIGHT_SPREAD = 0.06
 """Heights of a page's pulses are alike within this."""
 IN_LINE_MM = 2.0
 """Pulses of a page stand below each other within this."""
+WITHIN_MM, CROSSED_BELOW, CROSSED_MIN = 0.6, 0.25, 0.6
+"""Part between a pulse's strokes, off them, in which a trace that far below its top (share of its height) says
+that it is none, and the share of that part with such a trace."""
 ONE_PULSE_QUALITY = 0.7
 """Quality from which one pulse alone is believed."""
 
@@ -105,9 +108,19 @@ def find_pulses(
             if any(tried):
                 x, width, height, quality, foot = max((p for p in tried if p), key=lambda p: p[3])
                 foot_mm = float(frame.to_mm(np.array([[foot, 0.0]]))[0, 0])
-                found.append(Pulse(row.row_index, frame.x_mm + x, width, height, quality, foot_mm))
+                pulse = Pulse(row.row_index, frame.x_mm + x, width, height, quality, foot_mm)
+                if not _is_crossed(pulse, row):
+                    found.append(pulse)
         sides.append(_whole(found))
     return tuple(max(sides, key=lambda side: sum(pulse.quality for pulse in side)))
+
+
+def _is_crossed(pulse: Pulse, row: RowTrace) -> bool:
+    """Whether the row's trace runs between the strokes below the top: lines of a grid and its frame stand so,
+    a pulse does not."""
+    inside = (row.x_mm > pulse.x_mm + WITHIN_MM) & (row.x_mm < pulse.x_mm + pulse.width_mm - WITHIN_MM)
+    below = row.y_mm[inside] > pulse.top_mm + CROSSED_BELOW * pulse.height_mm
+    return bool(below.size) and float(below.mean()) > CROSSED_MIN
 
 
 def _whole(pulses: list[Pulse]) -> list[Pulse]:
