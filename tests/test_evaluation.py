@@ -175,9 +175,13 @@ def test_names_get_their_usual_case_and_units_are_checked(tmp_path: Path) -> Non
     leads, fs = read_leads(tmp_path / "a")
     assert (list(leads), fs) == (["aVR", "II"], 250.0)
     header = tmp_path / "a.hea"
-    header.write_text(header.read_text().replace("/mV", "/uV"))
+    header_text = header.read_text()
+    header.write_text(header_text.replace("/mV", "/uV"))
     with pytest.raises(ValueError, match="units must be mV"):
         read_leads(tmp_path / "a")
+    header.rename(tmp_path / "a+1.hea").write_text(header_text.replace("a 2", "a+1 2"))
+    with pytest.raises(ValueError, match=r"a\+1\.hea must be a WFDB header"):
+        read_leads(tmp_path / "a+1")
 
 
 def test_json_values() -> None:

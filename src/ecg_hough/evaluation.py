@@ -246,11 +246,14 @@ def read_leads(stem: Path) -> tuple[dict[str, NDArray[np.float64]], float]:
     """Leads of a WFDB record by name in mV, and fs. NaN survives. Names of the 12 leads get their usual case.
 
     Raises:
-        ValueError: a signal is not in mV.
+        ValueError: a signal is not in mV, or a header that wfdb cannot read.
     """
     import wfdb
 
-    record = wfdb.rdrecord(str(stem))
+    try:
+        record = wfdb.rdrecord(str(stem))
+    except ValueError as error:
+        raise ValueError(f"{stem.name}.hea must be a WFDB header: {error}") from error
     if wrong := {unit for unit in record.units if unit.casefold() != "mv"}:
         raise ValueError(f"units must be mV; got {sorted(wrong)} in {stem.name}")
     usual = {lead.casefold(): lead for lead in LEADS}

@@ -49,8 +49,8 @@ HEIGHT_SPREAD = 0.06
 IN_LINE_MM = 2.0
 """Pulses of a page stand below each other within this."""
 WITHIN_MM, CROSSED_BELOW, CROSSED_MIN = 0.6, 0.25, 0.6
-"""Part between a pulse's strokes, off them, in which a trace that far below its top (share of its height) says
-that it is none, and the share of that part with such a trace."""
+"""Between a pulse's strokes, this far off them, a trace that far below its top (share of its height) says
+that it is none, if it fills this share of the place."""
 ONE_PULSE_QUALITY = 0.7
 """Quality from which one pulse alone is believed."""
 
