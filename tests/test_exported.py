@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,23 @@ def test_weights_of_another_network_or_none_are_refused(run: Path, tmp_path: Pat
         load_exported(make_network((6, 8, 8)), path)
     with pytest.raises(ValueError, match="must be a file"):
         load_exported(make_network(FEATURES), tmp_path / "none.onnx")
+
+
+def test_an_export_may_be_the_mean_of_two(run: Path, tmp_path: Path) -> None:
+    first = export(run, tmp_path / "first")
+    checkpoint = torch.load(run / "checkpoint.pth")
+    network = make_network(FEATURES)
+    network.load_state_dict(checkpoint["average"])
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.2
+    torch.save({**checkpoint, "average": network.state_dict()}, run / "checkpoint.pth")
+    path = export(run, tmp_path / "mean", average_with=first)
+    mean = make_network(FEATURES)
+    load_exported(mean, path)
+    later = dict(network.named_parameters())
+    for name, value in mean.named_parameters():
+        if not name.startswith("decoder.seg_layers.0"):  # a head that is not exported
+            torch.testing.assert_close(value, later[name] - 0.1, rtol=2e-3, atol=2e-3)
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["training"]["averaged_with"]["sha256"] == hashlib.sha256(first.read_bytes()).hexdigest()

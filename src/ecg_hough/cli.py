@@ -854,6 +854,10 @@ def export_weights(
         Path | None,
         typer.Option(help="Folder of the records trained on, for the card, if the run does not name them."),
     ] = None,
+    average_with: Annotated[
+        Path | None,
+        typer.Option(help="Exported weights (.onnx) that the run started from: the mean of both is written."),
+    ] = None,
 ) -> None:
     """Turn a checkpoint into weights that run without torch, with their card.
 
@@ -864,7 +868,15 @@ def export_weights(
     with _plain_errors():
         from ecg_hough.training.export_weights import export
 
-        path = export(folder, out, name=name, checkpoint=checkpoint, data=data, records=records)
+        path = export(
+            folder,
+            out,
+            name=name,
+            checkpoint=checkpoint,
+            data=data,
+            records=records,
+            average_with=average_with,
+        )
     typer.echo(f"Weights in {path}")
 
 

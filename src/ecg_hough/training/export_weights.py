@@ -17,6 +17,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -73,6 +74,7 @@ def export(
     figures: dict[str, Any] | None = None,
     data: Path | None = None,
     records: Path | None = None,
+    average_with: Path | None = None,
 ) -> Path:
     """Write a run's network as ONNX with its card, and return the ONNX file.
 
@@ -85,15 +87,20 @@ def export(
         figures: measured figures for the card.
         data: folder of nnUNet_raw, for the card's description of the cases where the run has none.
         records: folder of the WFDB records trained on, for the card where the run does not name them.
+        average_with: exported weights that the run started from; the mean of both is written. It is often
+            better than either (Wortsman et al. 2022, arXiv 2203.05482).
     Raises:
         ValueError: no run in `folder`, no such checkpoint, weights that half precision cannot hold, or
-            OpenVINO's answer differs from torch's. What stood in `out` stays.
+            OpenVINO's answer differs from torch's; `average_with` is no network of this shape. What stood in
+            `out` stays.
     """
     folder, out = Path(folder), Path(out)
     if (folder / "settings.json").is_file() and (folder / "checkpoint.pth").is_file():
         run = _trace_run(folder)
     else:
         run = _nnunet_run(folder, checkpoint, data)
+    if average_with is not None:
+        _average(run, average_with)
     name = name or str(run.card["task"])
     if records is not None and "record_names" not in run.card["data"]:
         run.card["data"] |= _names_of(records, int(run.card["data"].get("records") or 0))
@@ -123,6 +130,23 @@ def export(
         os.replace(card_path, out / card_path.name)
     log.info("%s: %.1f MB, off by %.4f of the range", name, len(content) / 1e6, deviation)
     return out / f"{name}.onnx"
+
+
+def _average(run: _Run, other: Path) -> None:
+    """Half the run's weights, half another export's; the card says so."""
+    import torch
+
+    from ecg_hough.training.exported import load_exported
+
+    theirs = deepcopy(run.network)
+    load_exported(theirs, other)
+    with torch.no_grad():
+        for mine, its in zip(run.network.parameters(), theirs.parameters(), strict=True):
+            mine.add_(its).mul_(0.5)
+    before = _read_json(other.with_suffix(".json"))
+    training = run.card["training"]
+    training["averaged_with"] = {"name": other.name, "sha256": before.get("sha256")}
+    training["before"] = {k: before.get("training", {}).get(k) for k in ("command", "seed", "steps")}
 
 
 def list_records(card: Path, records: Path) -> None:
