@@ -165,11 +165,18 @@ def test_a_deep_wave_has_room_in_its_strip():
     own[200:203, 50:600] = 1.0  # the row's line
     own[200:320, 300:303] = 1.0  # 45 mm down
     own[190:200, 298:300] = 1.0
-    frame = _frame(own, drawn.page.page_map, drawn.canvas)
+    frame = _frame(own, (50.0, 600.0), drawn.page.page_map, drawn.canvas)
     y, _ = drawn.page.page_map.to_mm(*drawn.canvas.to_page(np.array([[190.0, 299.0], [319.0, 301.0]])).T)
     assert frame.y_mm < y[0] - 1.0
     assert frame.y_mm + frame.shape[0] / STRIP_PX_PER_MM > y[1] + 1.0
     assert frame.shape[0] % 64 == 0
+    # A speck beside the panels moves nothing, and one farther off than any wave next to nothing.
+    own[640:644, 2:14] = 1.0
+    assert _frame(own, (50.0, 600.0), drawn.page.page_map, drawn.canvas) == frame
+    own[660:662, 420:432] = 1.0
+    moved = _frame(own, (50.0, 600.0), drawn.page.page_map, drawn.canvas)
+    assert abs(moved.y_mm - frame.y_mm) < 5.0
+    assert moved.shape == frame.shape
 
 
 def test_a_stretch_behind_a_jump_at_the_row_s_end_is_another_trace() -> None:

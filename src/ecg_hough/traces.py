@@ -40,6 +40,10 @@ INK_MIN = 0.4
 """Lead probability of a canvas pixel that is a row's ink."""
 MASK_MIN = 0.3
 """Lead probability from which a pixel lies under a row's coarse mask, for the centroid read-out."""
+BESIDE_PANELS_PX = 30.0
+"""Canvas px beside a row's panels in which ink may be its own: 12 mm, what the network's edges may be off."""
+SPECK_PERCENTILES = (2.0, 98.0)
+"""Of a row's ink, where it reaches farther up and down than a strip is high: the rest are specks."""
 TILE_COLS, TILE_OVERLAP = 576, 64
 PATH_REACH_PX = 4.0
 """Canvas px by which ink must be nearer to one row's path than to another's for a claim e times as strong."""
@@ -106,7 +110,9 @@ def read_rows(
     def read(k: int) -> RowTrace | None:
         if not (masks[k, 0] > INK_MIN).any():
             return None
-        frame = _frame(masks[k, 0], page_map, canvas)
+        mine = [panel for panel in layout.panels if panel.row_index == indices[k]]
+        edges = min(panel.start_col for panel in mine), max(panel.end_col for panel in mine)
+        frame = _frame(masks[k, 0], edges, page_map, canvas)
         where = strip_map(frame, page_map)
         strip = cut_strip(pixels, where, factor, cubic=steps.cubic)
         at = canvas.from_page(np.stack(where, axis=-1)).astype(np.float32)
@@ -204,14 +210,23 @@ def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray
     return np.stack([claim, np.clip(ink - claim, 0, 1)], axis=1)
 
 
-def _frame(own: NDArray[np.float32], page_map: PageMap, canvas: Canvas) -> StripFrame:
-    """The strip of one row: round the middle of its ink, tall enough for its highest and deepest QRS."""
+def _frame(
+    own: NDArray[np.float32], edges: tuple[float, float], page_map: PageMap, canvas: Canvas
+) -> StripFrame:
+    """The strip of one row: round the middle of its ink, tall enough for its highest and deepest QRS.
+
+    `edges` are the canvas columns where its panels start and end: a speck beside them is none of its ink.
+    """
     at = np.argwhere(own > INK_MIN).astype(float)
-    page = canvas.to_page(at)
+    within = (at[:, 1] > edges[0] - BESIDE_PANELS_PX) & (at[:, 1] < edges[1] + BESIDE_PANELS_PX)
+    page = canvas.to_page(at[within] if within.any() else at)
     y, x = page_map.to_mm(page[:, 0], page[:, 1])
     middle = float(np.median(y))
     least = STRIP_ROWS / 2 / STRIP_PX_PER_MM
-    up, down = (max(float(v) + HEADROOM_MM, least) for v in (middle - y.min(), y.max() - middle))
+    highest, lowest = y.min(), y.max()
+    if lowest - highest > STRIP_ROWS_MAX / STRIP_PX_PER_MM:  # farther than any wave: that is a speck
+        highest, lowest = np.percentile(y, SPECK_PERCENTILES)
+    up, down = (max(float(v) + HEADROOM_MM, least) for v in (middle - highest, lowest - middle))
     rows = int(64 * np.ceil(min((up + down) * STRIP_PX_PER_MM, STRIP_ROWS_MAX) / 64))
     # What a tall row lacks is taken from both sides alike.
     top = middle - up - (rows / STRIP_PX_PER_MM - up - down) / 2
