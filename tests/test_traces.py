@@ -176,7 +176,7 @@ def test_a_deep_wave_has_room_in_its_strip():
     own[660:662, 420:432] = 1.0
     moved = _frame(own, (50.0, 600.0), drawn.page.page_map, drawn.canvas)
     assert abs(moved.y_mm - frame.y_mm) < 5.0
-    assert moved.shape == frame.shape
+    assert moved.shape[0] <= frame.shape[0]
 
 
 def test_a_stretch_behind_a_jump_at_the_row_s_end_is_another_trace() -> None:
