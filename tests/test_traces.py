@@ -11,7 +11,8 @@ from ecg_hough.traces import (
     TARGET_SIGMA_PX,
     TILE_COLS,
     _frame,
-    _network_rows,
+    _read_tiles,
+    _tile_logits,
     centroid_rows,
     distribution_rows,
     read_rows,
@@ -27,21 +28,23 @@ def bell(centre, n=64, height=9.0, sigma=1.2):
 def test_distribution_gives_sub_pixel_rows_in_column_order():
     true = np.array([[20.3, 30.8], [20.6, 31.4], [21.0, 32.0], [21.9, 33.3]])  # sub-column, column
     logits = np.stack([np.stack([bell(r) for r in sub], axis=1) for sub in true]).astype(np.float32)
-    rows, sd, presence = distribution_rows(logits)
+    rows, sd, presence, doubt = distribution_rows(logits)
     assert np.allclose(rows, true.T.ravel(), atol=0.01)
     assert np.allclose(sd, np.sqrt(1.2**2 - TARGET_SIGMA_PX**2), atol=0.05)
     assert (presence > 0.99).all()
+    assert (doubt < 1e-3).all()
 
 
 def test_no_trace_where_all_rows_are_unlikely():
-    _, _, presence = distribution_rows(np.full((4, 64, 8), -9.0, np.float32))
+    _, _, presence, _ = distribution_rows(np.full((4, 64, 8), -9.0, np.float32))
     assert (presence < 0.05).all()
 
 
 def test_a_far_second_peak_does_not_pull_the_mean():
     logits = np.maximum(bell(12.0, height=9), bell(55.0, height=7.5))[None, :, None].astype(np.float32)
-    rows, _, _ = distribution_rows(logits)
+    rows, _, _, doubt = distribution_rows(logits)
     assert rows[0] == pytest.approx(12.0, abs=0.05)
+    assert doubt[0] == pytest.approx(np.exp(-1.5) / (1 + np.exp(-1.5)), abs=0.02)
 
 
 def test_centroid_of_a_drawn_line():
@@ -137,15 +140,28 @@ def test_a_mirrored_strip_is_read_the_same():
     strip[centre, np.arange(701)] = 0
     masks = np.zeros((2, 64, 701), np.float32)
     plain, flipped = DarkestRow(), DarkestRow()
-    once = _network_rows(strip, *masks, plain)
-    twice = _network_rows(strip, *masks, flipped, flip=True)
+    once = _read_tiles(_tile_logits(strip, *masks, plain), 701)
+    twice = _read_tiles(_tile_logits(strip, *masks, flipped, flip=True), 701)
     assert flipped.runs == 2 * plain.runs
     assert np.abs(once[0] - centre.repeat(2)).max() < 0.1
     for a, b in zip(once, twice, strict=True):
         assert np.allclose(a, b, atol=1e-3)
     # An error that goes with the direction of time meets its mirror image: both read-outs have half of it.
-    leaning = _network_rows(strip, *masks, DarkestRow(lean=1.0), flip=True)[0] - centre.repeat(2)
+    leaning = _read_tiles(_tile_logits(strip, *masks, DarkestRow(lean=1.0), flip=True), 701)[0]
+    leaning -= centre.repeat(2)
     assert np.abs(leaning - 0.5).max() < 0.1
+
+
+def test_tiles_can_be_looked_at_alone():
+    strip = np.full((64, 1500, 3), 255, np.uint8)
+    strip[40] = 0
+    network = DarkestRow()
+    every = _tile_logits(strip, *np.zeros((2, 64, 1500), np.float32), network)
+    alone = _tile_logits(strip, *np.zeros((2, 64, 1500), np.float32), network, wanted={1})
+    assert len(every) == len(alone) == 3
+    assert network.runs == 4
+    assert [part.size for part in alone] == [0, every[1].size, 0]
+    assert np.array_equal(alone[1], every[1])
 
 
 def test_the_stroke_fit_moves_centroids_when_asked():

@@ -48,6 +48,7 @@ CHANGES: dict[str, Change] = {
     "stroke fit, grid left in": Change("trace", Steps(grid_out=False)),
     "no separators": Change("trace", Steps(separators=False)),
     "no lead fusion": Change("trace", Steps(lead_fusion=False)),
+    "no second look": Change("trace", Steps(second_look=False)),
     "linear strips": Change("trace", Steps(cubic=False)),
     "flip averaged": Change("trace", Steps(flip=True)),
     "centroid": Change("centroid", CENTROID),

@@ -17,6 +17,8 @@ class Steps:
         grid_out: the printed grid is taken out of the ink before that fit.
         separators: columns begin where separators stand, else where traces end (`separators`).
         lead_fusion: limb leads and repeated leads are made to agree (`lead_fusion`).
+        second_look: where rows contest ink, they are read again with masks of their first reading
+            (`crossings`).
         cubic: strips are cut with cubic interpolation; else linear.
         flip: the trace network also sees every strip mirrored along time, and both answers are averaged.
             It takes twice the time of the read-out.
@@ -26,6 +28,7 @@ class Steps:
     grid_out: bool = True
     separators: bool = True
     lead_fusion: bool = True
+    second_look: bool = True
     cubic: bool = True
     flip: bool = False
 

@@ -9,12 +9,14 @@ column centroid (Krones et al. 2024) of the ink under the lead's mask.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.crossings import MEET_MM, PEAK_SMOOTH_PX, RowView, contests, settle
 from ecg_hough.geometry import PageMap
 from ecg_hough.ink import pen_under
 from ecg_hough.layout import PageLayout
@@ -45,6 +47,10 @@ BESIDE_PANELS_PX = 30.0
 SPECK_PERCENTILES = (2.0, 98.0)
 """Of a row's ink, where it reaches farther up and down than a strip is high: the rest are specks."""
 TILE_COLS, TILE_OVERLAP = 576, 64
+CHANGED_MIN = 8
+"""Read-outs, half a millimetre, that are settled elsewhere than read, from which a tile is seen again."""
+MASK_SHRINK, MASK_BLUR = 3, 0.6
+"""Drawn masks are as coarse as the leads network's: strip px per pixel, and their blur."""
 PATH_REACH_PX = 4.0
 """Canvas px by which ink must be nearer to one row's path than to another's for a claim e times as strong."""
 NAME_FLOOR = 0.15
@@ -57,7 +63,6 @@ lies as far off the level of the `BESIDE_MM` beside it."""
 PEAK_REACH_PX = 20
 """The mean is taken this far round the distribution's peak, in rows of the network's output: 5 mm, the
 extent of a QRS flank in one column. Mass farther away is another trace and would pull the mean."""
-_PEAK_SMOOTH_PX = 5
 TARGET_SIGMA_PX = 0.8
 """Width of the bells that the network is taught, in rows of its output (1/4 mm)."""
 READOUT_SD_TIMES = 0.75
@@ -103,41 +108,207 @@ def read_rows(
         network: the trace network; None reads column centroids.
         steps: what is left out or added.
     """
-    pixels, factor = shrink_for_strips(image, float(np.mean(page_map.px_per_mm)))
-    masks = row_masks(probabilities, layout)
-    indices = sorted({panel.row_index for panel in layout.panels})
+    reader = _Reader(image, page_map, canvas, probabilities, layout, network, steps)
+    # Much of a row's reading runs on one core: rows are read side by side.
+    with ThreadPoolExecutor(max(1, min(len(reader.indices), cv2.getNumThreads()))) as pool:
+        looks = [look for look in pool.map(reader.look, range(len(reader.indices))) if look is not None]
+        if network is not None and steps.second_look:
+            views = list(pool.map(_view, looks))
+            again = list(pool.map(partial(reader.look_again, looks, views, settle(views)), range(len(looks))))
+            looks = _less_contested(looks, again, views)
+        return tuple(pool.map(reader.read, looks))
 
-    def read(k: int) -> RowTrace | None:
-        if not (masks[k, 0] > INK_MIN).any():
+
+@dataclass(frozen=True)
+class _Look:
+    """One row as the trace network sees it.
+
+    Attributes:
+        k: which of the page's rows; frame, strip: where the strip lies, and its pixels (rows, cols, 3).
+        own, other: (rows, cols) coarse masks of this row's ink and of others'.
+        inside: (2 * cols,) read-outs within the image.
+        tiles: the network's logits, tile by tile; none for centroids.
+    """
+
+    k: int
+    frame: StripFrame
+    strip: NDArray[np.uint8]
+    own: NDArray[np.float32]
+    other: NDArray[np.float32]
+    inside: NDArray[np.bool_]
+    tiles: tuple[NDArray[np.float32], ...]
+
+
+class _Reader:
+    """Looks at the rows of one page; see `read_rows`."""
+
+    def __init__(
+        self,
+        image: NDArray[np.uint8],
+        page_map: PageMap,
+        canvas: Canvas,
+        probabilities: NDArray[np.float32],
+        layout: PageLayout,
+        network: Network | None,
+        steps: Steps,
+    ) -> None:
+        self.page_map, self.canvas, self.network, self.steps = page_map, canvas, network, steps
+        self.shape = image.shape[:2]
+        self.pixels, self.factor = shrink_for_strips(image, float(np.mean(page_map.px_per_mm)))
+        self.masks = row_masks(probabilities, layout)
+        self.indices = sorted({panel.row_index for panel in layout.panels})
+        rows = [[panel for panel in layout.panels if panel.row_index == index] for index in self.indices]
+        self.edges = [(min(p.start_col for p in mine), max(p.end_col for p in mine)) for mine in rows]
+
+    def look(self, k: int) -> _Look | None:
+        """The k-th row; None where it has no ink."""
+        if not (self.masks[k, 0] > INK_MIN).any():
             return None
-        mine = [panel for panel in layout.panels if panel.row_index == indices[k]]
-        edges = min(panel.start_col for panel in mine), max(panel.end_col for panel in mine)
-        frame = _frame(masks[k, 0], edges, page_map, canvas)
-        where = strip_map(frame, page_map)
-        strip = cut_strip(pixels, where, factor, cubic=steps.cubic)
-        at = canvas.from_page(np.stack(where, axis=-1)).astype(np.float32)
-        own, other = (cv2.remap(mask, at[..., 1], at[..., 0], cv2.INTER_LINEAR) for mask in masks[k])
-        inside = _inside(where, image.shape[:2])
-        if network is None:
-            rows, sd, presence = centroid_rows(strip, own)
+        frame = _frame(self.masks[k, 0], self.edges[k], self.page_map, self.canvas)
+        where = strip_map(frame, self.page_map)
+        strip = cut_strip(self.pixels, where, self.factor, cubic=self.steps.cubic)
+        at = self.canvas.from_page(np.stack(where, axis=-1)).astype(np.float32)
+        own, other = (cv2.remap(mask, at[..., 1], at[..., 0], cv2.INTER_LINEAR) for mask in self.masks[k])
+        inside = np.repeat(_inside(where, self.shape), READOUTS_PER_COLUMN)
+        network, flip = self.network, self.steps.flip
+        tiles = () if network is None else _tile_logits(strip, own, other, network, flip=flip)
+        return _Look(k, frame, strip, own, other, inside, tiles)
+
+    def look_again(
+        self, looks: list[_Look], views: list[RowView], places: list[NDArray[np.float64]], k: int
+    ) -> _Look:
+        """The k-th look, with masks of where all rows run by now, at tiles where that is news."""
+        look = looks[k]
+        assert self.network is not None
+        changed = np.abs(places[k] - views[k].y_mm) > MEET_MM
+        starts = np.arange(len(look.tiles)) * (TILE_COLS - TILE_OVERLAP) * READOUTS_PER_COLUMN
+        wide = TILE_COLS * READOUTS_PER_COLUMN
+        wanted = {t for t, a in enumerate(starts) if changed[a : a + wide].sum() >= CHANGED_MIN}
+        if not wanted:
+            return look
+        drawn = _drawn_masks(k, look.frame, views, places)
+        explained = cv2.dilate(drawn.max(axis=0), np.ones((9, 9)))
+        rest = 0.5 * np.clip(look.own + look.other, 0, 1) * (1 - explained)
+        own, other = np.maximum(drawn, rest)
+        again = _tile_logits(look.strip, own, other, self.network, flip=self.steps.flip, wanted=wanted)
+        return replace(
+            look, tiles=tuple(again[t] if t in wanted else old for t, old in enumerate(look.tiles))
+        )
+
+    def read(self, look: _Look) -> RowTrace:
+        """The row's trace, from what was seen of it."""
+        n_cols = look.frame.shape[1]
+        if look.tiles:
+            rows, sd, presence, _ = _read_tiles(look.tiles, n_cols)
         else:
-            rows, sd, presence = _network_rows(strip, own, other, network, flip=steps.flip)
-        presence = np.where(np.repeat(inside, READOUTS_PER_COLUMN), presence, 0.0)
+            rows, sd, presence = centroid_rows(look.strip, look.own)
+        presence = np.where(look.inside, presence, 0.0)
         seen = without_loose_ends(rows, presence >= PRESENT_MIN)
-        if steps.stroke_fit:
-            rows = fit_stroke(strip, rows, sd, seen, STRIP_PX_PER_MM, grid_out=steps.grid_out)
-        mm = frame.to_mm(np.stack([rows, readout_columns(frame.shape[1]).ravel()], axis=-1))
+        if self.steps.stroke_fit:
+            rows = fit_stroke(look.strip, rows, sd, seen, STRIP_PX_PER_MM, grid_out=self.steps.grid_out)
+        mm = look.frame.to_mm(np.stack([rows, readout_columns(n_cols).ravel()], axis=-1))
         return RowTrace(
-            indices[k],
+            self.indices[look.k],
             mm[:, 1],
             np.where(seen, mm[:, 0], np.nan),
             np.where(seen, READOUT_SD_TIMES * sd / STRIP_PX_PER_MM, np.nan),
             presence,
         )
 
-    # Much of a row's reading runs on one core: rows are read side by side.
-    with ThreadPoolExecutor(max(1, min(len(indices), cv2.getNumThreads()))) as pool:
-        return tuple(row for row in pool.map(read, range(len(indices))) if row is not None)
+
+def _tile_logits(
+    strip: NDArray[np.uint8],
+    own: NDArray[np.float32],
+    other: NDArray[np.float32],
+    network: Network,
+    *,
+    flip: bool = False,
+    wanted: set[int] | None = None,
+) -> tuple[NDArray[np.float32], ...]:
+    """(4, rows / 2, cols / 2) logits of every tile of a strip, each seen with a margin of its neighbours.
+
+    Args:
+        flip: average the logits with those of the strip mirrored along time.
+        wanted: tiles that are looked at, the others are empty; None looks at all.
+    """
+    step, n_cols = TILE_COLS - TILE_OVERLAP, strip.shape[1]
+    n_tiles = max(1, int(np.ceil((n_cols - TILE_OVERLAP) / step)))
+    channels = np.concatenate(
+        [strip.transpose(2, 0, 1).astype(np.float32) / 255.0, np.clip(np.stack([own, other]), 0, 1)]
+    )
+    padded = np.pad(channels, ((0, 0), (0, 0), (0, n_tiles * step + TILE_OVERLAP - n_cols)), mode="edge")
+    parts = []
+    for t in range(n_tiles):
+        if wanted is not None and t not in wanted:
+            parts.append(np.zeros((0, 0, 0), np.float32))
+            continue
+        tile = padded[None, :, :, t * step : t * step + TILE_COLS]
+        logits = network.run(tile)[0]
+        if flip:
+            # Read-outs of one output column run along time, too: mirrored with the columns.
+            logits = 0.5 * (logits + network.run(tile[..., ::-1])[0][::-1, :, ::-1])
+        first = 0 if t == 0 else TILE_OVERLAP // 2
+        last = TILE_COLS if t == n_tiles - 1 else TILE_COLS - TILE_OVERLAP // 2
+        stride = TILE_COLS // logits.shape[2]
+        parts.append(logits[:, :, first // stride : last // stride])
+    return tuple(parts)
+
+
+def _read_tiles(tiles: tuple[NDArray[np.float32], ...], n_cols: int) -> tuple[NDArray[np.float64], ...]:
+    """Row, expected error (both strip px), presence and doubt of every read-out, (2 * cols,) each."""
+    logits = np.concatenate(tiles, axis=2)
+    stride = logits.shape[0] // READOUTS_PER_COLUMN
+    rows, sd, presence, doubt = distribution_rows(logits)
+    n = READOUTS_PER_COLUMN * n_cols
+    return ((rows + 0.5) * stride - 0.5)[:n], (sd * stride)[:n], presence[:n], doubt[:n]
+
+
+def _less_contested(old: list[_Look], new: list[_Look], views: list[RowView]) -> list[_Look]:
+    """Of every tile the look that leaves less doubt and fewer places that two rows share."""
+    if all(a is b for a, b in zip(old, new, strict=True)):
+        return old
+    fresh = [view if a is b else _view(b) for a, b, view in zip(old, new, views, strict=True)]
+    out = []
+    for a, b, before, after in zip(old, new, contests(views), contests(fresh), strict=True):
+        starts = np.cumsum([0] + [tile.shape[0] * tile.shape[2] for tile in a.tiles[:-1]])
+        less = np.add.reduceat(after, starts) < np.add.reduceat(before, starts)
+        out.append(replace(a, tiles=tuple(b.tiles[t] if less[t] else a.tiles[t] for t in range(len(starts)))))
+    return out
+
+
+def _view(look: _Look) -> RowView:
+    n_cols = look.frame.shape[1]
+    rows, _, presence, doubt = _read_tiles(look.tiles, n_cols)
+    mm = look.frame.to_mm(np.stack([rows, readout_columns(n_cols).ravel()], axis=-1))
+    logits = np.concatenate(look.tiles, axis=2)
+    stride = look.frame.shape[0] / logits.shape[1]
+    levels = look.frame.y_mm + ((np.arange(logits.shape[1]) + 0.5) * stride - 0.5) / STRIP_PX_PER_MM
+    seen = look.inside & (presence >= PRESENT_MIN)
+    return RowView(mm[:, 1], np.where(seen, mm[:, 0], np.nan), doubt, logits, levels)
+
+
+def _lines(points: NDArray[np.float64]) -> list[NDArray[np.int32]]:
+    """(n, 2) row, col with NaN between pieces -> OpenCV's polylines in 1/16 px."""
+    ends = np.flatnonzero(np.diff(np.isfinite(points[:, 0]).astype(int), prepend=0, append=0))
+    return [
+        np.round(points[a:b, None, ::-1] * 16).astype(np.int32)
+        for a, b in zip(ends[::2], ends[1::2], strict=True)
+    ]
+
+
+def _drawn_masks(
+    k: int, frame: StripFrame, views: list[RowView], places: list[NDArray[np.float64]]
+) -> NDArray[np.float32]:
+    """(2, rows, cols) masks of a row's ink and of others', drawn where the rows run."""
+    n_rows, n_cols = frame.shape
+    small = np.zeros((2, n_rows // MASK_SHRINK + 2, n_cols // MASK_SHRINK + 2), np.uint8)
+    for j, (view, place) in enumerate(zip(views, places, strict=True)):
+        points = frame.from_mm(np.stack([place, view.x_mm], -1))[::2] / MASK_SHRINK
+        for line in _lines(points):
+            cv2.polylines(small[0 if j == k else 1], [line], False, 255, 2, cv2.LINE_AA, 4)
+    size = (small.shape[2] * MASK_SHRINK, small.shape[1] * MASK_SHRINK)
+    masks = np.stack([cv2.resize(cv2.GaussianBlur(mask, (0, 0), MASK_BLUR), size) for mask in small])
+    return masks[:, :n_rows, :n_cols].astype(np.float32) / np.float32(255)
 
 
 def readout_columns(n_cols: int) -> NDArray[np.float64]:
@@ -242,55 +413,12 @@ def _inside(
     return (r > -0.5) & (r < shape[0] - 0.5) & (c > -0.5) & (c < shape[1] - 0.5)
 
 
-def _network_rows(
-    strip: NDArray[np.uint8],
-    own: NDArray[np.float32],
-    other: NDArray[np.float32],
-    network: Network,
-    *,
-    flip: bool = False,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Row, expected error (both strip px) and presence of every read-out, (2 * cols,) each.
-
-    Args:
-        flip: average the logits with those of the strip mirrored along time.
-    """
-    channels = np.concatenate(
-        [strip.transpose(2, 0, 1).astype(np.float32) / 255.0, np.clip(np.stack([own, other]), 0, 1)]
-    )
-    n_cols = channels.shape[2]
-    step = TILE_COLS - TILE_OVERLAP
-    n_tiles = max(1, int(np.ceil((n_cols - TILE_OVERLAP) / step)))
-    padded = np.pad(channels, ((0, 0), (0, 0), (0, n_tiles * step + TILE_OVERLAP - n_cols)), mode="edge")
-    logits = _tiled_logits(padded, network)
-    if flip:
-        # Read-outs of one output column run along time, too: mirrored with the columns.
-        logits = 0.5 * (logits + _tiled_logits(padded[:, :, ::-1], network)[::-1, :, ::-1])
-    stride = padded.shape[2] // logits.shape[2]
-    rows, sd, presence = distribution_rows(logits)
-    n = READOUTS_PER_COLUMN * n_cols
-    return ((rows + 0.5) * stride - 0.5)[:n], (sd * stride)[:n], presence[:n]
-
-
-def _tiled_logits(padded: NDArray[np.float32], network: Network) -> NDArray[np.float32]:
-    """Logits of a strip whose width is a whole number of tiles, each seen with its neighbours' margin."""
-    step = TILE_COLS - TILE_OVERLAP
-    n_tiles = (padded.shape[2] - TILE_OVERLAP) // step
-    parts = []
-    for k in range(n_tiles):
-        tile = padded[None, :, :, k * step : k * step + TILE_COLS]
-        logits = network.run(tile)[0]
-        first = 0 if k == 0 else TILE_OVERLAP // 2
-        last = TILE_COLS if k == n_tiles - 1 else TILE_COLS - TILE_OVERLAP // 2
-        stride = TILE_COLS // logits.shape[2]
-        parts.append(logits[:, :, first // stride : last // stride])
-    return np.concatenate(parts, axis=2)
-
-
 def distribution_rows(
     logits: NDArray[np.float32],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Mean round the peak, spread and presence of (n, rows, cols) logits, in column order (n * cols,).
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Mean round the peak, spread, presence and doubt of (n, rows, cols) logits, in column order (n * cols,).
+
+    Doubt is the share of the distribution that lies away from the peak.
 
     "No trace" is a further class of logit 0.
     """
@@ -300,7 +428,7 @@ def distribution_rows(
     p = np.exp(columns - top)
     total = p.sum(axis=1)
     presence = total / (total + np.exp(-top[:, 0]))
-    peak = cv2.blur(p, (_PEAK_SMOOTH_PX, 1)).argmax(axis=1)
+    peak = cv2.blur(p, (PEAK_SMOOTH_PX, 1)).argmax(axis=1)
     rows = np.arange(n_rows, dtype=np.float32)
     near = np.abs(rows[None] - peak[:, None]) <= PEAK_REACH_PX
     q = p * near
@@ -308,7 +436,8 @@ def distribution_rows(
     mean = q @ rows / mass
     # The network was taught bells of this width: what is wider is its own doubt.
     variance = np.maximum(q @ rows**2 / mass - mean**2 - TARGET_SIGMA_PX**2, SD_FLOOR_PX**2)
-    return mean.astype(float), np.sqrt(variance).astype(float), presence.astype(float)
+    doubt = 1.0 - mass / np.maximum(total, 1e-30)
+    return mean.astype(float), np.sqrt(variance).astype(float), presence.astype(float), doubt.astype(float)
 
 
 def centroid_rows(
