@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +96,7 @@ def measure_ablations(
     out: Path,
     *,
     n: int | None = None,
+    changes: Sequence[str] = (),
     overwrite: bool = False,
     allow_trained: bool = False,
     on_progress: OnProgress = lambda done, total: None,
@@ -109,6 +110,7 @@ def measure_ablations(
         folders: pages and WFDB records of the same stems, flat or with a subfolder per profile.
         out: the CSV of changes and profiles, see `COLUMNS`.
         n: pages of each profile, the first ones; None takes all.
+        changes: which of `CHANGES` are measured, beside the full method; all, if none is named.
         overwrite: make all rows again.
         allow_trained: score records that the shipped networks were trained on too, with a warning.
         on_progress: called with the pages read and pages in all, every change a page of its own.
@@ -117,7 +119,8 @@ def measure_ablations(
         The rows of `out`.
 
     Raises:
-        ValueError: n below 1, no page in a folder, one that was trained on, or a file that is no such CSV.
+        ValueError: n below 1, an unknown change, no page in a folder, one that was trained on, or a file
+            that is no such CSV.
     """
     import pandas as pd
 
@@ -126,6 +129,9 @@ def measure_ablations(
 
     if n is not None and n < 1:
         raise ValueError(f"n must be at least 1; got {n}")
+    if unknown := set(changes) - set(CHANGES):
+        raise ValueError(f"a change must be one of {', '.join(CHANGES)}; got {', '.join(sorted(unknown))}")
+    asked = [name for name in CHANGES if not changes or name in (FULL, *changes)]
     pages: list[tuple[str, Path]] = []
     for folder in folders:
         found = first_pages(folder, n)
@@ -148,7 +154,7 @@ def measure_ablations(
     kept = kept[(kept["weights"] == weights) & kept["change"].isin(CHANGES)]
     done = set(kept[["profile", "page", "change"]].itertuples(index=False, name=None))
     todo = [
-        (profile, page, [name for name in CHANGES if (profile, page.stem, name) not in done])
+        (profile, page, [name for name in asked if (profile, page.stem, name) not in done])
         for profile, page in pages
     ]
     total, count = sum(len(names) for _, _, names in todo), 0

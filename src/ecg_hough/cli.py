@@ -448,6 +448,12 @@ def ablations(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="CSV file; the rows per page are written beside it.")
     ] = Path("experiments/ablations/ablations.csv"),
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--change", help="Measure this change beside the full method; again for more.", show_default="all"
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make finished rows again.")] = False,
     allow_trained: AllowTrained = False,
 ) -> None:
@@ -463,7 +469,13 @@ def ablations(
 
         with _progress_bar("leaving out") as on_progress:
             rows = measure_ablations(
-                folders, out, n=n, overwrite=overwrite, allow_trained=allow_trained, on_progress=on_progress
+                folders,
+                out,
+                n=n,
+                changes=changes or (),
+                overwrite=overwrite,
+                allow_trained=allow_trained,
+                on_progress=on_progress,
             )
         _print_table(summary_table(rows))
     typer.echo(f"{len(rows)} rows in {out}")
