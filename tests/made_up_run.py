@@ -107,14 +107,19 @@ def write_nnunet_run(
 
 
 def write_trace_run(folder: Path) -> Path:
-    """The run folder of a small trace network with random weights."""
+    """The run folder of a small trace network as if trained: no two tensors alike, which an export would
+    store once."""
     import torch
 
     from ecg_hough.training.trace_train import make_network
 
     features = (4, 8, 8)
     torch.manual_seed(0)
-    weights = make_network(features).state_dict()
+    network = make_network(features)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    weights = network.state_dict()
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(
         {"network": weights, "average": weights, "step": 7, "optimizer": {}}, folder / "checkpoint.pth"

@@ -159,16 +159,18 @@ def train_traces(
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=1e-4, betas=(0.9, 0.98))
     average = deepcopy(network.state_dict())
     step = 0
+    began_with = start_from.name if start_from is not None else None
     if goes_on:
         state = torch.load(checkpoint_path, weights_only=True)
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         average, step = state["average"], state["step"]
         log.info("going on from step %d", step)
+        began_with = json.loads((out / "settings.json").read_text()).get("start_from")
     settings = {
         "steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "ema": ema, "seed": seed,
         "features": FEATURES, "sigma_px": TARGET_SIGMA_PX, "mean_weight": MEAN_WEIGHT,
-        "records": len(training), "start_from": start_from.name if start_from is not None else None,
+        "records": len(training), "start_from": began_with,
         **(trained_names(patients_of(training, records)) if records is not None else {}),
     }  # fmt: skip
     (out / "settings.json").write_text(json.dumps(settings, indent=1))
