@@ -285,6 +285,20 @@ def test_misnamed_panel_keeps_its_place() -> None:
     assert rows == pytest.approx(found.row_pitch, rel=0.3)
 
 
+def test_a_stray_row_hides_no_rival() -> None:
+    # Six limb leads and a line below: each layout is tried on the rows that the best one uses.
+    mask = mask_page(7, "scan", layout=make_layout("6x1-limb"), missing=(), speed_mm_s=25.0, gain_mm_mv=10.0)
+    ink = np.argwhere(mask.labels > 0)
+    (top, left), (bottom, right) = ink.min(axis=0), ink.max(axis=0)
+    stray = bottom + (bottom - top) // 6
+    mask.labels[stray : stray + 3, left:right] = 1 + np.arange(right - left) // 8 * 5 % 12  # of no one lead
+    found = find_layout(disturbed(mask, None))
+    assert found.layout == make_layout("6x1-limb")
+    rows = {panel.row_index for panel in found.panels}
+    twins = [r for r in found.rivals if r.layout == make_layout("6x1-limb", cabrera=True)]
+    assert any({panel.row_index for panel in twin.panels} == rows for twin in twins)
+
+
 def test_tall_waves_cross_neighbouring_rows() -> None:
     mask = mask_page(15, "clean", layout=make_layout("6x2"), missing=(), gain_mm_mv=20.0, speed_mm_s=25.0)
     score = score_page(mask, find_layout(disturbed(mask, None)))

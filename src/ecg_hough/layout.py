@@ -160,6 +160,11 @@ class _Fit:
         rhythm = tuple(LEADS[-1 - t] for _, t in self.slots if t < 0)
         return self.template.with_strips(rhythm)
 
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The page rows that it has a place for."""
+        return tuple(int(i) for i, _ in self.slots)
+
     def boxes(self, level: NDArray[np.float64]) -> list[_Box]:
         """All panels, whether or not they are on the page."""
         rows = self.template.rows
@@ -340,11 +345,13 @@ def _all_fits(rows: TraceRows, evidence: RowEvidence, named: Layout | None) -> t
     fits = sorted(fits, key=lambda fit: -fit.score)
     fits[:3] = sorted((_refine_edges(fit, evidence) for fit in fits[:3]), key=lambda fit: -fit.score)
     best = _settle_edges(fits[0], evidence)
-    # Rows under wrong names are left out where that costs less: each layout is tried with all of them, too.
-    n = len(evidence.weight)
-    short = [fit for fit in fits if len(fit.slots) < n]
-    whole = [_assign(fit.template, evidence, (start, end, lean), all_rows=True) for fit in short]
-    others = [*fits[1:], *(fit for fit in whole if np.isfinite(fit.score))]
+    # Rows under wrong names are left out where that costs less: each layout is tried with all of them, too,
+    # and with just those of the best one.
+    others = fits[1:]
+    for used in dict.fromkeys([tuple(range(len(evidence.weight))), best.rows]):
+        unlike = [fit for fit in fits if fit.rows != used]
+        whole = [_assign(fit.template, evidence, (start, end, lean), exactly=used) for fit in unlike]
+        others += [fit for fit in whole if np.isfinite(fit.score)]
     return best, tuple(_on_edges_of(best, fit) for fit in others)
 
 
@@ -422,12 +429,12 @@ def _assign(
     evidence: RowEvidence,
     frame: tuple[float, float, float],
     *,
-    all_rows: bool = False,
+    exactly: tuple[int, ...] | None = None,
 ) -> _Fit:
     """Best monotone assignment of page rows to layout rows, rhythm strips or nothing.
 
-    `frame` is start, end and lean of the columns. With `all_rows` no row is left out on either side; the
-    score is -inf where their numbers differ.
+    `frame` is start, end and lean of the columns. With `exactly` just these page rows are assigned, and no
+    layout row is left out; the score is -inf where their numbers differ.
     """
     start, end, lean = frame
     n, n_t, n_c = len(evidence.weight), len(template.rows), template.n_columns
@@ -452,18 +459,18 @@ def _assign(
     move = np.zeros(best.shape, int)
     best[n] = -missing * (n_t - np.arange(n_t + 1))[:, None]
     move[n] = 3
-    if all_rows:
+    if exactly is not None:
         best[n, :n_t] = -np.inf
     for i in range(n - 1, -1, -1):
         for t in range(n_t, -1, -1):
             options = np.full((4, strips + 1), -np.inf)
-            if not all_rows:
+            if exactly is None or i not in exactly:
                 options[0] = best[i + 1, t] - spare[i]
-            if t == n_t and strips:
+            if t == n_t and strips and (exactly is None or i in exactly):
                 options[1, 1:] = best[i + 1, t, :-1] + rhythm[i]
-            if t < n_t:
+            if t < n_t and (exactly is None or i in exactly):
                 options[2] = best[i + 1, t + 1] + short[i, t]
-            if t < n_t and not all_rows:
+            if t < n_t and exactly is None:
                 # No strip after a missing last row: that is the last row under a wrong name.
                 options[3] = best[i, t + 1, 0 if t == n_t - 1 else slice(None)] - missing
             move[i, t] = options.argmax(0)
