@@ -131,7 +131,7 @@ def test_differences_are_of_the_error(data: Path, calls: list[tuple[str, str]], 
 
 
 @pytest.mark.usefixtures("unaligned")
-def test_one_change_alone(data: Path, calls: list[tuple[str, str]], tmp_path: Path, unaligned: None) -> None:
+def test_one_change_alone(data: Path, calls: list[tuple[str, str]], tmp_path: Path) -> None:
     table = measure_ablations([data], tmp_path / "one.csv", changes=["no second look"])
     assert set(table["change"]) == {FULL, "no second look"}
     assert {change for _, change in calls} == {FULL, "no second look"}
@@ -142,6 +142,7 @@ def test_one_change_alone(data: Path, calls: list[tuple[str, str]], tmp_path: Pa
         measure_ablations([data], tmp_path / "one.csv", changes=["no such"])
 
 
+@pytest.mark.usefixtures("unaligned")
 def test_rows_of_other_weights_are_made_again(
     data: Path, calls: list[tuple[str, str]], tmp_path: Path
 ) -> None:
