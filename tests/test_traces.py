@@ -11,12 +11,13 @@ from ecg_hough.traces import (
     TARGET_SIGMA_PX,
     TILE_COLS,
     _frame,
-    _read_tiles,
-    _tile_logits,
+    _tiles,
     centroid_rows,
     distribution_rows,
+    read_logits,
     read_rows,
     row_masks,
+    strip_logits,
     without_loose_ends,
 )
 
@@ -140,14 +141,14 @@ def test_a_mirrored_strip_is_read_the_same():
     strip[centre, np.arange(701)] = 0
     masks = np.zeros((2, 64, 701), np.float32)
     plain, flipped = DarkestRow(), DarkestRow()
-    once = _read_tiles(_tile_logits(strip, *masks, plain), 701)
-    twice = _read_tiles(_tile_logits(strip, *masks, flipped, flip=True), 701)
+    once = read_logits(strip_logits(strip, *masks, plain), 701)
+    twice = read_logits(strip_logits(strip, *masks, flipped, flip=True), 701)
     assert flipped.runs == 2 * plain.runs
     assert np.abs(once[0] - centre.repeat(2)).max() < 0.1
     for a, b in zip(once, twice, strict=True):
         assert np.allclose(a, b, atol=1e-3)
     # An error that goes with the direction of time meets its mirror image: both read-outs have half of it.
-    leaning = _read_tiles(_tile_logits(strip, *masks, DarkestRow(lean=1.0), flip=True), 701)[0]
+    leaning = read_logits(strip_logits(strip, *masks, DarkestRow(lean=1.0), flip=True), 701)[0]
     leaning -= centre.repeat(2)
     assert np.abs(leaning - 0.5).max() < 0.1
 
@@ -156,12 +157,16 @@ def test_tiles_can_be_looked_at_alone():
     strip = np.full((64, 1500, 3), 255, np.uint8)
     strip[40] = 0
     network = DarkestRow()
-    every = _tile_logits(strip, *np.zeros((2, 64, 1500), np.float32), network)
-    alone = _tile_logits(strip, *np.zeros((2, 64, 1500), np.float32), network, wanted={1})
-    assert len(every) == len(alone) == 3
+    masks, tiles = np.zeros((2, 64, 1500), np.float32), _tiles(1500)
+    every = strip_logits(strip, *masks, network)
+    known = np.full_like(every, -7.0)
+    alone = strip_logits(strip, *masks, network, known=known, tiles=tiles[1:2])
+    assert len(tiles) == 3
     assert network.runs == 4
-    assert [part.size for part in alone] == [0, every[1].size, 0]
-    assert np.array_equal(alone[1], every[1])
+    here = slice(tiles[1].first // 2, tiles[1].stop // 2)
+    assert np.array_equal(alone[:, :, here], every[:, :, here])
+    assert (np.delete(alone, np.r_[here], axis=2) == -7.0).all()
+    assert (known == -7.0).all()
 
 
 def test_the_stroke_fit_moves_centroids_when_asked():

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
-from ecg_hough.columns import Columns, PulsePlace, Window, runs
+from ecg_hough.columns import Columns, PulsePlace, Window
 from ecg_hough.errors import PageError
 from ecg_hough.lead_fusion import LeadResiduals, PanelSignal, fuse, lead_residuals
 from ecg_hough.limb_sums import LimbColumn, avr_is_inverted, limb_columns
 from ecg_hough.paper import IN_I_AND_II, LEADS, PAPER_SPEED_MM_S, RECORD_S, Layout
 from ecg_hough.record import LeadStatus
+from ecg_hough.runs import runs
 from ecg_hough.traces import RowTrace
 from ecg_hough.zero_lines import zero_lines
 

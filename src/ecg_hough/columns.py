@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
 from ecg_hough.paper import PAPER_SPEED_MM_S, Layout
+from ecg_hough.runs import runs
 from ecg_hough.traces import RowTrace
 
 # Tuned on own renders and the development pages.
@@ -205,12 +206,6 @@ def _first_and_last(row: RowTrace) -> tuple[float, float]:
     if not long:
         return -np.inf, np.inf
     return float(row.x_mm[long[0][0]] - step / 2), float(row.x_mm[long[-1][1] - 1] + step / 2)
-
-
-def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Half-open stretches where a mask (n,) is true."""
-    change = np.flatnonzero(np.diff(np.concatenate([[0], mask.view(np.int8), [0]])))
-    return [(int(a), int(b)) for a, b in zip(change[::2], change[1::2], strict=True)]
 
 
 def place_columns(

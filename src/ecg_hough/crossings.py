@@ -1,10 +1,10 @@
 """Where rows of traces meet and cross: whose ink is whose, settled for all rows of a page together.
 
-In: what the trace network says of every row's columns. Out: the columns in which rows contest ink, and the
-place that each row most likely takes there. One row alone cannot tell: where a tall QRS crosses its
+In: what the trace network says of every row's columns. Out: how much rows contest ink there, and the
+place that each row most likely takes. One row alone cannot tell: where a tall QRS crosses its
 neighbour, the network may follow the wrong one. Two things help: a trace goes on as it went, and ink that
 another row explains is not this row's. So each row takes the smoothest way through the peaks of its columns'
-distributions, at a price for places that other rows take, row by row until none changes.
+distributions, at a price for places that other rows take, row by row and a second time.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 
+from ecg_hough.runs import runs
+
 DOUBT_MIN = 0.02
 """Probability of rows away from the peak from which a column is doubtful."""
 MEET_MM = 1.0
@@ -26,7 +28,7 @@ BESIDE = 8
 PEAKS = 6
 PEAK_MIN = 0.02
 """Peaks of a column that are weighed, and the least, as a share of the highest. Tuned with the weights below
-on 39 rendered pages of rows that stand close."""
+on rendered pages of rows that stand close."""
 PEAK_SMOOTH_PX = 5
 UNARY = 0.2
 """Weight of a peak's log probability: neighbouring read-outs see the same ink, and are not independent."""
@@ -95,9 +97,7 @@ def _places_at(row: RowView, place: NDArray[np.float64], x_mm: NDArray[np.float6
 
 def _spans(contested: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """First and stop of contested read-outs, with those beside them."""
-    mask = maximum_filter1d(contested, 2 * BESIDE + 1)
-    ends = np.flatnonzero(np.diff(mask.astype(int), prepend=0, append=0))
-    return [(int(a), int(b)) for a, b in zip(ends[::2], ends[1::2], strict=True) if b - a >= 3]
+    return [(a, b) for a, b in runs(maximum_filter1d(contested, 2 * BESIDE + 1)) if b - a >= 3]
 
 
 def _peaks(row: RowView, a: int, b: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -462,13 +462,15 @@ def _assign(
     if exactly is not None:
         best[n, :n_t] = -np.inf
     for i in range(n - 1, -1, -1):
+        may_stay_out = exactly is None or i not in exactly
+        may_stand = exactly is None or i in exactly
         for t in range(n_t, -1, -1):
             options = np.full((4, strips + 1), -np.inf)
-            if exactly is None or i not in exactly:
+            if may_stay_out:
                 options[0] = best[i + 1, t] - spare[i]
-            if t == n_t and strips and (exactly is None or i in exactly):
+            if t == n_t and strips and may_stand:
                 options[1, 1:] = best[i + 1, t, :-1] + rhythm[i]
-            if t < n_t and (exactly is None or i in exactly):
+            if t < n_t and may_stand:
                 options[2] = best[i + 1, t + 1] + short[i, t]
             if t < n_t and exactly is None:
                 # No strip after a missing last row: that is the last row under a wrong name.

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.columns import runs
 from ecg_hough.paper import LEADS, RECORD_S
 from ecg_hough.record import Ecg
+from ecg_hough.runs import runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,9 +12,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.columns import Window, runs
+from ecg_hough.columns import Window
 from ecg_hough.geometry import PageMap
 from ecg_hough.ink import InkModel
+from ecg_hough.runs import runs
 from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
 
 REACH_MM = 3.0

@@ -8,9 +8,11 @@ column centroid (Krones et al. 2024) of the ink under the lead's mask.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -23,6 +25,7 @@ from ecg_hough.layout import PageLayout
 from ecg_hough.network import Network
 from ecg_hough.paper import LEADS
 from ecg_hough.paths import class_weights
+from ecg_hough.runs import runs
 from ecg_hough.segmentation import Canvas
 from ecg_hough.steps import SHIPPED, Steps
 from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
@@ -108,15 +111,21 @@ def read_rows(
         network: the trace network; None reads column centroids.
         steps: what is left out or added.
     """
-    reader = _Reader(image, page_map, canvas, probabilities, layout, network, steps)
+    pixels, factor = shrink_for_strips(image, float(np.mean(page_map.px_per_mm)))
+    indices = sorted({panel.row_index for panel in layout.panels})
+    panels = [[panel for panel in layout.panels if panel.row_index == index] for index in indices]
+    edges = [(min(p.start_col for p in mine), max(p.end_col for p in mine)) for mine in panels]
+    masks = row_masks(probabilities, layout)
+    reader = _Reader(pixels, factor, image.shape[:2], page_map, canvas, masks, edges, network, steps)
     # Much of a row's reading runs on one core: rows are read side by side.
-    with ThreadPoolExecutor(max(1, min(len(reader.indices), cv2.getNumThreads()))) as pool:
-        looks = [look for look in pool.map(reader.look, range(len(reader.indices))) if look is not None]
+    with ThreadPoolExecutor(max(1, min(len(indices), cv2.getNumThreads()))) as pool:
+        looks = [look for look in pool.map(reader.look, range(len(indices))) if look is not None]
         if network is not None and steps.second_look:
             views = list(pool.map(_view, looks))
             again = list(pool.map(partial(reader.look_again, looks, views, settle(views)), range(len(looks))))
             looks = _less_contested(looks, again, views)
-        return tuple(pool.map(reader.read, looks))
+        traces = pool.map(reader.read, looks)
+        return tuple(RowTrace(indices[look.k], *trace) for look, trace in zip(looks, traces, strict=True))
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ class _Look:
         k: which of the page's rows; frame, strip: where the strip lies, and its pixels (rows, cols, 3).
         own, other: (rows, cols) coarse masks of this row's ink and of others'.
         inside: (2 * cols,) read-outs within the image.
-        tiles: the network's logits, tile by tile; none for centroids.
+        logits: (4, rows / 2, cols / 2) of the network, some columns more; None for centroids.
     """
 
     k: int
@@ -136,29 +145,36 @@ class _Look:
     own: NDArray[np.float32]
     other: NDArray[np.float32]
     inside: NDArray[np.bool_]
-    tiles: tuple[NDArray[np.float32], ...]
+    logits: NDArray[np.float32] | None
+
+    @cached_property
+    def reading(self) -> tuple[NDArray[np.float64], ...]:
+        """Row, expected error (both strip px), presence and doubt of every read-out, (2 * cols,) each."""
+        if self.logits is None:
+            rows, sd, presence = centroid_rows(self.strip, self.own)
+            return rows, sd, presence, np.zeros_like(rows)
+        return read_logits(self.logits, self.frame.shape[1])
 
 
+@dataclass(frozen=True)
 class _Reader:
-    """Looks at the rows of one page; see `read_rows`."""
+    """Looks at the rows of one page.
 
-    def __init__(
-        self,
-        image: NDArray[np.uint8],
-        page_map: PageMap,
-        canvas: Canvas,
-        probabilities: NDArray[np.float32],
-        layout: PageLayout,
-        network: Network | None,
-        steps: Steps,
-    ) -> None:
-        self.page_map, self.canvas, self.network, self.steps = page_map, canvas, network, steps
-        self.shape = image.shape[:2]
-        self.pixels, self.factor = shrink_for_strips(image, float(np.mean(page_map.px_per_mm)))
-        self.masks = row_masks(probabilities, layout)
-        self.indices = sorted({panel.row_index for panel in layout.panels})
-        rows = [[panel for panel in layout.panels if panel.row_index == index] for index in self.indices]
-        self.edges = [(min(p.start_col for p in mine), max(p.end_col for p in mine)) for mine in rows]
+    Attributes:
+        pixels, factor: the page, shrunk by the factor; shape: of the page as given.
+        page_map, canvas, network, steps: see `read_rows`.
+        masks: see `row_masks`; edges: canvas columns where each row's panels start and end.
+    """
+
+    pixels: NDArray[np.uint8]
+    factor: float
+    shape: tuple[int, ...]
+    page_map: PageMap
+    canvas: Canvas
+    masks: NDArray[np.float32]
+    edges: list[tuple[float, float]]
+    network: Network | None
+    steps: Steps
 
     def look(self, k: int) -> _Look | None:
         """The k-th row; None where it has no ink."""
@@ -171,8 +187,8 @@ class _Reader:
         own, other = (cv2.remap(mask, at[..., 1], at[..., 0], cv2.INTER_LINEAR) for mask in self.masks[k])
         inside = np.repeat(_inside(where, self.shape), READOUTS_PER_COLUMN)
         network, flip = self.network, self.steps.flip
-        tiles = () if network is None else _tile_logits(strip, own, other, network, flip=flip)
-        return _Look(k, frame, strip, own, other, inside, tiles)
+        logits = None if network is None else strip_logits(strip, own, other, network, flip=flip)
+        return _Look(k, frame, strip, own, other, inside, logits)
 
     def look_again(
         self, looks: list[_Look], views: list[RowView], places: list[NDArray[np.float64]], k: int
@@ -181,86 +197,107 @@ class _Reader:
         look = looks[k]
         assert self.network is not None
         changed = np.abs(places[k] - views[k].y_mm) > MEET_MM
-        starts = np.arange(len(look.tiles)) * (TILE_COLS - TILE_OVERLAP) * READOUTS_PER_COLUMN
-        wide = TILE_COLS * READOUTS_PER_COLUMN
-        wanted = {t for t, a in enumerate(starts) if changed[a : a + wide].sum() >= CHANGED_MIN}
-        if not wanted:
+        wide = READOUTS_PER_COLUMN * TILE_COLS
+        tiles = [
+            tile
+            for tile in _tiles(look.frame.shape[1])
+            if changed[READOUTS_PER_COLUMN * tile.start :][:wide].sum() >= CHANGED_MIN
+        ]
+        if not tiles:
             return look
         drawn = _drawn_masks(k, look.frame, views, places)
         explained = cv2.dilate(drawn.max(axis=0), np.ones((9, 9)))
         rest = 0.5 * np.clip(look.own + look.other, 0, 1) * (1 - explained)
         own, other = np.maximum(drawn, rest)
-        again = _tile_logits(look.strip, own, other, self.network, flip=self.steps.flip, wanted=wanted)
-        return replace(
-            look, tiles=tuple(again[t] if t in wanted else old for t, old in enumerate(look.tiles))
-        )
+        flip = self.steps.flip
+        again = strip_logits(look.strip, own, other, self.network, flip=flip, known=look.logits, tiles=tiles)
+        return replace(look, logits=again)
 
-    def read(self, look: _Look) -> RowTrace:
-        """The row's trace, from what was seen of it."""
-        n_cols = look.frame.shape[1]
-        if look.tiles:
-            rows, sd, presence, _ = _read_tiles(look.tiles, n_cols)
-        else:
-            rows, sd, presence = centroid_rows(look.strip, look.own)
+    def read(self, look: _Look) -> tuple[NDArray[np.float64], ...]:
+        """What a `RowTrace` holds of the row: x_mm, y_mm, sd_mm and presence."""
+        rows, sd, presence, _ = look.reading
         presence = np.where(look.inside, presence, 0.0)
         seen = without_loose_ends(rows, presence >= PRESENT_MIN)
         if self.steps.stroke_fit:
             rows = fit_stroke(look.strip, rows, sd, seen, STRIP_PX_PER_MM, grid_out=self.steps.grid_out)
-        mm = look.frame.to_mm(np.stack([rows, readout_columns(n_cols).ravel()], axis=-1))
-        return RowTrace(
-            self.indices[look.k],
-            mm[:, 1],
-            np.where(seen, mm[:, 0], np.nan),
-            np.where(seen, READOUT_SD_TIMES * sd / STRIP_PX_PER_MM, np.nan),
-            presence,
-        )
+        y_mm, x_mm = _in_mm(rows, look.frame)
+        sd_mm = READOUT_SD_TIMES * sd / STRIP_PX_PER_MM
+        return x_mm, np.where(seen, y_mm, np.nan), np.where(seen, sd_mm, np.nan), presence
 
 
-def _tile_logits(
+class _Tile(NamedTuple):
+    """Columns of a strip: seen from `start` on; the logits of those from `first` to `stop` are kept."""
+
+    start: int
+    first: int
+    stop: int
+
+
+def _tiles(n_cols: int) -> list[_Tile]:
+    """Tiles of a strip, each seen with a margin of its neighbours; the last one reaches beyond its end."""
+    step, margin = TILE_COLS - TILE_OVERLAP, TILE_OVERLAP // 2
+    starts = range(0, max(1, n_cols - TILE_OVERLAP), step)
+    return [
+        _Tile(a, a + (margin if a else 0), a + TILE_COLS - (margin if a != starts[-1] else 0)) for a in starts
+    ]
+
+
+def strip_logits(
     strip: NDArray[np.uint8],
     own: NDArray[np.float32],
     other: NDArray[np.float32],
     network: Network,
     *,
     flip: bool = False,
-    wanted: set[int] | None = None,
-) -> tuple[NDArray[np.float32], ...]:
-    """(4, rows / 2, cols / 2) logits of every tile of a strip, each seen with a margin of its neighbours.
+    known: NDArray[np.float32] | None = None,
+    tiles: Sequence[_Tile] = (),
+) -> NDArray[np.float32]:
+    """(4, rows / 2, m) logits of a strip, m at least cols / 2: the last tile reaches beyond its end.
 
     Args:
+        own, other: coarse masks.
         flip: average the logits with those of the strip mirrored along time.
-        wanted: tiles that are looked at, the others are empty; None looks at all.
+        known: logits that stay but for `tiles`; None looks at all tiles.
     """
-    step, n_cols = TILE_COLS - TILE_OVERLAP, strip.shape[1]
-    n_tiles = max(1, int(np.ceil((n_cols - TILE_OVERLAP) / step)))
+    every = _tiles(strip.shape[1])
     channels = np.concatenate(
         [strip.transpose(2, 0, 1).astype(np.float32) / 255.0, np.clip(np.stack([own, other]), 0, 1)]
     )
-    padded = np.pad(channels, ((0, 0), (0, 0), (0, n_tiles * step + TILE_OVERLAP - n_cols)), mode="edge")
-    parts = []
-    for t in range(n_tiles):
-        if wanted is not None and t not in wanted:
-            parts.append(np.zeros((0, 0, 0), np.float32))
-            continue
-        tile = padded[None, :, :, t * step : t * step + TILE_COLS]
+    padded = np.pad(channels, ((0, 0), (0, 0), (0, every[-1].stop - strip.shape[1])), mode="edge")
+    out = None if known is None else known.copy()
+    for start, first, stop in every if out is None else tiles:
+        tile = padded[None, :, :, start : start + TILE_COLS]
         logits = network.run(tile)[0]
         if flip:
             # Read-outs of one output column run along time, too: mirrored with the columns.
             logits = 0.5 * (logits + network.run(tile[..., ::-1])[0][::-1, :, ::-1])
-        first = 0 if t == 0 else TILE_OVERLAP // 2
-        last = TILE_COLS if t == n_tiles - 1 else TILE_COLS - TILE_OVERLAP // 2
         stride = TILE_COLS // logits.shape[2]
-        parts.append(logits[:, :, first // stride : last // stride])
-    return tuple(parts)
+        if out is None:
+            out = np.empty((*logits.shape[:2], every[-1].stop // stride), np.float32)
+        out[:, :, first // stride : stop // stride] = logits[
+            :, :, (first - start) // stride : (stop - start) // stride
+        ]
+    assert out is not None
+    return out
 
 
-def _read_tiles(tiles: tuple[NDArray[np.float32], ...], n_cols: int) -> tuple[NDArray[np.float64], ...]:
+def read_logits(logits: NDArray[np.float32], n_cols: int) -> tuple[NDArray[np.float64], ...]:
     """Row, expected error (both strip px), presence and doubt of every read-out, (2 * cols,) each."""
-    logits = np.concatenate(tiles, axis=2)
-    stride = logits.shape[0] // READOUTS_PER_COLUMN
+    stride = _stride(logits)
     rows, sd, presence, doubt = distribution_rows(logits)
     n = READOUTS_PER_COLUMN * n_cols
     return ((rows + 0.5) * stride - 0.5)[:n], (sd * stride)[:n], presence[:n], doubt[:n]
+
+
+def _stride(logits: NDArray[np.float32]) -> int:
+    """Strip px per row and column of logits: a column holds the read-outs of all of its strip columns."""
+    return logits.shape[0] // READOUTS_PER_COLUMN
+
+
+def _in_mm(rows: NDArray[np.float64], frame: StripFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(n,) y and x, mm, of a strip's read-outs."""
+    mm = frame.to_mm(np.stack([rows, readout_columns(frame.shape[1]).ravel()], axis=-1))
+    return mm[:, 0], mm[:, 1]
 
 
 def _less_contested(old: list[_Look], new: list[_Look], views: list[RowView]) -> list[_Look]:
@@ -270,30 +307,36 @@ def _less_contested(old: list[_Look], new: list[_Look], views: list[RowView]) ->
     fresh = [view if a is b else _view(b) for a, b, view in zip(old, new, views, strict=True)]
     out = []
     for a, b, before, after in zip(old, new, contests(views), contests(fresh), strict=True):
-        starts = np.cumsum([0] + [tile.shape[0] * tile.shape[2] for tile in a.tiles[:-1]])
-        less = np.add.reduceat(after, starts) < np.add.reduceat(before, starts)
-        out.append(replace(a, tiles=tuple(b.tiles[t] if less[t] else a.tiles[t] for t in range(len(starts)))))
+        assert a.logits is not None
+        assert b.logits is not None
+        better = []
+        for tile in _tiles(a.frame.shape[1]):
+            here = slice(READOUTS_PER_COLUMN * tile.first, READOUTS_PER_COLUMN * tile.stop)
+            if after[here].sum() < before[here].sum():
+                better.append(slice(tile.first // _stride(a.logits), tile.stop // _stride(a.logits)))
+        if a is not b and better:
+            logits = a.logits.copy()
+            for columns in better:
+                logits[:, :, columns] = b.logits[:, :, columns]
+            a = replace(a, logits=logits)
+        out.append(a)
     return out
 
 
 def _view(look: _Look) -> RowView:
-    n_cols = look.frame.shape[1]
-    rows, _, presence, doubt = _read_tiles(look.tiles, n_cols)
-    mm = look.frame.to_mm(np.stack([rows, readout_columns(n_cols).ravel()], axis=-1))
-    logits = np.concatenate(look.tiles, axis=2)
-    stride = look.frame.shape[0] / logits.shape[1]
-    levels = look.frame.y_mm + ((np.arange(logits.shape[1]) + 0.5) * stride - 0.5) / STRIP_PX_PER_MM
+    assert look.logits is not None
+    rows, _, presence, doubt = look.reading
+    y_mm, x_mm = _in_mm(rows, look.frame)
+    levels = (np.arange(look.logits.shape[1], dtype=float) + 0.5) * _stride(look.logits) - 0.5
     seen = look.inside & (presence >= PRESENT_MIN)
-    return RowView(mm[:, 1], np.where(seen, mm[:, 0], np.nan), doubt, logits, levels)
+    levels_mm: NDArray[np.float64] = look.frame.y_mm + levels / STRIP_PX_PER_MM
+    return RowView(x_mm, np.where(seen, y_mm, np.nan), doubt, look.logits, levels_mm)
 
 
 def _lines(points: NDArray[np.float64]) -> list[NDArray[np.int32]]:
     """(n, 2) row, col with NaN between pieces -> OpenCV's polylines in 1/16 px."""
-    ends = np.flatnonzero(np.diff(np.isfinite(points[:, 0]).astype(int), prepend=0, append=0))
-    return [
-        np.round(points[a:b, None, ::-1] * 16).astype(np.int32)
-        for a, b in zip(ends[::2], ends[1::2], strict=True)
-    ]
+    pieces = (points[a:b, None, ::-1] for a, b in runs(np.isfinite(points[:, 0])))
+    return [np.round(piece * 16).astype(np.int32) for piece in pieces]
 
 
 def _drawn_masks(

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from scipy.signal import find_peaks
 
 import ecg_hough
-from ecg_hough.columns import runs
 from ecg_hough.errors import PageError
 from ecg_hough.orientation import hough_angle
 from ecg_hough.paper import FS_HZ, GAIN_MM_MV, LEADS, PAPER_SPEED_MM_S, RECORD_S, Layout, make_layout
 from ecg_hough.record import Ecg, LeadStatus, Trace
+from ecg_hough.runs import runs
 
 Run = tuple[int, int]
 """First and last row of a vertical run of ink in one column."""
