@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ecg_hough.columns import Window
 from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.layout_check import EVEN_BEAT_REST, Candidate, check_layout
+from ecg_hough.layout_check import EVEN_BEAT_REST, Candidate, check_layout, measure
 from ecg_hough.limb_sums import limb_columns, limb_rest, renamed_columns, usual_beat_rest
 from ecg_hough.paper import LEADS, Layout, make_layout
 from ecg_hough.traces import RowTrace
@@ -205,3 +207,26 @@ def test_a_chest_column_that_obeys_the_limb_leads_sums_is_none() -> None:
         assert check_layout(rows, candidates).layout == printed
     assert rests[0] < 0.01 < 0.05 < rests[1]
     assert not renamed_columns(by_row, panels(one), one)
+
+
+def test_columns_seen_in_the_wrong_place_do_not_break_the_sums() -> None:
+    """The network's edges lie up to a third of a column right of the true ones."""
+    true = make_layout("3x4", rhythm=("II", "V1", "V5"))
+    off = {0: 0.0, 1: 20.0, 2: 13.0, 3: 6.0, 4: 0.0}
+    seen = tuple(
+        w
+        if w.rhythm
+        else replace(w, start_mm=w.start_mm + off[w.column_index], end_mm=w.end_mm + off[w.column_index + 1])
+        for w in panels(true)
+    )
+    rows = tuple(with_margins(row) for row in page_rows(true))
+    features = measure(rows, Candidate(true, seen, 0.6))
+    assert features == pytest.approx(measure(rows, candidate(true, 0.6)), abs=0.1)
+
+
+def with_margins(row: RowTrace, margin_mm: float = 10.0) -> RowTrace:
+    """A row with white paper before and behind its trace."""
+    n = round(margin_mm * 16)
+    x = row.x_mm[0] + (np.arange(-n, row.x_mm.size + n)) / 16
+    y, sd = (np.pad(values, n, constant_values=np.nan) for values in (row.y_mm, row.sd_mm))
+    return RowTrace(row.row_index, x, y, sd, np.pad(row.presence, n, constant_values=0.01))

@@ -22,7 +22,7 @@ from ecg_hough.words import GAIN_WORDS, SPEED_WORDS, PrintedWord
 @pytest.mark.parametrize(
     ("words", "speed", "gain"),
     [
-        ([("25 mm/s", 0.9), ("10 mm/mV", 0.8)], 25.0, 10.0),
+        ([("25 mm/s", 0.9), ("10 mm/mV", 0.86)], 25.0, 10.0),
         ([("50 mm/s", 0.9), ("50 mm/s", 0.7), ("V1", 0.9)], 50.0, None),
         ([("25 mm/s", STATED_MIN - 0.01)], None, None),
         ([("5 mm/mV", 0.9), ("20 mm/mV", 0.9 - STATED_MARGIN / 2)], None, None),

@@ -229,7 +229,7 @@ def place_columns(
         layout: the known layout, if any.
         pulse: where calibration pulses stand; None without any.
         separators: middle of the strokes before inner columns, mm, by column (`separators`).
-        on_guessed_scale: the millimetres are guessed: a usual width speaks for no place.
+        on_guessed_scale: millimetres or speed are guessed: a usual width speaks for no place.
         has_grid: the page map is a grid's, whose millimetres are equal everywhere.
     Raises:
         PageError: none of the panels' rows was read.

@@ -97,6 +97,7 @@ def digitize(
         reading.loose,
         known=reading.layout.layout is not None,
         named=reading.layout.named,
+        has_grid=geometry.grid_found,
     )
     warnings += checked.warnings
     windows = trim_windows(rows, checked.windows)

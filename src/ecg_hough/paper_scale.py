@@ -38,7 +38,7 @@ BLOCK_RANGE_MM = (110.0, 300.0)
 """Widths that a block of traces may have; a pulse or a sheet that says otherwise is none."""
 CONTRAST_MIN = 0.6
 """Least contrast of ink to grid at which pulses are looked for."""
-STATED_MIN = 0.8
+STATED_MIN = 0.85
 """Least score of a printed speed or gain that is believed."""
 STATED_MARGIN = 0.1
 """Least lead of the value that is believed where the page states two."""
