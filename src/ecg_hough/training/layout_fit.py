@@ -1,8 +1,9 @@
 """Fit what the leads network's view and the traces' own say are worth (`layout_check.WEIGHTS`).
 
-`python -m ecg_hough.training.layout_fit PAGES`: pages of `ecg-hough render-benchmark`, of another seed than
-the published one. Those without names count: beside names print decides. Conditional logit over all known
-layouts, pulled to the weights so far; the accuracy is of the pages that were fitted to.
+`python -m ecg_hough.training.layout_fit PAGES...`: folders of `ecg-hough render-benchmark`, of other seeds
+than the published one. Those without names count: beside names print decides. Conditional logit over all
+known layouts, pulled to the weights so far; the accuracy is of the pages that were fitted to, and of each
+eighth of them by weights fitted to the others.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ecg_hough.page import read_page
 
 RIDGE = 0.3
 """Pull to the weights so far, which know other pages: their squared distance is multiplied by it."""
+FOLDS = 8
 
 
 MeasuredPage = tuple[NDArray[np.float64], NDArray[np.bool_]]
@@ -57,9 +59,24 @@ def fit_weights(pages: list[MeasuredPage]) -> NDArray[np.float64]:
     return np.asarray(minimize(loss, np.array(WEIGHTS)).x)
 
 
-def main(folder: Path) -> None:
+def share_right(pages: list[MeasuredPage], weights: NDArray[np.float64]) -> float:
+    """Share of the pages whose likeliest layout is true."""
+    return float(np.mean([true[np.argmax(features @ weights)] for features, true in pages]))
+
+
+def cross_validated(pages: list[MeasuredPage]) -> float:
+    """The same by weights that were fitted to other pages."""
+    folds = min(FOLDS, len(pages))
+    parts = [pages[k::folds] for k in range(folds)]
+    others = [[page for part in parts if part is not mine for page in part] for mine in parts]
+    right = [share_right(mine, fit_weights(rest)) for mine, rest in zip(parts, others, strict=True)]
+    return float(np.average(right, weights=[len(part) for part in parts]))
+
+
+def main(folders: list[Path]) -> None:
     pages, unread = [], 0
-    for path in track(sorted(folder.glob(f"*{TRUTH_SUFFIX}")), "measuring"):
+    truths = [path for folder in folders for path in sorted(folder.glob(f"*{TRUTH_SUFFIX}"))]
+    for path in track(truths, "measuring"):
         truth = json.loads(path.read_text(encoding="utf-8"))
         if truth["names_printed"]:
             continue
@@ -77,9 +94,9 @@ def main(folder: Path) -> None:
         ("now", WEIGHTS),
         ("fitted", fitted),
     ):
-        right = np.mean([true[np.argmax(f @ np.array(weights))] for f, true in pages])
-        print(f"{name}: {right:.1%} right")
+        print(f"{name}: {share_right(pages, np.array(weights)):.1%} right")
+    print(f"fitted to other pages: {cross_validated(pages):.1%} right")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main([Path(folder) for folder in sys.argv[1:]])
