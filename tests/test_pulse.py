@@ -12,10 +12,18 @@ from ecg_hough.columns import Window
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.ink import find_ink
 from ecg_hough.paper import make_layout
-from ecg_hough.pulse import Pulse, best_pulse, common_height, find_pulses, gain_of_pulses, place_of_pulses
+from ecg_hough.pulse import (
+    Pulse,
+    best_pulse,
+    common_height,
+    find_chain,
+    find_pulses,
+    gain_of_pulses,
+    place_of_pulses,
+)
 from ecg_hough.render import render_page, sample_style
 from ecg_hough.render.page import RenderedPage
-from ecg_hough.strips import STRIP_PX_PER_MM
+from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame
 from ecg_hough.traces import RowTrace
 
 SCALE = STRIP_PX_PER_MM
@@ -175,3 +183,58 @@ def test_what_the_trace_runs_through_is_no_pulse() -> None:
         y = np.interp(x, row.x_mm, row.y_mm, left=float(np.median(row.y_mm)))
         through.append(RowTrace(row.row_index, x, y, np.full(x.size, 0.05), np.ones(x.size)))
     assert find_pulses(page.image, page.page_map, ink, tuple(through), windows) == ()
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("pitch", [15.0, 18.0])
+def test_pulses_that_run_into_each_other_are_measured(side: str, pitch: float) -> None:
+    page = drawn_page(20.0, side, row_pitch_mm=pitch, rhythm_pitch_mm=pitch)
+    rows, windows = true_rows(page)
+    found = find_pulses(page.image, page.page_map, find_ink(page.image, page.page_map, rows), rows, windows)
+    assert gain_of_pulses(found, len(rows)) == 20.0
+    assert {pulse.row_index for pulse in found} == {0, 1, 2, 3}
+    assert [pulse.width_mm for pulse in found] == pytest.approx([3.4] * 4, abs=0.2)
+    place = place_of_pulses(found, 20.0)
+    assert place is not None
+    assert not place.feet_mm
+
+
+def chain(tops: int, *, strokes: tuple[float, float] = (4.0, 9.0), gain: float = 20.0, pitch: float = 16.0):
+    """Five rows of a chain on white, the first `tops` with their tops: mask, frame and the rows' levels."""
+    levels = {k: 40.0 + pitch * k for k in range(5)}
+    frame = StripFrame(10.0, 0.0, (round(110 * SCALE), round(31 * SCALE)))
+    mask = np.zeros(frame.shape, bool)
+    first, last = (round((y - 10.0) * SCALE) for y in (levels[0] - gain, levels[4]))
+    left, right = (round(x * SCALE) for x in strokes)
+    for stroke in (left, right):
+        mask[first : last + 4, stroke : stroke + 4] = True
+    for level in list(levels.values())[:tops]:
+        top = round((level - gain - 10.0) * SCALE)
+        mask[top : top + 4, left:right] = True
+    return mask, frame, levels
+
+
+def test_a_chain_needs_its_tops() -> None:
+    for tops, found in ((5, 5), (4, 5), (3, 0), (1, 0), (0, 0)):
+        assert len(find_chain(*chain(tops))) == found, tops
+
+
+def test_a_chain_of_no_usual_gain_is_none() -> None:
+    assert not find_chain(*chain(5, gain=15.0))
+
+
+def test_strokes_too_far_apart_are_no_chain() -> None:
+    assert not find_chain(*chain(5, strokes=(4.0, 24.0)))
+
+
+def test_squares_of_a_grid_are_no_chain() -> None:
+    _, frame, levels = chain(0, pitch=15.0)
+    lines = np.zeros(frame.shape, bool)
+    first, last = (round((y - 10.0) * SCALE) for y in (levels[0] - 20.0, levels[4]))
+    for offset in range(3):
+        lines[first + offset : last + 4 : round(5 * SCALE)] = True
+        lines[first : last + 4, offset :: round(5 * SCALE)] = True
+    assert not find_chain(lines, frame, levels)
+    # ... and without those beside it one square after the other is a chain.
+    lines[:, : round(5 * SCALE)] = lines[:, round(10 * SCALE) + 3 :] = False
+    assert len(find_chain(lines, frame, levels)) == 5

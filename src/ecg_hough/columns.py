@@ -158,10 +158,14 @@ def traced_block(
         return None
     together = (np.abs(ends - middle) <= TOGETHER_MM).mean(axis=0)
     width = middle[1] - middle[0]
-    usual = any(abs(width / nominal - 1.0) <= share for nominal in nominal_mm)
-    if together.min() < TOGETHER_SHARE or not usual:
+    if together.min() < TOGETHER_SHARE or abs(_times_usual(width, nominal_mm) - 1.0) > share:
         return None
     return float(middle[0]), float(middle[1])
+
+
+def _times_usual(width_mm: float, nominal_mm: list[float]) -> float:
+    """A width in parts of the usual one that it is nearest to; infinite where none is usual."""
+    return min((width_mm / nominal for nominal in nominal_mm), key=lambda t: abs(t - 1.0), default=np.inf)
 
 
 def paper_stretch(rows: tuple[RowTrace, ...], columns: Columns, speed_mm_s: float) -> float:
@@ -180,7 +184,7 @@ def paper_stretch(rows: tuple[RowTrace, ...], columns: Columns, speed_mm_s: floa
     width = traced[1] - traced[0]
     if abs(width - columns.duration_s * speed_mm_s) > TOGETHER_MM:
         return 1.0
-    stretch = min((width / nominal for nominal in nominal_mm), key=lambda ratio: abs(ratio - 1.0))
+    stretch = _times_usual(width, nominal_mm)
     return 1.0 if abs(stretch - 1.0) <= 2 * NOMINAL_SHARE else stretch
 
 
@@ -241,12 +245,12 @@ def place_columns(
     n_columns = layout.n_columns if layout is not None else max(w.column_index for w in windows) + 1
     nominal_mm = [] if on_guessed_scale else [seconds * speed_mm_s for seconds in NOMINAL_S]
     if layout is not None and n_columns > 1:
-        short = [by_row[k] for k in sorted({w.row_index for w in windows if not w.rhythm})]
-        apart = panels_apart(short, n_columns, nominal_mm)
+        short = tuple(window for window in windows if not window.rhythm)
+        apart = panels_apart(_rows_of(short, by_row), n_columns, nominal_mm)
         if apart is not None:
             return _columns_apart(windows, *apart, speed_mm_s)
     start, width = _block(by_row, windows, n_columns, nominal_mm, pulse)
-    block = [by_row[k] for k in sorted({w.row_index for w in windows})]
+    block = _rows_of(windows, by_row)
     # A whole block's columns are equally wide, a cut one lost part of a column. A usual width is whole.
     usual = any(np.isclose(width, nominal) for nominal in nominal_mm)
     whole = has_grid and not _is_cut(block, start, -1) and not _is_cut(block, start + width, +1)
@@ -273,6 +277,11 @@ def place_columns(
     return Columns(tuple(moved), starts_s, float(width / speed_mm_s))
 
 
+def _rows_of(windows: tuple[Window, ...], by_row: dict[int, RowTrace]) -> list[RowTrace]:
+    """The rows that panels stand in, from the top."""
+    return [by_row[k] for k in sorted({window.row_index for window in windows})]
+
+
 def _block(
     by_row: dict[int, RowTrace],
     windows: tuple[Window, ...],
@@ -291,7 +300,7 @@ def _block(
         latest = pulse.left_mm + PULSE_SLACK_MM
     near_start = max(float(np.median([w.start_mm for w in first])), earliest)
     near_end = min(float(np.median([w.end_mm for w in last])), latest)
-    traced = traced_block([by_row[k] for k in sorted({w.row_index for w in windows})], nominal_mm)
+    traced = traced_block(_rows_of(windows, by_row), nominal_mm)
     if traced is not None and earliest <= traced[0] and traced[1] <= latest:
         near_start, near_end = traced
         first, last = (

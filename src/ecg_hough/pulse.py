@@ -3,11 +3,13 @@
 In: the page's pixels and map, row traces, panels. Out: height and width of the pulses in page millimetres.
 A pulse is two upright strokes of equal height, a few millimetres apart, joined by a flat top, with nothing
 between them, above them or beside them; grid squares go on beyond their corners, and a QRS complex has no
-flat top. Rows must agree.
+flat top. Rows must agree. Pulses taller than their rows are apart run into each other; of such a chain the
+tops remain, and the length of its strokes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +53,10 @@ IN_LINE_MM = 2.0
 WITHIN_MM, CROSSED_BELOW, CROSSED_MIN = 0.6, 0.25, 0.6
 """Between a pulse's strokes, this far off them, a trace that far below its top (share of its height) says
 that it is none, if it fills this share of the place."""
+CHAIN_OFF_MM = 1.5
+"""Farthest that the tops of pulses in a chain stand off where a usual gain has them."""
+CHAIN_BARS_MIN = 0.7
+"""Share of a chain's rows whose top must be seen."""
 ONE_PULSE_QUALITY = 0.7
 """Quality from which one pulse alone is believed."""
 
@@ -75,6 +81,28 @@ class Pulse:
         return self.foot_mm - self.height_mm
 
 
+@dataclass(frozen=True)
+class _Side:
+    """What is searched at one end of the block.
+
+    Attributes:
+        edges_mm, levels_mm: end and level of every row's trace there; rows: the traces.
+        reach_mm: from where to where, off the end.
+    """
+
+    edges_mm: dict[int, float]
+    levels_mm: dict[int, float]
+    rows: dict[int, RowTrace]
+    reach_mm: tuple[float, float]
+
+    def frame(self, edge_mm: float, top_mm: float, foot_mm: float) -> StripFrame:
+        """The place from `ABOVE_MM` above one level to `BELOW_MM` below another."""
+        start, stop = self.reach_mm
+        height = ABOVE_MM + foot_mm - top_mm + BELOW_MM
+        shape = (round(height * STRIP_PX_PER_MM), round((stop - start) * STRIP_PX_PER_MM))
+        return StripFrame(top_mm - ABOVE_MM, edge_mm + start, shape)
+
+
 def find_pulses(
     image: NDArray[np.uint8],
     page_map: PageMap,
@@ -89,30 +117,113 @@ def find_pulses(
         ink: what is ink; rows, windows: its traces and panels.
     """
     pixels, factor = shrink_for_strips(image, float(np.mean(page_map.px_per_mm)))
-    sides: list[list[Pulse]] = []
-    for start, stop in ((-OUTSIDE_MM, INSIDE_MM), (-INSIDE_MM, OUTSIDE_MM)):
-        found = []
-        for row in rows:
-            mine = [w for w in windows if w.row_index == row.row_index]
-            if not mine or not np.isfinite(row.y_mm).any():
+
+    def darkness(frame: StripFrame) -> NDArray[np.float32]:
+        return ink.darkness(cut_strip(pixels, strip_map(frame, page_map), factor))
+
+    sides = [_side(rows, windows, left=left) for left in (True, False)]
+    found = max((_single_pulses(side, darkness) for side in sides), key=_say)
+    if gain_of_pulses(found, len(rows)) is None:
+        chain = max((_chained_pulses(side, darkness) for side in sides), key=_say)
+        return chain or found
+    return found
+
+
+def _side(rows: tuple[RowTrace, ...], windows: tuple[Window, ...], *, left: bool) -> _Side:
+    edges, levels = {}, {}
+    for row in rows:
+        mine = [w for w in windows if w.row_index == row.row_index]
+        if not mine or not np.isfinite(row.y_mm).any():
+            continue
+        edge = min(w.start_mm for w in mine) if left else max(w.end_mm for w in mine)
+        near = np.isfinite(row.y_mm) & (np.abs(row.x_mm - edge) < 25.0)
+        edges[row.row_index] = edge
+        levels[row.row_index] = float(np.median(row.y_mm[near]) if near.any() else np.nanmedian(row.y_mm))
+    reach = (-OUTSIDE_MM, INSIDE_MM) if left else (-INSIDE_MM, OUTSIDE_MM)
+    return _Side(edges, levels, {row.row_index: row for row in rows}, reach)
+
+
+def _single_pulses(side: _Side, darkness: Callable[[StripFrame], NDArray[np.float32]]) -> tuple[Pulse, ...]:
+    """The best pulse of every row that shows one."""
+    found = []
+    for k, level in side.levels_mm.items():
+        frame = side.frame(side.edges_mm[k], level, level)
+        dark = darkness(frame)
+        tried = [best_pulse(dark > share) for share in INK_SHARES]
+        if any(tried):
+            x, width, height, quality, foot = max((p for p in tried if p), key=lambda p: p[3])
+            foot_mm = float(frame.to_mm(np.array([[foot, 0.0]]))[0, 0])
+            pulse = Pulse(k, frame.x_mm + x, width, height, quality, foot_mm)
+            if not _is_crossed(pulse, side.rows[k]):
+                found.append(pulse)
+    return tuple(_whole(found))
+
+
+def _chained_pulses(side: _Side, darkness: Callable[[StripFrame], NDArray[np.float32]]) -> tuple[Pulse, ...]:
+    """A pulse for every row where all of them run into each other."""
+    levels = side.levels_mm
+    if len(levels) < 2:
+        return ()
+    edge = float(np.median(list(side.edges_mm.values())))
+    frame = side.frame(edge, min(levels.values()), max(levels.values()))
+    dark = darkness(frame)
+    return max((find_chain(dark > share, frame, levels) for share in INK_SHARES), key=_say)
+
+
+def _say(pulses: tuple[Pulse, ...]) -> float:
+    return sum(pulse.quality for pulse in pulses)
+
+
+def find_chain(mask: NDArray[np.bool_], frame: StripFrame, levels: dict[int, float]) -> tuple[Pulse, ...]:
+    """Pulses that are taller than their rows are apart: their strokes run into each other, their tops remain.
+
+    Args:
+        mask: (rows, cols) ink beside all rows, at `STRIP_PX_PER_MM`; frame: where that is.
+        levels: the rows' levels, mm down the page.
+
+    Returns:
+        A pulse for every row; none without a chain.
+    """
+    scale = STRIP_PX_PER_MM
+    closed = binary_closing(mask, np.ones((round(GAP_MM * scale), 1), bool))
+    extent = max(levels.values()) - min(levels.values())
+    reach, gap = round(1.5 * scale), round(0.5 * scale)
+    strokes = [s for s in upright_strokes(closed) if (s[3] - s[2]) / scale > extent + HEIGHT_MM[0]]
+    best: tuple[Pulse, ...] = ()
+    for i, (c1, w1, top1, foot1) in enumerate(strokes):
+        for c2, w2, top2, foot2 in strokes[i + 1 :]:
+            width, pen = (c2 - c1) / scale, 0.5 * (w1 + w2)
+            even = abs(top1 - top2) <= EVEN_MM * scale
+            if not (even and WIDTH_MM[0] <= width <= WIDTH_MM[1]):
                 continue
-            left = start == -OUTSIDE_MM
-            edge = min(w.start_mm for w in mine) if left else max(w.end_mm for w in mine)
-            near = np.isfinite(row.y_mm) & (np.abs(row.x_mm - edge) < 25.0)
-            level = float(np.median(row.y_mm[near])) if near.any() else float(np.nanmedian(row.y_mm))
-            shape = (round((ABOVE_MM + BELOW_MM) * STRIP_PX_PER_MM), round((stop - start) * STRIP_PX_PER_MM))
-            frame = StripFrame(level - ABOVE_MM, edge + start, shape)
-            strip = cut_strip(pixels, strip_map(frame, page_map), factor)
-            darkness = ink.darkness(strip)
-            tried = [best_pulse(darkness > share) for share in INK_SHARES]
-            if any(tried):
-                x, width, height, quality, foot = max((p for p in tried if p), key=lambda p: p[3])
-                foot_mm = float(frame.to_mm(np.array([[foot, 0.0]]))[0, 0])
-                pulse = Pulse(row.row_index, frame.x_mm + x, width, height, quality, foot_mm)
-                if not _is_crossed(pulse, row):
-                    found.append(pulse)
-        sides.append(_whole(found))
-    return tuple(max(sides, key=lambda side: sum(pulse.quality for pulse in side)))
+            foot_mm = float(frame.to_mm(np.array([[min(foot1, foot2) - 0.5 - 0.5 * pen, 0.0]]))[0, 0])
+            top_mm = float(frame.to_mm(np.array([[0.5 * (top1 + top2) - 0.5 + 0.5 * pen, 0.0]]))[0, 0])
+            height = foot_mm - top_mm - extent
+            gain = min(GAINS_MM_MV, key=lambda g: abs(height - g * PULSE_MV))
+            if abs(height - gain * PULSE_MV) > CHAIN_OFF_MM:
+                continue
+            inner = slice(round(c1 + 0.5 * w1) + 1, round(c2 - 0.5 * w2))
+            along = closed[:, inner].mean(axis=1)
+            at_mm = frame.to_mm(np.column_stack([np.arange(len(along)), np.zeros(len(along))]))[:, 0]
+            tops = {k: level - gain * PULSE_MV for k, level in levels.items()}
+            near = {k: np.abs(at_mm - y) < CHAIN_OFF_MM for k, y in tops.items()}
+            bars = {k: float(along[there].max()) for k, there in near.items()}
+            inside = (at_mm > top_mm) & (at_mm < foot_mm) & ~np.any(list(near.values()), axis=0)
+            hollow = float(mask[inside][:, inner].mean())
+            seen = float(np.mean([bar >= TOP_MIN for bar in bars.values()]))
+            quality = seen * (1.0 - hollow)
+            if seen < CHAIN_BARS_MIN or hollow > HOLLOW_MAX or quality * len(levels) <= _say(best):
+                continue
+            # Lines of a grid go on beside the uppermost top, where no foot can be.
+            bar = slice(round(0.5 * (top1 + top2)), round(0.5 * (top1 + top2) + pen) + 1)
+            left, right = round(c1 - 0.5 * w1) - gap, round(c2 + 0.5 * w2) + gap
+            beside = mask[bar, max(0, left - reach) : max(0, left)], mask[bar, right : right + reach]
+            if max(float(part.mean()) if part.size else 0.0 for part in beside) > BESIDE_MAX:
+                continue
+            x_mm = frame.x_mm + c1 / scale
+            # Where their feet stand is hidden by the next row's strokes.
+            best = tuple(Pulse(k, x_mm, width, height, quality) for k in levels)
+    return best
 
 
 def _is_crossed(pulse: Pulse, row: RowTrace) -> bool:
