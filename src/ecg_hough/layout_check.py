@@ -21,7 +21,7 @@ NAMED_MIN = 0.6
 """Share of panels with a printed name from which print is believed: it may show leads in any order."""
 
 # Tuned on own renders without names (benchmark_pages, other seeds than the published one): on 253 pages,
-# then on 193 others with the panels at their columns' common edges.
+# then on 193 others, 13 of them with names that were hardly read, with the panels at common edges.
 WEIGHTS = (4.07, -1.5, 0.69, 1.26)
 """Log odds by the network's evidence (nats per traced column), rows without a place and places without a row,
 the limb leads' sums at every instant and those of their usual beats.

@@ -189,6 +189,7 @@ def find_chain(mask: NDArray[np.bool_], frame: StripFrame, levels: dict[int, flo
     extent = max(levels.values()) - min(levels.values())
     reach, gap = round(1.5 * scale), round(0.5 * scale)
     strokes = [s for s in upright_strokes(closed) if (s[3] - s[2]) / scale > extent + HEIGHT_MM[0]]
+    at_mm = frame.to_mm(np.column_stack([np.arange(len(mask)), np.zeros(len(mask))]))[:, 0]
     best: tuple[Pulse, ...] = ()
     for i, (c1, w1, top1, foot1) in enumerate(strokes):
         for c2, w2, top2, foot2 in strokes[i + 1 :]:
@@ -204,13 +205,11 @@ def find_chain(mask: NDArray[np.bool_], frame: StripFrame, levels: dict[int, flo
                 continue
             inner = slice(round(c1 + 0.5 * w1) + 1, round(c2 - 0.5 * w2))
             along = closed[:, inner].mean(axis=1)
-            at_mm = frame.to_mm(np.column_stack([np.arange(len(along)), np.zeros(len(along))]))[:, 0]
-            tops = {k: level - gain * PULSE_MV for k, level in levels.items()}
-            near = {k: np.abs(at_mm - y) < CHAIN_OFF_MM for k, y in tops.items()}
-            bars = {k: float(along[there].max()) for k, there in near.items()}
-            inside = (at_mm > top_mm) & (at_mm < foot_mm) & ~np.any(list(near.values()), axis=0)
-            hollow = float(mask[inside][:, inner].mean())
-            seen = float(np.mean([bar >= TOP_MIN for bar in bars.values()]))
+            tops = np.array(list(levels.values())) - gain * PULSE_MV
+            near = np.abs(at_mm - tops[:, None]) < CHAIN_OFF_MM  # (rows of traces, rows)
+            seen = float(np.mean([along[there].max() >= TOP_MIN for there in near]))
+            inside = (at_mm > top_mm) & (at_mm < foot_mm) & ~near.any(axis=0)
+            hollow = _ink_share(mask[inside][:, inner])
             quality = seen * (1.0 - hollow)
             if seen < CHAIN_BARS_MIN or hollow > HOLLOW_MAX or quality * len(levels) <= _say(best):
                 continue
@@ -218,7 +217,7 @@ def find_chain(mask: NDArray[np.bool_], frame: StripFrame, levels: dict[int, flo
             bar = slice(round(0.5 * (top1 + top2)), round(0.5 * (top1 + top2) + pen) + 1)
             left, right = round(c1 - 0.5 * w1) - gap, round(c2 + 0.5 * w2) + gap
             beside = mask[bar, max(0, left - reach) : max(0, left)], mask[bar, right : right + reach]
-            if max(float(part.mean()) if part.size else 0.0 for part in beside) > BESIDE_MAX:
+            if max(_ink_share(part) for part in beside) > BESIDE_MAX:
                 continue
             x_mm = frame.x_mm + c1 / scale
             # Where their feet stand is hidden by the next row's strokes.
@@ -337,15 +336,18 @@ def best_pulse(mask: NDArray[np.bool_]) -> tuple[float, float, float, float, flo
                 inner, max(0, round(c1 - 0.5 * w1) - gap - reach) : max(0, round(c1 - 0.5 * w1) - gap)
             ]
             outer_right = mask[inner, round(c2 + 0.5 * w2) + gap : round(c2 + 0.5 * w2) + gap + reach]
-            empty = [
-                float(part.mean()) if part.size else 0.0 for part in (hollow, above, outer_left, outer_right)
-            ]
+            empty = [_ink_share(part) for part in (hollow, above, outer_left, outer_right)]
             if bar < TOP_MIN or empty[0] > HOLLOW_MAX or max(empty[1:]) > BESIDE_MAX:
                 continue
             quality = float(bar) * (1.0 - empty[0]) * (1.0 - max(empty[1:])) * np.exp(-0.3 * uneven_foot)
             if best is None or quality > best[3]:
                 best = (c1 / scale, width, height, float(quality), foot - 0.5 - 0.5 * pen)
     return best
+
+
+def _ink_share(part: NDArray[np.bool_]) -> float:
+    """Share of ink in a part of a mask; 0 where that lies outside."""
+    return float(part.mean()) if part.size else 0.0
 
 
 def upright_strokes(mask: NDArray[np.bool_]) -> list[tuple[float, float, float, float]]:
