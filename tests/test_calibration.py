@@ -290,6 +290,20 @@ def test_gap_stays_nan(signals):
     assert np.isfinite(result.signals[1]).all()
 
 
+def test_a_mark_beyond_the_block_is_no_panel(signals):
+    """On pages of unknown layout ink far right of the block was taken for one more panel."""
+    rows, windows = rows_of(signals, make_layout("3x4"))
+    columns = place_columns(rows, windows, None, 25.0)
+    astray = replace(windows[0], start_mm=330.0, end_mm=345.0, column_index=4)
+    columns = replace(
+        columns,
+        windows=(*columns.windows, astray),
+        starts_s={**columns.starts_s, 4: columns.duration_s + 0.5},
+    )
+    result = calibrate(rows, columns, None, fs=FS, speed_mm_s=25.0, gain_mm_mv=10.0)
+    assert all(status.found for status in result.statuses)
+
+
 def test_nothing_readable(signals):
     layout = make_layout("3x4")
     rows, windows = rows_of(signals, layout)

@@ -103,7 +103,9 @@ def calibrate(
         if window.row_index in zero:
             start_s = 0.0 if window.rhythm else starts_s[window.column_index]
             zero_mm, row = zero[window.row_index], by_row[window.row_index]
-            panels.append(_panel_signal(row, window, zero_mm, start_s, fs, speed_mm_s, gain_mm_mv))
+            panel = _panel_signal(row, window, zero_mm, start_s, fs, speed_mm_s, gain_mm_mv)
+            # Where the layout is unknown, a stray mark far off the block may pass for a panel.
+            panels += [panel] if panel.first < n else []
     signals, _, _ = _combine(panels, n)
     if not np.isfinite(signals).any():
         raise PageError("calibration", "at least one lead must be readable; none of the found rows is")

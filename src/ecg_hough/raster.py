@@ -6,6 +6,8 @@ seconds are together, where their beats stand, and what two stretches have in co
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
@@ -63,15 +65,35 @@ def find_beats(traces: NDArray[np.float64]) -> NDArray[np.intp]:
 
 def share_left(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Share of variance by which two stretches differ at the best small lag, offsets aside."""
+    return min(
+        (_robust_variance(x - y) / max(x.var() + y.var(), 1e-9) for x, y in _at_small_lags(a, b)),
+        default=1.0,
+    )
+
+
+def time_apart(a: NDArray[np.float64], b: NDArray[np.float64], alike_mm: float) -> float:
+    """Share of the time in which two stretches differ, at the best small lag, offsets aside.
+
+    Of a place where they are less than `alike_mm` apart only that part counts. So a stretch in which one of
+    them is misread costs its length, however tall what was read there.
+    """
+    return min((_far(x - y, alike_mm) for x, y in _at_small_lags(a, b)), default=1.0)
+
+
+def _far(values: NDArray[np.float64], alike_mm: float) -> float:
+    return float(np.minimum(np.abs(values - np.median(values)) / alike_mm, 1.0).mean())
+
+
+def _at_small_lags(
+    a: NDArray[np.float64], b: NDArray[np.float64]
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """What both stretches have at every small lag where they share enough."""
     reach = int(LAG_MM / STEP_MM)
-    best = 1.0
     for lag in range(-reach, reach + 1):
         x, y = a[reach:-reach], np.roll(b, lag)[reach:-reach]
         both = np.isfinite(x) & np.isfinite(y)
         if both.sum() >= 0.4 * both.size:
-            spread = 0.5 * (x[both].var() + y[both].var())
-            best = min(best, _robust_variance(x[both] - y[both]) / max(2.0 * spread, 1e-9))
-    return best
+            yield x[both], y[both]
 
 
 def _robust_variance(values: NDArray[np.float64]) -> float:

@@ -15,16 +15,16 @@ from scipy.optimize import linear_sum_assignment
 from ecg_hough.columns import Window, column_edges, places_on_strip
 from ecg_hough.layout_check import CheckedLayout
 from ecg_hough.paper import Layout
-from ecg_hough.raster import on_raster, share_left
+from ecg_hough.raster import on_raster, time_apart
 from ecg_hough.traces import RowTrace
 
-# Tuned on own renders of all layouts (benchmark_pages, other seeds than the published one).
-COPY_MAX = 0.06
-"""Largest share of variance by which a strip differs from the short copy of its lead."""
-OTHER_TIMES, OTHER_FLOOR = 1.5, 0.001
-"""How many times more the name that is given up must differ; what reading alone leaves."""
-PRINTED_TIMES = 8.0
-"""The same for a name that is printed: II is misread as III, but few others are."""
+# Tuned on own renders of all layouts (benchmark_pages, seeds 6161, 7777, 8888 and 9191).
+ALIKE_MM = 0.3
+"""Where a strip and its copy are farther apart, one of them is misread, and how far says nothing."""
+CLEARER, CLEARER_THAN_PRINT = 0.1, 0.3
+"""By how much more another lead's copy must agree than that of the name so far, or of a printed one."""
+BEYOND_LEVEL = 0.85
+"""A level line agrees with any strip between its beats; what agrees hardly more than that is no copy."""
 
 
 def check_strips(
@@ -49,20 +49,15 @@ def check_strips(
         return CheckedLayout(layout, windows)
     edges = column_edges(windows, layout.n_columns)
     strips = [w for w in windows if w.rhythm]
-    rests = [_rests(by_row[strip.row_index], by_row, short, edges, layout) for strip in strips]
-    named = {strip.row_index: strip.lead for strip in strips}
-    for strip, rest in zip(strips, rests, strict=True):
-        best = min(rest, key=lambda name: rest[name])
-        times = PRINTED_TIMES if (strip.lead, strip.row_index) in printed else OTHER_TIMES
-        clear = rest.get(strip.lead, 1.0) >= times * (rest[best] + OTHER_FLOOR)
-        if rest[best] <= COPY_MAX and clear:
-            named[strip.row_index] = best
-    if len(set(named.values())) < len(named):
-        # No page prints a strip twice: of all ways to give them different names the one that fits best.
-        leads = sorted(set().union(*rests))
-        cost = np.array([[rest.get(lead, 1.0) for lead in leads] for rest in rests])
-        for k, j in zip(*linear_sum_assignment(cost), strict=True):
-            named[strips[k].row_index] = leads[j]
+    # No page prints a strip twice: of all ways to give them different names the one that fits best.
+    leads = sorted({w.lead for w in windows})
+    cost = np.ones((len(strips), len(leads)))
+    for k, strip in enumerate(strips):
+        for lead, apart in _apart_from(strip, by_row, short, edges, layout).items():
+            cost[k, leads.index(lead)] = apart
+        believed = CLEARER_THAN_PRINT if (strip.lead, strip.row_index) in printed else CLEARER
+        cost[k, leads.index(strip.lead)] -= believed
+    named = {strips[k].row_index: leads[j] for k, j in zip(*linear_sum_assignment(cost), strict=True)}
     changed = [f"{w.lead} to {named[w.row_index]}" for w in strips if named[w.row_index] != w.lead]
     if not changed:
         return CheckedLayout(layout, windows)
@@ -72,22 +67,27 @@ def check_strips(
     return CheckedLayout(layout.with_strips(rhythm), tuple(out), (words,))
 
 
-def _rests(
-    strip: RowTrace,
+def _apart_from(
+    strip: Window,
     by_row: dict[int, RowTrace],
     short: list[Window],
     edges: tuple[list[float], list[float]],
     layout: Layout,
 ) -> dict[str, float]:
-    """By how much of its variance a strip differs from every short panel, in the better of both orders."""
+    """In what share of the time a strip differs from a lead's short panel, in the better of both orders.
+
+    Other leads than the strip's own are left out where a level line agrees nearly as well.
+    """
     starts, ends = edges
     length = min(b - a for a, b in zip(starts, ends, strict=True))
-    at = [on_raster(strip, start, length) for start in places_on_strip(starts, ends)]
-    rest: dict[str, float] = {}
+    at = [on_raster(by_row[strip.row_index], start, length) for start in places_on_strip(starts, ends)]
+    level = float(np.median([time_apart(y, np.zeros(y.size), ALIKE_MM) for y in at]))
+    out: dict[str, float] = {}
     for w in short:
         copy = on_raster(by_row[w.row_index], starts[w.column_index], length)
         # Cabrera pages print -aVR among the limb leads, and aVR as a strip.
         signs = (1.0, -1.0) if w.lead == "aVR" and layout.cabrera else (1.0,)
-        left = min(share_left(at[k], sign * copy) for k in {0, w.column_index} for sign in signs)
-        rest[w.lead] = min(left, rest.get(w.lead, 1.0))
-    return rest
+        apart = min(time_apart(at[k], sign * copy, ALIKE_MM) for k in {0, w.column_index} for sign in signs)
+        if apart <= BEYOND_LEVEL * level or w.lead == strip.lead:
+            out[w.lead] = min(apart, out.get(w.lead, 1.0))
+    return out
