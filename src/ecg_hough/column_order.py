@@ -31,8 +31,8 @@ STRIP_MARGIN, STRIP_ALIKE = 0.12, 0.4
 """Difference of correlation with a rhythm strip from which it decides, and least correlation."""
 COPY_LEFT, COPY_TIMES = 0.1, 2.0
 """Share of variance that a strip leaves of its lead's short copy, and how many times more elsewhere."""
-COEFFICIENTS = (4.05, 4.19, 2.11, 3.0)
-INTERCEPT = -4.55
+COEFFICIENTS = (3.63, 4.04, 2.85, 3.27)
+INTERCEPT = -4.59
 """Log odds of simultaneous columns, of the four of `measure_columns`.
 By `python -m ecg_hough.training.order_fit RECORDS`, which says what they are worth on held-out records."""
 BEAT_HALF_MM = 3.5
@@ -99,7 +99,7 @@ def measure_columns(
     """(4,) what the logistic regression weighs.
 
     Negative decimal logarithms: of what the columns' steep places lack to be alike, of the beats' distances
-    and of their columns' shift in mm, of the limb leads' rest. They are greater the more the columns look
+    and of their columns' shifts in mm, of the limb leads' rest. They are greater the more the columns look
     simultaneous; the last three are 0 where not known.
     """
     by_row = {row.row_index: row for row in rows}
@@ -108,13 +108,13 @@ def measure_columns(
         return np.zeros(4)
     first, *others = [activity(list(traces)) for traces in columns]
     alike = float(np.mean([_alike(first, other) for other in others]))
-    apart = beats_apart(columns)
+    apart, shift = beats_apart(columns)
     rest = same_seconds_rest(limb_columns(by_row, windows, layout))
     return np.array(
         [
             -math.log10(1.0 - alike + ALIKE_FLOOR),
-            0.0 if apart is None else -math.log10(apart[0] + APART_FLOOR_MM) - USUAL_APART,
-            0.0 if apart is None else -math.log10(apart[1] + SHIFT_FLOOR_MM) - USUAL_SHIFT,
+            0.0 if apart is None else -math.log10(apart + APART_FLOOR_MM) - USUAL_APART,
+            0.0 if shift is None else -math.log10(shift + SHIFT_FLOOR_MM) - USUAL_SHIFT,
             0.0 if rest is None else -math.log10(rest + REST_FLOOR) - USUAL_REST,
         ]
     )
@@ -137,17 +137,18 @@ def _shortest_mm(edges: tuple[list[float], list[float]]) -> float:
     return min(b - a for a, b in zip(*edges, strict=True))
 
 
-def beats_apart(columns: list[NDArray[np.float64]]) -> tuple[float, float] | None:
+def beats_apart(columns: list[NDArray[np.float64]]) -> tuple[float | None, float | None]:
     """How far, mm, the beats of all columns stand from the first column's, median, and the columns' shifts.
 
     One shift of every column, its edge's error, is taken off the beats' distances, so that a single pair of
-    beats tells nothing.
+    beats tells nothing but the shift.
 
     Args:
         columns: (k, n) traces of a column each, mm on the raster, NaN in gaps.
 
     Returns:
-        Median distance, and median size of the shifts; None where no column shares two beats with the first.
+        Median distance, None where no column shares two beats with the first; and median size of the
+        shifts, None where none shares one.
     """
     first, *others = [beat_places(traces) * STEP_MM for traces in columns]
     off: list[float] = []
@@ -157,10 +158,15 @@ def beats_apart(columns: list[NDArray[np.float64]]) -> tuple[float, float] | Non
         shifts = distances[np.abs(distances) < LAG_MM + BEAT_REACH_MM]
         paired = [(shift, _pairs(distances - shift)) for shift in shifts]
         shift, pairs = max(paired, key=lambda one: _worth(one[1]), default=(0.0, np.zeros(0)))
+        if len(pairs):
+            common.append(float(shift + np.median(pairs)))
         if len(pairs) > 1:
             off += list(pairs - np.median(pairs))
-            common.append(float(shift + np.median(pairs)))
-    return (float(np.median(np.abs(off))), float(np.median(np.abs(common)))) if off else None
+    return _median_size(off), _median_size(common)
+
+
+def _median_size(values: list[float]) -> float | None:
+    return float(np.median(np.abs(values))) if values else None
 
 
 def _pairs(distances: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -26,8 +26,8 @@ LAYOUTS = (("3x4", ()), ("3x4", ("II",)), ("3x4", ("II", "V1", "V5")), ("6x2", (
 STEP_MM, MARGIN_MM = 0.1, 5.0
 FIFTY_SHARE = 0.2
 """Share of pages at 50 mm/s."""
-EDGE_SD_MM = 0.4
-"""Error of columns' inner edges."""
+EDGE_SD_MM = (0.1, 0.25, 0.6)
+"""Standard deviation of the error of columns' inner edges, of one page."""
 NOISE_MM = (0.02, 0.05, 0.1, 0.2)
 """Standard deviation of what reading leaves, of one page."""
 MISREAD_SHARE, MISREAD_MM = 0.4, (1.0, 8.0)
@@ -46,7 +46,7 @@ def lay_on_paper(
     shown_s = BLOCK_MM / speed if layout.rhythm or not simultaneous else column_s
     start_s = rng.uniform(0.0, signals.shape[1] / fs - shown_s)
     edges = np.arange(layout.n_columns + 1) * width
-    seen = edges + np.r_[0.0, rng.normal(0.0, EDGE_SD_MM, layout.n_columns - 1), 0.0]
+    seen = edges + np.r_[0.0, rng.normal(0.0, rng.choice(EDGE_SD_MM), layout.n_columns - 1), 0.0]
     x = np.arange(-MARGIN_MM, BLOCK_MM + MARGIN_MM, STEP_MM)
     sd = float(rng.choice(NOISE_MM))
     rows, windows = [], []
