@@ -418,3 +418,15 @@ def test_separators_place_the_ends_of_a_block_of_any_width(signals):
         for seen in (None, separators)
     ]
     assert abs(starts[1] - 20.0) < 0.01 < 0.3 < abs(starts[0] - 20.0)
+
+
+def test_a_block_is_moved_as_a_whole(signals):
+    layout = make_layout("3x4", rhythm=("II",))
+    rows, windows = rows_of(signals, layout)
+    columns = place_columns(rows, windows, layout, 25.0)
+    moved = columns.moved(0.07)
+    assert moved.start_mm == pytest.approx(columns.start_mm + 0.07)
+    assert [w.end_mm - w.start_mm for w in moved.windows] == pytest.approx(
+        [w.end_mm - w.start_mm for w in columns.windows]
+    )
+    assert (moved.starts_s, moved.duration_s) == (columns.starts_s, columns.duration_s)

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ecg_hough.columns import PulsePlace, Window
+from ecg_hough.grid_lines import GridLines
 from ecg_hough.paper import IN_I_AND_II
 from ecg_hough.traces import RowTrace
 from ecg_hough.zero_lines import zero_lines
@@ -41,9 +42,14 @@ def page(
 
 
 def errors(
-    rows: dict[int, RowTrace], windows: tuple[Window, ...], pulse: PulsePlace | None = None
+    rows: dict[int, RowTrace],
+    windows: tuple[Window, ...],
+    pulse: PulsePlace | None = None,
+    lines: GridLines | None = None,
 ) -> NDArray[np.float64]:
-    found = zero_lines(tuple(rows.values()), windows, speed_mm_s=SPEED, gain_mm_mv=GAIN, pulse=pulse)
+    found = zero_lines(
+        tuple(rows.values()), windows, speed_mm_s=SPEED, gain_mm_mv=GAIN, pulse=pulse, lines=lines
+    )
     return np.array([found[k] - 40.0 - PITCH * k for k in sorted(rows)])
 
 
@@ -99,3 +105,16 @@ def test_a_rhythm_strip_tells_of_its_short_copy() -> None:
     rows[2] = RowTrace(2, long, 100.0 + four, np.full(long.size, 0.05), np.ones(long.size))
     windows = (*windows, Window("II", 2, 0, True, 0.0, 250.0))
     assert abs(errors(rows, windows)[1]) < 0.15 < abs(means(rows)[1])
+
+
+def test_zero_lines_near_lines_of_the_grid_stand_on_them() -> None:
+    """Half a pixel late lines at 0.06 mm are meant at 0, where the pen of this page stands at 0 mV."""
+    rows, windows = page(("I", "II", "III", "aVR", "aVL", "aVF"))
+    without = np.abs(errors(rows, windows)).max()
+    assert np.abs(errors(rows, windows, lines=GridLines(0.06, (0.06,)))).max() < 0.5 * without
+
+
+@pytest.mark.parametrize("lines", [GridLines(0.4, (0.0,)), GridLines(0.4, ())])
+def test_lines_elsewhere_say_nothing(lines: GridLines) -> None:
+    rows, windows = page(("I", "II", "III", "aVR", "aVL", "aVF"))
+    assert errors(rows, windows, lines=lines) == pytest.approx(errors(rows, windows))

@@ -47,6 +47,7 @@ CHANGES: dict[str, Change] = {
     "no stroke fit": Change("trace", Steps(stroke_fit=False)),
     "stroke fit, grid left in": Change("trace", Steps(grid_out=False)),
     "no separators": Change("trace", Steps(separators=False)),
+    "no grid lines": Change("trace", Steps(grid_lines=False)),
     "no lead fusion": Change("trace", Steps(lead_fusion=False)),
     "no second look": Change("trace", Steps(second_look=False)),
     "linear strips": Change("trace", Steps(cubic=False)),

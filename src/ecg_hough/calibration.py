@@ -16,6 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from ecg_hough.columns import Columns, PulsePlace, Window
 from ecg_hough.errors import PageError
+from ecg_hough.grid_lines import GridLines
 from ecg_hough.lead_fusion import LeadResiduals, PanelSignal, fuse, lead_residuals
 from ecg_hough.limb_sums import LimbColumn, avr_is_inverted, limb_columns
 from ecg_hough.paper import IN_I_AND_II, LEADS, PAPER_SPEED_MM_S, RECORD_S, Layout
@@ -77,6 +78,7 @@ def calibrate(
     gain_mm_mv: float,
     order: str = "sequential",
     pulse: PulsePlace | None = None,
+    lines: GridLines | None = None,
     fused_leads: bool = True,
 ) -> Calibrated:
     """Signals of all leads at their own column's time.
@@ -87,6 +89,7 @@ def calibrate(
         fs: Hz of the signals.
         order: "simultaneous" puts the start of every column at 0 s (`column_order`).
         pulse: where calibration pulses stand; None without any.
+        lines: the grid's lines down the page, if they are seen.
         fused_leads: limb leads and repeated leads are made to agree; else only their residuals are found.
     Raises:
         PageError: nothing could be read.
@@ -97,7 +100,7 @@ def calibrate(
     if order == "simultaneous":
         starts_s = dict.fromkeys(starts_s, 0.0)
     n = round(columns.duration_s * fs)
-    zero = zero_lines(rows, windows, speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv, pulse=pulse)
+    zero = zero_lines(rows, windows, speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv, pulse=pulse, lines=lines)
     panels = []
     for window in windows:
         if window.row_index in zero:

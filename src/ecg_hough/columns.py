@@ -92,6 +92,16 @@ class Columns:
     starts_s: dict[int, float]
     duration_s: float
 
+    @property
+    def start_mm(self) -> float:
+        """Where the first panels begin."""
+        return min(window.start_mm for window in self.windows)
+
+    def moved(self, by_mm: float) -> Columns:
+        """The same, all panels moved along the page."""
+        windows = [replace(w, start_mm=w.start_mm + by_mm, end_mm=w.end_mm + by_mm) for w in self.windows]
+        return replace(self, windows=tuple(windows))
+
 
 def panels_apart(
     rows: list[RowTrace], n_columns: int, nominal_mm: list[float]

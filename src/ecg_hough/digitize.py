@@ -19,6 +19,7 @@ from ecg_hough.column_order import find_column_order
 from ecg_hough.columns import Window, paper_stretch, place_columns, trim_windows
 from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
+from ecg_hough.grid_lines import find_lines
 from ecg_hough.ink import find_ink
 from ecg_hough.layout import PageLayout, PanelBox, Rival
 from ecg_hough.layout_check import NAMED_MIN, Candidate, check_layout
@@ -41,6 +42,8 @@ STRANGE_QUALITY, STRANGE_NAMED = 0.25, 0.25
 """Quality and share of named panels below which rows of no known layout are no ECG: tables and curves of
 other kinds stay below 0.2, and a stray mark may be read as a name; pages of unknown layout seldom do."""
 
+AROUND_MM = 12.0
+"""Above and below the outer rows' levels the grid is looked at, too."""
 FLAT_MV = 0.05
 """Rows of which none rises and falls by more are ruled lines; of 150 own renders the flattest has 0.3."""
 
@@ -140,6 +143,10 @@ def digitize(
         separators = find_separators(reading.image, page_map, ink, levels, columns.windows)
         if separators:
             columns = place(speed_mm_s=speed, separators=separators)
+    down = None
+    if geometry.grid_found and checked.layout is not None and steps.grid_lines:
+        down, across = find_lines(reading.image, page_map, _box_mm(rows, columns.windows))
+        columns = columns.moved(across.shift_to(columns.start_mm) or 0.0) if across is not None else columns
     checked = check_strips(rows, columns.windows, checked.layout, printed=printed)
     warnings += checked.warnings
     columns = replace(columns, windows=checked.windows)
@@ -154,6 +161,7 @@ def digitize(
         gain_mm_mv=gain,
         order=order.name,
         pulse=scale.pulse,
+        lines=down,
         fused_leads=steps.lead_fusion,
     )
     warnings += result.warnings
@@ -202,6 +210,13 @@ def digitize(
         repeat_mv=result.residuals.repeat_mv,
         leads_agree=result.leads_agree,
     )
+
+
+def _box_mm(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> tuple[float, float, float, float]:
+    """Top, left, bottom and right of the traces on the page, mm, with what is about them."""
+    levels = [float(np.nanmedian(row.y_mm)) for row in rows]
+    left, right = min(w.start_mm for w in windows), max(w.end_mm for w in windows)
+    return min(levels) - AROUND_MM, left, max(levels) + AROUND_MM, right
 
 
 def _is_flat(signals: NDArray[np.float64]) -> bool:

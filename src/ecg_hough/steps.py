@@ -16,6 +16,7 @@ class Steps:
         stroke_fit: analysis by synthesis after the read-out (`stroke_fit`).
         grid_out: the printed grid is taken out of the ink before that fit.
         separators: columns begin where separators stand, else where traces end (`separators`).
+        grid_lines: blocks and zero lines that stand near a line of the grid stand on it (`grid_lines`).
         lead_fusion: limb leads and repeated leads are made to agree (`lead_fusion`).
         second_look: where rows contest ink, they are read again with masks of their first reading
             (`crossings`).
@@ -27,6 +28,7 @@ class Steps:
     stroke_fit: bool = True
     grid_out: bool = True
     separators: bool = True
+    grid_lines: bool = True
     lead_fusion: bool = True
     second_look: bool = True
     cubic: bool = True
@@ -34,5 +36,5 @@ class Steps:
 
 
 SHIPPED = Steps()
-CENTROID = Steps(stroke_fit=False)
+CENTROID = Steps(stroke_fit=False, grid_lines=False)
 """Of the centroid read-out: a baseline, not to be mended by what the winner had not."""

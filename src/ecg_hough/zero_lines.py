@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.columns import PulsePlace, Window
+from ecg_hough.grid_lines import LINE_MM, GridLines
 from ecg_hough.limb_sums import outside_limb_space
 from ecg_hough.paper import IN_I_AND_II
 from ecg_hough.raster import STEP_MM, upwards
@@ -24,8 +25,9 @@ from ecg_hough.traces import RowTrace
 MEAN_SD_MV, MEAN_S = 0.035, 2.5
 """Scatter of a lead's mean over that time; over others it falls with the time."""
 LEAST_MEAN_SD_MV = 0.008
-FOOT_SD_MM, EVEN_SD_MM, SUM_SD_MM = 0.05, 0.05, 0.03
-"""Errors of a pulse's foot, of equal distances, and least ones of what must hold at every instant."""
+FOOT_SD_MM, EVEN_SD_MM, LINE_SD_MM, SUM_SD_MM = 0.05, 0.05, 0.04, 0.03
+"""Errors of a pulse's foot, of equal distances, of a line of the grid, and least ones of what must hold at
+every instant."""
 UNEVEN_MM = 0.8
 """Rows whose mean levels stand this near to equal distances (root mean square) are equally far apart."""
 FOOT_MM = 2.5
@@ -36,6 +38,8 @@ INDEPENDENT_MM = 2.5
 """Errors of a trace that far apart have nothing in common."""
 ALIKE_MIN = 0.9
 """Correlation from which a rhythm strip and a short copy of its lead show the same seconds."""
+ON_LINES_MIN = 2.5
+"""Least log odds that zero lines stand on lines of the grid."""
 ROUNDS, OUTLIER_SDS = 8, 2.5
 """Of the robust least squares: rounds, and the misfit at which an observation's weight has halved."""
 
@@ -56,12 +60,14 @@ def zero_lines(
     speed_mm_s: float,
     gain_mm_mv: float,
     pulse: PulsePlace | None = None,
+    lines: GridLines | None = None,
 ) -> dict[int, float]:
     """Zero line of every row that was read, mm down the page.
 
     Args:
         rows: traces in page millimetres; windows: panels at their columns' edges.
         pulse: where calibration pulses stand; None without any.
+        lines: the grid's lines down the page, if they are seen.
     """
     by_row = {row.row_index: row for row in rows}
     seen = _means(by_row, windows, speed_mm_s, gain_mm_mv)
@@ -80,14 +86,42 @@ def zero_lines(
     seen += _equal_distances(level, short)
     known = tuple(w for w in windows if w.row_index in level)
     seen += _limb_sums(by_row, known) + _repeats(by_row, known)
-    matrix = np.array([[one.weights.get(k, 0.0) for k in indices] for one in seen])
+    zero, precision = _solved(seen, level)
+    if lines is not None:
+        drawn = zip(level, _to_lines(zero, precision, lines), strict=False)
+        seen += [_Observation({k: 1.0}, float(y), LINE_SD_MM) for k, y in drawn]
+        zero, _ = _solved(seen, level)
+    return dict(zip(level, zero.tolist(), strict=True))
+
+
+def _solved(
+    seen: list[_Observation], level: dict[int, float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Zero lines (n,) of the rows in `level`, near those levels, and their precision (n, n)."""
+    matrix = np.array([[one.weights.get(k, 0.0) for k in level] for one in seen])
     value, sd = (np.array(v) for v in zip(*((one.value_mm, one.sd_mm) for one in seen), strict=True))
-    zero = np.array([level[k] for k in indices])
+    zero = np.array(list(level.values()))
+    weighted = matrix
     for _ in range(ROUNDS):
         misfit = (matrix @ zero - value) / sd
         weight = 1.0 / sd / np.sqrt(1.0 + (misfit / OUTLIER_SDS) ** 2)
-        zero, *_ = np.linalg.lstsq(matrix * weight[:, None], value * weight, rcond=None)
-    return dict(zip(indices, zero.tolist(), strict=True))
+        weighted = matrix * weight[:, None]
+        zero, *_ = np.linalg.lstsq(weighted, value * weight, rcond=None)
+    return zero, weighted.T @ weighted
+
+
+def _to_lines(
+    zero: NDArray[np.float64], precision: NDArray[np.float64], lines: GridLines
+) -> NDArray[np.float64]:
+    """Zero lines (n,) on the grid's lines, if all stand so near to some as to tell; else (0,)."""
+    best, found = ON_LINES_MIN, np.zeros(0)
+    _, log_det = np.linalg.slogdet(precision / (2.0 * np.pi))
+    for off in lines.offsets(zero):
+        # Zero lines that keep to no line are as likely at every place between two.
+        odds = 0.5 * float(log_det - off @ precision @ off) + len(zero) * np.log(LINE_MM)
+        if odds > best:
+            best, found = odds, zero + off
+    return found
 
 
 def _means(
