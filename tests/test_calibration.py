@@ -430,3 +430,20 @@ def test_a_block_is_moved_as_a_whole(signals):
         [w.end_mm - w.start_mm for w in columns.windows]
     )
     assert (moved.starts_s, moved.duration_s) == (columns.starts_s, columns.duration_s)
+
+
+def test_unsure_ends_of_a_panel_keep_to_its_course(signals):
+    """The first read-outs of every column show the level of the lead before; and know it."""
+    layout = make_layout("3x4")
+    rows, windows = rows_of(signals, layout)
+    columns = place_columns(rows, windows, layout, 25.0)
+    starts = sorted({w.start_mm for w in columns.windows})
+    misread = []
+    for row in rows:
+        near = np.any([(row.x_mm >= a) & (row.x_mm < a + 0.2) for a in starts], axis=0)
+        y, sd = np.where(near, row.y_mm + 1.5, row.y_mm), np.where(near, 5.0, 0.05)
+        misread.append(replace(row, y_mm=y, sd_mm=np.where(np.isfinite(y), sd, np.nan)))
+    result = calibrate(tuple(misread), columns, layout, fs=FS, speed_mm_s=25.0, gain_mm_mv=10.0)
+    for k in range(12):
+        first = np.flatnonzero(np.isfinite(result.signals[k]))[:3]
+        assert np.abs(result.signals[k, first] - signals[k, first]).max() < 0.075

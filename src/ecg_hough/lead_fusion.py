@@ -25,6 +25,8 @@ DISAGREE_MAX = 0.7
 """Median disagreement, in expected errors, from which the sums do not hold and nothing is moved. On the
 development pages it is 0.25 to 0.6 where they were drawn from true sums, 0.4 to 3.4 where every lead was
 filtered by itself."""
+LEVEL_ROUNDS = 10
+"""Of finding the panels' levels; a tenth of an expected error is left after six."""
 SAMPLES_MIN = 100
 """Samples of redundancy from which a page's disagreement is judged."""
 
@@ -156,7 +158,7 @@ def _agree(
         return panels, float("nan")
     level = np.zeros(len(panels))
     # Levels first: each panel's own offset must not be spread over the others.
-    for _ in range(3):
+    for _ in range(LEVEL_ROUNDS):
         left = _residuals(mv - level[:, None], weight, sums, normal, known)
         step = np.array([np.nanmedian(row) if np.isfinite(row).any() else 0.0 for row in left])
         level += step
