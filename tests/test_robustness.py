@@ -84,6 +84,30 @@ def test_rows_of_other_weights_are_made_again(calls: list[Any], tmp_path: Path) 
     assert "older" not in out.read_text()
 
 
+def test_a_stopped_run_leaves_what_was_there(
+    calls: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, severities = tmp_path / "robustness.csv", {"blur": (0.0, 2.0)}
+    measure_robustness(out, n=1, distortions=("blur",), severities=severities)
+    before, score = out.read_text(), robustness.score_page
+
+    def stop(page: Any, readout: str) -> dict[str, Any]:
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return score(page, readout)
+
+    monkeypatch.setattr(robustness, "score_page", stop)
+    with pytest.raises(KeyboardInterrupt):
+        measure_robustness(out, n=1, distortions=("blur",), severities=severities, overwrite=True)
+    assert out.read_text() == before
+    monkeypatch.setattr(robustness, "score_page", score)
+    table = measure_robustness(out, n=1, distortions=("blur",), severities=severities)
+    # Four calls made the first rows, two the one page before the stop, two the rest.
+    assert len(calls) == 8
+    assert len(table) == 4
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
 def test_bad_arguments(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         measure_robustness(tmp_path / "a.csv", n=0)

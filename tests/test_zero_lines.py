@@ -50,7 +50,7 @@ def errors(
     found = zero_lines(
         tuple(rows.values()), windows, speed_mm_s=SPEED, gain_mm_mv=GAIN, pulse=pulse, lines=lines
     )
-    return np.array([found[k] - 40.0 - PITCH * k for k in sorted(rows)])
+    return np.array([found.mm[k] - 40.0 - PITCH * k for k in sorted(rows)])
 
 
 def means(rows: dict[int, RowTrace]) -> NDArray[np.float64]:

@@ -47,6 +47,8 @@ FUSE_SD_MV = 0.05
 ZERO_SD_MV, START_SD_S = 0.03, 0.006
 """Expected error of the zero line and of the block's start: absolute millivolts at absolute times are less
 sure than the trace itself (`ecg-hough confidence`)."""
+ZERO_ON_GRID_SD_MV, START_ON_GRID_SD_S = 0.004, 0.0004
+"""The same where lines of the grid tell them (`grid_lines`)."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,9 @@ def calibrate(
     zero = zero_lines(rows, windows, speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv, pulse=pulse, lines=lines)
     panels = []
     for window in windows:
-        if window.row_index in zero:
+        if window.row_index in zero.mm:
             start_s = 0.0 if window.rhythm else starts_s[window.column_index]
-            zero_mm, row = zero[window.row_index], by_row[window.row_index]
+            zero_mm, row = zero.mm[window.row_index], by_row[window.row_index]
             # Where the layout is unknown, a stray mark far off the block may pass for a panel.
             if start_s * fs < n and row.x_mm[0] < window.end_mm and window.start_mm < row.x_mm[-1]:
                 panels.append(_panel_signal(row, window, zero_mm, start_s, fs, speed_mm_s, gain_mm_mv))
@@ -131,7 +133,9 @@ def calibrate(
     confidence = np.where(np.isfinite(signals), presence * np.exp(-sd / FUSE_SD_MV), 0.0)
     confidence = np.nan_to_num(confidence)
     slope = np.abs(np.gradient(np.nan_to_num(signals), axis=1)) * fs
-    sd = np.where(np.isfinite(signals), np.sqrt(sd**2 + ZERO_SD_MV**2 + (START_SD_S * slope) ** 2), np.nan)
+    zero_sd = ZERO_ON_GRID_SD_MV if zero.on_grid else ZERO_SD_MV
+    start_sd = START_ON_GRID_SD_S if columns.on_grid else START_SD_S
+    sd = np.where(np.isfinite(signals), np.sqrt(sd**2 + zero_sd**2 + (start_sd * slope) ** 2), np.nan)
     statuses = tuple(_status(lead, windows, starts_s, signals, confidence, fs, speed_mm_s) for lead in LEADS)
     return Calibrated(
         signals,

@@ -86,21 +86,23 @@ class Columns:
     Attributes:
         windows: the panels; starts_s: start of every column, s, where columns follow each other.
         duration_s: of the whole block.
+        on_grid: a line of the grid tells where the block begins.
     """
 
     windows: tuple[Window, ...]
     starts_s: dict[int, float]
     duration_s: float
+    on_grid: bool = False
 
     @property
     def start_mm(self) -> float:
         """Where the first panels begin."""
         return min(window.start_mm for window in self.windows)
 
-    def moved(self, by_mm: float) -> Columns:
-        """The same, all panels moved along the page."""
+    def moved_to_line(self, by_mm: float) -> Columns:
+        """The same, all panels moved along the page to where a line of the grid has them begin."""
         windows = [replace(w, start_mm=w.start_mm + by_mm, end_mm=w.end_mm + by_mm) for w in self.windows]
-        return replace(self, windows=tuple(windows))
+        return replace(self, windows=tuple(windows), on_grid=True)
 
 
 def panels_apart(

@@ -140,13 +140,14 @@ def digitize(
         columns = place(speed_mm_s=speed)
     if ink is not None and steps.separators:
         levels = zero_lines(rows, columns.windows, speed_mm_s=speed, gain_mm_mv=gain, pulse=scale.pulse)
-        separators = find_separators(reading.image, page_map, ink, levels, columns.windows)
+        separators = find_separators(reading.image, page_map, ink, levels.mm, columns.windows)
         if separators:
             columns = place(speed_mm_s=speed, separators=separators)
     down = None
     if geometry.grid_found and checked.layout is not None and steps.grid_lines:
         down, across = find_lines(reading.image, page_map, _box_mm(rows, columns.windows))
-        columns = columns.moved(across.shift_to(columns.start_mm) or 0.0) if across is not None else columns
+        shift_mm = across.shift_to(columns.start_mm) if across is not None else None
+        columns = columns.moved_to_line(shift_mm) if shift_mm is not None else columns
     checked = check_strips(rows, columns.windows, checked.layout, printed=printed)
     warnings += checked.warnings
     columns = replace(columns, windows=checked.windows)

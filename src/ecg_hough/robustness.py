@@ -7,6 +7,7 @@ make the same pages again. The trace read-out and the column centroids of the 20
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -135,9 +136,10 @@ def measure_robustness(
     overwrite: bool = False,
     on_progress: OnProgress = lambda done, total: None,
 ) -> pd.DataFrame:
-    """Render, digitise and score `n` pages a step; the rows go to the CSV `out` as they come.
+    """Render, digitise and score `n` pages a step; the rows go to the CSV `out` when all are there.
 
-    A run goes on where it was stopped. Rows made with other networks than those shipped now are made again.
+    A run goes on where it was stopped, from the file that it keeps beside `out`. Rows made with networks
+    other than those shipped now are made again.
 
     Args:
         out: the CSV file, see `COLUMNS`.
@@ -145,7 +147,7 @@ def measure_robustness(
         distortions: of `SEVERITIES`.
         severities: other steps than `SEVERITIES`.
         workers: processes.
-        overwrite: make all rows again.
+        overwrite: make all rows again, those of a stopped run, too.
         on_progress: called with pages done and pages in all.
 
     Returns:
@@ -162,18 +164,22 @@ def measure_robustness(
     wanted = [(name, float(value)) for name in distortions for value in steps.get(name, ())]
     if unknown := set(distortions) - set(SEVERITIES):
         raise ValueError(f"distortions must be of {', '.join(SEVERITIES)}; got {', '.join(sorted(unknown))}")
-    kept = pd.DataFrame(columns=list(COLUMNS)) if overwrite or not out.is_file() else _read(out)
+    # What is there stays as it is until all rows are: a stopped run loses no figure.
+    part = out.with_suffix(f".part{out.suffix}")
+    known = [] if overwrite else [_read(path) for path in (part, out) if path.is_file()][:1]
+    kept = known[0] if known else pd.DataFrame(columns=list(COLUMNS))
     kept = kept[kept["weights"] == _weights()]
     done = set(kept[["distortion", "severity", "page"]].itertuples(index=False, name=None))
     out.parent.mkdir(parents=True, exist_ok=True)
-    kept.to_csv(out, index=False)
+    kept.to_csv(part, index=False)
     jobs = _jobs([(*step, page) for step in wanted for page in range(n) if (*step, page) not in done])
     for k, rows in enumerate(_measured(jobs, workers)):
         # Line by line: a stopped run loses the page it was at.
-        pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(out, mode="a", header=False, index=False)
+        pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(part, mode="a", header=False, index=False)
         on_progress(k + 1, len(jobs))
-    table = _read(out).sort_values(["distortion", "severity", "page", "method"], ignore_index=True)
-    table.to_csv(out, index=False)
+    table = _read(part).sort_values(["distortion", "severity", "page", "method"], ignore_index=True)
+    table.to_csv(part, index=False)
+    os.replace(part, out)
     chosen = [row in wanted for row in zip(table["distortion"], table["severity"], strict=True)]
     return table[np.array(chosen, bool) & (table["page"] < n).to_numpy()].reset_index(drop=True)
 

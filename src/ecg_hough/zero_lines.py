@@ -45,6 +45,18 @@ ROUNDS, OUTLIER_SDS = 8, 2.5
 
 
 @dataclass(frozen=True)
+class ZeroLines:
+    """Zero lines of the rows that were read.
+
+    Attributes:
+        mm: by row, down the page; on_grid: lines of the grid have a say in them.
+    """
+
+    mm: dict[int, float]
+    on_grid: bool = False
+
+
+@dataclass(frozen=True)
 class _Observation:
     """What speaks of the zero lines: the sum of `weights` times them is `value_mm`, within `sd_mm`."""
 
@@ -61,8 +73,8 @@ def zero_lines(
     gain_mm_mv: float,
     pulse: PulsePlace | None = None,
     lines: GridLines | None = None,
-) -> dict[int, float]:
-    """Zero line of every row that was read, mm down the page.
+) -> ZeroLines:
+    """Zero line of every row that was read.
 
     Args:
         rows: traces in page millimetres; windows: panels at their columns' edges.
@@ -73,7 +85,7 @@ def zero_lines(
     seen = _means(by_row, windows, speed_mm_s, gain_mm_mv)
     indices = sorted({row for one in seen for row in one.weights})
     if not indices:
-        return {}
+        return ZeroLines({})
     level = {k: float(np.median([one.value_mm for one in seen if k in one.weights])) for k in indices}
     feet = pulse.feet_mm if pulse is not None else {}
     seen += [
@@ -87,11 +99,11 @@ def zero_lines(
     known = tuple(w for w in windows if w.row_index in level)
     seen += _limb_sums(by_row, known) + _repeats(by_row, known)
     zero, precision = _solved(seen, level)
-    if lines is not None:
-        drawn = zip(level, _to_lines(zero, precision, lines), strict=False)
-        seen += [_Observation({k: 1.0}, float(y), LINE_SD_MM) for k, y in drawn]
-        zero, _ = _solved(seen, level)
-    return dict(zip(level, zero.tolist(), strict=True))
+    on_grid = _to_lines(zero, precision, lines) if lines is not None else None
+    if on_grid is not None:
+        drawn = zip(level, on_grid.tolist(), strict=True)
+        zero, _ = _solved(seen + [_Observation({k: 1.0}, y, LINE_SD_MM) for k, y in drawn], level)
+    return ZeroLines(dict(zip(level, zero.tolist(), strict=True)), on_grid is not None)
 
 
 def _solved(
@@ -112,9 +124,9 @@ def _solved(
 
 def _to_lines(
     zero: NDArray[np.float64], precision: NDArray[np.float64], lines: GridLines
-) -> NDArray[np.float64]:
-    """Zero lines (n,) on the grid's lines, if all stand so near to some as to tell; else (0,)."""
-    best, found = ON_LINES_MIN, np.zeros(0)
+) -> NDArray[np.float64] | None:
+    """Zero lines (n,) on the grid's lines, if all stand so near to some as to tell."""
+    best, found = ON_LINES_MIN, None
     _, log_det = np.linalg.slogdet(precision / (2.0 * np.pi))
     for off in lines.offsets(zero):
         # Zero lines that keep to no line are as likely at every place between two.
