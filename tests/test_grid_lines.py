@@ -13,15 +13,15 @@ FIRST_MM = (0.3, 0.6)
 """Where the first lines are meant to be, down and across."""
 
 
-def drawn_grid(*, whole_pixels: bool, noise: float = 0.0, seed: int = 0):
+def drawn_grid(*, whole_pixels: bool, noise: float = 0.0, seed: int = 0, px_per_mm: float = PX_PER_MM):
     """A page of lines 1 mm apart, one pixel wide, every fifth one darker; and its map."""
-    rows, cols = (round(n * PX_PER_MM) for n in SIZE_MM)
+    rows, cols = (round(n * px_per_mm) for n in SIZE_MM)
     darkness = np.zeros((rows, cols))
     for axis, n in ((0, rows), (1, cols)):
         profile = np.zeros(n)
         for k in range(int(SIZE_MM[axis])):
             # Pixel k covers k to k + 1: the line's middle as drawn, from the image's edge.
-            middle = (FIRST_MM[axis] + k) * PX_PER_MM
+            middle = (FIRST_MM[axis] + k) * px_per_mm
             middle = np.floor(middle + 0.5) + 0.5 if whole_pixels else middle
             left = int(np.floor(middle - 0.5))
             share = middle - 0.5 - left
@@ -32,7 +32,7 @@ def drawn_grid(*, whole_pixels: bool, noise: float = 0.0, seed: int = 0):
     grey = 240 - darkness + np.random.default_rng(seed).normal(0, noise, darkness.shape)
     image = np.repeat(np.clip(np.round(grey), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
     # Pixel k's centre is at coordinate k: millimetres from the image's edge.
-    matrix = [[PX_PER_MM, 0.0, -0.5], [0.0, PX_PER_MM, -0.5]]
+    matrix = [[px_per_mm, 0.0, -0.5], [0.0, px_per_mm, -0.5]]
     return image, PageMap.from_affine(matrix, SIZE_MM)
 
 
@@ -53,6 +53,12 @@ def test_lines_drawn_between_pixels_stand_where_they_are_meant():
         assert lines.late_mm == (0.0,)
         assert lines.shift_to(first + 47.03) == pytest.approx(-0.03, abs=0.01)
         assert lines.shift_to(first + 47.2) is None
+
+
+@pytest.mark.parametrize("whole_pixels", [False, True])
+def test_lines_a_whole_number_of_pixels_apart_do_not_tell(whole_pixels):
+    found = find_lines(*drawn_grid(whole_pixels=whole_pixels, px_per_mm=8.0), BOX)
+    assert [lines.late_mm for lines in found] == [(), ()]
 
 
 def test_a_turned_page_shows_its_raster():

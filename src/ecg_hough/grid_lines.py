@@ -105,17 +105,22 @@ def find_lines(
     ]
     # Pixels are square, or nearly so: one family's beat speaks for the other, too.
     found = [
-        None if family is None or beat is None else _lines(family, beat, own or other)
-        for family, beat, own, other in zip(families, beats, pixels_mm, pixels_mm[::-1], strict=True)
+        None if family is None or beat is None else _lines(family, beat, own or other, scale)
+        for family, beat, own, other, scale in zip(
+            families, beats, pixels_mm, pixels_mm[::-1], page_map.px_per_mm, strict=True
+        )
     ]
     return found[0], found[1]
 
 
-def _lines(family: _Family, beat: _Beat, pixel_mm: float | None) -> GridLines:
+def _lines(family: _Family, beat: _Beat, pixel_mm: float | None, px_per_mm: float) -> GridLines:
     if pixel_mm is not None:
         half = 0.5 * pixel_mm
         return GridLines(family.phase_mm, (half,) if pixel_mm > ONE_PIXEL_MM else (half, 0.0))
-    return GridLines(family.phase_mm, (0.0,) if beat.sd_mm <= EVEN_MM else (), ON_EVEN_LINE_MM)
+    # Lines a whole number of pixels apart are even, too, when each is drawn as late as the next.
+    whole = abs(px_per_mm * LINE_MM - round(px_per_mm * LINE_MM)) < BEAT_MIN
+    even = beat.sd_mm <= EVEN_MM and not whole
+    return GridLines(family.phase_mm, (0.0,) if even else (), ON_EVEN_LINE_MM)
 
 
 def _profiles(shade: NDArray[np.float32]) -> NDArray[np.float64]:
