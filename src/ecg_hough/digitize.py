@@ -144,8 +144,9 @@ def digitize(
         if separators:
             columns = place(speed_mm_s=speed, separators=separators)
     down = None
-    if geometry.grid_found and checked.layout is not None and steps.grid_lines:
-        down, across = find_lines(reading.image, page_map, _box_mm(rows, columns.windows))
+    box = _box_mm(rows, columns.windows)
+    if geometry.grid_found and checked.layout is not None and steps.grid_lines and box is not None:
+        down, across = find_lines(reading.image, page_map, box)
         shift_mm = across.shift_to(columns.start_mm) if across is not None else None
         columns = columns.moved_to_line(shift_mm) if shift_mm is not None else columns
     checked = check_strips(rows, columns.windows, checked.layout, printed=printed)
@@ -213,9 +214,13 @@ def digitize(
     )
 
 
-def _box_mm(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> tuple[float, float, float, float]:
-    """Top, left, bottom and right of the traces on the page, mm, with what is about them."""
-    levels = [float(np.nanmedian(row.y_mm)) for row in rows]
+def _box_mm(
+    rows: tuple[RowTrace, ...], windows: tuple[Window, ...]
+) -> tuple[float, float, float, float] | None:
+    """Top, left, bottom and right of the traces on the page, mm, with what is about them; None without."""
+    levels = [float(np.nanmedian(row.y_mm)) for row in rows if np.isfinite(row.y_mm).any()]
+    if not levels:
+        return None
     left, right = min(w.start_mm for w in windows), max(w.end_mm for w in windows)
     return min(levels) - AROUND_MM, left, max(levels) + AROUND_MM, right
 
