@@ -8,10 +8,10 @@ from PIL import Image
 from ecg_hough.digitize import digitize
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.metrics import unaligned_snr
-from ecg_hough.paper import LEADS, make_layout
+from ecg_hough.paper import LEADS, MM_PER_INCH, make_layout
 from ecg_hough.steps import Steps
 
-MM_PER_INCH, PAGE_MM = 25.4, (279.4, 215.9)
+PAGE_MM = (279.4, 215.9)
 LEFT_MM, FIRST_MM, PITCH_MM, COLUMN_S = 15.0, 90.0, 36.0, 2.5
 """The block begins, and zero lines stand, on lines of the grid."""
 

@@ -113,9 +113,9 @@ def calibrate(
     for window in windows:
         if window.row_index in zero.mm:
             start_s = 0.0 if window.rhythm else starts_s[window.column_index]
-            zero_mm, row = zero.mm[window.row_index], by_row[window.row_index]
+            row, zero_mm = _within(by_row[window.row_index], window), zero.mm[window.row_index]
             # Where the layout is unknown, a stray mark far off the block may pass for a panel.
-            if start_s * fs < n and row.x_mm[0] < window.end_mm and window.start_mm < row.x_mm[-1]:
+            if start_s * fs < n and row.x_mm.size >= SPLINE_MIN:
                 panels.append(_panel_signal(row, window, zero_mm, start_s, fs, speed_mm_s, gain_mm_mv))
     signals, _, _ = _combine(panels, n)
     if not np.isfinite(signals).any():
@@ -203,6 +203,12 @@ def _combine(
     return signals, sd, presence
 
 
+def _within(row: RowTrace, window: Window) -> RowTrace:
+    """A panel's stretch of its row: beyond the edges is another lead, and no part of this one's course."""
+    mine = (row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm)
+    return RowTrace(row.row_index, row.x_mm[mine], row.y_mm[mine], row.sd_mm[mine], row.presence[mine])
+
+
 def _panel_signal(
     row: RowTrace,
     window: Window,
@@ -212,25 +218,23 @@ def _panel_signal(
     speed_mm_s: float,
     gain_mm_mv: float,
 ) -> PanelSignal:
-    """One panel at fs; NaN in gaps."""
+    """One panel at fs, of its stretch of the row; NaN in gaps."""
     end_s = start_s + (window.end_mm - window.start_mm) / speed_mm_s
     # Samples stand at n / fs of the record; a column need not begin on one.
     first, last = (int(np.ceil(t * fs - 1e-6)) for t in (start_s, end_s))
     at_mm = window.start_mm + (np.arange(first, last) / fs - start_s) * speed_mm_s
-    # What lies beyond the panel's edge is another lead, and no part of this one's course.
-    mine = (row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm)
-    x_mm, sd_mv = row.x_mm[mine], np.nan_to_num(row.sd_mm)[mine] / gain_mm_mv
+    sd_mv = np.nan_to_num(row.sd_mm) / gain_mm_mv
     step_s = (row.x_mm[1] - row.x_mm[0]) / speed_mm_s
-    mv = _settled((zero_mm - row.y_mm[mine]) / gain_mm_mv, sd_mv, step_s)
+    mv = _settled((zero_mm - row.y_mm) / gain_mm_mv, sd_mv, step_s)
     if fs * step_s < 1:  # fewer samples than read-outs: no alias
         mv = _smooth(mv, 0.4 / (fs * step_s))
     return PanelSignal(
         window.lead,
         first,
         window.rhythm,
-        _interpolate(x_mm, mv, at_mm),
-        np.interp(at_mm, x_mm, sd_mv),
-        np.interp(at_mm, x_mm, row.presence[mine]),
+        _interpolate(row.x_mm, mv, at_mm),
+        np.interp(at_mm, row.x_mm, sd_mv),
+        np.interp(at_mm, row.x_mm, row.presence),
     )
 
 
@@ -265,8 +269,6 @@ def _interpolate(
 ) -> NDArray[np.float64]:
     """Cubic within runs of finite values, NaN outside them; half a step of grace at their ends."""
     out = np.full(at.size, np.nan)
-    if x.size < SPLINE_MIN:
-        return out
     step = x[1] - x[0]
     for a, b in runs(np.isfinite(y)):
         if b - a < SPLINE_MIN:

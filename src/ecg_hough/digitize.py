@@ -16,7 +16,7 @@ from threadpoolctl import ThreadpoolController
 import ecg_hough
 from ecg_hough.calibration import calibrate, scale_from_columns
 from ecg_hough.column_order import find_column_order
-from ecg_hough.columns import Window, paper_stretch, place_columns, trim_windows
+from ecg_hough.columns import Columns, Window, paper_stretch, place_columns, trim_windows
 from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
 from ecg_hough.grid_lines import find_lines
@@ -144,7 +144,7 @@ def digitize(
         if separators:
             columns = place(speed_mm_s=speed, separators=separators)
     down = None
-    box = _box_mm(rows, columns.windows)
+    box = _box_mm(rows, columns)
     if geometry.grid_found and checked.layout is not None and steps.grid_lines and box is not None:
         down, across = find_lines(reading.image, page_map, box)
         shift_mm = across.shift_to(columns.start_mm) if across is not None else None
@@ -214,15 +214,13 @@ def digitize(
     )
 
 
-def _box_mm(
-    rows: tuple[RowTrace, ...], windows: tuple[Window, ...]
-) -> tuple[float, float, float, float] | None:
+def _box_mm(rows: tuple[RowTrace, ...], columns: Columns) -> tuple[float, float, float, float] | None:
     """Top, left, bottom and right of the traces on the page, mm, with what is about them; None without."""
     levels = [float(np.nanmedian(row.y_mm)) for row in rows if np.isfinite(row.y_mm).any()]
     if not levels:
         return None
-    left, right = min(w.start_mm for w in windows), max(w.end_mm for w in windows)
-    return min(levels) - AROUND_MM, left, max(levels) + AROUND_MM, right
+    right = max(window.end_mm for window in columns.windows)
+    return min(levels) - AROUND_MM, columns.start_mm, max(levels) + AROUND_MM, right
 
 
 def _is_flat(signals: NDArray[np.float64]) -> bool:

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter, uniform_filter1d
 
 from ecg_hough.geometry import PageMap
+from ecg_hough.paper import MM_PER_INCH
 from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
 
-LINE_MM, MM_PER_INCH = 1.0, 25.4
+LINE_MM = 1.0
 """Lines of this spacing are looked for: those 5 mm apart are among them."""
 MAJOR = 5
 """Every fifth line is a stronger one, which may stand otherwise than those between."""

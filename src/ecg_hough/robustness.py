@@ -166,8 +166,8 @@ def measure_robustness(
         raise ValueError(f"distortions must be of {', '.join(SEVERITIES)}; got {', '.join(sorted(unknown))}")
     # What is there stays as it is until all rows are: a stopped run loses no figure.
     part = out.with_suffix(f".part{out.suffix}")
-    known = [] if overwrite else [_read(path) for path in (part, out) if path.is_file()][:1]
-    kept = known[0] if known else pd.DataFrame(columns=list(COLUMNS))
+    known = None if overwrite else next((path for path in (part, out) if path.is_file()), None)
+    kept = pd.DataFrame(columns=list(COLUMNS)) if known is None else _read(known)
     kept = kept[kept["weights"] == _weights()]
     done = set(kept[["distortion", "severity", "page"]].itertuples(index=False, name=None))
     out.parent.mkdir(parents=True, exist_ok=True)
