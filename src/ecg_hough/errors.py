@@ -13,6 +13,9 @@ class PageError(Exception):
     """
 
     def __init__(self, stage: str, message: str) -> None:
-        super().__init__(f"{stage}: {message}")
+        super().__init__(stage, message)
         self.stage = stage
         self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.message}"
