@@ -209,3 +209,21 @@ def test_pages_of_ecg_image_kit(profile: str) -> None:
         want = (truth["y_grid"] / 5, truth["x_grid"] / 5)
         good += found.px_per_mm is not None and np.allclose(found.px_per_mm, want, rtol=0.002)
     assert good >= len(pages) - 1
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5])
+def test_a_map_turns_with_its_image(turns: int) -> None:
+    height, width = 400, 300
+    y_mm, x_mm = np.linspace(2, 80, 9), np.linspace(-3, 60, 7)
+    y, x = np.meshgrid(y_mm, x_mm, indexing="ij")
+    page_map = PageMap(y_mm, x_mm, 4 * y + 10 + 0.02 * x**2, 4 * x + 20 + y)
+    turned = page_map.turned(turns, (height, width))
+    # A mark in the image and where it stands in the turned one.
+    at = page_map.to_pixels(30.0, 25.0)
+    marks = np.zeros((height, width), bool)
+    marks[round(float(at[0])), round(float(at[1]))] = True
+    there = np.argwhere(np.rot90(marks, -turns))[0]
+    mm = turned.to_mm(*there.astype(float))
+    assert np.hypot(*(np.array(turned.to_pixels(*mm)) - there)) < 1e-3
+    known = {0: (30.0, 25.0), 1: (25.0, 52.0), 2: (52.0, 32.0), 3: (32.0, 30.0)}[turns % 4]
+    assert mm == pytest.approx(known, abs=0.3)

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ecg_hough.segmentation import CANVAS_PX, to_canvas
+from ecg_hough.geometry import PageMap
+from ecg_hough.segmentation import CANVAS_PX, to_canvas, to_flat_canvas
 
 MARKS = np.array([[100.0, 200.0], [800.0, 1200.0], [450.0, 650.0]])
 
@@ -53,3 +54,30 @@ def test_a_turned_page_is_turned_back():
 def test_small_pages_are_enlarged():
     canvas = to_canvas(np.full((176, 352, 3), 90, np.uint8))
     assert canvas.scale == pytest.approx(2.0)
+
+
+def curled():
+    """Map of a page whose rows wave by 8 mm, 5 px per mm, inside a picture of 900 x 1300."""
+    y, x = np.linspace(0, 170, 30), np.linspace(0, 250, 40)
+    at_y, at_x = np.meshgrid(y, x, indexing="ij")
+    return PageMap(y, x, 25 + 5 * (at_y + 4 * np.sin(at_x / 40)), 25 + 5 * at_x)
+
+
+def test_a_curled_page_is_flattened():
+    page_map = curled()
+    image = np.full((900, 1300, 3), 200, np.uint8)
+    x = np.arange(20, 230, 0.1)
+    rows, cols = page_map.to_pixels(np.full_like(x, 80.0), x)
+    points = np.round(np.stack([cols, rows], -1) * 16).astype(np.int32)
+    cv2.polylines(image, [points[:, None]], False, (0, 0, 0), 4, cv2.LINE_AA, 4)
+    canvas = to_flat_canvas(image, page_map, (-5.0, -5.0, 175.0, 260.0))
+    dark = 200.0 - canvas.image[..., 0]
+    there = dark.max(axis=0) > 60
+    middle = (np.arange(CANVAS_PX)[:, None] * dark).sum(axis=0)[there] / dark.sum(axis=0)[there]
+    assert there.sum() == pytest.approx(210 * canvas.scale, abs=3)
+    assert np.ptp(middle) < 0.5
+    assert middle.mean() == pytest.approx(canvas.from_page(np.array([[rows[0], cols[0]]]))[0, 0], abs=0.2)
+    points = canvas.from_page(MARKS)
+    assert np.allclose(canvas.to_page(points), MARKS, atol=1e-2)
+    assert not canvas.covered[:, 0].any()
+    assert canvas.covered[CANVAS_PX // 2, CANVAS_PX // 2]

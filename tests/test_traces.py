@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 
 from drawn_page import drawn_page
+from ecg_hough.crossings import settle
 from ecg_hough.paper import LEADS
 from ecg_hough.steps import Steps
-from ecg_hough.strips import STRIP_PX_PER_MM
+from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame
 from ecg_hough.traces import (
     TARGET_SIGMA_PX,
     TILE_COLS,
     _frame,
+    _Look,
+    _settled,
     _tiles,
+    _view,
     centroid_rows,
     distribution_rows,
     read_logits,
@@ -213,3 +217,20 @@ def test_a_stretch_behind_a_jump_at_the_row_s_end_is_another_trace() -> None:
     assert without_loose_ends(rows, seen)[40:200].all()
     calm = np.full(800, 100.0)
     assert np.array_equal(without_loose_ends(calm, seen), seen)
+
+
+def test_a_row_read_elsewhere_than_it_runs_is_read_there():
+    # Two read-outs have their higher peak 8 mm off, where no trace can go and come back from.
+    n, level, far = 40, 20.3, 52.0
+    logits = np.stack([np.maximum(bell(level, height=8), bell(far, height=2))] * n, 1)
+    logits[:, [20]] = np.maximum(bell(level, height=7.5), bell(far, height=8))[:, None]
+    look = _Look(0, StripFrame(0.0, 0.0, (128, 2 * n)), None, None, None, np.ones(4 * n, bool),
+                 np.repeat(logits[None], 4, axis=0).astype(np.float32))  # fmt: skip
+    view = _view(look)
+    assert np.ptp(view.y_mm) > 7
+    rows, sd, presence = _settled(look, view, settle([view])[0])
+    assert np.allclose(rows, (level + 0.5) * 2 - 0.5, atol=0.1)
+    assert np.allclose(sd, sd[0], atol=0.05)
+    assert (presence > 0.9).all()
+    untouched = _settled(look, view, view.y_mm)
+    assert all(a is b for a, b in zip(untouched, look.reading[:3], strict=True))

@@ -50,6 +50,7 @@ CHANGES: dict[str, Change] = {
     "no grid lines": Change("trace", Steps(grid_lines=False)),
     "no lead fusion": Change("trace", Steps(lead_fusion=False)),
     "no second look": Change("trace", Steps(second_look=False)),
+    "not settled": Change("trace", Steps(settled=False)),
     "linear strips": Change("trace", Steps(cubic=False)),
     "flip averaged": Change("trace", Steps(flip=True)),
     "centroid": Change("centroid", CENTROID),

@@ -30,9 +30,9 @@ PEAK_MIN = 0.02
 """Peaks of a column that are weighed, and the least, as a share of the highest. Tuned with the weights below
 on rendered pages of rows that stand close."""
 PEAK_SMOOTH_PX = 5
-UNARY = 0.2
+UNARY = 0.5
 """Weight of a peak's log probability: neighbouring read-outs see the same ink, and are not independent."""
-BEND_MM = 0.5
+BEND_MM = 4.0
 """Change of slope between two read-outs, in mm, from which a bend is unlikely (Student's t)."""
 TAKEN, TAKEN_MM = 3.0, 0.5
 """Price of a place that another row takes, and the distance over which it falls."""

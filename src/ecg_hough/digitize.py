@@ -29,7 +29,7 @@ from ecg_hough.page import read_page
 from ecg_hough.paper import BLOCK_MM, FS_HZ, PAPER_SPEED_MM_S
 from ecg_hough.paper_scale import find_paper_scale, true_millimetre
 from ecg_hough.record import Ecg, Trace
-from ecg_hough.segmentation import LEADS_NETWORK, Canvas, to_canvas
+from ecg_hough.segmentation import LEADS_NETWORK, Canvas
 from ecg_hough.separators import find_separators
 from ecg_hough.steps import CENTROID, SHIPPED, Steps
 from ecg_hough.strip_names import check_strips
@@ -272,17 +272,15 @@ def read_traces(
     """
     geometry = find_geometry(given)
     watch("geometry")
-    found = find_leads(given, geometry.angle_deg, page_scale(geometry))
+    found = find_leads(given, geometry.angle_deg, page_scale(geometry), geometry.bent)
     canvas, layout = found.canvas, found.layout
     image = np.ascontiguousarray(np.rot90(given, -found.turns))
-    if found.turns:
-        geometry = find_geometry(image)
-        canvas = to_canvas(image, geometry.angle_deg)
+    geometry = geometry.turned(found.turns, given.shape)
     if geometry.ambiguous and geometry.page_map is not None:
         known = geometry.with_block(_block_mm(layout, canvas, geometry.page_map))
         if known is not geometry:
             geometry = known
-            found = find_leads(image, geometry.angle_deg, page_scale(geometry))
+            found = find_leads(image, geometry.angle_deg, page_scale(geometry), geometry.bent)
             canvas, layout = found.canvas, found.layout
     watch("leads")
     warnings = [*geometry.warnings, *layout.warnings]

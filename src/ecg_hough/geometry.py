@@ -7,9 +7,11 @@ in, a page image; out, `PageGeometry` with angle, pitch and map.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
@@ -28,6 +30,7 @@ _NEWTON_TOLERANCE_MM = 1e-4
 # Tuned on rendered pages of all profiles.
 _NODE_MM = 12.0  # spacing of the displacement lattice
 _LATTICE_MM = 6.0  # spacing of the page map given
+_LATTICE_PX = 16  # maps are smooth: pictures are warped by this lattice, interpolated
 _BENDING = 0.3  # stiffness of the displacement, against points of weight 1
 _AFFINE_MM = 0.02  # median error above which a page is not flat
 _OUTLIER_MM = 0.08  # scale of the robust weights
@@ -73,6 +76,19 @@ class PageMap:
     def scaled(self, factor: float) -> PageMap:
         """The same map with `factor` times as many millimetres."""
         return PageMap(self.y_mm * factor, self.x_mm * factor, self.rows, self.cols)
+
+    def turned(self, turns: int, shape: tuple[int, ...]) -> PageMap:
+        """The map of an image of `shape` after `turns` clockwise quarter turns; millimetres turn with it."""
+        page_map, (height, width) = self, shape[:2]
+        for _ in range(turns % 4):
+            page_map = PageMap(
+                page_map.x_mm,
+                page_map.y_mm[-1] + page_map.y_mm[0] - page_map.y_mm[::-1],
+                np.rot90(page_map.cols, -1),
+                height - 1 - np.rot90(page_map.rows, -1),
+            )
+            height, width = width, height
+        return page_map
 
     @property
     def px_per_mm(self) -> tuple[float, float]:
@@ -156,6 +172,17 @@ class PageGeometry:
     paper: str | None = None
     ambiguous: bool = False
 
+    @property
+    def bent(self) -> PageMap | None:
+        """The map of a page that is not flat to the camera: tilted, curled or both; else None."""
+        return self.page_map if self.method in ("grid-phase", "page-edges") else None
+
+    def turned(self, turns: int, shape: tuple[int, ...]) -> PageGeometry:
+        """The geometry of an image of `shape` after `turns` clockwise quarter turns."""
+        page_map = None if self.page_map is None else self.page_map.turned(turns, shape)
+        px_per_mm = self.px_per_mm[::-1] if self.px_per_mm is not None and turns % 2 else self.px_per_mm
+        return replace(self, page_map=page_map, px_per_mm=px_per_mm)
+
     def with_block(self, block_mm: float) -> PageGeometry:
         """The same where the lines of an ambiguous grid are 1 or 5 mm apart by what lies on the page.
 
@@ -171,6 +198,28 @@ class PageGeometry:
             f" because the traces are {factor * block_mm:.0f} mm wide then"
         )
         return replace(self, px_per_mm=pitch, page_map=self.page_map.scaled(factor), warnings=(warning,))
+
+
+def on_every_pixel(
+    place: Callable[[NDArray[np.float64]], NDArray[np.float64]], shape: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Both values, each (rows, cols), of a smooth function at every pixel of a picture of `shape`.
+
+    Args:
+        place: (..., 2) row, col -> (..., 2), such as where to take the pixel from. It is asked on a lattice.
+    """
+    rows, cols = shape
+    n_rows, n_cols = rows // _LATTICE_PX + 2, cols // _LATTICE_PX + 2
+    r, c = np.meshgrid(np.arange(n_rows) * _LATTICE_PX, np.arange(n_cols) * _LATTICE_PX, indexing="ij")
+    at = place(np.stack([r, c], -1).astype(float)).astype(np.float32)
+    zoom = np.array([[_LATTICE_PX, 0, 0], [0, _LATTICE_PX, 0]], float)
+    # warpAffine meets lattice node k exactly at k * _LATTICE_PX; cv2.resize would shift by half a pixel.
+    fine = [
+        cv2.warpAffine(np.ascontiguousarray(at[..., k]), zoom, (cols, rows), flags=cv2.INTER_LINEAR,
+                       borderMode=cv2.BORDER_REPLICATE)
+        for k in range(2)
+    ]  # fmt: skip
+    return fine[0], fine[1]
 
 
 def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:

@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
+from ecg_hough.geometry import PageMap
 from ecg_hough.layout import LayoutFit, PageLayout, find_layout, fit_layout, fit_names
 from ecg_hough.names import CanvasName, canvas_names
 from ecg_hough.network import load_network
 from ecg_hough.paper import LEADS
 from ecg_hough.paper_edges import USUAL_LONG_MM
-from ecg_hough.segmentation import LEADS_NETWORK, Canvas, lead_probabilities, to_canvas
+from ecg_hough.rows import clean_ink
+from ecg_hough.segmentation import LEADS_NETWORK, Canvas, lead_probabilities, to_canvas, to_flat_canvas
 from ecg_hough.words import WORDS_NETWORK, PrintedWord, find_words
 
 UPRIGHT_EVIDENCE = 4.0
@@ -31,6 +33,11 @@ SURE_WORD = 0.9
 """Score of such a word: of what is no word one in a few pages has it."""
 TURNED_TIMES = 1.5
 """A turned page must have this many times the evidence of the page as it is: most pages are upright."""
+FLAT_TIMES = 1.3
+"""The same for a page flattened along its map: the network was shown tilted and curled pages, and reads most
+of them as well; but rows that curl by more than they are apart can only be told when flattened."""
+BESIDE_MM = 25.0
+"""What is seen beside a flattened page's traces: a margin as most pages have."""
 MIN_EVIDENCE = 0.25
 """Below this in the best turn the page is not a 12-lead ECG, or beyond reading. Text, pictures, noise and
 bare grids stay below 0.25; of own renders without names one in fifty does. Tables and other curves are told
@@ -72,13 +79,17 @@ class _Turn:
 
 
 def find_leads(
-    image: NDArray[np.uint8], angle_deg: float, px_per_mm: tuple[float, float] | None = None
+    image: NDArray[np.uint8],
+    angle_deg: float,
+    px_per_mm: tuple[float, float] | None = None,
+    bent: PageMap | None = None,
 ) -> FoundLeads:
     """Find the page's turn, its leads and its words.
 
     Args:
         image: (rows, cols, 3) as given; angle_deg: its small angle; px_per_mm: its vertical and
             horizontal scale, None where no grid tells them.
+        bent: map of a page that is not flat; it is flattened where that shows its leads better.
 
     Raises:
         PageError: no turn shows leads.
@@ -96,6 +107,9 @@ def find_leads(
     }
     best = max(tried, key=lambda turn: evidence[turn.turns] * (TURNED_TIMES if turn.turns == 0 else 1.0))
     found = words[best.turns]
+    if bent is not None:
+        flat = _look_flat(best, bent.turned(best.turns, image.shape))
+        best = flat if flat.coherence > FLAT_TIMES * best.coherence else best
     fitted = best.fitted
     if fitted is not None:
         fitted = fit_names(fitted, _on_canvas(found, best.canvas))
@@ -118,11 +132,25 @@ def read_words(image: NDArray[np.uint8], angle_deg: float, px_per_mm: float) -> 
 
 def _try_turn(image: NDArray[np.uint8], angle_deg: float, turns: int) -> _Turn:
     upright = np.ascontiguousarray(np.rot90(image, -turns))
-    canvas = to_canvas(upright, angle_deg)
+    return _look(turns, upright, to_canvas(upright, angle_deg))
+
+
+def _look(turns: int, upright: NDArray[np.uint8], canvas: Canvas) -> _Turn:
     probabilities = lead_probabilities(canvas, load_network(LEADS_NETWORK))
     probabilities[0][~canvas.covered] = 1.0
     probabilities[1:, ~canvas.covered] = 0.0
     return _Turn(turns, upright, canvas, probabilities, fit_layout(probabilities))
+
+
+def _look_flat(seen: _Turn, page_map: PageMap) -> _Turn:
+    """The same page, what looked like traces and what is beside them flattened along its map."""
+    points = np.argwhere(clean_ink(seen.probabilities)).astype(float)
+    if not points.size:
+        return seen
+    page = seen.canvas.to_page(points)
+    mm = np.stack(page_map.to_mm(page[:, 0], page[:, 1]))
+    (top, left), (bottom, right) = mm.min(axis=1) - BESIDE_MM, mm.max(axis=1) + BESIDE_MM
+    return _look(seen.turns, seen.image, to_flat_canvas(seen.image, page_map, (top, left, bottom, right)))
 
 
 def _upright_words(words: tuple[PrintedWord, ...]) -> int:

@@ -1,8 +1,8 @@
 """Where the leads are: the whole page at low scale through the leads network (nnU-Net, 13 classes).
 
-In: the page's pixels and its angle. Out: class probabilities on a square, upright canvas, and the map
-between canvas and page. The network sees the page at once, because a lead's name is a matter of where
-it stands.
+In: the page's pixels and its angle, or its map where it is not flat. Out: class probabilities on a square,
+upright canvas, and the map between canvas and page. The network sees the page at once, because a lead's name
+is a matter of where it stands.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.geometry import PageMap, on_every_pixel
 from ecg_hough.network import Network
 
 CANVAS_PX = 704
@@ -20,6 +21,8 @@ CANVAS_PX = 704
 LEADS_NETWORK = "leads"
 UPRIGHT_DEG = 0.7
 """Pages turned less than this are not turned back: the network has seen such, and one resampling is saved."""
+FLAT_PX_PER_MM = 2.5
+"""Greatest scale of a flattened page: that of usual pages."""
 _PAD = 255
 
 
@@ -29,25 +32,33 @@ class Canvas:
 
     Attributes:
         image: (side, side, 3) uint8.
-        matrix: (2, 3), page (row, col, 1) -> canvas (row, col), pixel centres.
+        matrix: (2, 3), page (row, col, 1) -> canvas (row, col), pixel centres; with `page_map` from its
+            (y_mm, x_mm, 1).
         covered: (side, side) bool, where the page lies.
+        page_map: along which the page was flattened; None of one that was only turned.
     """
 
     image: NDArray[np.uint8]
     matrix: NDArray[np.float64]
     covered: NDArray[np.bool_]
+    page_map: PageMap | None = None
 
     @property
     def scale(self) -> float:
-        """Canvas px per page px."""
+        """Canvas px per page px, or per mm with `page_map`."""
         return float(np.sqrt(np.linalg.det(self.matrix[:, :2])))
 
     def to_page(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """(..., 2) row, col on the canvas -> row, col on the page."""
-        return (points - self.matrix[:, 2]) @ np.linalg.inv(self.matrix[:, :2]).T
+        flat = (points - self.matrix[:, 2]) @ np.linalg.inv(self.matrix[:, :2]).T
+        if self.page_map is None:
+            return flat
+        return np.stack(self.page_map.to_pixels(flat[..., 0], flat[..., 1]), -1)
 
     def from_page(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """(..., 2) row, col on the page -> row, col on the canvas."""
+        if self.page_map is not None:
+            points = np.stack(self.page_map.to_mm(points[..., 0], points[..., 1]), -1)
         return points @ self.matrix[:, :2].T + self.matrix[:, 2]
 
 
@@ -89,6 +100,39 @@ def to_canvas(image: NDArray[np.uint8], angle_deg: float = 0.0, side: int = CANV
     page = np.ones(small_shape, np.uint8)
     covered = cv2.warpAffine(page, xy, (side, side), flags=cv2.INTER_NEAREST) > 0
     return Canvas(canvas, np.column_stack([linear, offset]), covered)
+
+
+def to_flat_canvas(
+    image: NDArray[np.uint8],
+    page_map: PageMap,
+    box_mm: tuple[float, float, float, float],
+    side: int = CANVAS_PX,
+) -> Canvas:
+    """Flatten a part of a page (rows, cols, 3) along its map into the middle of a square.
+
+    Rows of traces are straight and level there, as they were printed, whatever the camera or the paper did.
+
+    Args:
+        box_mm: top, left, bottom and right of what must be seen.
+    """
+    rows, cols = image.shape[:2]
+    low, high = np.array(box_mm[:2]), np.array(box_mm[2:])
+    scale = min(side / float((high - low).max()), FLAT_PX_PER_MM)
+    matrix = np.column_stack([scale * np.eye(2), (side - 1) / 2 - scale * (low + high) / 2])
+    flat = Canvas(np.empty((side, side, 3), np.uint8), matrix, np.empty((side, side), bool), page_map)
+    # Area averaging when shrinking: thin lines fade instead of breaking up.
+    shrink = min(1.0, scale / float(np.mean(page_map.px_per_mm)))
+    shape = (max(1, round(rows * shrink)), max(1, round(cols * shrink)))
+    small = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA) if shrink < 1 else image
+    row, col = on_every_pixel(flat.to_page, (side, side))
+    place = [
+        (v + 0.5) * np.float32(n / size) - np.float32(0.5)
+        for v, n, size in ((col, shape[1], cols), (row, shape[0], rows))
+    ]
+    # No white beyond the image: the network would take the slanted edge for a trace.
+    flat.image[:] = cv2.remap(small, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    flat.covered[:] = (row > -0.5) & (row < rows - 0.5) & (col > -0.5) & (col < cols - 0.5)
+    return flat
 
 
 def lead_probabilities(canvas: Canvas, network: Network) -> NDArray[np.float32]:

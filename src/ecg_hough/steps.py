@@ -20,6 +20,8 @@ class Steps:
         lead_fusion: limb leads and repeated leads are made to agree (`lead_fusion`).
         second_look: where rows contest ink, they are read again with masks of their first reading
             (`crossings`).
+        settled: where rows contest ink, all take their likeliest ways together; else every read-out takes
+            its own highest peak (`crossings`).
         cubic: strips are cut with cubic interpolation; else linear.
         flip: the trace network also sees every strip mirrored along time, and both answers are averaged.
             It takes twice the time of the read-out.
@@ -31,6 +33,7 @@ class Steps:
     grid_lines: bool = True
     lead_fusion: bool = True
     second_look: bool = True
+    settled: bool = True
     cubic: bool = True
     flip: bool = False
 

@@ -12,12 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.geometry import PageMap
+from ecg_hough.geometry import PageMap, on_every_pixel
 
 STRIP_PX_PER_MM = 8.0
 """Scale of strips in both directions, about that of a 200 dpi scan; two read-outs a column give the
 16 per mm that the best Challenge entries found necessary along time."""
-_LATTICE_PX = 16  # the map is smooth: it is evaluated on this lattice and interpolated
 _SHRINK_FROM = 1.5  # originals finer than this times the strip's scale are averaged down first
 
 
@@ -69,19 +68,12 @@ def shrink_for_strips(image: NDArray[np.uint8], px_per_mm: float) -> tuple[NDArr
 
 def strip_map(frame: StripFrame, page_map: PageMap) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Rows and columns in the image of every pixel of a strip, each (rows, cols) float32."""
-    rows, cols = frame.shape
-    n_rows, n_cols = rows // _LATTICE_PX + 2, cols // _LATTICE_PX + 2
-    r, c = np.meshgrid(np.arange(n_rows) * _LATTICE_PX, np.arange(n_cols) * _LATTICE_PX, indexing="ij")
-    mm = frame.to_mm(np.stack([r, c], -1).astype(float))
-    at = page_map.to_pixels(mm[..., 0], mm[..., 1])
-    zoom = np.array([[_LATTICE_PX, 0, 0], [0, _LATTICE_PX, 0]], float)
-    # warpAffine meets lattice node k exactly at k * _LATTICE_PX; cv2.resize would shift by half a pixel.
-    fine = [
-        cv2.warpAffine(a.astype(np.float32), zoom, (cols, rows), flags=cv2.INTER_LINEAR,
-                       borderMode=cv2.BORDER_REPLICATE)
-        for a in at
-    ]  # fmt: skip
-    return fine[0], fine[1]
+
+    def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        mm = frame.to_mm(points)
+        return np.stack(page_map.to_pixels(mm[..., 0], mm[..., 1]), -1)
+
+    return on_every_pixel(place, frame.shape)
 
 
 def cut_strip(

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.crossings import MEET_MM, PEAK_SMOOTH_PX, RowView, contests, settle
-from ecg_hough.geometry import PageMap
+from ecg_hough.geometry import PageMap, on_every_pixel
 from ecg_hough.ink import pen_under
 from ecg_hough.layout import PageLayout
 from ecg_hough.network import Network
@@ -124,7 +124,12 @@ def read_rows(
             views = list(pool.map(_view, looks))
             again = list(pool.map(partial(reader.look_again, looks, views, settle(views)), range(len(looks))))
             looks = _less_contested(looks, again, views)
-        traces = pool.map(reader.read, looks)
+        if network is not None and steps.settled:
+            views = list(pool.map(_view, looks))
+            readings = list(pool.map(_settled, looks, views, settle(views)))
+        else:
+            readings = [look.reading[:3] for look in looks]
+        traces = pool.map(reader.read, looks, readings)
         return tuple(RowTrace(indices[look.k], *trace) for look, trace in zip(looks, traces, strict=True))
 
 
@@ -183,12 +188,17 @@ class _Reader:
         frame = _frame(self.masks[k, 0], self.edges[k], self.page_map, self.canvas)
         where = strip_map(frame, self.page_map)
         strip = cut_strip(self.pixels, where, self.factor, cubic=self.steps.cubic)
-        at = self.canvas.from_page(np.stack(where, axis=-1)).astype(np.float32)
-        own, other = (cv2.remap(mask, at[..., 1], at[..., 0], cv2.INTER_LINEAR) for mask in self.masks[k])
+        row, col = on_every_pixel(partial(self._on_canvas, frame), frame.shape)
+        own, other = (cv2.remap(mask, col, row, cv2.INTER_LINEAR) for mask in self.masks[k])
         inside = np.repeat(_inside(where, self.shape), READOUTS_PER_COLUMN)
         network, flip = self.network, self.steps.flip
         logits = None if network is None else strip_logits(strip, own, other, network, flip=flip)
         return _Look(k, frame, strip, own, other, inside, logits)
+
+    def _on_canvas(self, frame: StripFrame, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(..., 2) row, col of a strip -> row, col on the canvas."""
+        mm = frame.to_mm(points)
+        return self.canvas.from_page(np.stack(self.page_map.to_pixels(mm[..., 0], mm[..., 1]), -1))
 
     def look_again(
         self, looks: list[_Look], views: list[RowView], places: list[NDArray[np.float64]], k: int
@@ -213,9 +223,13 @@ class _Reader:
         again = strip_logits(look.strip, own, other, self.network, flip=flip, known=look.logits, tiles=tiles)
         return replace(look, logits=again)
 
-    def read(self, look: _Look) -> tuple[NDArray[np.float64], ...]:
-        """What a `RowTrace` holds of the row: x_mm, y_mm, sd_mm and presence."""
-        rows, sd, presence, _ = look.reading
+    def read(self, look: _Look, reading: tuple[NDArray[np.float64], ...]) -> tuple[NDArray[np.float64], ...]:
+        """What a `RowTrace` holds of the row: x_mm, y_mm, sd_mm and presence.
+
+        Args:
+            reading: row, expected error (both strip px) and presence of every read-out.
+        """
+        rows, sd, presence = reading
         presence = np.where(look.inside, presence, 0.0)
         seen = without_loose_ends(rows, presence >= PRESENT_MIN)
         if self.steps.stroke_fit:
@@ -331,6 +345,22 @@ def _view(look: _Look) -> RowView:
     seen = look.inside & (presence >= PRESENT_MIN)
     levels_mm: NDArray[np.float64] = look.frame.y_mm + levels / STRIP_PX_PER_MM
     return RowView(x_mm, np.where(seen, y_mm, np.nan), doubt, look.logits, levels_mm)
+
+
+def _settled(look: _Look, view: RowView, place: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Row, expected error (both strip px) and presence of the read-outs of a row that runs at `place`, mm."""
+    rows, sd, presence, _ = look.reading
+    at = np.flatnonzero(np.abs(place - view.y_mm) > MEET_MM)
+    if not at.size:
+        return rows, sd, presence
+    assert look.logits is not None
+    n_sub, stride = look.logits.shape[0], _stride(look.logits)
+    columns = look.logits[at % n_sub, :, at // n_sub]
+    peak = np.interp(place[at], view.levels_mm, np.arange(view.levels_mm.size))
+    mean, spread, _ = _round_peaks(np.exp(columns - columns.max(axis=1, keepdims=True)), peak)
+    rows, sd = rows.copy(), sd.copy()
+    rows[at], sd[at] = (mean + 0.5) * stride - 0.5, spread * stride
+    return rows, sd, presence
 
 
 def _lines(points: NDArray[np.float64]) -> list[NDArray[np.int32]]:
@@ -472,15 +502,22 @@ def distribution_rows(
     total = p.sum(axis=1)
     presence = total / (total + np.exp(-top[:, 0]))
     peak = cv2.blur(p, (PEAK_SMOOTH_PX, 1)).argmax(axis=1)
-    rows = np.arange(n_rows, dtype=np.float32)
-    near = np.abs(rows[None] - peak[:, None]) <= PEAK_REACH_PX
-    q = p * near
+    mean, sd, mass = _round_peaks(p, peak)
+    doubt = 1.0 - mass / np.maximum(total, 1e-30)
+    return mean, sd, presence.astype(float), doubt.astype(float)
+
+
+def _round_peaks(
+    p: NDArray[np.float32], peak: NDArray
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
+    """Mean, spread and mass, each (n,), of distributions (n, rows) round their peaks (n,)."""
+    rows = np.arange(p.shape[1], dtype=np.float32)
+    q = p * (np.abs(rows[None] - peak[:, None]) <= PEAK_REACH_PX)
     mass = np.maximum(q.sum(axis=1), 1e-30)
     mean = q @ rows / mass
     # The network was taught bells of this width: what is wider is its own doubt.
     variance = np.maximum(q @ rows**2 / mass - mean**2 - TARGET_SIGMA_PX**2, SD_FLOOR_PX**2)
-    doubt = 1.0 - mass / np.maximum(total, 1e-30)
-    return mean.astype(float), np.sqrt(variance).astype(float), presence.astype(float), doubt.astype(float)
+    return mean.astype(float), np.sqrt(variance).astype(float), mass
 
 
 def centroid_rows(
