@@ -8,6 +8,7 @@ is a matter of where it stands.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -50,16 +51,21 @@ class Canvas:
 
     def to_page(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """(..., 2) row, col on the canvas -> row, col on the page."""
-        flat = (points - self.matrix[:, 2]) @ np.linalg.inv(self.matrix[:, :2]).T
-        if self.page_map is None:
-            return flat
-        return np.stack(self.page_map.to_pixels(flat[..., 0], flat[..., 1]), -1)
+        return _to_page(points, self.matrix, self.page_map)
 
     def from_page(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """(..., 2) row, col on the page -> row, col on the canvas."""
         if self.page_map is not None:
             points = np.stack(self.page_map.to_mm(points[..., 0], points[..., 1]), -1)
         return points @ self.matrix[:, :2].T + self.matrix[:, 2]
+
+
+def _to_page(
+    points: NDArray[np.float64], matrix: NDArray[np.float64], page_map: PageMap | None
+) -> NDArray[np.float64]:
+    """`Canvas.to_page` of a canvas with this matrix and map."""
+    flat = (points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+    return flat if page_map is None else np.stack(page_map.to_pixels(flat[..., 0], flat[..., 1]), -1)
 
 
 def to_canvas(image: NDArray[np.uint8], angle_deg: float = 0.0, side: int = CANVAS_PX) -> Canvas:
@@ -119,20 +125,19 @@ def to_flat_canvas(
     low, high = np.array(box_mm[:2]), np.array(box_mm[2:])
     scale = min(side / float((high - low).max()), FLAT_PX_PER_MM)
     matrix = np.column_stack([scale * np.eye(2), (side - 1) / 2 - scale * (low + high) / 2])
-    flat = Canvas(np.empty((side, side, 3), np.uint8), matrix, np.empty((side, side), bool), page_map)
     # Area averaging when shrinking: thin lines fade instead of breaking up.
     shrink = min(1.0, scale / float(np.mean(page_map.px_per_mm)))
     shape = (max(1, round(rows * shrink)), max(1, round(cols * shrink)))
     small = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA) if shrink < 1 else image
-    row, col = on_every_pixel(flat.to_page, (side, side))
+    row, col = on_every_pixel(partial(_to_page, matrix=matrix, page_map=page_map), (side, side))
     place = [
         (v + 0.5) * np.float32(n / size) - np.float32(0.5)
         for v, n, size in ((col, shape[1], cols), (row, shape[0], rows))
     ]
     # No white beyond the image: the network would take the slanted edge for a trace.
-    flat.image[:] = cv2.remap(small, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    flat.covered[:] = (row > -0.5) & (row < rows - 0.5) & (col > -0.5) & (col < cols - 0.5)
-    return flat
+    flat = cv2.remap(small, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    covered = (row > -0.5) & (row < rows - 0.5) & (col > -0.5) & (col < cols - 0.5)
+    return Canvas(flat.astype(np.uint8), matrix, covered, page_map)
 
 
 def lead_probabilities(canvas: Canvas, network: Network) -> NDArray[np.float32]:
