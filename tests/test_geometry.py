@@ -83,6 +83,20 @@ def test_waves_of_the_paper_are_followed(wave_mm: float) -> None:
     assert np.quantile(error, 0.95) * px_per_mm < 0.3
 
 
+def test_a_page_is_curled_where_its_rows_bend_not_where_it_is_tilted() -> None:
+    assert find_geometry(bent_grid(7.0, 1.0)).curled is None
+    waves = find_geometry(bent_grid(7.0, 2.0))
+    assert waves.curled is waves.page_map
+    flat = bent_grid(7.0, 0.0)
+    rows, cols = flat.shape
+    corners = np.array([[0, 0], [cols, 0], [cols, rows], [0, rows]], np.float32)
+    tilted = corners + np.array([[60, 30], [-60, 60], [0, 0], [0, -20]], np.float32)
+    matrix = cv2.getPerspectiveTransform(corners, tilted)
+    seen = find_geometry(cv2.warpPerspective(flat, matrix, (cols, rows), borderMode=cv2.BORDER_REPLICATE))
+    assert seen.method == "grid-phase"
+    assert seen.curled is None
+
+
 @pytest.mark.parametrize("profile", ["clean", "scan", "bw", "worn"])
 def test_flat_pages(profile: str) -> None:
     page = rendered(3, profile)

@@ -33,9 +33,8 @@ SURE_WORD = 0.9
 """Score of such a word: of what is no word one in a few pages has it."""
 TURNED_TIMES = 1.5
 """A turned page must have this many times the evidence of the page as it is: most pages are upright."""
-FLAT_BELOW, FLAT_TIMES = 0.8, 1.3
-"""Share of traces that carry the expected lead below which a page is also looked at flattened along its map,
-and how many times the evidence it must have then. The network was shown tilted and curled pages, and reads
+FLAT_TIMES = 1.3
+"""The same for a curled page flattened along its map: the network was shown such pages as they are, and reads
 most of them as well; but rows that curl by more than they are apart can only be told when flattened."""
 BESIDE_MM = 25.0
 """What is seen beside a flattened page's traces: a margin as most pages have."""
@@ -78,23 +77,19 @@ class _Turn:
     def coherence(self) -> float:
         return self.fitted.coherence if self.fitted is not None else 0.0
 
-    @property
-    def agreement(self) -> float:
-        return self.fitted.agreement if self.fitted is not None else 0.0
-
 
 def find_leads(
     image: NDArray[np.uint8],
     angle_deg: float,
     px_per_mm: tuple[float, float] | None = None,
-    bent: PageMap | None = None,
+    curled: PageMap | None = None,
 ) -> FoundLeads:
     """Find the page's turn, its leads and its words.
 
     Args:
         image: (rows, cols, 3) as given; angle_deg: its small angle; px_per_mm: its vertical and
             horizontal scale, None where no grid tells them.
-        bent: map of a page that is not flat; it is flattened where that shows its leads better.
+        curled: map of a page that is not flat; it is flattened where that shows its leads better.
 
     Raises:
         PageError: no turn shows leads.
@@ -112,8 +107,8 @@ def find_leads(
     }
     best = max(tried, key=lambda turn: evidence[turn.turns] * (TURNED_TIMES if turn.turns == 0 else 1.0))
     found = words[best.turns]
-    if bent is not None and best.agreement < FLAT_BELOW:
-        flat = _look_flat(best, bent.turned(best.turns, image.shape))
+    if curled is not None:
+        flat = _look_flat(best, curled.turned(best.turns, image.shape))
         best = flat if flat.coherence > FLAT_TIMES * best.coherence else best
     fitted = best.fitted
     if fitted is not None:
