@@ -55,12 +55,13 @@ def test_sample_pages(name, least_db):
     assert not any("equation" in words for words in ecg.warnings)
 
 
-def test_rows_that_curl_by_more_than_they_are_apart():
+@pytest.mark.parametrize("turns", [0, 1])
+def test_rows_that_curl_by_more_than_they_are_apart(turns):
     page = drawn(shape="12x1", rhythm=())
     r, c = np.mgrid[: page.image.shape[0], : page.image.shape[1]].astype(np.float32)
     wave = np.sin(2.5 * np.pi * c / page.image.shape[1]) * np.float32(6 * page.page_map.px_per_mm[0])
     curled = cv2.remap(page.image, c, r + wave, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    ecg = digitize(curled)
+    ecg = digitize(np.ascontiguousarray(np.rot90(curled, turns)))
     assert ecg.layout == "12x1"
     assert np.median(scores(ecg, page.signals)) > 12
 

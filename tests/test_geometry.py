@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
+from ecg_hough.leads import CURLED_MM
 from ecg_hough.render import RenderedPage, render_page
 
 FS = 500
@@ -84,9 +85,10 @@ def test_waves_of_the_paper_are_followed(wave_mm: float) -> None:
 
 
 def test_a_page_is_curled_where_its_rows_bend_not_where_it_is_tilted() -> None:
-    assert find_geometry(bent_grid(7.0, 1.0)).curled is None
-    waves = find_geometry(bent_grid(7.0, 2.0))
-    assert waves.curled is waves.page_map
+    for wave_mm, curled in ((1.0, False), (2.0, True)):
+        waves = find_geometry(bent_grid(7.0, wave_mm)).page_map
+        assert waves is not None
+        assert (waves.row_bend_mm > CURLED_MM) == curled
     flat = bent_grid(7.0, 0.0)
     rows, cols = flat.shape
     corners = np.array([[0, 0], [cols, 0], [cols, rows], [0, rows]], np.float32)
@@ -94,7 +96,8 @@ def test_a_page_is_curled_where_its_rows_bend_not_where_it_is_tilted() -> None:
     matrix = cv2.getPerspectiveTransform(corners, tilted)
     seen = find_geometry(cv2.warpPerspective(flat, matrix, (cols, rows), borderMode=cv2.BORDER_REPLICATE))
     assert seen.method == "grid-phase"
-    assert seen.curled is None
+    assert seen.page_map is not None
+    assert seen.page_map.row_bend_mm < CURLED_MM
 
 
 @pytest.mark.parametrize("profile", ["clean", "scan", "bw", "worn"])

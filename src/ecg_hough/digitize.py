@@ -272,7 +272,7 @@ def read_traces(
     """
     geometry = find_geometry(given)
     watch("geometry")
-    found = find_leads(given, geometry.angle_deg, page_scale(geometry), geometry.curled)
+    found = find_leads(given, geometry.angle_deg, page_scale(geometry), geometry.page_map)
     canvas, layout = found.canvas, found.layout
     image = np.ascontiguousarray(np.rot90(given, -found.turns))
     geometry = geometry.turned(found.turns, given.shape)
@@ -280,7 +280,7 @@ def read_traces(
         known = geometry.with_block(_block_mm(layout, canvas, geometry.page_map))
         if known is not geometry:
             geometry = known
-            found = find_leads(image, geometry.angle_deg, page_scale(geometry), geometry.curled)
+            found = find_leads(image, geometry.angle_deg, page_scale(geometry), geometry.page_map)
             canvas, layout = found.canvas, found.layout
     watch("leads")
     warnings = [*geometry.warnings, *layout.warnings]

@@ -30,7 +30,6 @@ _NEWTON_TOLERANCE_MM = 1e-4
 # Tuned on rendered pages of all profiles.
 _NODE_MM = 12.0  # spacing of the displacement lattice
 _LATTICE_MM = 6.0  # spacing of the page map given
-_CURLED_MM = 1.5  # of rows' departure from straight lines, from which they may be taken for each other
 _LATTICE_PX = 16  # maps are smooth: pictures are warped by this lattice, interpolated
 _BENDING = 0.3  # stiffness of the displacement, against points of weight 1
 _AFFINE_MM = 0.02  # median error above which a page is not flat
@@ -97,6 +96,17 @@ class PageMap:
         down = np.hypot(np.diff(self.rows, axis=0), np.diff(self.cols, axis=0)) / np.diff(self.y_mm)[:, None]
         across = np.hypot(np.diff(self.rows, axis=1), np.diff(self.cols, axis=1)) / np.diff(self.x_mm)[None]
         return float(down.mean()), float(across.mean())
+
+    @property
+    def row_bend_mm(self) -> float:
+        """How far a level line of the page's middle departs from a straight one in the image, at most."""
+        # Without the outer parts, where the map may have been continued.
+        y, x = (np.linspace(v[0], v[-1], 21)[3:-3] for v in (self.y_mm, self.x_mm))
+        farthest = 0.0
+        for rows, cols in zip(*self.to_pixels(y[:, None], x), strict=True):
+            straight = np.polyval(np.polyfit(cols, rows, 1), cols)
+            farthest = max(farthest, float(np.abs(rows - straight).max()))
+        return farthest / self.px_per_mm[0]
 
     @cached_property
     def _splines(self) -> tuple[RectBivariateSpline, RectBivariateSpline]:
@@ -172,12 +182,6 @@ class PageGeometry:
     warnings: tuple[str, ...]
     paper: str | None = None
     ambiguous: bool = False
-
-    @property
-    def curled(self) -> PageMap | None:
-        """The map of a page whose rows of traces are no straight lines to the camera; else None."""
-        page_map = self.page_map
-        return page_map if page_map is not None and _row_bend_mm(page_map) > _CURLED_MM else None
 
     def turned(self, turns: int, shape: tuple[int, ...]) -> PageGeometry:
         """The geometry of an image of `shape` after `turns` clockwise quarter turns."""
@@ -265,18 +269,6 @@ def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:
         warnings=tuple(warnings),
         ambiguous=grid.ambiguous,
     )
-
-
-def _row_bend_mm(page_map: PageMap) -> float:
-    """How far a level line of the page's middle departs from a straight one in the image, at most."""
-    # Without the outer parts, where the map may have been continued.
-    y, x = (np.linspace(v[0], v[-1], 21)[3:-3] for v in (page_map.y_mm, page_map.x_mm))
-    farthest = 0.0
-    for level in y:
-        rows, cols = page_map.to_pixels(level, x)
-        straight = np.polyval(np.polyfit(cols, rows, 1), cols)
-        farthest = max(farthest, float(np.abs(rows - straight).max()))
-    return farthest / page_map.px_per_mm[0]
 
 
 def _angle_and_pitch(page_map: PageMap, shape: tuple[int, int]) -> tuple[float, tuple[float, float]]:

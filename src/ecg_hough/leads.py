@@ -33,6 +33,8 @@ SURE_WORD = 0.9
 """Score of such a word: of what is no word one in a few pages has it."""
 TURNED_TIMES = 1.5
 """A turned page must have this many times the evidence of the page as it is: most pages are upright."""
+CURLED_MM = 1.5
+"""Departure of rows from straight lines from which they may be taken for each other."""
 FLAT_TIMES = 1.3
 """The same for a curled page flattened along its map: the network was shown such pages as they are, and reads
 most of them as well; but rows that curl by more than they are apart can only be told when flattened."""
@@ -82,14 +84,14 @@ def find_leads(
     image: NDArray[np.uint8],
     angle_deg: float,
     px_per_mm: tuple[float, float] | None = None,
-    curled: PageMap | None = None,
+    page_map: PageMap | None = None,
 ) -> FoundLeads:
     """Find the page's turn, its leads and its words.
 
     Args:
         image: (rows, cols, 3) as given; angle_deg: its small angle; px_per_mm: its vertical and
             horizontal scale, None where no grid tells them.
-        curled: map of a page that is not flat; it is flattened where that shows its leads better.
+        page_map: its map, where one is known; a curled page is flattened where that shows its leads better.
 
     Raises:
         PageError: no turn shows leads.
@@ -107,8 +109,9 @@ def find_leads(
     }
     best = max(tried, key=lambda turn: evidence[turn.turns] * (TURNED_TIMES if turn.turns == 0 else 1.0))
     found = words[best.turns]
-    if curled is not None:
-        flat = _look_flat(best, curled.turned(best.turns, image.shape))
+    upright_map = None if page_map is None else page_map.turned(best.turns, image.shape)
+    if upright_map is not None and upright_map.row_bend_mm > CURLED_MM:
+        flat = _look_flat(best, upright_map)
         best = flat if flat.coherence > FLAT_TIMES * best.coherence else best
     fitted = best.fitted
     if fitted is not None:

@@ -7,6 +7,7 @@ page, columns along time, free of rotation, perspective and curl.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -66,14 +67,15 @@ def shrink_for_strips(image: NDArray[np.uint8], px_per_mm: float) -> tuple[NDArr
     return cv2.resize(image, (cols, rows), interpolation=cv2.INTER_AREA), factor
 
 
+def strip_to_page(frame: StripFrame, page_map: PageMap, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(..., 2) row, col in a strip -> row, col in the image."""
+    mm = frame.to_mm(points)
+    return np.stack(page_map.to_pixels(mm[..., 0], mm[..., 1]), -1)
+
+
 def strip_map(frame: StripFrame, page_map: PageMap) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Rows and columns in the image of every pixel of a strip, each (rows, cols) float32."""
-
-    def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        mm = frame.to_mm(points)
-        return np.stack(page_map.to_pixels(mm[..., 0], mm[..., 1]), -1)
-
-    return on_every_pixel(place, frame.shape)
+    return on_every_pixel(partial(strip_to_page, frame, page_map), frame.shape)
 
 
 def cut_strip(

@@ -28,7 +28,14 @@ from ecg_hough.paths import class_weights
 from ecg_hough.runs import runs
 from ecg_hough.segmentation import Canvas
 from ecg_hough.steps import SHIPPED, Steps
-from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
+from ecg_hough.strips import (
+    STRIP_PX_PER_MM,
+    StripFrame,
+    cut_strip,
+    shrink_for_strips,
+    strip_map,
+    strip_to_page,
+)
 from ecg_hough.stroke_fit import fit_stroke
 
 TRACE_NETWORK = "traces"
@@ -120,15 +127,18 @@ def read_rows(
     # Much of a row's reading runs on one core: rows are read side by side.
     with ThreadPoolExecutor(max(1, min(len(indices), cv2.getNumThreads()))) as pool:
         looks = [look for look in pool.map(reader.look, range(len(indices))) if look is not None]
+        views = list(pool.map(_view, looks)) if network is not None else []
+        places = settle(views)
         if network is not None and steps.second_look:
-            views = list(pool.map(_view, looks))
-            again = list(pool.map(partial(reader.look_again, looks, views, settle(views)), range(len(looks))))
-            looks = _less_contested(looks, again, views)
+            again = list(pool.map(partial(reader.look_again, looks, views, places), range(len(looks))))
+            better = _less_contested(looks, again, views)
+            if better is not looks:
+                looks, views = better, list(pool.map(_view, better))
+                places = settle(views)
         if network is not None and steps.settled:
-            views = list(pool.map(_view, looks))
-            readings = list(pool.map(_settled, looks, views, settle(views)))
+            readings = list(pool.map(_settled, looks, views, places))
         else:
-            readings = [look.reading[:3] for look in looks]
+            readings = list(pool.map(_as_read, looks))
         traces = pool.map(reader.read, looks, readings)
         return tuple(RowTrace(indices[look.k], *trace) for look, trace in zip(looks, traces, strict=True))
 
@@ -197,8 +207,7 @@ class _Reader:
 
     def _on_canvas(self, frame: StripFrame, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """(..., 2) row, col of a strip -> row, col on the canvas."""
-        mm = frame.to_mm(points)
-        return self.canvas.from_page(np.stack(self.page_map.to_pixels(mm[..., 0], mm[..., 1]), -1))
+        return self.canvas.from_page(strip_to_page(frame, self.page_map, points))
 
     def look_again(
         self, looks: list[_Look], views: list[RowView], places: list[NDArray[np.float64]], k: int
@@ -347,9 +356,14 @@ def _view(look: _Look) -> RowView:
     return RowView(x_mm, np.where(seen, y_mm, np.nan), doubt, look.logits, levels_mm)
 
 
+def _as_read(look: _Look) -> tuple[NDArray[np.float64], ...]:
+    """Row, expected error (both strip px) and presence of the read-outs of a row, each at its own peak."""
+    return look.reading[:3]
+
+
 def _settled(look: _Look, view: RowView, place: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
     """Row, expected error (both strip px) and presence of the read-outs of a row that runs at `place`, mm."""
-    rows, sd, presence, _ = look.reading
+    rows, sd, presence = _as_read(look)
     at = np.flatnonzero(np.abs(place - view.y_mm) > MEET_MM)
     if not at.size:
         return rows, sd, presence
