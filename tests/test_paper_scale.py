@@ -5,6 +5,7 @@ import pytest
 
 from ecg_hough import paper_scale
 from ecg_hough.beats import FIFTY_MIN
+from ecg_hough.columns import Window
 from ecg_hough.geometry import PageMap
 from ecg_hough.ink import InkModel
 from ecg_hough.paper_scale import (
@@ -109,3 +110,21 @@ def test_what_pulses_beats_and_print_say_together(
     found = paper_scale.find_paper_scale(image, page, ink, (), (), printed)
     assert (found.speed_mm_s, found.gain_mm_mv) == (speed, gain)
     assert ("25 mm/s" in words) == (found.speed_from == "text")
+
+
+@pytest.mark.parametrize(
+    ("block_mm", "odds", "speed"), [(500.0, 3.0, 50.0), (250.0, 3.0, 25.0), (500.0, -2.0, 25.0)]
+)
+def test_a_block_as_wide_as_ten_seconds_at_fifty_speaks_for_it(
+    monkeypatch: pytest.MonkeyPatch, block_mm: float, odds: float, speed: float
+) -> None:
+    monkeypatch.setattr(paper_scale, "fifty_odds", lambda *_: odds)
+    page = PageMap.from_affine(np.array([[8.0, 0.0, 0.0], [0.0, 8.0, 0.0]]), (210.0, 600.0))
+    panels = tuple(
+        Window("I", 0, k, rhythm=False, start_mm=20 + k * block_mm / 4, end_mm=20 + (k + 1) * block_mm / 4)
+        for k in range(4)
+    )
+    image = np.full((80, 80, 3), 255, np.uint8)
+    found = paper_scale.find_paper_scale(image, page, None, (), panels)
+    assert found.speed_mm_s == speed
+    assert any("block as wide" in warning for warning in found.warnings) == (speed == 50.0)

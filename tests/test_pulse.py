@@ -117,6 +117,16 @@ def test_a_drawn_rectangle_is_measured() -> None:
     assert foot / SCALE == pytest.approx(25.0, abs=0.2)
 
 
+def test_a_pulse_may_be_written_upon() -> None:
+    mask = blank()
+    points = np.array([[2, 25], [4, 25], [4, 15], [9, 15], [9, 25], [11, 25]]) * SCALE
+    cv2.polylines(mask, [points.astype(np.int32)], False, 1, 4)
+    cv2.putText(mask, "1mV", (round(4.4 * SCALE), round(14.2 * SCALE)), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1, 2)
+    found = best_pulse(mask > 0)
+    assert found is not None
+    assert found[1:3] == pytest.approx((5.0, 10.0), abs=0.2)
+
+
 def test_grid_squares_and_qrs_are_no_pulse() -> None:
     grid = blank()
     grid[:: 5 * round(SCALE)] = grid[:, :: 5 * round(SCALE)] = 1

@@ -11,6 +11,7 @@ from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame
 from ecg_hough.traces import (
     TARGET_SIGMA_PX,
     TILE_COLS,
+    RowTrace,
     _frame,
     _Look,
     _settled,
@@ -23,6 +24,7 @@ from ecg_hough.traces import (
     row_masks,
     strip_logits,
     without_loose_ends,
+    without_ruled_lines,
 )
 
 
@@ -234,3 +236,21 @@ def test_a_row_read_elsewhere_than_it_runs_is_read_there():
     assert (presence > 0.9).all()
     untouched = _settled(look, view, view.y_mm)
     assert all(a is b for a, b in zip(untouched, look.reading[:3], strict=True))
+
+
+def row_trace(k, y_mm):
+    x_mm = np.arange(y_mm.size) / 16
+    return RowTrace(k, x_mm, y_mm, np.where(np.isfinite(y_mm), 0.1, np.nan), np.isfinite(y_mm).astype(float))
+
+
+def test_lines_ruled_above_and_below_the_rows_are_none_of_them():
+    x = np.arange(3000)
+    beats = 50.0 - 5.0 * np.exp(-0.5 * ((x % 400 - 200) / 10) ** 2)
+    axis = 120.0 + 0.004 * x + 0.05 * np.sin(x)  # slanting, read a little unevenly
+    flat = np.where(x < 2900, axis, np.nan)
+    rows = [row_trace(k, y) for k, y in enumerate((axis - 100, beats, flat, beats + 20, beats + 40, axis))]
+    kept = without_ruled_lines(tuple(rows))
+    assert [row.row_index for row in kept] == [1, 2, 3, 4]  # a lead may be flat between others
+    still = tuple(rows[2:3] * 3)
+    assert without_ruled_lines(still) is still  # no heartbeat at all: that is for others to say
+    assert without_ruled_lines(()) == ()

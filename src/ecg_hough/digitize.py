@@ -33,7 +33,7 @@ from ecg_hough.segmentation import LEADS_NETWORK, Canvas
 from ecg_hough.separators import find_separators
 from ecg_hough.steps import CENTROID, SHIPPED, Steps
 from ecg_hough.strip_names import check_strips
-from ecg_hough.traces import TRACE_NETWORK, RowTrace, read_rows
+from ecg_hough.traces import TRACE_NETWORK, RowTrace, read_rows, without_ruled_lines
 from ecg_hough.words import WORDS_NETWORK, PrintedWord
 from ecg_hough.zero_lines import zero_lines
 
@@ -291,6 +291,7 @@ def read_traces(
         page_map = scaled_to_columns(page_map, canvas, layout)
     network = load_network(TRACE_NETWORK) if readout == "trace" else None
     rows = read_rows(image, page_map, canvas, found.probabilities, layout, network, steps)
+    rows = without_ruled_lines(rows)
     watch("traces")
     read = {row.row_index for row in rows}
     return PageReading(

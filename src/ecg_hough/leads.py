@@ -33,6 +33,11 @@ SURE_WORD = 0.9
 """Score of such a word: of what is no word one in a few pages has it."""
 TURNED_TIMES = 1.5
 """A turned page must have this many times the evidence of the page as it is: most pages are upright."""
+NEAR_PX, FAR_PX = (40.0, 50.0), (95.0, 70.0)
+"""Distances of rows on the canvas from which they stand too near, or too far, for the network to read leads
+well; and to which they are drawn then."""
+DRAWN_TIMES = 1.1
+"""How much coherence that must show, as `FLAT_TIMES`."""
 CURLED_MM = 1.5
 """Departure of rows from straight lines from which they may be taken for each other."""
 FLAT_TIMES = 1.3
@@ -134,8 +139,21 @@ def read_words(image: NDArray[np.uint8], angle_deg: float, px_per_mm: float) -> 
 
 
 def _try_turn(image: NDArray[np.uint8], angle_deg: float, turns: int) -> _Turn:
+    """The page in one turn, drawn taller or lower where its rows stand too near or far and that shows more.
+
+    Twice as tall it is a page at twice the gain with rows twice as far apart, and such the network knows.
+    """
     upright = np.ascontiguousarray(np.rot90(image, -turns))
-    return _look(turns, upright, to_canvas(upright, angle_deg))
+    seen = _look(turns, upright, to_canvas(upright, angle_deg))
+    pitch = seen.fitted.rows.pitch if seen.fitted is not None else np.nan  # NaN with one row, too
+    if pitch < NEAR_PX[0]:
+        tall = NEAR_PX[1] / pitch
+    elif pitch > FAR_PX[0]:
+        tall = FAR_PX[1] / pitch
+    else:
+        return seen
+    again = _look(turns, upright, to_canvas(upright, angle_deg, tall=tall))
+    return again if again.coherence > DRAWN_TIMES * seen.coherence else seen
 
 
 def _look(turns: int, upright: NDArray[np.uint8], canvas: Canvas) -> _Turn:

@@ -49,6 +49,8 @@ PARTNER_MIN, PAIR_CREDIT = 0.55, 0.2
 WIDE_PULSE_MM, WIDE_PULSE_ODDS = 8.0, 5.0
 """A pulse lasts 0.2 s on most carts: one this wide speaks for 50 mm/s, with these log odds: it decides
 where the beats do not speak against it."""
+LONG_BLOCK_MM, LONG_BLOCK_ODDS = 400.0, 3.0
+"""A block of traces this wide lasts 10 s at 50 mm/s and 20 s, which no cart prints in rows, at 25."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,15 @@ def find_paper_scale(
         speed, speed_from = printed_speed, "text"
     odds = fifty_odds(rows, windows) if speed is None and has_grid else None
     wide = bool(pulses) and float(np.median([p.width_mm for p in pulses])) >= WIDE_PULSE_MM
-    if odds is not None and odds + wide * WIDE_PULSE_ODDS >= FIFTY_MIN:
+    ends_mm = [mm for window in windows for mm in (window.start_mm, window.end_mm)]
+    long = bool(ends_mm) and max(ends_mm) - min(ends_mm) >= LONG_BLOCK_MM
+    if odds is not None and odds + wide * WIDE_PULSE_ODDS + long * LONG_BLOCK_ODDS >= FIFTY_MIN:
         speed, speed_from = 50.0, "beats"
-        pulse_too = ", and from calibration pulses as wide as 0.2 s at that speed" if wide else ""
+        also = ", and from calibration pulses as wide as 0.2 s at that speed" if wide else ""
+        also += ", and from a block as wide as 10 s at that speed" if long else ""
         warnings.append(
             "paper speed of 50 mm/s concluded from the beats, far apart and wide for 25 mm/s"
-            f"{pulse_too}: none could be read on the page"
+            f"{also}: none could be read on the page"
         )
     if speed is None:
         speed, speed_from = PAPER_SPEED_MM_S, "assumed"

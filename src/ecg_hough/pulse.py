@@ -41,8 +41,8 @@ EVEN_MM = 0.7
 """Largest difference of the two strokes' tops or feet."""
 TOP_MIN, HOLLOW_MAX = 0.8, 0.15
 """Share of ink along the flat top, and most between the strokes."""
-BESIDE_MAX = 0.25
-"""Most ink above the top, and beside the strokes at mid height."""
+BESIDE_MAX, ABOVE_MAX = 0.25, 0.65
+"""Most ink beside the strokes at mid height, and above the top, where some carts write "1 mV"."""
 GAINS_MM_MV = (5.0, 10.0, 20.0)
 SNAP_SHARE = 0.12
 """A pulse this near to a usual gain states it; usual gains lie a factor of 2 apart."""
@@ -337,7 +337,7 @@ def best_pulse(mask: NDArray[np.bool_]) -> tuple[float, float, float, float, flo
             ]
             outer_right = mask[inner, round(c2 + 0.5 * w2) + gap : round(c2 + 0.5 * w2) + gap + reach]
             empty = [_ink_share(part) for part in (hollow, above, outer_left, outer_right)]
-            if bar < TOP_MIN or empty[0] > HOLLOW_MAX or max(empty[1:]) > BESIDE_MAX:
+            if bar < TOP_MIN or empty[0] > HOLLOW_MAX or max(empty[2:]) > BESIDE_MAX or empty[1] > ABOVE_MAX:
                 continue
             quality = float(bar) * (1.0 - empty[0]) * (1.0 - max(empty[1:])) * np.exp(-0.3 * uneven_foot)
             if best is None or quality > best[3]:

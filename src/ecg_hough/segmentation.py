@@ -68,11 +68,14 @@ def _to_page(
     return flat if page_map is None else np.stack(page_map.to_pixels(flat[..., 0], flat[..., 1]), -1)
 
 
-def to_canvas(image: NDArray[np.uint8], angle_deg: float = 0.0, side: int = CANVAS_PX) -> Canvas:
-    """Scale a page (rows, cols, 3) into the middle of a white square, aspect kept, turned upright.
+def to_canvas(
+    image: NDArray[np.uint8], angle_deg: float = 0.0, side: int = CANVAS_PX, *, tall: float = 1.0
+) -> Canvas:
+    """Scale a page (rows, cols, 3) into the middle of a white square, turned upright.
 
     Args:
         angle_deg: the page's angle, counter-clockwise; turned back when above `UPRIGHT_DEG`.
+        tall: scale down the page over that across it; as much of it as the square has room for.
     """
     rows, cols = image.shape[:2]
     angle = np.deg2rad(angle_deg) if abs(angle_deg) > UPRIGHT_DEG else 0.0
@@ -82,9 +85,12 @@ def to_canvas(image: NDArray[np.uint8], angle_deg: float = 0.0, side: int = CANV
     turned = corners @ back.T
     low, high = turned.min(axis=0), turned.max(axis=0)
     scale = side / float((high - low).max())
+    tall = min(tall, side / (scale * float((high - low)[0])))
     # Area averaging when shrinking: thin lines fade instead of breaking up.
     flag = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    small_shape = (max(1, round(rows * scale)), max(1, round(cols * scale)))
+    # A page that is yet to be turned is scaled alike both ways, and drawn in on the way.
+    down, across = (max(tall, 1.0),) * 2 if angle else (tall, 1.0)
+    small_shape = (max(1, round(rows * scale * down)), max(1, round(cols * scale * across)))
     small = cv2.resize(image, small_shape[::-1], interpolation=flag)
     shrink = np.array([small_shape[0] / rows, small_shape[1] / cols])
     canvas = np.full((side, side, 3), _PAD, np.uint8)
@@ -96,6 +102,7 @@ def to_canvas(image: NDArray[np.uint8], angle_deg: float = 0.0, side: int = CANV
         linear = np.diag(shrink)
         offset = 0.5 * shrink - 0.5 + (top, left)
         return Canvas(canvas, np.column_stack([linear, offset]), covered)
+    back = np.diag([tall / down, 1.0 / across]) @ back
     linear = back * shrink  # page px -> upright canvas px
     offset = (side - 1) / 2 - linear @ np.array([(rows - 1) / 2, (cols - 1) / 2])
     from_small = np.column_stack([back, (side - 1) / 2 - back @ ((np.array(small_shape) - 1) / 2)])

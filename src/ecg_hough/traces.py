@@ -75,6 +75,9 @@ PEAK_REACH_PX = 20
 extent of a QRS flank in one column. Mass farther away is another trace and would pull the mean."""
 TARGET_SIGMA_PX = 0.8
 """Width of the bells that the network is taught, in rows of its output (1/4 mm)."""
+RULED_MM, BEATING_MM = 0.4, 1.5
+"""Rise and fall of a ruled line about a straight one, at most, and of most rows of its page, at least: of 300
+own renders the flattest row of beats has 1.0."""
 READOUT_SD_TIMES = 0.75
 """Error of the fitted rows, in standard deviations of the network's distribution: with it 90% of the errors
 lie within 1.645 of it on rendered pages (`ecg-hough confidence`)."""
@@ -432,6 +435,25 @@ def without_loose_ends(rows: NDArray[np.float64], seen: NDArray[np.bool_]) -> ND
     out = np.zeros_like(seen)
     out[at[first:stop]] = True
     return out
+
+
+def without_ruled_lines(rows: tuple[RowTrace, ...]) -> tuple[RowTrace, ...]:
+    """Rows of traces without straight lines above and below them: axes of time, frames and rules of forms."""
+    extents = [_extent_mm(row) for row in rows]
+    if not extents or np.median(extents) < BEATING_MM:
+        return rows
+    beating = [k for k, extent in enumerate(extents) if extent >= RULED_MM]
+    return rows[beating[0] : beating[-1] + 1]
+
+
+def _extent_mm(row: RowTrace) -> float:
+    """How far a row rises and falls about a straight line; 0 without a trace."""
+    known = np.isfinite(row.y_mm)
+    if not known.any():
+        return 0.0
+    x, y = row.x_mm[known], row.y_mm[known]
+    low, high = np.percentile(y - np.polyval(np.polyfit(x - x[0], y, 1), x - x[0]), [0.5, 99.5])
+    return float(high - low)
 
 
 def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray[np.float32]:
