@@ -50,6 +50,8 @@ AXES_LABELS = {
     "contrast": "contrast, share of the original",
     "stains": "page under stains, %",
     "creases": "depth of 8 creases, share of brightness",
+    "margin": "margin on every side, share of the page",
+    "pitch": "distance of rows, mm",
 }
 SNR_LABEL = "Challenge SNR, dB"
 CLEAN_PAGE_SEED = FIRST_SEED + 4

@@ -36,6 +36,12 @@ TURNED_TIMES = 1.5
 NEAR_PX, FAR_PX = (40.0, 50.0), (95.0, 70.0)
 """Distances of rows on the canvas from which they stand too near, or too far, for the network to read leads
 well; and to which they are drawn then."""
+SMALL_SHARE = 0.67
+"""Traces that, with what is beside them, fill no more of the image's longer side are looked at closer."""
+BESIDE_SHARE = 0.25
+"""What is seen beside them then, of their own extent: the network may have missed some."""
+INK_PERCENTILES = (2.0, 98.0)
+"""Of what looked like traces, within which they stand: beyond are specks."""
 DRAWN_TIMES = 1.1
 """How much coherence that must show, as `FLAT_TIMES`."""
 CURLED_MM = 1.5
@@ -139,21 +145,39 @@ def read_words(image: NDArray[np.uint8], angle_deg: float, px_per_mm: float) -> 
 
 
 def _try_turn(image: NDArray[np.uint8], angle_deg: float, turns: int) -> _Turn:
-    """The page in one turn, drawn taller or lower where its rows stand too near or far and that shows more.
+    """The page in one turn, looked at once more where its traces are small, or their rows too near or far.
 
-    Twice as tall it is a page at twice the gain with rows twice as far apart, and such the network knows.
+    Then the traces fill the canvas, drawn taller or lower: twice as tall they are those of a page at twice
+    the gain with rows twice as far apart, and such the network knows.
     """
     upright = np.ascontiguousarray(np.rot90(image, -turns))
     seen = _look(turns, upright, to_canvas(upright, angle_deg))
-    pitch = seen.fitted.rows.pitch if seen.fitted is not None else np.nan  # NaN with one row, too
-    if pitch < NEAR_PX[0]:
-        tall = NEAR_PX[1] / pitch
-    elif pitch > FAR_PX[0]:
+    box = _box_of_traces(seen)
+    closer = max(upright.shape[:2]) / max(box[2] - box[0], box[3] - box[1])
+    pitch = closer * seen.fitted.rows.pitch if seen.fitted is not None else np.nan  # NaN with one row, too
+    tall = 1.0
+    if pitch < closer * NEAR_PX[0]:
+        tall = max(1.0, NEAR_PX[1] / pitch)
+    elif pitch > closer * FAR_PX[0]:
         tall = FAR_PX[1] / pitch
-    else:
+    elif closer * SMALL_SHARE < 1:
         return seen
-    again = _look(turns, upright, to_canvas(upright, angle_deg, tall=tall))
+    again = _look(turns, upright, to_canvas(upright, angle_deg, tall=tall, box=box))
     return again if again.coherence > DRAWN_TIMES * seen.coherence else seen
+
+
+def _box_of_traces(seen: _Turn) -> tuple[int, int, int, int]:
+    """First row and column, and those behind the last, of the page's part with what looked like traces."""
+    shape = np.array(seen.image.shape[:2])
+    points = np.argwhere(clean_ink(seen.probabilities)).astype(float)
+    if not points.size:
+        return 0, 0, int(shape[0]), int(shape[1])
+    low, high = np.percentile(seen.canvas.to_page(points), INK_PERCENTILES, axis=0)
+    beside = BESIDE_SHARE * (high - low)
+    (top, left), (bottom, right) = (
+        np.clip(v, 0, shape).astype(int) for v in (low - beside, high + beside + 1)
+    )
+    return int(top), int(left), int(bottom), int(right)
 
 
 def _look(turns: int, upright: NDArray[np.uint8], canvas: Canvas) -> _Turn:

@@ -452,7 +452,7 @@ def _extent_mm(row: RowTrace) -> float:
     if not known.any():
         return 0.0
     x, y = row.x_mm[known], row.y_mm[known]
-    low, high = np.percentile(y - np.polyval(np.polyfit(x - x[0], y, 1), x - x[0]), [0.5, 99.5])
+    low, high = np.percentile(y - np.polyval(np.polyfit(x - x[0], y, 1), x - x[0]), [1, 99])
     return float(high - low)
 
 
