@@ -42,8 +42,9 @@ BESIDE_SHARE = 0.25
 """What is seen beside them then, of their own extent: the network may have missed some."""
 INK_PERCENTILES = (2.0, 98.0)
 """Of what looked like traces, within which they stand: beyond are specks."""
-DRAWN_TIMES = 1.1
-"""How much coherence that must show, as `FLAT_TIMES`."""
+DRAWN_TIMES, SHOWN_MIN = 1.1, 2.0
+"""How much coherence that must show, as `FLAT_TIMES`; and at least, on a page that shows too little as it is:
+pages show 3.5 and more then, pictures of other things up to 0.5."""
 CURLED_MM = 1.5
 """Departure of rows from straight lines from which they may be taken for each other."""
 FLAT_TIMES = 1.3
@@ -154,16 +155,18 @@ def _try_turn(image: NDArray[np.uint8], angle_deg: float, turns: int) -> _Turn:
     seen = _look(turns, upright, to_canvas(upright, angle_deg))
     box = _box_of_traces(seen)
     closer = max(upright.shape[:2]) / max(box[2] - box[0], box[3] - box[1])
-    pitch = closer * seen.fitted.rows.pitch if seen.fitted is not None else np.nan  # NaN with one row, too
-    tall = 1.0
-    if pitch < closer * NEAR_PX[0]:
-        tall = max(1.0, NEAR_PX[1] / pitch)
-    elif pitch > closer * FAR_PX[0]:
-        tall = FAR_PX[1] / pitch
-    elif closer * SMALL_SHARE < 1:
+    pitch = seen.fitted.rows.pitch if seen.fitted is not None else np.nan  # NaN with one row, too
+    near, far = pitch < NEAR_PX[0], pitch > FAR_PX[0]
+    if not (near or far) and closer * SMALL_SHARE < 1:
         return seen
+    tall = 1.0
+    if near:
+        tall = max(1.0, NEAR_PX[1] / (closer * pitch))
+    elif far:
+        tall = FAR_PX[1] / (closer * pitch)
     again = _look(turns, upright, to_canvas(upright, angle_deg, tall=tall, box=box))
-    return again if again.coherence > DRAWN_TIMES * seen.coherence else seen
+    least = SHOWN_MIN if seen.coherence < MIN_EVIDENCE else DRAWN_TIMES * seen.coherence
+    return again if again.coherence > least else seen
 
 
 def _box_of_traces(seen: _Turn) -> tuple[int, int, int, int]:
