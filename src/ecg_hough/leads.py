@@ -44,7 +44,7 @@ INK_PERCENTILES = (2.0, 98.0)
 """Of what looked like traces, within which they stand: beyond are specks."""
 DRAWN_TIMES, SHOWN_MIN = 1.1, 2.0
 """How much coherence that must show, as `FLAT_TIMES`; and at least, on a page that shows too little as it is:
-pages show 3.5 and more then, pictures of other things up to 0.5."""
+rendered pages show 3.5 and more then, a page of text up to 1.0."""
 CURLED_MM = 1.5
 """Departure of rows from straight lines from which they may be taken for each other."""
 FLAT_TIMES = 1.3
