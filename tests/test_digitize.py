@@ -10,8 +10,8 @@ import pytest
 import wfdb
 
 from ecg_hough import PageError, digitize
-from ecg_hough.digitize import turn_back
 from ecg_hough.ecg_model import generate_ecg
+from ecg_hough.geometry import turn_back
 from ecg_hough.metrics import challenge_snr, dice
 from ecg_hough.overlay import LABEL_MM, draw_label_map
 from ecg_hough.page import read_page
@@ -77,6 +77,28 @@ def test_turned_pages(turns):
     rows, cols = np.round(trace.points[np.isfinite(trace.points).all(axis=1)]).astype(int).T
     grey = image.mean(axis=2)
     assert np.median(grey[rows, cols]) < np.median(grey) - 60
+
+
+@pytest.mark.parametrize(("turns", "wood"), [(0, False), (0, True), (1, False)])
+def test_a_page_that_is_small_in_its_picture(turns, wood):
+    page = drawn()
+    rows, cols = page.image.shape[:2]
+    picture = np.full((round(2.6 * rows), round(2.6 * cols), 3), 250, np.uint8)
+    if wood:
+        grain = np.random.default_rng(2).normal(0, 18, (picture.shape[0] // 8, picture.shape[1] // 40))
+        grain = cv2.resize(grain, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        picture = np.clip(np.array([150, 110, 70]) + grain[..., None], 0, 255).astype(np.uint8)
+    picture[rows // 2 : rows // 2 + rows, cols : 2 * cols] = page.image
+    picture = np.ascontiguousarray(np.rot90(picture, turns))
+    ecg = digitize(picture)
+    assert ecg.quarter_turns == turns
+    assert ecg.layout == "3x4+1"
+    # The grid is found at its own scale, and traces are given in the whole picture.
+    assert ecg.px_per_mm == pytest.approx((page.px_per_mm,) * 2, rel=0.003)
+    assert np.median(scores(ecg, page.signals)) > 15
+    trace = next(t for t in ecg.traces if t.lead == "V5")
+    r, c = np.round(trace.points[np.isfinite(trace.points).all(axis=1)]).astype(int).T
+    assert np.median(picture.mean(axis=2)[r, c]) < 110
 
 
 def test_centroid_readout_is_the_baseline():

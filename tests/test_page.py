@@ -14,6 +14,8 @@ from ecg_hough.errors import PageError
 from ecg_hough.page import read_page
 from made_up_ecg import header_only_png
 
+SAMPLES = Path(__file__).resolve().parents[1] / "samples"
+
 ROWS, COLS = 200, 260
 
 
@@ -281,3 +283,20 @@ def test_blank(tmp_path: Path, level: int) -> None:
 def test_a_page_error_comes_whole_out_of_another_process():
     error = pickle.loads(pickle.dumps(PageError("grid", "no lines")))
     assert (error.stage, error.message, str(error)) == ("grid", "no lines", "grid: no lines")
+
+
+@pytest.mark.parametrize("name", ["clean_3x4", "bw_3x4", "clean_12x1"])
+def test_a_dark_screen_is_inverted(name: str) -> None:
+    page = read_page(SAMPLES / f"{name}.jpg")
+    dark = read_page(255 - page.image)
+    assert (dark.image == page.image).all()
+    assert any("inverted" in note for note in dark.warnings)
+    assert not any("inverted" in note for note in page.warnings)
+
+
+def test_a_sheet_on_a_dark_table_is_not_inverted() -> None:
+    sheet = read_page(SAMPLES / "clean_3x4.jpg").image
+    rows, cols = sheet.shape[:2]
+    table = np.full((3 * rows, 3 * cols, 3), 25, np.uint8)
+    table[rows : 2 * rows, cols : 2 * cols] = sheet
+    assert (read_page(table).image == table).all()

@@ -18,15 +18,16 @@ from ecg_hough.calibration import calibrate, scale_from_columns
 from ecg_hough.column_order import find_column_order
 from ecg_hough.columns import Columns, Window, paper_stretch, place_columns, trim_windows
 from ecg_hough.errors import PageError
-from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
+from ecg_hough.geometry import PageGeometry, PageMap, find_geometry, turn_back
 from ecg_hough.grid_lines import find_lines
 from ecg_hough.ink import find_ink
 from ecg_hough.layout import PageLayout, PanelBox, Rival
 from ecg_hough.layout_check import NAMED_MIN, Candidate, check_layout
-from ecg_hough.leads import find_leads
+from ecg_hough.leads import SHOWN_MIN, Box, FoundLeads, find_leads, is_small
 from ecg_hough.network import load_network
 from ecg_hough.page import read_page
 from ecg_hough.paper import BLOCK_MM, FS_HZ, PAPER_SPEED_MM_S
+from ecg_hough.paper_edges import find_sheet
 from ecg_hough.paper_scale import find_paper_scale, true_millimetre
 from ecg_hough.record import Ecg, Trace
 from ecg_hough.segmentation import LEADS_NETWORK, Canvas
@@ -41,7 +42,11 @@ READOUTS = ("trace", "centroid")
 STRANGE_QUALITY, STRANGE_NAMED = 0.25, 0.25
 """Quality and share of named panels below which rows of no known layout are no ECG: tables and curves of
 other kinds stay below 0.2, and a stray mark may be read as a name; pages of unknown layout seldom do."""
-
+SEEN_SHARE = 0.6
+"""Evidence that a part of the picture must show of that of the whole, or leads were cut off."""
+CLEARER, SHEET_SHARE = 1.5, 0.04
+"""Where the picture shows less than `SHOWN_MIN`, a sheet of paper is sought in it: it must show so many times
+as much, and take at least this share of the picture."""
 AROUND_MM = 12.0
 """Above and below the outer rows' levels the grid is looked at, too."""
 FLAT_MV = 0.05
@@ -199,7 +204,7 @@ def digitize(
         speed_mm_s=scale.speed_mm_s,
         gain_mm_mv=scale.gain_mm_mv,
         warnings=tuple(warnings),
-        traces=page_traces(rows, result.windows, page_map, turns, source.image.shape[:2]),
+        traces=page_traces(rows, result.windows, page_map, turns, reading.part),
         quality=quality,
         versions=versions,
         seconds=watch.seconds(),
@@ -234,7 +239,9 @@ class PageReading:
     """What is read of a page before it is settled which lead is which.
 
     Attributes:
-        turns: quarter turns of the page as given; image: turned back.
+        turns: quarter turns of the page as given.
+        part: first row and column, and those behind the last, of the part of the page as given that was read;
+            image: that part turned back.
         geometry, page_map: of that image; without a grid the map is a guess.
         layout: as the leads network saw it; words: the known words on the page.
         rows: traces in page millimetres.
@@ -243,6 +250,7 @@ class PageReading:
     """
 
     turns: int
+    part: Box
     image: NDArray[np.uint8]
     geometry: PageGeometry
     page_map: PageMap
@@ -270,12 +278,11 @@ def read_traces(
     Raises:
         PageError: see `digitize`.
     """
-    geometry = find_geometry(given)
-    watch("geometry")
-    found = find_leads(given, geometry.angle_deg, page_scale(geometry), geometry.page_map)
+    page = _find_page(given, watch)
+    found = page.leads
     canvas, layout = found.canvas, found.layout
-    image = np.ascontiguousarray(np.rot90(given, -found.turns))
-    geometry = geometry.turned(found.turns, given.shape)
+    image = np.ascontiguousarray(np.rot90(page.image, -found.turns))
+    geometry = page.geometry.turned(found.turns, page.image.shape)
     if geometry.ambiguous and geometry.page_map is not None:
         known = geometry.with_block(_block_mm(layout, canvas, geometry.page_map))
         if known is not geometry:
@@ -296,6 +303,7 @@ def read_traces(
     read = {row.row_index for row in rows}
     return PageReading(
         turns=found.turns,
+        part=page.part,
         image=image,
         geometry=geometry,
         page_map=page_map,
@@ -309,6 +317,70 @@ def read_traces(
         loose=_windows(layout, layout.loose, read, canvas, page_map),
         warnings=tuple(warnings),
     )
+
+
+@dataclass(frozen=True)
+class _Page:
+    """A part of a picture as if it were the page: its geometry, and its leads or why there are none."""
+
+    part: Box
+    image: NDArray[np.uint8]
+    geometry: PageGeometry
+    found: FoundLeads | PageError
+
+    @property
+    def leads(self) -> FoundLeads:
+        if isinstance(self.found, PageError):
+            raise self.found
+        return self.found
+
+    @property
+    def coherence(self) -> float:
+        return self.found.coherence if isinstance(self.found, FoundLeads) else 0.0
+
+
+def _find_page(given: NDArray[np.uint8], watch: Callable[[str], None]) -> _Page:
+    """The part of the picture that the page takes, with its geometry and leads.
+
+    Lines of the grid and words are found at the scale of a page that fills its picture, and wood looks like
+    traces. So all is sought once more where the traces of a small page were seen; and where no clear ones
+    were, on the sheet of paper in the picture.
+    """
+    page = _look_at(given, (0, 0, *given.shape[:2]), watch)
+    while (smaller := _smaller(page)) is not None:
+        again = _look_at(given, smaller, watch)
+        clear = page.coherence >= SHOWN_MIN
+        least = SEEN_SHARE * page.coherence if clear else max(SHOWN_MIN, CLEARER * page.coherence)
+        if again.coherence < least:
+            break
+        page = again
+    return page
+
+
+def _look_at(given: NDArray[np.uint8], part: Box, watch: Callable[[str], None]) -> _Page:
+    top, left, bottom, right = part
+    image = given[top:bottom, left:right]
+    geometry = find_geometry(image)
+    watch("geometry")
+    found: FoundLeads | PageError
+    try:
+        found = find_leads(image, geometry.angle_deg, page_scale(geometry), geometry.page_map)
+    except PageError as error:
+        found = error
+    watch("leads")
+    return _Page(part, image, geometry, found)
+
+
+def _smaller(page: _Page) -> Box | None:
+    """A part of a page's picture that seems to be all there is of the page."""
+    box = page.found.part if isinstance(page.found, FoundLeads) else None
+    if box is None and page.coherence < SHOWN_MIN:
+        sheet = find_sheet(page.image, SHEET_SHARE)
+        box = sheet.box if sheet is not None and is_small(sheet.box, page.image) else None
+    if box is None:
+        return None
+    row, col = page.part[:2]
+    return box[0] + row, box[1] + col, box[2] + row, box[3] + col
 
 
 def _candidate(rival: Rival, windows: tuple[Window, ...]) -> Candidate:
@@ -399,32 +471,22 @@ def page_traces(
     windows: tuple[Window, ...],
     page_map: PageMap,
     turns: int,
-    shape: tuple[int, int],
+    part: Box,
 ) -> tuple[Trace, ...]:
-    """The read traces in pixels of the image as given."""
+    """The read traces in pixels of the image as given, of which a part was read."""
+    top, left, bottom, right = part
+    shape = (bottom - top, right - left)
     by_row = {row.row_index: row for row in rows}
     out = []
     for window in windows:
         row = by_row[window.row_index]
-        part = (row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm)
-        r, c = page_map.to_pixels(np.nan_to_num(row.y_mm[part]), row.x_mm[part])
+        mine = (row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm)
+        r, c = page_map.to_pixels(np.nan_to_num(row.y_mm[mine]), row.x_mm[mine])
         points = np.column_stack([r, c])
-        points[~np.isfinite(row.y_mm[part])] = np.nan
-        out.append(Trace(window.lead, window.rhythm, turn_back(points, turns, shape)))
+        points[~np.isfinite(row.y_mm[mine])] = np.nan
+        on_page = turn_back(points, turns, shape) + np.array([top, left])
+        out.append(Trace(window.lead, window.rhythm, on_page))
     return tuple(out)
-
-
-def turn_back(points: NDArray[np.float64], turns: int, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """(n, 2) px of the upright image -> px of the image of `shape`, which is turned by `turns`."""
-    n_rows, n_cols = shape
-    r, c = points.T
-    if turns == 1:
-        r, c = n_rows - 1 - c, r
-    elif turns == 2:
-        r, c = n_rows - 1 - r, n_cols - 1 - c
-    elif turns == 3:
-        r, c = c, n_cols - 1 - r
-    return np.column_stack([r, c])
 
 
 class _Stopwatch:
@@ -436,7 +498,7 @@ class _Stopwatch:
 
     def __call__(self, stage: str) -> None:
         now = time.perf_counter()
-        self._stages[stage] = round(now - self._last, 4)
+        self._stages[stage] = round(self._stages.get(stage, 0.0) + now - self._last, 4)
         self._last = now
 
     def seconds(self) -> dict[str, float]:

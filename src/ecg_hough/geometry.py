@@ -206,6 +206,19 @@ class PageGeometry:
         return replace(self, px_per_mm=pitch, page_map=self.page_map.scaled(factor), warnings=(warning,))
 
 
+def turn_back(points: NDArray[np.float64], turns: int, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """(n, 2) px of the upright image -> px of the image of `shape`, which is turned by `turns`."""
+    n_rows, n_cols = shape
+    r, c = points.T
+    if turns == 1:
+        r, c = n_rows - 1 - c, r
+    elif turns == 2:
+        r, c = n_rows - 1 - r, n_cols - 1 - c
+    elif turns == 3:
+        r, c = c, n_cols - 1 - r
+    return np.column_stack([r, c])
+
+
 def on_every_pixel(
     place: Callable[[NDArray[np.float64]], NDArray[np.float64]], shape: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -10,18 +10,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
-from ecg_hough.geometry import PageMap
+from ecg_hough.geometry import PageMap, turn_back
 from ecg_hough.layout import LayoutFit, PageLayout, find_layout, fit_layout, fit_names
 from ecg_hough.names import CanvasName, canvas_names
 from ecg_hough.network import load_network
 from ecg_hough.paper import LEADS
 from ecg_hough.paper_edges import USUAL_LONG_MM
 from ecg_hough.rows import clean_ink
-from ecg_hough.segmentation import LEADS_NETWORK, Canvas, lead_probabilities, to_canvas, to_flat_canvas
+from ecg_hough.segmentation import (
+    CANVAS_PX,
+    LEADS_NETWORK,
+    Canvas,
+    lead_probabilities,
+    to_canvas,
+    to_flat_canvas,
+)
 from ecg_hough.words import WORDS_NETWORK, PrintedWord, find_words
 
 UPRIGHT_EVIDENCE = 4.0
@@ -39,9 +47,13 @@ well; and to which they are drawn then."""
 SMALL_SHARE = 0.67
 """Traces that, with what is beside them, fill no more of the image's longer side are looked at closer."""
 BESIDE_SHARE = 0.25
-"""What is seen beside them then, of their own extent: the network may have missed some."""
+"""What is seen beside them then, of their longer extent: the network may have missed some, and words stand
+there."""
+WIDE_SHARE = 0.2
+"""Least width of connected ink, of the widest one's, that is a row's and not a texture beside the page: a
+quarter of a rhythm strip is the shortest part of one."""
 INK_PERCENTILES = (2.0, 98.0)
-"""Of what looked like traces, within which they stand: beyond are specks."""
+"""Of such ink, within which the traces stand: beyond are specks."""
 DRAWN_TIMES, SHOWN_MIN = 1.1, 2.0
 """How much coherence that must show, as `FLAT_TIMES`; and at least, on a page that shows too little as it is:
 rendered pages show 3.5 and more then, a page of text up to 1.0."""
@@ -60,6 +72,9 @@ NAMED_EVIDENCE = 0.2
 """The same for a page with `NAMED_LEADS` printed names beside its traces: it may show few leads."""
 NAMED_LEADS = 3
 
+Box = tuple[int, int, int, int]
+"""First row and column, and those behind the last."""
+
 
 @dataclass(frozen=True)
 class FoundLeads:
@@ -70,6 +85,9 @@ class FoundLeads:
         canvas: the picture that the leads network saw; probabilities: (13, rows, cols) on it.
         layout: which lead stands where, on the canvas.
         words: the known words, in px of the page turned back.
+        coherence: layout evidence, nats per canvas column.
+        part: first row and column, and those behind the last, of the part of the image as given that the page
+            seems to take; None where it fills the image.
     """
 
     turns: int
@@ -77,6 +95,8 @@ class FoundLeads:
     probabilities: NDArray[np.float32]
     layout: PageLayout
     words: tuple[PrintedWord, ...]
+    coherence: float
+    part: Box | None
 
 
 @dataclass(frozen=True)
@@ -86,10 +106,15 @@ class _Turn:
     canvas: Canvas
     probabilities: NDArray[np.float32]
     fitted: LayoutFit | None
+    of_part: bool = False
 
     @property
     def coherence(self) -> float:
-        return self.fitted.coherence if self.fitted is not None else 0.0
+        return _coherence(self.fitted)
+
+
+def _coherence(fitted: LayoutFit | None) -> float:
+    return fitted.coherence if fitted is not None else 0.0
 
 
 def find_leads(
@@ -128,16 +153,25 @@ def find_leads(
     fitted = best.fitted
     if fitted is not None:
         fitted = fit_names(fitted, _on_canvas(found, best.canvas))
-    coherence = fitted.coherence if fitted is not None else 0.0
     least = NAMED_EVIDENCE if fitted is not None and len(fitted.names) >= NAMED_LEADS else MIN_EVIDENCE
-    if coherence < least:
+    if (coherence := _coherence(fitted)) < least:
         raise PageError(
             "segmentation",
             f"a page must show leads of an ECG; evidence {coherence:.2f} is below {least} in the best"
             " of four turns of the page. Is it a printed 12-lead ECG, in focus and whole?",
         )
     layout = find_layout(best.probabilities, fitted)
-    return FoundLeads(best.turns, best.canvas, best.probabilities, layout, found)
+    box = _box_of_traces(best)
+    part = _turned_back(box, best.turns, image) if best.of_part and is_small(box, image) else None
+    return FoundLeads(best.turns, best.canvas, best.probabilities, layout, found, coherence, part)
+
+
+def _turned_back(box: Box, turns: int, image: NDArray[np.uint8]) -> Box:
+    """A part of the page turned upright, in the image as given."""
+    ends = np.array([box[:2], box[2:]], float) - [[0], [1]]
+    back = turn_back(ends, turns, image.shape[:2])
+    (top, left), (bottom, right) = back.min(axis=0).astype(int), back.max(axis=0).astype(int) + 1
+    return int(top), int(left), int(bottom), int(right)
 
 
 def read_words(image: NDArray[np.uint8], angle_deg: float, px_per_mm: float) -> tuple[PrintedWord, ...]:
@@ -146,48 +180,64 @@ def read_words(image: NDArray[np.uint8], angle_deg: float, px_per_mm: float) -> 
 
 
 def _try_turn(image: NDArray[np.uint8], angle_deg: float, turns: int) -> _Turn:
-    """The page in one turn, looked at once more where its traces are small, or their rows too near or far.
+    """The page in one turn."""
+    upright = np.ascontiguousarray(np.rot90(image, -turns))
+    return _look_closer(_look(turns, upright, to_canvas(upright, angle_deg)), angle_deg)
+
+
+def _look_closer(seen: _Turn, angle_deg: float) -> _Turn:
+    """The page looked at once more where its traces are small, or their rows too near or far.
 
     Then the traces fill the canvas, drawn taller or lower: twice as tall they are those of a page at twice
     the gain with rows twice as far apart, and such the network knows.
     """
-    upright = np.ascontiguousarray(np.rot90(image, -turns))
-    seen = _look(turns, upright, to_canvas(upright, angle_deg))
     box = _box_of_traces(seen)
-    closer = max(upright.shape[:2]) / max(box[2] - box[0], box[3] - box[1])
+    closer = CANVAS_PX / (_longer(box) * seen.canvas.scale)
     pitch = seen.fitted.rows.pitch if seen.fitted is not None else np.nan  # NaN with one row, too
     near, far = pitch < NEAR_PX[0], pitch > FAR_PX[0]
-    if not (near or far) and closer * SMALL_SHARE < 1:
+    if not (near or far or is_small(box, seen.image)):
         return seen
     tall = 1.0
     if near:
         tall = max(1.0, NEAR_PX[1] / (closer * pitch))
     elif far:
         tall = FAR_PX[1] / (closer * pitch)
-    again = _look(turns, upright, to_canvas(upright, angle_deg, tall=tall, box=box))
+    again = _look(seen.turns, seen.image, to_canvas(seen.image, angle_deg, tall=tall, box=box), of_part=True)
     least = SHOWN_MIN if seen.coherence < MIN_EVIDENCE else DRAWN_TIMES * seen.coherence
     return again if again.coherence > least else seen
 
 
-def _box_of_traces(seen: _Turn) -> tuple[int, int, int, int]:
-    """First row and column, and those behind the last, of the page's part with what looked like traces."""
+def is_small(box: Box, image: NDArray[np.uint8]) -> bool:
+    """Whether a part of an image is so small that it is looked at by itself."""
+    return _longer(box) <= SMALL_SHARE * max(image.shape[:2])
+
+
+def _longer(box: Box) -> int:
+    return max(box[2] - box[0], box[3] - box[1])
+
+
+def _box_of_traces(seen: _Turn) -> Box:
+    """The page's part with what looked like traces, and what is beside them."""
     shape = np.array(seen.image.shape[:2])
-    points = np.argwhere(clean_ink(seen.probabilities)).astype(float)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(clean_ink(seen.probabilities).astype(np.uint8))
+    widths = stats[:, cv2.CC_STAT_WIDTH].copy()
+    widths[0] = 0  # what is no ink
+    points = np.argwhere((widths >= max(1.0, WIDE_SHARE * widths.max()))[labels]).astype(float)
     if not points.size:
         return 0, 0, int(shape[0]), int(shape[1])
     low, high = np.percentile(seen.canvas.to_page(points), INK_PERCENTILES, axis=0)
-    beside = BESIDE_SHARE * (high - low)
+    beside = BESIDE_SHARE * float((high - low).max())
     (top, left), (bottom, right) = (
         np.clip(v, 0, shape).astype(int) for v in (low - beside, high + beside + 1)
     )
     return int(top), int(left), int(bottom), int(right)
 
 
-def _look(turns: int, upright: NDArray[np.uint8], canvas: Canvas) -> _Turn:
+def _look(turns: int, upright: NDArray[np.uint8], canvas: Canvas, *, of_part: bool = False) -> _Turn:
     probabilities = lead_probabilities(canvas, load_network(LEADS_NETWORK))
     probabilities[0][~canvas.covered] = 1.0
     probabilities[1:, ~canvas.covered] = 0.0
-    return _Turn(turns, upright, canvas, probabilities, fit_layout(probabilities))
+    return _Turn(turns, upright, canvas, probabilities, fit_layout(probabilities), of_part)
 
 
 def _look_flat(seen: _Turn, page_map: PageMap) -> _Turn:

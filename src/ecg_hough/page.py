@@ -2,7 +2,7 @@
 
 What enters: a path (PNG, JPEG, TIFF, BMP, WebP, GIF; the first page of a PDF if pypdfium2 is
 installed) or an array. What leaves: `Page`, an image (rows, cols, 3) uint8 RGB with its name and
-warnings. The image is not turned, scaled or enhanced beyond that.
+warnings. A dark screen's colours are inverted; the image is not turned, scaled or enhanced beyond that.
 """
 
 from __future__ import annotations
@@ -35,6 +35,15 @@ MAX_PIXELS = 200_000_000
 PDF_DPI = 300.0
 MIN_RANGE = 8
 """Grey levels between the darkest and the lightest pixel; JPEG noise of a blank sheet stays under it."""
+DARK_MAX = 90
+"""Median level of the brightest colour plane of a picture with light traces on a dark ground, at most."""
+LIGHT_STROKES_MIN = 0.7
+"""Share of such a picture's clearest strokes that are lighter than what is beside them: a sheet on a dark
+table has dark ones. Of 190 pages of all kinds the most is 0.64, the least of 74 inverted ones 0.77."""
+_STROKES_SIDE_PX, _STROKE_PX = 1200, 15
+"""Strokes are narrower than half of this in a picture of that longer side."""
+_CLEAR_PERCENTILE, _CLEAR_SHARE = 99.8, 0.5
+"""Strokes that stand out half as much as the clearest ones count: the gaps of a fine grid do not."""
 WORKING_SIDE_PX = 12_000
 """Longer side above which a person is told that the page is unusually large."""
 
@@ -79,6 +88,9 @@ def read_page(source: str | Path | NDArray[Any]) -> Page:
     else:
         raise ValueError(f"a page is a path or a numpy array; got {type(source).__name__}")
     _check_not_blank(image)
+    if _is_light_on_dark(image):
+        image = 255 - image
+        notes.append("Traces are light on a dark ground; the page was read with its colours inverted.")
     if max(image.shape[:2]) > WORKING_SIDE_PX:
         notes.append(f"The page is {image.shape[1]} x {image.shape[0]} px; reading it will be slow.")
     return Page(image, name, tuple(notes))
@@ -122,6 +134,20 @@ def _check_not_blank(image: NDArray[np.uint8]) -> None:
             f"the page is blank: its grey levels span {max(per_channel)} of 255, at least {MIN_RANGE} "
             "are needed; was the sheet scanned face down?",
         )
+
+
+def _is_light_on_dark(image: NDArray[np.uint8]) -> bool:
+    """Whether the page is a dark screen's, with traces lighter than their ground."""
+    if np.median(image[::8, ::8].max(axis=2)) > DARK_MAX:
+        return False
+    shrink = min(1.0, _STROKES_SIDE_PX / max(image.shape[:2]))
+    small = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    high, low = (np.ascontiguousarray(plane) for plane in (small.max(axis=2), small.min(axis=2)))
+    lighter = cv2.subtract(high, cv2.medianBlur(high, _STROKE_PX))
+    darker = cv2.subtract(cv2.medianBlur(low, _STROKE_PX), low)
+    clear = _CLEAR_SHARE * max(np.percentile(off, _CLEAR_PERCENTILE) for off in (lighter, darker))
+    n_lighter, n_darker = (np.count_nonzero(off > clear) for off in (lighter, darker))
+    return bool(n_lighter > LIGHT_STROKES_MIN * (n_lighter + n_darker))
 
 
 def _is_pdf(path: Path) -> bool:

@@ -37,7 +37,8 @@ _CURL_USUAL_PX = 0.8  # and of the edges' bends
 _NEAR_PX = 1.5  # places this near to the bent edge support it
 _SUPPORT_MIN = 0.55  # least share of such places of every edge
 _STRENGTH_MIN = 0.35  # least mean strength of an edge, 0 to 1
-_AREA_MIN = 0.25  # of the image
+AREA_MIN = 0.25
+"""Share of the image that a page at least takes of its picture."""
 _OUTSIDE = 0.06  # of the image's size; corners may lie this far outside it
 _VISIBLE_MIN = 0.6  # least share of an edge inside the image
 _FOCAL = (0.6, 2.0)  # focal length of cameras in image diagonals: phones' main lens to a slight tele
@@ -67,6 +68,13 @@ class Sheet:
     format: str | None
     residual_px: float
 
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """First row and column, and those behind the last, of the part of the image that holds the sheet."""
+        low, high = np.floor(self.corners.min(axis=0)), np.ceil(self.corners.max(axis=0)) + 1
+        (top, left), (bottom, right) = (np.clip(v, 0, self.shape).astype(int) for v in (low, high))
+        return int(top), int(left), int(bottom), int(right)
+
     def to_pixels(
         self, v: NDArray[np.float64], u: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -94,11 +102,11 @@ class Sheet:
 _ENDS = {"top": (0, 1), "bottom": (2, 3), "left": (0, 2), "right": (1, 3)}
 
 
-def find_sheet(image: NDArray[np.uint8]) -> Sheet | None:
+def find_sheet(image: NDArray[np.uint8], area_min: float = AREA_MIN) -> Sheet | None:
     """The sheet's outline; None where a side is not seen.
 
     Args:
-        image: (rows, cols, 3) or (rows, cols) uint8.
+        image: (rows, cols, 3) or (rows, cols) uint8; area_min: least share of it that the sheet takes.
     """
     colour = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
     factor = min(1.0, _LONG_SIDE_PX / max(colour.shape[:2]))
@@ -110,7 +118,7 @@ def find_sheet(image: NDArray[np.uint8]) -> Sheet | None:
     lines = {side: _lines(steps["down" if side in ("top", "bottom") else "across"], side) for side in SIDES}
     if not all(lines.values()):
         return None
-    corners = _best_outline(lines, steps, small.shape[:2])
+    corners = _best_outline(lines, steps, small.shape[:2], area_min)
     if corners is None:
         return None
     found = _refine(corners, steps)
@@ -180,7 +188,10 @@ def _lines(steps: NDArray[np.float32], side: str) -> list[tuple[float, float]]:
 
 
 def _best_outline(
-    lines: dict[str, list[tuple[float, float]]], steps: dict[str, NDArray[np.float32]], shape: tuple[int, int]
+    lines: dict[str, list[tuple[float, float]]],
+    steps: dict[str, NDArray[np.float32]],
+    shape: tuple[int, int],
+    area_min: float,
 ) -> NDArray[np.float64] | None:
     """(4, 2) corners of the four lines whose stretches between them are edges throughout."""
     n_rows, n_cols = shape
@@ -194,7 +205,7 @@ def _best_outline(
         across = [((end[0], 0.0), (end[1], n_cols - 1.0)) for end in (top, bottom)]
         down = [((0.0, end[0]), (n_rows - 1.0, end[1])) for end in (left, right)]
         corners = np.array([_meet(a, d) for a in across for d in down])
-        if not np.isfinite(corners).all() or _area(corners) < _AREA_MIN * n_rows * n_cols:
+        if not np.isfinite(corners).all() or _area(corners) < area_min * n_rows * n_cols:
             continue
         slack = _OUTSIDE * max(shape)
         if (corners < -slack).any() or (corners > np.array(shape) + slack).any():
