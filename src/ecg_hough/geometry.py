@@ -448,7 +448,9 @@ def _fit_flat(
                 matrix[:, 6:] = -seen[:, None] * p[:, :2]
             rows.append(matrix * weight[:, None])
             target.append(seen * weight)
-        solved, *_ = np.linalg.lstsq(np.concatenate(rows), np.concatenate(target), rcond=None)
+        matrix, aim = np.concatenate(rows), np.concatenate(target)
+        # Normal equations: a few unknowns and thousands of points about 1 are solved exactly enough.
+        solved, *_ = np.linalg.lstsq(matrix.T @ matrix, matrix.T @ aim, rcond=None)
         bottom = [*solved[6:], 1.0] if projective else [0.0, 0.0, 1.0]
         flat = _Flat(np.array([solved[:3], solved[3:6], bottom]), centre, half)
     return flat
@@ -481,7 +483,7 @@ class _Bend:
         step = max(step, max(shape) / 40)
         nodes = (int(np.ceil(shape[0] / step)) + 3, int(np.ceil(shape[1] / step)) + 3)
         basis = _spline_basis(points, nodes, step)
-        transposed = basis.T.tocsr()
+        transposed, weighted = basis.T.tocsr(), basis.copy()
         bending = _BENDING * _bending(nodes)
         found = []
         for base, seen, weight in zip(flat(points), mm, trust, strict=True):
@@ -496,7 +498,8 @@ class _Bend:
                 if turn:
                     scale = max(_OUTLIER_MM, 1.5 * float(np.median(np.abs(left[weight > 0]))))
                 w = weight / (1 + (left / scale) ** 2) ** 2
-                system = transposed @ (sparse.diags_array(w) @ basis) + bending
+                weighted.data = basis.data * np.repeat(w, np.diff(basis.indptr))
+                system = transposed @ weighted + bending
                 coefficients = _solve_banded(system, transposed @ (w * (fit + left)), 3 * nodes[1] + 3)
                 fit = basis @ coefficients
             found.append(coefficients)
