@@ -1,5 +1,7 @@
 """Names of leads and the rows of traces they belong to."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ def rows_at(*levels: float) -> tuple[TraceRows, RowEvidence]:
     lines = np.array(levels, float)[:, None] + np.zeros(N_COLS)
     mass = np.full((len(levels), 12, N_COLS), 1.0 / 12)
     pitch = float(np.median(np.diff(levels))) if len(levels) > 1 else float("nan")
-    rows = TraceRows(lines, 0.0, pitch, mass)
+    rows = TraceRows(lines, 0.0, pitch, mass, np.zeros_like(lines))
     return rows, gather_evidence(rows)
 
 
@@ -46,6 +48,21 @@ def test_what_the_network_saw_decides_between_above_and_below():
         ("II", 1),
         ("III", 2),
     }
+
+
+def test_names_on_a_curled_page_keep_their_rows():
+    rows, evidence = rows_at(100, 150, 200)
+    curl = 24.0 * np.linspace(0.0, 1.0, N_COLS) ** 2 + np.zeros((3, 1))
+    curled = replace(rows, curl=curl)
+    names = tuple(
+        name(lead, y - 10 + curl[0, col], col)
+        for leads, y in ((("I", "V1"), 100), (("II", "V2"), 150), (("III", "V3"), 200))
+        for lead, col in zip(leads, (20, 320), strict=True)
+    )
+    right = {("I", 0), ("V1", 0), ("II", 1), ("V2", 1), ("III", 2), ("V3", 2)}
+    assert {(LEADS[p.name.lead], p.row) for p in place_names(names, curled, evidence)} == right
+    # Beside straight lines the names of the second column stand off the first one's.
+    assert {(LEADS[p.name.lead], p.row) for p in place_names(names, rows, evidence)} != right
 
 
 def test_one_name_alone_is_not_believed():

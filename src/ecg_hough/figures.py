@@ -51,6 +51,7 @@ AXES_LABELS = {
     "stains": "page under stains, %",
     "creases": "depth of 8 creases, share of brightness",
     "margin": "margin on every side, share of the page",
+    "table": "table on every side, share of the page",
     "pitch": "distance of rows, mm",
 }
 SNR_LABEL = "Challenge SNR, dB"

@@ -23,7 +23,7 @@ OFFSET_MAX = 0.8
 OFFSET_MAX_PX, OFFSET_FAR = 34.0, 0.6
 """The same on a page of few rows: 13 mm, but at least this share of the pitch: panels may have frames."""
 OFFSET_SIGMA_PX = 3.0
-"""Spread of a page's names round their common offset: rows are curled and traces are not level."""
+"""Spread of a page's names round their common offset: traces are not level."""
 MATCH_MAX_PX = 8.0
 """Farthest that a name stands off the common offset."""
 OFFSET_COST = 0.01
@@ -80,7 +80,8 @@ def place_names(
     if len(names) < NAMED_MIN:
         return ()
     cols = np.array([round(name.col) for name in names]).clip(0, n_cols - 1)
-    above = np.array([name.row for name in names])[:, None] - rows.lines[:, cols].T  # (names, rows)
+    lines = rows.lines + rows.curl
+    above = np.array([name.row for name in names])[:, None] - lines[:, cols].T  # (names, rows)
     agrees = np.array([[_agreement(name, i, evidence) for i in range(len(rows.lines))] for name in names])
     pitch = rows.pitch if np.isfinite(rows.pitch) else OFFSET_MAX_PX
     farthest = min(OFFSET_MAX * pitch, max(OFFSET_MAX_PX, OFFSET_FAR * pitch))

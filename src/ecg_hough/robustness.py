@@ -49,6 +49,7 @@ SEVERITIES: dict[str, tuple[float, ...]] = {
     "stains": (0, 2, 4, 8, 16, 32),  # number; the share of the page they cover is measured
     "creases": (0, 0.1, 0.2, 0.3, 0.45, 0.6),  # depth, share of the brightness
     "margin": (0, 0.25, 0.5, 1, 1.5, 2),  # white on every side, share of the page's size
+    "table": (0, 0.25, 0.5, 1, 1.5, 2),  # the same on a table that can be seen
     "pitch": (30, 20, 15, 12, 10, 8),  # mm from row to row
 }
 """The distortions and their steps, from none to beyond what is met in practice."""
@@ -125,6 +126,8 @@ def page_style(distortion: str, severity: float) -> PageStyle:
             wear = replace(wear, creases=N_CREASES if severity else 0, crease_strength=float(severity))
         case "margin":
             camera = replace(camera, margin=float(severity))
+        case "table":
+            camera = replace(camera, margin=float(severity), background="table")
         case "pitch":
             sheet = replace(sheet, row_pitch_mm=float(severity), rhythm_pitch_mm=float(severity))
         case _:

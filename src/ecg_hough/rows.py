@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
+from scipy.stats import theilslopes
 
 # Tuned on the disturbed masks of 200 rendered pages on a 704 px canvas (2.3-2.7 px/mm), see test_layout.
 INK_MIN = 0.3
@@ -34,6 +35,10 @@ GAIN_FLOOR = 0.02
 """Least class probability in the likelihood, so that one wrong pixel cannot veto a layout."""
 EMPTY_COST = 0.35
 """Cost of a column without trace, in nats; a column of the right class earns log 12 = 2.5."""
+CURL_PARTS, CURL_MAX_PX = 8, 24.0
+"""Parts of the width in which rows' departure from their lines is measured, and the most of it, 1 cm."""
+CURL_VOTE_MIN, CURL_ROWS_MIN = 0.2, 4
+"""Least vote of a level run there, a stroke 12 px wide, and rows from which it may change down the page."""
 ROW_MERGE = 0.4
 """Two close rows that share fewer of their columns than this are one row with stepped baselines."""
 
@@ -47,12 +52,14 @@ class TraceRows:
         slope: mean slope of the rows, canvas px per px, positive downwards to the right.
         pitch: median distance of neighbouring rows in canvas px, NaN with one row.
         mass: (n, 12, cols) class probability summed over the ink nearest to each line.
+        curl: (n, cols) how far the rows run below their lines where the page is curled or fans out.
     """
 
     lines: NDArray[np.float64]
     slope: float
     pitch: float
     mass: NDArray[np.float64]
+    curl: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ def find_rows(probabilities: NDArray[np.float32]) -> TraceRows | None:
     lines = _straighten(lines, runs, n_cols)
     pitch = float(np.median(np.diff(lines.mean(1)))) if len(lines) > 1 else float("nan")
     mean_slope = float((lines[:, -1] - lines[:, 0]).mean() / (n_cols - 1))
-    return TraceRows(lines, mean_slope, pitch, _band_mass(probabilities, ink, lines))
+    return TraceRows(lines, mean_slope, pitch, _band_mass(probabilities, ink, lines), _curl(lines, runs))
 
 
 def gather_evidence(rows: TraceRows) -> RowEvidence:
@@ -231,6 +238,33 @@ def _straighten(lines: NDArray[np.float64], runs: _Runs, n_cols: int) -> NDArray
         out[i] += np.median(y - slope * x) + slope * np.arange(n_cols)
     # Lines must stay in order; a slope from noise that crosses a neighbour is worse than none.
     return out if np.all(np.diff(out, axis=0) > 0) else lines
+
+
+def _curl(lines: NDArray[np.float64], runs: _Runs) -> NDArray[np.float64]:
+    """(n, cols) canvas px by which rows run below their lines, as far as it changes evenly down the page.
+
+    In parts of the width the median of every row, and over the rows a robust line.
+    """
+    n, n_cols = lines.shape
+    member = _nearest_line(lines, runs.row, runs.col)
+    off = runs.row - lines[member, runs.col]
+    level = (runs.vote > CURL_VOTE_MIN) & (np.abs(off) <= CURL_MAX_PX)
+    part = (runs.col * CURL_PARTS) // n_cols
+    middle, bends = [], []
+    for k in range(CURL_PARTS):
+        here = [off[level & (part == k) & (member == i)] for i in range(n)]
+        seen = [i for i in range(n) if here[i].size >= n_cols // (4 * CURL_PARTS)]
+        if len(seen) < max(2, 0.5 * n):
+            continue
+        medians = np.array([np.median(here[i]) for i in seen])
+        slope, shift = 0.0, float(np.median(medians))
+        if len(seen) >= CURL_ROWS_MIN:
+            slope, shift, _, _ = theilslopes(medians, seen)
+        middle.append((k + 0.5) * n_cols / CURL_PARTS)
+        bends.append(shift + slope * np.arange(n))
+    if not bends:
+        return np.zeros((n, n_cols))
+    return np.stack([np.interp(np.arange(n_cols), middle, bend) for bend in np.array(bends).T])
 
 
 def _band_mass(
