@@ -180,11 +180,39 @@ def table():
     return image
 
 
+def sheet_music():
+    rng = np.random.default_rng(2)
+    image = np.full((1100, 850, 3), 255, np.uint8)
+    for top in range(80, 1040, 120):
+        for k in range(5):
+            cv2.line(image, (60, top + 10 * k), (790, top + 10 * k), (0, 0, 0), 1)
+        for x in range(90, 780, 33):
+            y = top + int(rng.integers(0, 9)) * 5
+            cv2.ellipse(image, (x, y), (6, 4), -20, 0, 360, (0, 0, 0), -1)
+            cv2.line(image, (x + 6, y), (x + 6, y - 32), (0, 0, 0), 1)
+    return image
+
+
+def curves(n, step):
+    """Curves below each other: share prices with steps, brain waves without."""
+    rng = np.random.default_rng(2)
+    image = np.full((1000, 1500, 3), 255, np.uint8)
+    x = np.arange(80, 1440)
+    for k in range(n):
+        walk = np.cumsum(rng.normal(0, 2, x.size))
+        waves = 8 * np.convolve(rng.normal(0, 1, x.size), np.hanning(13), "same") + 12 * np.sin(x / 9 + k)
+        y = 80 + k * 880 // n + (walk if step else waves)
+        cv2.polylines(image, [np.stack([x, y], -1)[:, None].astype(np.int32)], False, (0, 0, 0), 1)
+    return image
+
+
 def noise():
     return np.random.default_rng(1).integers(0, 255, (700, 900, 3)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("image", [cat(), text_page(), noise(), table()])
+@pytest.mark.parametrize(
+    "image", [cat(), text_page(), noise(), table(), sheet_music(), curves(4, True), curves(10, False)]
+)
 def test_what_is_no_ecg_is_refused(image):
     with pytest.raises(PageError):
         digitize(image)

@@ -25,10 +25,10 @@ from ecg_hough.layout import PageLayout, PanelBox, Rival
 from ecg_hough.layout_check import NAMED_MIN, Candidate, check_layout
 from ecg_hough.leads import SHOWN_MIN, Box, FoundLeads, find_leads, is_small
 from ecg_hough.network import load_network
-from ecg_hough.page import read_page
+from ecg_hough.page import MIN_SIDE_PX, read_page
 from ecg_hough.paper import BLOCK_MM, FS_HZ, PAPER_SPEED_MM_S
 from ecg_hough.paper_edges import find_sheet
-from ecg_hough.paper_scale import find_paper_scale, true_millimetre
+from ecg_hough.paper_scale import PaperScale, find_paper_scale, true_millimetre
 from ecg_hough.record import Ecg, Trace
 from ecg_hough.segmentation import LEADS_NETWORK, Canvas
 from ecg_hough.separators import find_separators
@@ -44,6 +44,9 @@ STRANGE_QUALITY, STRANGE_NAMED = 0.25, 0.25
 other kinds stay below 0.2, and a stray mark may be read as a name; pages of unknown layout seldom do."""
 SEEN_SHARE = 0.6
 """Evidence that a part of the picture must show of that of the whole, or leads were cut off."""
+BARE_QUALITY = 0.6
+"""The same for a page without grid, names, pulse or printed scale, whatever its layout: sheet music and EEGs
+stay below 0.25, share prices below 0.55; of 440 own renders two are such pages, of 0.5 (named) and 0.8."""
 CLEARER, SHEET_SHARE = 1.5, 0.04
 """Where the picture shows less than `SHOWN_MIN`, a sheet of paper is sought in it: it must show so many times
 as much, and take at least this share of the picture."""
@@ -191,6 +194,14 @@ def digitize(
             "rows must show a known layout, printed names or leads that agree; none fits, none is printed,"
             f" quality {quality:.2f} is below {STRANGE_QUALITY}. Is it a 12-lead ECG?",
         )
+    bare = guessed and reading.layout.named < STRANGE_NAMED and not _is_stated(scale)
+    if bare and (checked.layout is None or quality < BARE_QUALITY):
+        raise PageError(
+            "layout",
+            "a page must show a grid, names of leads, a calibration pulse, its speed and gain, or leads that"
+            f" agree; none is seen, quality {quality:.2f} is below {BARE_QUALITY}, or no layout fits."
+            " Is it a 12-lead ECG?",
+        )
     return Ecg(
         signals=result.signals,
         fs=fs,
@@ -226,6 +237,12 @@ def _box_mm(rows: tuple[RowTrace, ...], columns: Columns) -> tuple[float, float,
         return None
     right = max(window.end_mm for window in columns.windows)
     return min(levels) - AROUND_MM, columns.start_mm, max(levels) + AROUND_MM, right
+
+
+def _is_stated(scale: PaperScale) -> bool:
+    """Whether the user or the page tells its scale: a pulse, or speed and gain; one word may be misread."""
+    told = [source != "assumed" for source in (scale.speed_from, scale.gain_from)]
+    return all(told) or "given" in (scale.speed_from, scale.gain_from) or scale.gain_from == "pulse"
 
 
 def _is_flat(signals: NDArray[np.float64]) -> bool:
@@ -377,7 +394,7 @@ def _smaller(page: _Page) -> Box | None:
     if box is None and page.coherence < SHOWN_MIN:
         sheet = find_sheet(page.image, SHEET_SHARE)
         box = sheet.box if sheet is not None and is_small(sheet.box, page.image) else None
-    if box is None:
+    if box is None or min(box[2] - box[0], box[3] - box[1]) < MIN_SIDE_PX:
         return None
     row, col = page.part[:2]
     return box[0] + row, box[1] + col, box[2] + row, box[3] + col

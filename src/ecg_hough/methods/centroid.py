@@ -93,7 +93,7 @@ def run(image: NDArray[np.uint8], labels: NDArray[np.uint8] | None, options: Opt
         speed_mm_s=options.speed_mm_s,
         gain_mm_mv=options.gain_mm_mv,
         warnings=(*geometry.warnings, *layout.warnings, *result.warnings),
-        traces=page_traces(rows, result.windows, geometry.page_map, 0, image.shape[:2]),
+        traces=page_traces(rows, result.windows, geometry.page_map, 0, (0, 0, *image.shape[:2])),
         quality=float(np.mean(found)) * result.agreement if found else 0.0,
         versions={"ecg_hough": ecg_hough.__version__, "method": "centroid"},
         seconds={},
