@@ -42,11 +42,11 @@ READOUTS = ("trace", "centroid")
 STRANGE_QUALITY, STRANGE_NAMED = 0.25, 0.25
 """Quality and share of named panels below which rows of no known layout are no ECG: tables and curves of
 other kinds stay below 0.2, and a stray mark may be read as a name; pages of unknown layout seldom do."""
-SEEN_SHARE = 0.6
-"""Evidence that a part of the picture must show of that of the whole, or leads were cut off."""
 BARE_QUALITY = 0.6
 """The same for a page without grid, names, pulse or printed scale, whatever its layout: sheet music and EEGs
 stay below 0.25, share prices below 0.55; of 440 own renders two are such pages, of 0.5 (named) and 0.8."""
+SEEN_SHARE = 0.6
+"""Evidence that a part of the picture must show of that of the whole, or leads were cut off."""
 CLEARER, SHEET_SHARE = 1.5, 0.04
 """Where the picture shows less than `SHOWN_MIN`, a sheet of paper is sought in it: it must show so many times
 as much, and take at least this share of the picture."""

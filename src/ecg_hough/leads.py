@@ -8,7 +8,7 @@ the most names is the right one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -110,11 +110,7 @@ class _Turn:
 
     @property
     def coherence(self) -> float:
-        return _coherence(self.fitted)
-
-
-def _coherence(fitted: LayoutFit | None) -> float:
-    return fitted.coherence if fitted is not None else 0.0
+        return self.fitted.coherence if self.fitted is not None else 0.0
 
 
 def find_leads(
@@ -150,19 +146,20 @@ def find_leads(
     if upright_map is not None and upright_map.row_bend_mm > CURLED_MM:
         flat = _look_flat(best, upright_map)
         best = flat if flat.coherence > FLAT_TIMES * best.coherence else best
-    fitted = best.fitted
-    if fitted is not None:
-        fitted = fit_names(fitted, _on_canvas(found, best.canvas))
+    if best.fitted is not None:
+        best = replace(best, fitted=fit_names(best.fitted, _on_canvas(found, best.canvas)))
+    fitted, coherence = best.fitted, best.coherence
     least = NAMED_EVIDENCE if fitted is not None and len(fitted.names) >= NAMED_LEADS else MIN_EVIDENCE
-    if (coherence := _coherence(fitted)) < least:
+    if coherence < least:
         raise PageError(
             "segmentation",
             f"a page must show leads of an ECG; evidence {coherence:.2f} is below {least} in the best"
             " of four turns of the page. Is it a printed 12-lead ECG, in focus and whole?",
         )
     layout = find_layout(best.probabilities, fitted)
-    box = _box_of_traces(best)
-    part = _turned_back(box, best.turns, image) if best.of_part and is_small(box, image) else None
+    part = None
+    if best.of_part and is_small(box := _box_of_traces(best), image):
+        part = _turned_back(box, best.turns, image)
     return FoundLeads(best.turns, best.canvas, best.probabilities, layout, found, coherence, part)
 
 
