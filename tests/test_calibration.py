@@ -407,6 +407,25 @@ def test_columns_of_a_whole_block_are_equally_wide(signals):
     assert column_edges(without_grid.windows, 2)[0][1] == pytest.approx(middle + 19.2, abs=0.2)
 
 
+@pytest.mark.parametrize("cut_mm", [(7.0, 0.0), (0.0, 25.0), (6.0, 9.0)])
+def test_columns_go_on_beyond_the_image(signals, cut_mm):
+    """The image cuts the block off: its columns are those of a usual time, not parts of what is left."""
+    layout = make_layout("3x4", rhythm=("II",))
+    rows, windows = rows_of(signals, layout)
+    start, end = 20.0 + cut_mm[0], 270.0 - cut_mm[1]
+    beyond = (rows[0].x_mm < start) & (cut_mm[0] > 0) | (rows[0].x_mm > end) & (cut_mm[1] > 0)
+    presence = np.where(beyond, 0.0, rows[0].presence.clip(0.01, 0.99))
+    rows = tuple(replace(row, y_mm=np.where(beyond, np.nan, row.y_mm), presence=presence) for row in rows)
+    windows = tuple(
+        replace(w, start_mm=max(w.start_mm, start - 0.8), end_mm=min(w.end_mm, end + 0.8)) for w in windows
+    )
+    columns = place_columns(rows, windows, layout)
+    starts, ends = column_edges(columns.windows, 4)
+    off = 1.0 if all(cut_mm) else 0.3  # with both ends cut, only the network's edges tell
+    np.testing.assert_allclose(starts, [20.0, 82.5, 145.0, 207.5], atol=off)
+    assert (ends[-1], columns.duration_s) == (pytest.approx(270.0, abs=off), 10.0)
+
+
 def test_separators_place_the_ends_of_a_block_of_any_width(signals):
     layout = make_layout("3x4")
     rows, windows = rows_of(signals, layout, seconds=9.3)

@@ -43,6 +43,9 @@ PULSE_TRUST, PULSE_FOOT_MM = 0.15, 1.6
 """Say of an end this near to a calibration pulse's stroke: it may be the end of the pulse's foot."""
 PULSE_SLACK_MM = 0.3
 """Ends farther than this within a pulse are the pulse's."""
+CUT_BETTER_MM = 1.0
+"""By how much better the columns of a usual width must fit the network's edges, where the image cuts the
+block off, than equal parts of what it shows."""
 STRETCH_MAX = 0.006
 """Farthest that a whole block may be off a usual width for the paper, not the time, to be blamed: where
 columns are cut short, any width is as likely."""
@@ -264,17 +267,24 @@ def place_columns(
     start, width = _block(by_row, windows, n_columns, nominal_mm, pulse)
     block = _rows_of(windows, by_row)
     # A whole block's columns are equally wide, a cut one lost part of a column. A usual width is whole.
-    usual = any(np.isclose(width, nominal) for nominal in nominal_mm)
-    whole = has_grid and not _is_cut(block, start, -1) and not _is_cut(block, start + width, +1)
+    cut = (_is_cut(block, start, -1), _is_cut(block, start + width, +1))
+    seen = {
+        j: float(np.median(at))
+        for j in range(1, n_columns)
+        if (at := [w.start_mm for w in windows if w.column_index == j and not w.rhythm])
+    }
+    if has_grid and any(cut) and not _is_usual(width, nominal_mm):
+        start, width = _beyond_image(start, width, cut, seen, n_columns, nominal_mm)
+    usual = _is_usual(width, nominal_mm)
+    whole = has_grid and not any(cut)
     inside = {j: mm for j, mm in (separators or {}).items() if 0 < j < n_columns}
     start, width = _by_separators(start, width, inside, n_columns, usual=usual)
     edges = start + width * np.arange(n_columns + 1) / n_columns
     for j in range(1, n_columns) if not usual else ():
-        seen = [w.start_mm for w in windows if w.column_index == j and not w.rhythm]
         if j in inside:
             edges[j] = inside[j]
-        elif not whole and seen and abs(np.median(seen) - edges[j]) > EQUAL_MM:
-            edges[j] = float(np.median(seen))
+        elif not whole and j in seen and abs(seen[j] - edges[j]) > EQUAL_MM:
+            edges[j] = seen[j]
     moved, starts_s = [], {0: 0.0}
     for window in windows:
         j = window.column_index
@@ -326,6 +336,44 @@ def _block(
         nominal_mm,
         (earliest, latest),
     )
+
+
+def _is_usual(width: float, nominal_mm: list[float]) -> bool:
+    return any(np.isclose(width, nominal) for nominal in nominal_mm)
+
+
+def _beyond_image(
+    start: float,
+    width: float,
+    cut: tuple[bool, bool],
+    seen: dict[int, float],
+    n_columns: int,
+    nominal_mm: list[float],
+) -> tuple[float, float]:
+    """Start and width of a block that the image cuts off, mm: the usual width whose columns begin where seen.
+
+    As they are where no usual width, from the end that is not cut, fits the columns clearly better than equal
+    parts of what the image shows.
+
+    Args:
+        start, width: of what the image shows; cut: whether it ends there, at the start and at the end.
+        seen: starts of inner columns by the leads network, mm.
+        nominal_mm: usual widths.
+    """
+    if not seen:
+        return start, width
+    parts, places = np.array(list(seen)) / n_columns, np.array(list(seen.values()))
+    off = float(np.abs(start + width * parts - places).mean())
+    best = (off - CUT_BETTER_MM, start, width)
+    for nominal in nominal_mm:
+        if not 0.0 < nominal - width < nominal / n_columns:
+            continue
+        first = float(np.median(places - nominal * parts))
+        if not all(cut):
+            first = start + width - nominal if cut[0] else start
+        first = float(np.clip(first, start + width - nominal, start))
+        best = min(best, (float(np.abs(first + nominal * parts - places).mean()), first, nominal))
+    return best[1:]
 
 
 def _by_separators(

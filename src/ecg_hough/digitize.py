@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -14,23 +14,26 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 import ecg_hough
-from ecg_hough.calibration import calibrate, scale_from_columns
+from ecg_hough.box import Box
+from ecg_hough.calibration import calibrate
 from ecg_hough.column_order import find_column_order
 from ecg_hough.columns import Columns, Window, paper_stretch, place_columns, trim_windows
 from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry, turn_back
 from ecg_hough.grid_lines import find_lines
+from ecg_hough.guessed_map import map_without_grid
 from ecg_hough.ink import find_ink
-from ecg_hough.layout import PageLayout, PanelBox, Rival
+from ecg_hough.layout import PageLayout, Rival
 from ecg_hough.layout_check import NAMED_MIN, Candidate, check_layout
-from ecg_hough.leads import SHOWN_MIN, Box, FoundLeads, find_leads, is_small
+from ecg_hough.leads import SHOWN_MIN, FoundLeads, find_leads, is_small
 from ecg_hough.network import load_network
 from ecg_hough.page import MIN_SIDE_PX, read_page
-from ecg_hough.paper import BLOCK_MM, FS_HZ, PAPER_SPEED_MM_S
+from ecg_hough.panel_windows import block_mm, windows_on_rows
+from ecg_hough.paper import FS_HZ
 from ecg_hough.paper_edges import find_sheet
 from ecg_hough.paper_scale import PaperScale, find_paper_scale, true_millimetre
 from ecg_hough.record import Ecg, Trace
-from ecg_hough.segmentation import LEADS_NETWORK, Canvas
+from ecg_hough.segmentation import LEADS_NETWORK
 from ecg_hough.separators import find_separators
 from ecg_hough.steps import CENTROID, SHIPPED, Steps
 from ecg_hough.strip_names import check_strips
@@ -257,8 +260,7 @@ class PageReading:
 
     Attributes:
         turns: quarter turns of the page as given.
-        part: first row and column, and those behind the last, of the part of the page as given that was read;
-            image: that part turned back.
+        part: the part of the page as given that was read; image: that part turned back.
         geometry, page_map: of that image; without a grid the map is a guess.
         layout: as the leads network saw it; words: the known words on the page.
         rows: traces in page millimetres.
@@ -301,7 +303,7 @@ def read_traces(
     image = np.ascontiguousarray(np.rot90(page.image, -found.turns))
     geometry = page.geometry.turned(found.turns, page.image.shape)
     if geometry.ambiguous and geometry.page_map is not None:
-        known = geometry.with_block(_block_mm(layout, canvas, geometry.page_map))
+        known = geometry.with_block(block_mm(layout, canvas, geometry.page_map))
         if known is not geometry:
             geometry = known
             found = find_leads(image, geometry.angle_deg, page_scale(geometry), geometry.page_map)
@@ -309,10 +311,8 @@ def read_traces(
     watch("leads")
     warnings = [*geometry.warnings, *layout.warnings]
     page_map = geometry.page_map
-    if page_map is None:
-        page_map = map_from_columns(geometry, canvas, layout, image.shape[:2])
-    elif not geometry.grid_found and geometry.paper is None:
-        page_map = scaled_to_columns(page_map, canvas, layout)
+    if page_map is None or not geometry.grid_found:
+        page_map = map_without_grid(geometry, canvas, layout, image.shape[:2])
     network = load_network(TRACE_NETWORK) if readout == "trace" else None
     rows = read_rows(image, page_map, canvas, found.probabilities, layout, network, steps)
     rows = without_ruled_lines(rows)
@@ -328,10 +328,10 @@ def read_traces(
         words=found.words,
         rows=rows,
         candidates=tuple(
-            _candidate(rival, _windows(layout, rival.panels, read, canvas, page_map))
+            _candidate(rival, windows_on_rows(layout, rival.panels, read, canvas, page_map))
             for rival in layout.rivals
         ),
-        loose=_windows(layout, layout.loose, read, canvas, page_map),
+        loose=windows_on_rows(layout, layout.loose, read, canvas, page_map),
         warnings=tuple(warnings),
     )
 
@@ -363,7 +363,7 @@ def _find_page(given: NDArray[np.uint8], watch: Callable[[str], None]) -> _Page:
     traces. So all is sought once more where the traces of a small page were seen; and where no clear ones
     were, on the sheet of paper in the picture.
     """
-    page = _look_at(given, (0, 0, *given.shape[:2]), watch)
+    page = _look_at(given, Box.of(given.shape), watch)
     while (smaller := _smaller(page)) is not None:
         again = _look_at(given, smaller, watch)
         clear = page.coherence >= SHOWN_MIN
@@ -375,8 +375,7 @@ def _find_page(given: NDArray[np.uint8], watch: Callable[[str], None]) -> _Page:
 
 
 def _look_at(given: NDArray[np.uint8], part: Box, watch: Callable[[str], None]) -> _Page:
-    top, left, bottom, right = part
-    image = given[top:bottom, left:right]
+    image = part.cut(given)
     geometry = find_geometry(image)
     watch("geometry")
     found: FoundLeads | PageError
@@ -394,10 +393,7 @@ def _smaller(page: _Page) -> Box | None:
     if box is None and page.coherence < SHOWN_MIN:
         sheet = find_sheet(page.image, SHEET_SHARE)
         box = sheet.box if sheet is not None and is_small(sheet.box, page.image) else None
-    if box is None or min(box[2] - box[0], box[3] - box[1]) < MIN_SIDE_PX:
-        return None
-    row, col = page.part[:2]
-    return box[0] + row, box[1] + col, box[2] + row, box[3] + col
+    return box.within(page.part) if box is not None and min(box.shape) >= MIN_SIDE_PX else None
 
 
 def _candidate(rival: Rival, windows: tuple[Window, ...]) -> Candidate:
@@ -415,74 +411,6 @@ def page_scale(geometry: PageGeometry) -> tuple[float, float] | None:
     return geometry.page_map.px_per_mm
 
 
-def map_from_columns(
-    geometry: PageGeometry, canvas: Canvas, layout: PageLayout, shape: tuple[int, int]
-) -> PageMap:
-    """A flat page map where neither grid nor edges are visible: the angle, and a block of traces 250 mm wide.
-
-    That is 10 s at the usual 25 mm/s; at 50 mm/s carts print 5 s on the same paper.
-    """
-    ends = []
-    for panel in layout.panels:
-        row = float(np.nanmedian(panel.path_rows))
-        ends.append(canvas.to_page(np.array([[row, panel.start_col], [row, panel.end_col]])))
-    angle = np.deg2rad(geometry.angle_deg)
-    along = np.array([-np.sin(angle), np.cos(angle)])  # page right, as (row, col)
-    down = np.array([np.cos(angle), np.sin(angle)])
-    right = np.array(ends) @ along
-    scale = scale_from_columns(float(right[:, 0].min()), float(right[:, 1].max()), PAPER_SPEED_MM_S)
-    # The origin is set so that the whole image has positive millimetres.
-    corners = np.array([[0, 0], [0, shape[1]], [shape[0], 0], [shape[0], shape[1]]], float)
-    origin = down * (corners @ down).min() + along * (corners @ along).min()
-    size = tuple(float(np.ptp(corners @ axis)) / scale for axis in (down, along))
-    matrix = np.column_stack([down * scale, along * scale, origin])
-    return PageMap.from_affine(matrix, (size[0], size[1]))
-
-
-def scaled_to_columns(page_map: PageMap, canvas: Canvas, layout: PageLayout) -> PageMap:
-    """A map whose millimetres are guessed, with a block of traces 250 mm wide."""
-    return page_map.scaled(BLOCK_MM / _block_mm(layout, canvas, page_map))
-
-
-def _block_mm(layout: PageLayout, canvas: Canvas, page_map: PageMap) -> float:
-    """Width of the block of traces."""
-    windows = panel_windows(layout, canvas, page_map)
-    return max(window.end_mm for window in windows) - min(window.start_mm for window in windows)
-
-
-def panel_windows(layout: PageLayout, canvas: Canvas, page_map: PageMap) -> tuple[Window, ...]:
-    """The layout's panels in page millimetres; a layout may reach beyond the page, its panels do not."""
-    rows = {panel.row_index for panel in layout.panels}
-    return _windows(layout, layout.panels, rows, canvas, page_map)
-
-
-def _windows(
-    layout: PageLayout, panels: Iterable[PanelBox], rows: set[int], canvas: Canvas, page_map: PageMap
-) -> tuple[Window, ...]:
-    """Panels on some of the layout's rows, in page millimetres."""
-    paths: dict[int, NDArray[np.float64]] = {}
-    for panel in layout.panels:
-        path = paths.setdefault(panel.row_index, np.full(panel.path_rows.size, np.nan))
-        path[np.isnan(path)] = panel.path_rows[np.isnan(path)]
-    places = tuple(panel for panel in panels if panel.row_index in rows)
-    ends = np.zeros((len(places), 2, 2))
-    for k, place in enumerate(places):
-        start, end = place.start_col, place.end_col
-        path = paths[place.row_index]
-        here = path[max(0, round(start)) : max(0, round(end))]
-        row = float(np.nanmedian(here if np.isfinite(here).any() else path))
-        on_page = np.flatnonzero(canvas.covered[int(np.clip(row, 0, canvas.covered.shape[0] - 1))])
-        if on_page.size:
-            start, end = (float(np.clip(col, on_page[0], on_page[-1] + 1)) for col in (start, end))
-        ends[k] = [[row, start - 0.5], [row, end - 0.5]]
-    points = canvas.to_page(ends.reshape(-1, 2))
-    _, x = page_map.to_mm(points[:, 0], points[:, 1])
-    return tuple(
-        Window(place.lead, place.row_index, place.column_index, place.rhythm, float(a), float(b))
-        for place, (a, b) in zip(places, x.reshape(-1, 2), strict=True)
-    )
-
-
 def page_traces(
     rows: tuple[RowTrace, ...],
     windows: tuple[Window, ...],
@@ -491,8 +419,6 @@ def page_traces(
     part: Box,
 ) -> tuple[Trace, ...]:
     """The read traces in pixels of the image as given, of which a part was read."""
-    top, left, bottom, right = part
-    shape = (bottom - top, right - left)
     by_row = {row.row_index: row for row in rows}
     out = []
     for window in windows:
@@ -501,7 +427,7 @@ def page_traces(
         r, c = page_map.to_pixels(np.nan_to_num(row.y_mm[mine]), row.x_mm[mine])
         points = np.column_stack([r, c])
         points[~np.isfinite(row.y_mm[mine])] = np.nan
-        on_page = turn_back(points, turns, shape) + np.array([top, left])
+        on_page = turn_back(points, turns, part.shape) + part[:2]
         out.append(Trace(window.lead, window.rhythm, on_page))
     return tuple(out)
 

@@ -52,6 +52,7 @@ AXES_LABELS = {
     "creases": "depth of 8 creases, share of brightness",
     "margin": "margin on every side, share of the page",
     "table": "table on every side, share of the page",
+    "cut": "traces cut off at the left, mm",
     "pitch": "distance of rows, mm",
 }
 SNR_LABEL = "Challenge SNR, dB"

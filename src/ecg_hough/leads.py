@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.box import Box
 from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageMap, turn_back
 from ecg_hough.layout import LayoutFit, PageLayout, find_layout, fit_layout, fit_names
@@ -72,9 +73,6 @@ NAMED_EVIDENCE = 0.2
 """The same for a page with `NAMED_LEADS` printed names beside its traces: it may show few leads."""
 NAMED_LEADS = 3
 
-Box = tuple[int, int, int, int]
-"""First row and column, and those behind the last."""
-
 
 @dataclass(frozen=True)
 class FoundLeads:
@@ -86,8 +84,7 @@ class FoundLeads:
         layout: which lead stands where, on the canvas.
         words: the known words, in px of the page turned back.
         coherence: layout evidence, nats per canvas column.
-        part: first row and column, and those behind the last, of the part of the image as given that the page
-            seems to take; None where it fills the image.
+        part: the part of the image as given that the page seems to take; None where it fills the image.
     """
 
     turns: int
@@ -165,10 +162,7 @@ def find_leads(
 
 def _turned_back(box: Box, turns: int, image: NDArray[np.uint8]) -> Box:
     """A part of the page turned upright, in the image as given."""
-    ends = np.array([box[:2], box[2:]], float) - [[0], [1]]
-    back = turn_back(ends, turns, image.shape[:2])
-    (top, left), (bottom, right) = back.min(axis=0).astype(int), back.max(axis=0).astype(int) + 1
-    return int(top), int(left), int(bottom), int(right)
+    return Box.around(turn_back(box.corners, turns, image.shape[:2]), image.shape)
 
 
 def read_words(image: NDArray[np.uint8], angle_deg: float, px_per_mm: float) -> tuple[PrintedWord, ...]:
@@ -189,7 +183,7 @@ def _look_closer(seen: _Turn, angle_deg: float) -> _Turn:
     the gain with rows twice as far apart, and such the network knows.
     """
     box = _box_of_traces(seen)
-    closer = CANVAS_PX / (_longer(box) * seen.canvas.scale)
+    closer = CANVAS_PX / (max(box.shape) * seen.canvas.scale)
     pitch = seen.fitted.rows.pitch if seen.fitted is not None else np.nan  # NaN with one row, too
     near, far = pitch < NEAR_PX[0], pitch > FAR_PX[0]
     if not (near or far or is_small(box, seen.image)):
@@ -206,28 +200,20 @@ def _look_closer(seen: _Turn, angle_deg: float) -> _Turn:
 
 def is_small(box: Box, image: NDArray[np.uint8]) -> bool:
     """Whether a part of an image is so small that it is looked at by itself."""
-    return _longer(box) <= SMALL_SHARE * max(image.shape[:2])
-
-
-def _longer(box: Box) -> int:
-    return max(box[2] - box[0], box[3] - box[1])
+    return max(box.shape) <= SMALL_SHARE * max(image.shape[:2])
 
 
 def _box_of_traces(seen: _Turn) -> Box:
     """The page's part with what looked like traces, and what is beside them."""
-    shape = np.array(seen.image.shape[:2])
     _, labels, stats, _ = cv2.connectedComponentsWithStats(clean_ink(seen.probabilities).astype(np.uint8))
     widths = stats[:, cv2.CC_STAT_WIDTH].copy()
     widths[0] = 0  # what is no ink
     points = np.argwhere((widths >= max(1.0, WIDE_SHARE * widths.max()))[labels]).astype(float)
     if not points.size:
-        return 0, 0, int(shape[0]), int(shape[1])
+        return Box.of(seen.image.shape)
     low, high = np.percentile(seen.canvas.to_page(points), INK_PERCENTILES, axis=0)
     beside = BESIDE_SHARE * float((high - low).max())
-    (top, left), (bottom, right) = (
-        np.clip(v, 0, shape).astype(int) for v in (low - beside, high + beside + 1)
-    )
-    return int(top), int(left), int(bottom), int(right)
+    return Box.around([low - beside, high + beside], seen.image.shape)
 
 
 def _look(turns: int, upright: NDArray[np.uint8], canvas: Canvas, *, of_part: bool = False) -> _Turn:

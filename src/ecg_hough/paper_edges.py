@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.box import Box
+
 SIDES = ("top", "bottom", "left", "right")
 FORMATS_MM = {"A4": (210.0, 297.0), "letter": (215.9, 279.4)}
 """Shorter and longer side of the paper that most ECGs are printed on."""
@@ -69,11 +71,9 @@ class Sheet:
     residual_px: float
 
     @property
-    def box(self) -> tuple[int, int, int, int]:
-        """First row and column, and those behind the last, of the part of the image that holds the sheet."""
-        low, high = np.floor(self.corners.min(axis=0)), np.ceil(self.corners.max(axis=0)) + 1
-        (top, left), (bottom, right) = (np.clip(v, 0, self.shape).astype(int) for v in (low, high))
-        return int(top), int(left), int(bottom), int(right)
+    def box(self) -> Box:
+        """The part of the image that holds the sheet."""
+        return Box.around(self.corners, self.shape)
 
     def to_pixels(
         self, v: NDArray[np.float64], u: NDArray[np.float64]

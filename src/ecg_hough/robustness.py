@@ -50,6 +50,7 @@ SEVERITIES: dict[str, tuple[float, ...]] = {
     "creases": (0, 0.1, 0.2, 0.3, 0.45, 0.6),  # depth, share of the brightness
     "margin": (0, 0.25, 0.5, 1, 1.5, 2),  # white on every side, share of the page's size
     "table": (0, 0.25, 0.5, 1, 1.5, 2),  # the same on a table that can be seen
+    "cut": (0, 3, 6, 12, 25, 50),  # mm of the traces beyond the page's left edge; a column has 62.5
     "pitch": (30, 20, 15, 12, 10, 8),  # mm from row to row
 }
 """The distortions and their steps, from none to beyond what is met in practice."""
@@ -128,6 +129,10 @@ def page_style(distortion: str, severity: float) -> PageStyle:
             camera = replace(camera, margin=float(severity))
         case "table":
             camera = replace(camera, margin=float(severity), background="table")
+        case "cut" if severity:
+            sheet = replace(sheet, block_left_mm=-float(severity))
+        case "cut":
+            pass
         case "pitch":
             sheet = replace(sheet, row_pitch_mm=float(severity), rhythm_pitch_mm=float(severity))
         case _:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.box import Box
 from ecg_hough.geometry import PageMap, on_every_pixel
 from ecg_hough.network import Network
 
@@ -74,19 +75,18 @@ def to_canvas(
     side: int = CANVAS_PX,
     *,
     tall: float = 1.0,
-    box: tuple[int, int, int, int] | None = None,
+    box: Box | None = None,
 ) -> Canvas:
     """Scale a page (rows, cols, 3) into the middle of a white square, turned upright.
 
     Args:
         angle_deg: the page's angle, counter-clockwise; turned back when above `UPRIGHT_DEG`.
         tall: scale down the page over that across it; as much of it as the square has room for.
-        box: first row and column, and those behind the last, of the part that is drawn; None draws all.
+        box: the part that is drawn; None draws all.
     """
     if box is not None:
-        top, left, bottom, right = box
-        part = to_canvas(image[top:bottom, left:right], angle_deg, side, tall=tall)
-        return replace(part, matrix=part.matrix - np.outer(part.matrix[:, :2] @ (top, left), [0, 0, 1]))
+        part = to_canvas(box.cut(image), angle_deg, side, tall=tall)
+        return replace(part, matrix=part.matrix - np.outer(part.matrix[:, :2] @ box[:2], [0, 0, 1]))
     rows, cols = image.shape[:2]
     angle = np.deg2rad(angle_deg) if abs(angle_deg) > UPRIGHT_DEG else 0.0
     cos, sin = np.cos(angle), np.sin(angle)

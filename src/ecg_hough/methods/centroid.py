@@ -22,14 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ecg_hough
+from ecg_hough.box import Box
 from ecg_hough.calibration import calibrate
 from ecg_hough.columns import place_columns
-from ecg_hough.digitize import digitize, page_traces, panel_windows
+from ecg_hough.digitize import digitize, page_traces
 from ecg_hough.errors import PageError
 from ecg_hough.geometry import PageMap, find_geometry
 from ecg_hough.layout import PageLayout, find_layout
 from ecg_hough.methods.common import Options, grey_of
 from ecg_hough.methods.masks import canvas_probabilities, check_labels
+from ecg_hough.panel_windows import panel_windows
 from ecg_hough.paper import LEADS
 from ecg_hough.record import Ecg
 from ecg_hough.segmentation import Canvas, to_canvas
@@ -93,7 +95,7 @@ def run(image: NDArray[np.uint8], labels: NDArray[np.uint8] | None, options: Opt
         speed_mm_s=options.speed_mm_s,
         gain_mm_mv=options.gain_mm_mv,
         warnings=(*geometry.warnings, *layout.warnings, *result.warnings),
-        traces=page_traces(rows, result.windows, geometry.page_map, 0, (0, 0, *image.shape[:2])),
+        traces=page_traces(rows, result.windows, geometry.page_map, 0, Box.of(image.shape)),
         quality=float(np.mean(found)) * result.agreement if found else 0.0,
         versions={"ecg_hough": ecg_hough.__version__, "method": "centroid"},
         seconds={},
