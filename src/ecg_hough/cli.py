@@ -316,7 +316,7 @@ def robustness(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make finished rows again.")] = False,
     workers: Workers = 1,
 ) -> None:
-    """Accuracy against the severity of twelve distortions, for the trace network and for column centroids.
+    """Accuracy against the severity of thirteen distortions, for the trace network and for column centroids.
 
     A stopped run goes on where it was; rows of other weights are made again.
 
