@@ -51,6 +51,11 @@ def test_an_export_may_be_the_mean_of_two(run: Path, tmp_path: Path) -> None:
         for parameter in network.parameters():
             parameter += 0.2
     torch.save({**checkpoint, "average": network.state_dict()}, run / "checkpoint.pth")
+    earlier = json.loads(first.with_suffix(".json").read_text())
+    earlier["data"]["record_names"] = ["00001_hr"]
+    first.with_suffix(".json").write_text(json.dumps(earlier))
+    settings = json.loads((run / "settings.json").read_text())
+    (run / "settings.json").write_text(json.dumps(settings | {"record_names": ["00002_hr"]}))
     path = export(run, tmp_path / "mean", average_with=first)
     mean = make_network(FEATURES)
     load_exported(mean, path)
@@ -60,3 +65,6 @@ def test_an_export_may_be_the_mean_of_two(run: Path, tmp_path: Path) -> None:
             torch.testing.assert_close(value, later[name] - 0.1, rtol=2e-3, atol=2e-3)
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["training"]["averaged_with"]["sha256"] == hashlib.sha256(first.read_bytes()).hexdigest()
+    assert card["training"]["before"] == earlier["training"]
+    # The guard refuses the records of both.
+    assert card["data"]["record_names"] == ["00001_hr", "00002_hr"]

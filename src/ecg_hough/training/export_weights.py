@@ -104,6 +104,8 @@ def export(
     name = name or str(run.card["task"])
     if records is not None and "record_names" not in run.card["data"]:
         run.card["data"] |= _names_of(records, int(run.card["data"].get("records") or 0))
+    if average_with is not None:
+        _add_earlier(run.card, average_with)
     out.mkdir(parents=True, exist_ok=True)
     # In `out`, so that the replacement is a renaming on one disk.
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=out) as part:
@@ -133,7 +135,7 @@ def export(
 
 
 def _average(run: _Run, other: Path) -> None:
-    """Half the run's weights, half another export's; the card says so."""
+    """Half the run's weights, half another export's."""
     import torch
 
     from ecg_hough.training.exported import load_exported
@@ -143,10 +145,18 @@ def _average(run: _Run, other: Path) -> None:
     with torch.no_grad():
         for mine, its in zip(run.network.parameters(), theirs.parameters(), strict=True):
             mine.add_(its).mul_(0.5)
-    before = _read_json(other.with_suffix(".json"))
-    training = run.card["training"]
-    training["averaged_with"] = {"name": other.name, "sha256": before.get("sha256")}
-    training["before"] = {k: before.get("training", {}).get(k) for k in ("command", "seed", "steps")}
+
+
+def _add_earlier(card: dict[str, Any], other: Path) -> None:
+    """What the card of averaged weights says of their training: their records are trained on, too."""
+    earlier = _read_json(other.with_suffix(".json"))
+    data = dict(earlier.get("data", {}))
+    names = data.pop("record_names", [])
+    card["training"]["averaged_with"] = {"name": other.name, "sha256": earlier.get("sha256")}
+    card["training"]["before"] = earlier.get("training", {})
+    card["data"]["before"] = data
+    if names and "record_names" in card["data"]:
+        card["data"]["record_names"] = sorted({*names, *card["data"]["record_names"]})
 
 
 def list_records(card: Path, records: Path) -> None:
