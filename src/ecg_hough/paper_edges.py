@@ -83,14 +83,14 @@ class Sheet:
         The homography of the corners, the edges' bends blended between opposite edges (a Coons patch), and
         the lens.
         """
-        flat = _homography(self.corners)
-        points = _project(flat, v, u)
+        flat = homography(self.corners)
+        points = project(flat, v, u)
         for side, near in zip(SIDES, (1 - v, v, 1 - u, u), strict=True):
             start, end = self.corners[list(_ENDS[side])]
             across = side in ("top", "bottom")
             # Where on the straight edge the same place across the sheet would lie.
             edge = np.full_like(v, 0.0 if side in ("top", "left") else 1.0)
-            foot = _project(flat, edge, u) if across else _project(flat, v, edge)
+            foot = project(flat, edge, u) if across else project(flat, v, edge)
             t = _along(foot, start, end)
             points = points + (near * np.polyval(self.bends[side], np.clip(t, 0, 1)))[..., None] * _normal(
                 start, end, across=across
@@ -391,15 +391,16 @@ def _size(corners: NDArray[np.float64], shape: tuple[int, int]) -> tuple[tuple[f
     return (USUAL_LONG_MM * min(1.0, middle), USUAL_LONG_MM * min(1.0, 1 / middle)), None
 
 
-def _homography(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+def homography(corners: NDArray[np.float64]) -> NDArray[np.float64]:
     """(3, 3) from (v, u, 1) on the unit square to (row, col) of the corners."""
     unit = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
     return cv2.getPerspectiveTransform(unit, corners.astype(np.float32)).astype(float)
 
 
-def _project(
+def project(
     matrix: NDArray[np.float64], v: NDArray[np.float64], u: NDArray[np.float64]
 ) -> NDArray[np.float64]:
+    """(..., 2) row, col of places on the unit square, v down and u across it, by a homography (3, 3)."""
     row, col, z = np.einsum("ij,j...->i...", matrix, np.stack([v, u, np.ones_like(v)]))
     return np.stack([row / z, col / z], axis=-1)
 

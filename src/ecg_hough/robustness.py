@@ -129,10 +129,8 @@ def page_style(distortion: str, severity: float) -> PageStyle:
             camera = replace(camera, margin=float(severity))
         case "table":
             camera = replace(camera, margin=float(severity), background="table")
-        case "cut" if severity:
-            sheet = replace(sheet, block_left_mm=-float(severity))
         case "cut":
-            pass
+            sheet = replace(sheet, block_left_mm=-float(severity) if severity else sheet.block_left_mm)
         case "pitch":
             sheet = replace(sheet, row_pitch_mm=float(severity), rhythm_pitch_mm=float(severity))
         case _:
