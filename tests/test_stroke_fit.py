@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ecg_hough.stroke_fit import find_pen, fit_stroke, ink_share
+from ecg_hough.stroke_fit import find_paper, find_pen, fit_stroke
 
 PX_PER_MM = 8.0
 SHAPE = (256, 800)
@@ -84,11 +84,12 @@ def test_rows_are_unchanged_where_there_is_nothing_to_fit(case):
 
 def test_the_grid_is_no_ink_and_the_pen_is_measured():
     y, x = true_rows(height=20)
-    share, weight = ink_share(strip_of(y, x, width=3.0, blur=0.8), y, y > 0, PERIOD)
+    paper = find_paper(strip_of(y, x, width=3.0, blur=0.8), y, y > 0, PERIOD)
+    share, weight = paper.ink(*np.indices(SHAPE))
     assert share[100:180].max() > 0.8
     assert np.abs(share[20:80]).max() < 0.1
     assert ((weight >= 0) & (weight <= 1)).all()
-    pen = find_pen(share, y, y > 0)
+    pen = find_pen(paper, y, y > 0)
     assert pen is not None
     assert pen.width_px == pytest.approx(3.0, abs=0.6)
 

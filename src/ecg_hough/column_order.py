@@ -6,7 +6,8 @@ rhythm strip repeats its start under all of them; in sequential ones it goes on 
 tells, four measures are weighed by logistic regression: how alike the columns' steep places are, how far
 their beats stand from each other's (no heart is as regular as print) and from where the columns' edges have
 them, and what Einthoven's and Goldberger's equations leave of limb leads in different columns, which hold for
-leads of the same instant only.
+leads of the same instant only. Beats of simultaneous columns also tell the columns' pitch, where a pulse or a
+stain was taken for the block's end.
 """
 
 from __future__ import annotations
@@ -31,14 +32,19 @@ STRIP_MARGIN, STRIP_ALIKE = 0.12, 0.4
 """Difference of correlation with a rhythm strip from which it decides, and least correlation."""
 COPY_LEFT, COPY_TIMES = 0.1, 2.0
 """Share of variance that a strip leaves of its lead's short copy, and how many times more elsewhere."""
-COEFFICIENTS = (3.63, 4.04, 2.85, 3.27)
-INTERCEPT = -4.59
+COEFFICIENTS = (2.48, 5.62, 1.42, 2.64)
+INTERCEPT = -3.01
 """Log odds of simultaneous columns, of the four of `measure_columns`.
 By `python -m ecg_hough.training.order_fit RECORDS`, which says what they are worth on held-out records."""
 BEAT_HALF_MM = 3.5
 """What of a beat is compared, before and after its steepest place."""
 BEAT_REACH_MM = 1.25
 """Farthest that a beat may stand off its steepest place."""
+SHIFT_MAX_MM = 6.0
+"""Farthest that columns are shifted: a pulse of 5 mm at the block's end moves an inner edge by less."""
+PITCH_OFF_MM, PITCH_AGREE_MM, PITCH_PAIRS_MIN = 0.3, 0.15, 3
+"""Error of the columns' pitch from which it is mended, how well all columns must agree on it, and by how many
+beats each."""
 PARTNER_MM = 1.5
 """Farthest that beats of two columns stand apart and still are one, the columns' own shift taken off."""
 ALIKE_FLOOR, APART_FLOOR_MM, SHIFT_FLOOR_MM, REST_FLOOR = 0.01, 0.02, 0.1, 1e-3
@@ -56,10 +62,12 @@ class ColumnOrder:
     Attributes:
         name: "sequential", "simultaneous" or "one".
         probability: of that, where nothing but the order were in question.
+        pitch_off_mm: by how much more the columns stand apart than their edges have it, 0 where they agree.
     """
 
     name: str
     probability: float
+    pitch_off_mm: float = 0.0
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -89,8 +97,13 @@ def find_column_order(
     if by_strips is not None:
         return ColumnOrder(by_strips, 1.0)
     odds = INTERCEPT + float(measure_columns(rows, windows, layout) @ COEFFICIENTS)
-    name = SIMULTANEOUS if odds > 0 else SEQUENTIAL
-    return ColumnOrder(name, 1.0 / (1.0 + math.exp(-abs(odds))))
+    probability = 1.0 / (1.0 + math.exp(-abs(odds)))
+    if odds <= 0:
+        return ColumnOrder(SEQUENTIAL, probability)
+    by_row = {row.row_index: row for row in rows}
+    columns = _columns_on_raster(by_row, windows, column_edges(windows, layout.n_columns))
+    whole = len(columns) == layout.n_columns
+    return ColumnOrder(SIMULTANEOUS, probability, pitch_off(list(columns.values())) if whole else 0.0)
 
 
 def measure_columns(
@@ -108,7 +121,8 @@ def measure_columns(
         return np.zeros(4)
     first, *others = [activity(list(traces)) for traces in columns]
     alike = float(np.mean([_alike(first, other) for other in others]))
-    apart, shift = beats_apart(columns)
+    beats = compare_beats(columns)
+    apart, shift = _median_size(beats.apart_mm), _median_size(beats.shifts_mm)
     rest = same_seconds_rest(limb_columns(by_row, windows, layout))
     return np.array(
         [
@@ -137,32 +151,55 @@ def _shortest_mm(edges: tuple[list[float], list[float]]) -> float:
     return min(b - a for a, b in zip(*edges, strict=True))
 
 
-def beats_apart(columns: list[NDArray[np.float64]]) -> tuple[float | None, float | None]:
-    """How far, mm, the beats of all columns stand from the first column's, median, and the columns' shifts.
+@dataclass(frozen=True)
+class _Beats:
+    """The beats of all columns against the first column's.
+
+    Attributes:
+        apart_mm: how far each beat stands off, its column's shift taken off; of columns that share two.
+        shifts_mm: of the columns that share a beat, from the second on; pairs: beats that each shares.
+    """
+
+    apart_mm: list[float]
+    shifts_mm: list[float]
+    pairs: list[int]
+
+
+def compare_beats(columns: list[NDArray[np.float64]]) -> _Beats:
+    """Lay the columns' beats over the first column's.
 
     One shift of every column, its edge's error, is taken off the beats' distances, so that a single pair of
     beats tells nothing but the shift.
 
     Args:
         columns: (k, n) traces of a column each, mm on the raster, NaN in gaps.
-
-    Returns:
-        Median distance, None where no column shares two beats with the first; and median size of the
-        shifts, None where none shares one.
     """
     first, *others = [beat_places(traces) * STEP_MM for traces in columns]
-    off: list[float] = []
+    apart: list[float] = []
     common: list[float] = []
+    count: list[int] = []
     for places in others:
         distances = places[:, None] - first[None]
-        shifts = distances[np.abs(distances) < LAG_MM + BEAT_REACH_MM]
+        shifts = distances[np.abs(distances) < SHIFT_MAX_MM]
         paired = [(shift, _pairs(distances - shift)) for shift in shifts]
         shift, pairs = max(paired, key=lambda one: _worth(one[1]), default=(0.0, np.zeros(0)))
         if len(pairs):
             common.append(float(shift + np.median(pairs)))
+            count.append(len(pairs))
         if len(pairs) > 1:
-            off += list(pairs - np.median(pairs))
-    return _median_size(off), _median_size(common)
+            apart += list(pairs - np.median(pairs))
+    return _Beats(apart, common, count)
+
+
+def pitch_off(columns: list[NDArray[np.float64]]) -> float:
+    """By how many mm more simultaneous columns stand apart than `columns` were cut; 0 where unclear."""
+    beats = compare_beats(columns)
+    if len(beats.shifts_mm) < len(columns) - 1 or min(beats.pairs, default=0) < PITCH_PAIRS_MIN:
+        return 0.0
+    per_column = np.array(beats.shifts_mm) / np.arange(1, len(columns))
+    off = float(np.median(per_column))
+    agree = max(np.abs(per_column - off).max(), np.median(np.abs(beats.apart_mm))) <= PITCH_AGREE_MM
+    return off if agree and abs(off) > PITCH_OFF_MM else 0.0
 
 
 def _median_size(values: list[float]) -> float | None:

@@ -107,6 +107,23 @@ class Columns:
         windows = [replace(w, start_mm=w.start_mm + by_mm, end_mm=w.end_mm + by_mm) for w in self.windows]
         return replace(self, windows=tuple(windows), on_grid=True)
 
+    def with_pitch(self, by_mm: float) -> Columns:
+        """The same, columns so much farther apart and so much wider; the first one begins where it did."""
+        moved = [
+            replace(w, end_mm=w.end_mm + by_mm * len(self.starts_s))
+            if w.rhythm
+            else replace(
+                w,
+                start_mm=w.start_mm + by_mm * w.column_index,
+                end_mm=w.end_mm + by_mm * (w.column_index + 1),
+            )
+            for w in self.windows
+        ]
+        width = max(w.end_mm for w in self.windows) - self.start_mm
+        stretch = 1.0 + by_mm * len(self.starts_s) / width
+        starts_s = {j: start * stretch for j, start in self.starts_s.items()}
+        return replace(self, windows=tuple(moved), starts_s=starts_s, duration_s=self.duration_s * stretch)
+
 
 def panels_apart(
     rows: list[RowTrace], n_columns: int, nominal_mm: list[float]

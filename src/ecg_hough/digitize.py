@@ -165,6 +165,7 @@ def digitize(
     columns = replace(columns, windows=checked.windows)
     order = find_column_order(rows, columns.windows, checked.layout)
     warnings += order.warnings
+    columns = columns.with_pitch(order.pitch_off_mm)
     result = calibrate(
         rows,
         columns,
@@ -361,14 +362,15 @@ def _find_page(given: NDArray[np.uint8], watch: Callable[[str], None]) -> _Page:
 
     Lines of the grid and words are found at the scale of a page that fills its picture, and wood looks like
     traces. So all is sought once more where the traces of a small page were seen; and where no clear ones
-    were, on the sheet of paper in the picture.
+    were, on the sheet of paper in the picture. A part without a grid is no page where the whole has one.
     """
     page = _look_at(given, Box.of(given.shape), watch)
     while (smaller := _smaller(page)) is not None:
         again = _look_at(given, smaller, watch)
         clear = page.coherence >= SHOWN_MIN
         least = SEEN_SHARE * page.coherence if clear else max(SHOWN_MIN, CLEARER * page.coherence)
-        if again.coherence < least:
+        lost_grid = page.geometry.grid_found and not again.geometry.grid_found
+        if lost_grid or again.coherence < least:
             break
         page = again
     return page

@@ -38,7 +38,7 @@ _MIN_POINTS = 12
 _READINGS = 4  # of the grid's phase at most, each along the map found before
 _GAIN = 1.05  # while the grid is seen on so many times the points
 _MIN_SUPPORT = 0.15  # of the image, at the end
-_THINNED = 3  # points per point used of the first reading
+_THINNED = (3, 2)  # points per point used, of the first reading and of the others
 _MAX_ASPECT = 0.2  # log ratio of both pitches; a camera 30 degrees off the page's normal gives 0.15
 _MAX_ASPECT_AMBIGUOUS = 0.15
 _IMAGE_MM = (80.0, 800.0)  # long side of the image: a strip alone to an A3 page on a table
@@ -332,7 +332,7 @@ def _map_of_sheet(sheet: Sheet) -> PageMap:
 
 def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] | None:
     """Fit the map to the grid's points: (map, median error in px, method), None if they do not agree."""
-    points, mm, trust = _points(grid)
+    points, mm, trust = _points(grid, 1)
     if min(np.count_nonzero(w) for w in trust) < _MIN_POINTS:
         return None
     pitch = float(np.sqrt(grid.px_per_mm[0] * grid.px_per_mm[1]))
@@ -342,12 +342,11 @@ def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] |
         page_map = _invert(flat, flat, shape, pitch)
         return None if page_map is None else (page_map, error_mm * pitch, "grid-affine")
     # The first reading's map only guides the next one.
-    thin = slice(None, None, _THINNED)
-    plane, bent = _fit_bend(points[thin], [v[thin] for v in mm], [w[thin] for w in trust], grid, shape)
+    plane, bent = _fit_bend(*_points(grid, _THINNED[0]), grid, shape)
     for reading in range(_READINGS):
         before = grid.support
         grid = follow_again(grid, bent)
-        points, mm, trust = _points(grid)
+        points, mm, trust = _points(grid, _THINNED[1])
         plane, bent = _fit_bend(points, mm, trust, grid, shape)
         gained = grid.support > _GAIN * before
         if not gained and (reading > 0 or grid.support > GOOD_SUPPORT):
@@ -359,10 +358,12 @@ def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] |
     return None if page_map is None else (page_map, error_mm * pitch, "grid-phase")
 
 
-def _points(grid: Grid) -> tuple[NDArray[np.float64], list[NDArray[np.float64]], list[NDArray[np.float64]]]:
-    """Points (n, 2) px of a grid, and of both families their millimetres and the trust in them."""
-    points = np.column_stack([grid.rows, grid.cols])
-    return points, [grid.y_mm, grid.x_mm], [grid.y_weight, grid.x_weight]
+def _points(
+    grid: Grid, every: int
+) -> tuple[NDArray[np.float64], list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+    """Points (n, 2) px of a grid, one of so many, and of both families their millimetres and trust in them."""
+    points = np.column_stack([grid.rows, grid.cols])[::every]
+    return points, [grid.y_mm[::every], grid.x_mm[::every]], [grid.y_weight[::every], grid.x_weight[::every]]
 
 
 def _fit_bend(

@@ -61,7 +61,7 @@ def tile_power(evidence: NDArray[np.float32]) -> tuple[NDArray[np.float32], Floa
     window = np.hanning(size + 1)[:size].astype(np.float32)
     window2 = window[:, None] * window[None]
     tiles = np.stack([padded[r : r + size, c : c + size] * window2 for r in starts[0] for c in starts[1]])
-    spectrum = fft.rfft2(tiles)
+    spectrum = fft.rfft2(tiles, workers=cv2.getNumThreads())
     power = spectrum.real**2 + spectrum.imag**2
     floor = 0.02 * size * size
     power /= power.mean(axis=(1, 2), keepdims=True) + floor

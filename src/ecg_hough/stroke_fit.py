@@ -10,7 +10,8 @@ and a step costs as much as looking at the pixels once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -34,11 +35,16 @@ ROBUST_TIMES = 3.0
 """Residuals above this many standard deviations (text, another trace) lose their say (Cauchy)."""
 LEVEL_SLOPE = 0.15
 """Slope (rows per column) below which the trace is level: there the pen's profile is seen."""
+RENEWED = 3
+"""Segments, half columns, to either side of the nearest one that are looked at after a step."""
 REACH_PX = (1.0, 5.0)
 """Least and greatest distance from the stroke's middle at which ink is expected."""
 MIN_SEEN = 200
 """Read-outs that a row must have to be fitted."""
 _AXIS_MIN = 20.0  # grey levels between ink and paper below which a pixel says nothing
+_GRID_TILES = 150  # periods of the grid, at least, of which the median is taken
+_LAMP_EVERY = 7  # of the grid's pixels, one that tells the light
+_SAMPLED_EVERY = 3  # rows and columns of the strip, of which contrast and noise are taken
 _BIN_PX = 0.25
 _FINE_PX = 0.05
 _BLURS_PX = (0.35, 0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5)
@@ -87,23 +93,62 @@ def fit_stroke(
     period = round(GRID_PERIOD_MM * px_per_mm)
     if seen.sum() < MIN_SEEN or min(strip.shape[:2]) < 2 * period:
         return rows
-    ink, weight = ink_share(strip, rows, seen, period, grid_out=grid_out)
-    pen = find_pen(ink, rows, seen)
+    paper = find_paper(strip, rows, seen, period, grid_out=grid_out)
+    pen = find_pen(paper, rows, seen)
     if pen is None:
         return rows
-    noise = max(NOISE_MIN, 1.5 * float(np.quantile(np.abs(ink[::3, ::3]), 0.75)))
-    return _gauss_newton(ink, weight / noise**2, pen, rows, sd, seen, noise)
+    return _gauss_newton(paper, pen, rows, sd, seen)
 
 
-def ink_share(
+@dataclass(frozen=True)
+class Paper:
+    """A strip's paper and ink: what every pixel would be without the trace, and the trace's colour.
+
+    It is asked for single pixels: most of a strip is nowhere near the trace.
+
+    Attributes:
+        strip: (n_rows, cols, 3) pixels.
+        grid: (period, period, 3) the printed grid; lamp: (n_rows, cols) the local light, 1 on average.
+        colour: (3,) of the trace.
+        contrast: square of the usual distance of ink from paper in colour; noise: standard deviation of a
+            pixel's share of ink.
+    """
+
+    strip: NDArray[np.uint8]
+    grid: NDArray[np.float32]
+    lamp: NDArray[np.float32]
+    colour: NDArray[np.float32]
+    contrast: float = 1.0
+    noise: float = 0.0
+
+    def ink(
+        self, row: NDArray[np.intp], col: NDArray[np.intp]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Share of ink of pixels, 0 paper or grid .. 1 trace, and how much their colour tells of it, 0..1."""
+        share, square = self._share(row, col)
+        return share, np.minimum(square / np.float32(self.contrast), 1.0)
+
+    def _share(
+        self, row: NDArray[np.intp], col: NDArray[np.intp]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Share of ink, and the square of ink's distance from paper in colour."""
+        period = self.grid.shape[0]
+        paper = self.grid[row % period, col % period] * self.lamp[row, col][..., None]
+        axis = self.colour - paper
+        square = np.einsum("...k,...k->...", axis, axis)
+        share = np.einsum("...k,...k->...", self.strip[row, col] - paper, axis)
+        return share / np.maximum(square, np.float32(_AXIS_MIN**2)), square
+
+
+def find_paper(
     strip: NDArray[np.uint8],
     rows: NDArray[np.float64],
     seen: NDArray[np.bool_],
     period: int,
     *,
     grid_out: bool = True,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Share of ink in every pixel, 0 paper or grid .. 1 trace, and how much the pixel's colour tells of it.
+) -> Paper:
+    """The paper and ink of a strip.
 
     Args:
         period: px of the grid's period. Paper and grid: the median over all periods, times the local light.
@@ -119,25 +164,30 @@ def ink_share(
     down, along = n_rows // period, n_cols // period
     tiles = strip[: down * period, : along * period].reshape(down, period, along, period, 3)
     tiles = np.ascontiguousarray(tiles.transpose(1, 3, 4, 0, 2)).reshape(period, period, 3, -1)
-    half = tiles.shape[-1] // 2
-    grid = np.partition(tiles, half, axis=-1)[..., half].astype(np.float32)
+    grid = _middle(tiles[..., :: max(1, tiles.shape[-1] // _GRID_TILES)]).astype(np.float32)
     if not grid_out:
         grid = np.broadcast_to(np.median(grid, axis=(0, 1)), grid.shape)
-    light = tiles.sum(axis=2, dtype=np.float32) / (grid.sum(axis=2)[..., None] + 3.0)
-    light = light.reshape(period * period, -1)[::7]
-    middle_light = np.partition(light, light.shape[0] // 2, axis=0)[light.shape[0] // 2].reshape(down, along)
-    lamp = cv2.resize(cv2.blur(middle_light, (3, 3)), (n_cols, n_rows), interpolation=cv2.INTER_LINEAR)
-    paper = np.tile(grid, (down + 1, along + 1, 1))[:n_rows, :n_cols] * lamp[..., None]
-    axis = colour - paper
-    square = np.einsum("rck,rck->rc", axis, axis)
-    share = np.einsum("rck,rck->rc", strip - paper, axis) / np.maximum(square, _AXIS_MIN**2)
-    weight = square / max(float(np.median(square)), _AXIS_MIN**2)
-    return share, np.minimum(weight, 1.0).astype(np.float32)
+    places = slice(None, None, _LAMP_EVERY)
+    bright = tiles.reshape(period * period, 3, -1)[places].sum(axis=1, dtype=np.float32)
+    light = bright / (grid.reshape(-1, 3)[places].sum(axis=1)[:, None] + 3.0)
+    lamp = cv2.blur(_middle(light.T).reshape(down, along), (3, 3))
+    lamp = cv2.resize(lamp, (n_cols, n_rows), interpolation=cv2.INTER_LINEAR)
+    paper = Paper(strip, grid, lamp, colour)
+    share, square = paper._share(*np.ogrid[:n_rows:_SAMPLED_EVERY, :n_cols:_SAMPLED_EVERY])
+    contrast = max(float(np.median(square)), _AXIS_MIN**2)
+    noise = max(NOISE_MIN, 1.5 * float(np.quantile(np.abs(share), 0.75)))
+    return replace(paper, contrast=contrast, noise=noise)
 
 
-def find_pen(ink: NDArray[np.float32], rows: NDArray[np.float64], seen: NDArray[np.bool_]) -> Pen | None:
+def _middle(values: NDArray) -> NDArray:
+    """The middle one of the values along the last axis; of an even number the upper one."""
+    half = values.shape[-1] // 2
+    return np.partition(values, half, axis=-1)[..., half]
+
+
+def find_pen(paper: Paper, rows: NDArray[np.float64], seen: NDArray[np.bool_]) -> Pen | None:
     """The pen's profile where the trace is level; None if no stroke stands out there."""
-    n_rows = ink.shape[0]
+    n_rows = paper.strip.shape[0]
     middle = rows.reshape(-1, 2).mean(axis=1)
     level = seen.reshape(-1, 2).all(axis=1) & (np.abs(np.gradient(middle)) < LEVEL_SLOPE)
     columns = np.flatnonzero(level)
@@ -145,7 +195,7 @@ def find_pen(ink: NDArray[np.float32], rows: NDArray[np.float64], seen: NDArray[
         return None
     far = int(REACH_PX[1]) + 1
     at = np.rint(middle[columns]).astype(int)[:, None] + np.arange(-far, far + 1)
-    values = ink[np.clip(at, 0, n_rows - 1), columns[:, None]].ravel()
+    values = paper.ink(np.clip(at, 0, n_rows - 1), columns[:, None])[0].ravel()
     distance = np.abs(at - middle[columns][:, None]).ravel()
     which = (distance / _BIN_PX).astype(int)
     order = np.argsort(which, kind="stable")
@@ -184,15 +234,9 @@ def _straight_stroke(distance: NDArray[np.float64], width: float, blur: float) -
 
 
 def _gauss_newton(
-    ink: NDArray[np.float32],
-    precision: NDArray[np.float32],
-    pen: Pen,
-    rows: NDArray[np.float64],
-    sd: NDArray[np.float64],
-    seen: NDArray[np.bool_],
-    noise: float,
+    paper: Paper, pen: Pen, rows: NDArray[np.float64], sd: NDArray[np.float64], seen: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    n_rows, n_cols = ink.shape
+    n_rows, n_cols = paper.strip.shape[:2]
     n = rows.size
     span = int(np.ceil(2 * pen.reach)) + 1  # half columns to either side whose stroke reaches a pixel
     low = minimum_filter1d(np.where(seen, rows, np.inf), 2 * span + 1).reshape(n_cols, 2).min(axis=1)
@@ -205,21 +249,25 @@ def _gauss_newton(
         return rows
     column = np.repeat(np.arange(n_cols), count)
     row = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count - first, count)
-    value, precise = ink[row, column], precision[row, column]
+    value, weight = paper.ink(row, column)
+    precise = weight / np.float32(paper.noise**2)
     down = row.astype(np.float32)
     prior = 1.0 / np.maximum(PRIOR_TIMES * sd, PRIOR_MIN_PX) ** 2
     drawn = seen[:-1] & seen[1:]
     y = rows.copy()
-    drawing = np.zeros_like(ink)
+    drawing = np.zeros((n_rows, n_cols), np.float32)
     blur = float(np.sqrt(max(pen.blur_px**2 - _PIXEL_BLUR_PX**2, 0.0)))
-    for _ in range(STEPS):
-        segment, share, off, distance = _nearest(y, drawn, column, down, span)
+    nearest = _Nearest(2 * column, *(np.zeros(column.size, np.float32) for _ in range(3)))
+    for step_index in range(STEPS):
+        # Steps are short: what was nearest is near.
+        nearest = _nearest(y, drawn, column, down, nearest.segment, RENEWED if step_index else span)
+        segment, share, off, distance = nearest
         near = (distance < pen.reach) & (distance > 1e-3)
         index = np.minimum((distance / _FINE_PX + 0.5).astype(int), pen.slope.size - 1)
         drawing[row, column] = np.clip(pen.width_px / 2 + 0.5 - distance, 0.0, min(1.0, pen.width_px))
         seen_ink = cv2.GaussianBlur(drawing, (0, 0), blur) if blur > 0.25 else drawing
         left = value - pen.height * seen_ink[row, column]
-        weight = precise / (1.0 + (left / (ROBUST_TIMES * noise)) ** 2)
+        weight = precise / (1.0 + (left / (ROBUST_TIMES * paper.noise)) ** 2)
         pull = -pen.slope[index] * off / np.maximum(distance, 1e-3)
         j, s, w = segment[near], share[near], weight[near]
         a, b, r = pull[near] * (1 - s), pull[near] * s, left[near]
@@ -236,41 +284,56 @@ def _gauss_newton(
     return np.where(seen, y, rows)
 
 
+class _Nearest(NamedTuple):
+    """The nearest segment of a polyline to every pixel.
+
+    Attributes:
+        segment: its index; share: the place along it, 0..1; below: the pixel's rows below that place;
+            distance: from there, px.
+    """
+
+    segment: NDArray[np.intp]
+    share: NDArray[np.float32]
+    below: NDArray[np.float32]
+    distance: NDArray[np.float32]
+
+
 def _nearest(
     y: NDArray[np.float64],
     drawn: NDArray[np.bool_],
     column: NDArray[np.intp],
     down: NDArray[np.float32],
+    about: NDArray[np.intp],
     span: int,
-) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Nearest segment of the polyline to every pixel: its index, the place along it (0..1), the pixel's rows
-    below that place and its distance.
+) -> _Nearest:
+    """Nearest segments of the polyline.
 
     Args:
         y: (2 * cols,) rows at columns c - 1/4 and c + 1/4; drawn: (2 * cols - 1,) segments that exist.
-        column, down: of every pixel; span: segments to either side that are looked at.
+        column, down: of every pixel; about: a segment near it; span: segments to either side of that one
+            that are looked at.
     """
-    n_cols = y.size // 2
     start = np.pad(y.astype(np.float32), span + 1, mode="edge")
-    exists = np.pad(drawn, (span + 1, span + 2))
+    rise = np.diff(start)
+    beyond = np.pad(np.where(drawn, np.float32(0), np.float32(1e9)), span + 1, constant_values=1e9)
+    steep = 1 / (0.25 + rise * rise)
+    first = about + 1  # in the padded arrays, of the farthest segment to the left
+    behind = (column - 0.5 * (about - span) + 0.25).astype(np.float32)  # from its start to the pixel's column
     best = np.full(column.size, np.float32(1e12))
     which = np.zeros(column.size, np.intp)
-    place = np.zeros(column.size, np.float32)
-    below = np.zeros(column.size, np.float32)
-    for m in range(-span, span + 1):
-        k = np.arange(n_cols) * 2 + m + span + 1
-        rise = start[k + 1] - start[k]
-        along = np.float32(0.25 - 0.5 * m)  # from the segment's start to the pixel's column
-        invalid = np.where(exists[k], np.float32(0), np.float32(1e9))
-        dy = down - start[k][column]
-        rise_px = rise[column]
-        s = np.clip((0.5 * along + dy * rise_px) / (0.25 + rise_px * rise_px), 0.0, 1.0)
+    place, below = np.zeros_like(best), np.zeros_like(best)
+    for m in range(2 * span + 1):
+        k = first + m
+        along = behind - np.float32(0.5 * m)
+        dy = down - start[k]
+        rise_px = rise[k]
+        s = np.clip((0.5 * along + dy * rise_px) * steep[k], 0.0, 1.0)
         dx = along - 0.5 * s
         dy = dy - s * rise_px
-        square = dx * dx + dy * dy + invalid[column]
-        closer = square < best
+        square = dx * dx + dy * dy + beyond[k]
+        closer = np.flatnonzero(square < best)
         best[closer] = square[closer]
-        which[closer] = (2 * column + m)[closer]
+        which[closer] = k[closer]
         place[closer] = s[closer]
         below[closer] = dy[closer]
-    return np.clip(which, 0, y.size - 2), place, below, np.sqrt(best)
+    return _Nearest(np.clip(which - span - 1, 0, y.size - 2), place, below, np.sqrt(best))

@@ -50,6 +50,8 @@ HEADROOM_MM = 3.0
 """Space kept above and below a row's ink."""
 INK_MIN = 0.4
 """Lead probability of a canvas pixel that is a row's ink."""
+INK_POINTS = 2000
+"""Pixels of a row's ink, at least, that tell where its strip lies."""
 MASK_MIN = 0.3
 """Lead probability from which a pixel lies under a row's coarse mask, for the centroid read-out."""
 BESIDE_PANELS_PX = 30.0
@@ -499,7 +501,8 @@ def _frame(
     """
     at = np.argwhere(own > INK_MIN).astype(float)
     within = (at[:, 1] > edges[0] - BESIDE_PANELS_PX) & (at[:, 1] < edges[1] + BESIDE_PANELS_PX)
-    page = canvas.to_page(at[within] if within.any() else at)
+    at = at[within] if within.any() else at
+    page = canvas.to_page(at[:: max(1, len(at) // INK_POINTS)])
     y, x = page_map.to_mm(page[:, 0], page[:, 1])
     middle = float(np.median(y))
     least = STRIP_ROWS / 2 / STRIP_PX_PER_MM

@@ -28,6 +28,8 @@ FIFTY_SHARE = 0.2
 """Share of pages at 50 mm/s."""
 EDGE_SD_MM = (0.1, 0.25, 0.6)
 """Standard deviation of the error of columns' inner edges, of one page."""
+END_OFF_SHARE, END_OFF_MM = 0.05, (-4.0, 8.0)
+"""Share of pages on which the block's end is misread (a pulse is taken for trace), and by how much."""
 NOISE_MM = (0.02, 0.05, 0.1, 0.2)
 """Standard deviation of what reading leaves, of one page."""
 MISREAD_SHARE, MISREAD_MM = 0.4, (1.0, 8.0)
@@ -46,7 +48,9 @@ def lay_on_paper(
     shown_s = BLOCK_MM / speed if layout.rhythm or not simultaneous else column_s
     start_s = rng.uniform(0.0, signals.shape[1] / fs - shown_s)
     edges = np.arange(layout.n_columns + 1) * width
-    seen = edges + np.r_[0.0, rng.normal(0.0, rng.choice(EDGE_SD_MM), layout.n_columns - 1), 0.0]
+    end_off = rng.uniform(*END_OFF_MM) if rng.random() < END_OFF_SHARE else 0.0
+    off = rng.normal(0.0, rng.choice(EDGE_SD_MM), layout.n_columns - 1)
+    seen = edges * (1.0 + end_off / BLOCK_MM) + np.r_[0.0, off, 0.0]
     x = np.arange(-MARGIN_MM, BLOCK_MM + MARGIN_MM, STEP_MM)
     sd = float(rng.choice(NOISE_MM))
     rows, windows = [], []
