@@ -39,6 +39,8 @@ _READINGS = 4  # of the grid's phase at most, each along the map found before
 _GAIN = 1.05  # while the grid is seen on so many times the points
 _MIN_SUPPORT = 0.15  # of the image, at the end
 _THINNED = (3, 2)  # points per point used, of the first reading and of the others
+_PITCH_REACH_MM = 15.0  # to either side of the place where the lines are clearest
+_PITCH_OFF_MAX = 0.12  # log; tilted pages that were followed well have up to 0.09
 _MAX_ASPECT = 0.2  # log ratio of both pitches; a camera 30 degrees off the page's normal gives 0.15
 _MAX_ASPECT_AMBIGUOUS = 0.15
 _IMAGE_MM = (80.0, 800.0)  # long side of the image: a strip alone to an A3 page on a table
@@ -354,14 +356,30 @@ def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] |
     error_mm = _median_error(bent(points), mm, trust, grid.period_mm)
     if error_mm > grid.period_mm / 8 or grid.support < _MIN_SUPPORT:
         return None
+    if _pitch_off(bent, grid) > _PITCH_OFF_MAX:
+        return None
     page_map = _invert(bent, plane, shape, pitch)
     return None if page_map is None else (page_map, error_mm * pitch, "grid-phase")
+
+
+def _pitch_off(model: _Bend, grid: Grid) -> float:
+    """Log ratio of the map's pitch to that of the grid's spectrum, where that is clearest; of the worse family.
+
+    A phase that slips all over the page leaves small errors, but its lines stand farther apart or nearer.
+    """
+    half = _PITCH_REACH_MM * float(np.mean(grid.px_per_mm))
+    cross = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    off = [
+        np.log(np.hypot(v[0] - v[1], v[2] - v[3]) / (2.0 * half) * pitch)
+        for v, pitch in zip(model(np.array(grid.place) + half * cross), grid.px_per_mm, strict=True)
+    ]
+    return float(np.abs(off).max())
 
 
 def _points(
     grid: Grid, every: int
 ) -> tuple[NDArray[np.float64], list[NDArray[np.float64]], list[NDArray[np.float64]]]:
-    """Points (n, 2) px of a grid, one of so many, and of both families their millimetres and trust in them."""
+    """Points (n, 2) px of a grid, one of `every`; of both families their millimetres and the trust in them."""
     points = np.column_stack([grid.rows, grid.cols])[::every]
     return points, [grid.y_mm[::every], grid.x_mm[::every]], [grid.y_weight[::every], grid.x_weight[::every]]
 

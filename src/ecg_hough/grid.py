@@ -63,7 +63,7 @@ class Grid:
         y_mm, x_mm: (n,) mm down and across the page, any origin.
         y_weight, x_weight: (n,) trust in them, 0 where the lines are not seen.
         period_mm: the printed period that was followed; a slip of the phase is a multiple of it.
-        px_per_mm: vertical, horizontal, mean over the page (before the fit).
+        px_per_mm: vertical, horizontal, where the lines are clearest; place: (row, col) px of that.
         ambiguous: only one spacing of lines is seen; 1 or 5 mm is by plausibility.
         base_px: longest period found, image px.
         evidence: what was searched, see `grid_evidence`; zoom: its px per image px, down and across.
@@ -77,6 +77,7 @@ class Grid:
     x_weight: Floats
     period_mm: float
     px_per_mm: tuple[float, float]
+    place: tuple[float, float]
     ambiguous: bool
     base_px: float
     evidence: NDArray[np.float32] = field(repr=False)
@@ -232,6 +233,7 @@ def _find_at(image: NDArray[np.uint8], scale: float) -> Grid | None:
         x_weight=best.weights[1],
         period_mm=cycle_mm,
         px_per_mm=(pitch[0], pitch[1]),
+        place=(float(combs.place[0] / zoom[0]), float(combs.place[1] / zoom[1])),
         ambiguous=ambiguous,
         base_px=base_mm * pitch[0],
         evidence=evidence,

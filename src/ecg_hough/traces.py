@@ -287,11 +287,14 @@ def strip_logits(
         flip: average the logits with those of the strip mirrored along time.
         known: logits that stay but for `tiles`; None looks at all tiles.
     """
-    every = _tiles(strip.shape[1])
-    channels = np.concatenate(
-        [strip.transpose(2, 0, 1).astype(np.float32) / 255.0, np.clip(np.stack([own, other]), 0, 1)]
-    )
-    padded = np.pad(channels, ((0, 0), (0, 0), (0, every[-1].stop - strip.shape[1])), mode="edge")
+    n_rows, n_cols = strip.shape[:2]
+    every = _tiles(n_cols)
+    padded = np.empty((strip.shape[2] + 2, n_rows, every[-1].stop), np.float32)
+    for channel, plane in zip(padded, cv2.split(strip), strict=False):
+        np.multiply(plane, np.float32(1 / 255), out=channel[:, :n_cols])
+    for channel, mask in zip(padded[-2:], (own, other), strict=True):
+        np.clip(mask, 0, 1, out=channel[:, :n_cols])
+    padded[:, :, n_cols:] = padded[:, :, n_cols - 1 : n_cols]
     out = None if known is None else known.copy()
     for start, first, stop in every if out is None else tiles:
         tile = padded[None, :, :, start : start + TILE_COLS]
