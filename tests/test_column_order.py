@@ -9,7 +9,7 @@ import pytest
 
 from ecg_hough.calibration import calibrate
 from ecg_hough.column_order import find_column_order
-from ecg_hough.columns import Window, place_columns
+from ecg_hough.columns import Columns, Window, place_columns
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.paper import LEADS, Layout, make_layout
 from ecg_hough.traces import RowTrace
@@ -65,6 +65,37 @@ def test_edges_may_be_a_millimetre_off() -> None:
     off = (0.0, 0.9, -1.0, 1.2)
     windows = tuple(replace(w, start_mm=w.start_mm + off[w.column_index]) for w in windows)
     assert find_column_order(rows, windows, layout).name == "simultaneous"
+
+
+@pytest.mark.parametrize("shape", ["3x4", "6x2"])
+def test_beats_mend_the_pitch_of_a_block_whose_end_was_misread(shape: str) -> None:
+    """A calibration pulse behind the block was taken for trace: equal columns of a block too wide."""
+    layout = make_layout(shape)
+    width = 250.0 / layout.n_columns
+    rows, _ = rows_of(generate_ecg(12, rhythm="sinus arrhythmia").signals, layout, True)
+    too_wide = width + 5.0 / layout.n_columns
+    windows = tuple(
+        Window(lead, r, c, False, 20.0 + c * too_wide, 20.0 + (c + 1) * too_wide)
+        for r, row in enumerate(layout.rows)
+        for c, lead in enumerate(row)
+    )
+    order = find_column_order(rows, windows, layout)
+    assert order.name == "simultaneous"
+    assert order.pitch_off_mm == pytest.approx(width - too_wide, abs=0.1)
+    starts = {c: c * too_wide / 25.0 for c in range(layout.n_columns)}
+    columns = Columns(windows, starts, too_wide * layout.n_columns / 25.0).with_pitch(order.pitch_off_mm)
+    assert columns.duration_s == pytest.approx(10.0, abs=0.02)
+    for window in columns.windows:
+        assert window.start_mm == pytest.approx(20.0 + window.column_index * width, abs=0.3)
+        assert window.end_mm - window.start_mm == pytest.approx(width, abs=0.1)
+        assert columns.starts_s[window.column_index] * 25.0 == pytest.approx(window.start_mm - 20.0)
+
+
+def test_the_pitch_of_well_placed_columns_stays() -> None:
+    layout = make_layout("6x2")
+    rows, windows = rows_of(generate_ecg(12, rhythm="sinus arrhythmia").signals, layout, True)
+    windows = place_columns(rows, windows, layout).windows
+    assert find_column_order(rows, windows, layout).pitch_off_mm == 0.0
 
 
 def test_regular_beats_with_a_strip() -> None:

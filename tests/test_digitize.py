@@ -1,8 +1,10 @@
 """The whole way on the pages that ship: right leads, right millivolts, and a plain word where not."""
 
+import importlib
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import wfdb
 
 from ecg_hough import PageError, digitize
+from ecg_hough.box import Box
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.geometry import turn_back
 from ecg_hough.metrics import challenge_snr, dice
@@ -232,3 +235,22 @@ def test_turn_back_inverts_a_quarter_turn(turns):
     rows, cols = (a.ravel() for a in np.indices(upright.shape))
     back = turn_back(np.column_stack([rows, cols]), turns, image.shape)
     assert (image[back[:, 0], back[:, 1]] == upright[rows, cols]).all()
+
+
+@pytest.mark.parametrize(("grid_inside", "taken"), [(False, "whole"), (True, "part")])
+def test_a_sheet_without_a_grid_is_no_page_where_the_picture_shows_one(grid_inside, taken, monkeypatch):
+    """A frame of strokes looks like a sheet, and what it holds like leads, on a page of few leads."""
+    module = importlib.import_module("ecg_hough.digitize")
+    grids = {"whole": True, "part": grid_inside}
+    coherence = {"whole": 1.4, "part": 2.8}
+    parts = {"whole": Box(0, 0, 1400, 3300), "part": Box(500, 1100, 1000, 2000)}
+
+    def look(given, part, watch):
+        name = next(name for name, box in parts.items() if box == part)
+        geometry = SimpleNamespace(grid_found=grids[name])
+        return SimpleNamespace(name=name, part=part, geometry=geometry, coherence=coherence[name])
+
+    monkeypatch.setattr(module, "_look_at", look)
+    monkeypatch.setattr(module, "_smaller", lambda page: parts["part"] if page.name == "whole" else None)
+    page = module._find_page(np.zeros((1400, 3300, 3), np.uint8), lambda stage: None)
+    assert page.name == taken

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
+from ecg_hough.grid import find_grid
 from ecg_hough.leads import CURLED_MM
 from ecg_hough.render import RenderedPage, render_page
 
@@ -82,6 +83,20 @@ def test_waves_of_the_paper_are_followed(wave_mm: float) -> None:
     true_y = r / px_per_mm - wave_mm * np.sin(3 * np.pi * c / px_per_mm / 200.0)
     error = np.hypot(y - true_y - np.median(y - true_y), x - c / px_per_mm - np.median(x - c / px_per_mm))
     assert np.quantile(error, 0.95) * px_per_mm < 0.3
+
+
+@pytest.mark.parametrize(("stretch", "kept"), [(1.0, True), (1.15, False)])
+def test_a_map_whose_lines_stand_farther_apart_than_the_spectrum_shows_is_none(
+    stretch: float, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A phase that slips all over the page, as moire makes it, fits a map as well as the true one."""
+    image = bent_grid(7.0, 1.0)
+    grid = find_grid(image)
+    assert grid is not None
+    slipped = replace(grid, x_mm=stretch * grid.x_mm)
+    monkeypatch.setattr("ecg_hough.geometry.find_grid", lambda image: slipped)
+    monkeypatch.setattr("ecg_hough.geometry.follow_again", lambda grid, to_mm: grid)
+    assert find_geometry(image).grid_found == kept
 
 
 def test_a_page_is_curled_where_its_rows_bend_not_where_it_is_tilted() -> None:

@@ -1,12 +1,14 @@
-"""Leads are found on pages that lie small in their picture, and where rows stand near each other."""
+"""Leads are found on small and on dense pages, and the right way up."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.leads import find_leads
-from ecg_hough.paper import LEADS
-from ecg_hough.render import render_page
+from ecg_hough.paper import LEADS, make_layout
+from ecg_hough.render import render_page, sample_style
 from ecg_hough.robustness import FIRST_SEED, page_style
 
 
@@ -33,3 +35,16 @@ def test_leads_are_found_where_the_page_is_small_or_its_rows_are_near(
         off = np.abs(ends[:, 1] - (drawn[:, 1].min(), drawn[:, 1].max())).max()
         assert off < 10.0 * page.px_per_mm
         assert abs(ends[0, 0] - np.median(drawn[:, 0])) < 2.0 * page.px_per_mm
+
+
+@pytest.mark.parametrize("seed", [6, 10])
+@pytest.mark.parametrize("turns", [0, 2])
+def test_words_tell_which_way_is_up_where_rows_look_level_both_ways(seed: int, turns: int) -> None:
+    """Six unnamed chest leads: upside down they look as much like leads to the network, or more."""
+    style = sample_style(np.random.default_rng(seed), "clean", layout=make_layout("6x1-precordial"), dpi=150)
+    sheet = replace(style.sheet, names="none", footer=True, speed_mm_s=50.0, gain_mm_mv=10.0, grid="lines")
+    ecg = generate_ecg(seed)
+    page = render_page(ecg.signals, ecg.fs, seed=seed, style=replace(style, sheet=sheet))
+    found = find_leads(np.ascontiguousarray(np.rot90(page.image, turns)), 0.0)
+    assert found.turns == turns
+    assert {"50 mm/s", "10 mm/mV"} <= {word.word for word in found.words}

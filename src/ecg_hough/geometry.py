@@ -363,7 +363,7 @@ def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] |
 
 
 def _pitch_off(model: _Bend, grid: Grid) -> float:
-    """Log ratio of the map's pitch to that of the grid's spectrum, where that is clearest; of the worse family.
+    """Log ratio of the map's pitch to that of the grid's spectrum, where it is clearest; of the worse family.
 
     A phase that slips all over the page leaves small errors, but its lines stand farther apart or nearer.
     """
@@ -379,9 +379,10 @@ def _pitch_off(model: _Bend, grid: Grid) -> float:
 def _points(
     grid: Grid, every: int
 ) -> tuple[NDArray[np.float64], list[NDArray[np.float64]], list[NDArray[np.float64]]]:
-    """Points (n, 2) px of a grid, one of `every`; of both families their millimetres and the trust in them."""
+    """Points (n, 2) px of a grid, one for `every`; of both families millimetres and the trust in them."""
     points = np.column_stack([grid.rows, grid.cols])[::every]
-    return points, [grid.y_mm[::every], grid.x_mm[::every]], [grid.y_weight[::every], grid.x_weight[::every]]
+    trust = [every * grid.y_weight[::every], every * grid.x_weight[::every]]
+    return points, [grid.y_mm[::every], grid.x_mm[::every]], trust
 
 
 def _fit_bend(

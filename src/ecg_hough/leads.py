@@ -41,6 +41,8 @@ NAME_EVIDENCE, SCALE_EVIDENCE = 0.75, 3.0
 once: of 720 wrong turns of 240 own renders one showed a speed, of the right ones 209 a speed or gain."""
 SURE_WORD = 0.9
 """Score of such a word: of what is no word one in a few pages has it."""
+TOLD_MIN = 2.0
+"""What words must say for no look at the page upside down: a speed, or three names."""
 TURNED_TIMES = 1.2
 """A turned page must have this many times the evidence of the page as it is: most pages are upright. Of these
 240 none is turned then, and two are taken as upright where they are given upside down."""
@@ -141,7 +143,7 @@ def find_leads(
         tried.append(turn)
         level = max(seen.coherence for seen in tried) >= LEVEL_EVIDENCE
         # Rows are as level upside down; letters tell, or both ways must be compared.
-        if level and (told > 0.0 or turns == 2):
+        if level and (told >= TOLD_MIN or turns == 2):
             break
     best = max(tried, key=lambda turn: evidence[turn.turns])
     found = words[best.turns]
