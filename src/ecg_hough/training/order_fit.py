@@ -39,16 +39,26 @@ Page = tuple[tuple[RowTrace, ...], tuple[Window, ...], Layout]
 
 
 def lay_on_paper(
-    signals: NDArray[np.float64], fs: float, layout: Layout, simultaneous: bool, rng: np.random.Generator
+    signals: NDArray[np.float64],
+    fs: float,
+    layout: Layout,
+    simultaneous: bool,
+    rng: np.random.Generator,
+    end_off_share: float,
 ) -> Page:
-    """Rows of a page as they would be read. `signals`: (12, n) mV, at least 10 s."""
+    """Rows of a page as they would be read.
+
+    Args:
+        signals: (12, n) mV, at least 10 s.
+        end_off_share: probability that the block's end is misread.
+    """
     speed = 50.0 if rng.random() < FIFTY_SHARE else 25.0
     width = BLOCK_MM / layout.n_columns
     column_s = width / speed
     shown_s = BLOCK_MM / speed if layout.rhythm or not simultaneous else column_s
     start_s = rng.uniform(0.0, signals.shape[1] / fs - shown_s)
     edges = np.arange(layout.n_columns + 1) * width
-    end_off = rng.uniform(*END_OFF_MM) if rng.random() < END_OFF_SHARE else 0.0
+    end_off = rng.uniform(*END_OFF_MM) if rng.random() < end_off_share else 0.0
     off = rng.normal(0.0, rng.choice(EDGE_SD_MM), layout.n_columns - 1)
     seen = edges * (1.0 + end_off / BLOCK_MM) + np.r_[0.0, off, 0.0]
     x = np.arange(-MARGIN_MM, BLOCK_MM + MARGIN_MM, STEP_MM)
@@ -74,14 +84,17 @@ def lay_on_paper(
     return tuple(rows), tuple(windows), layout
 
 
-def pages(stems: list[Path], rng: np.random.Generator) -> Iterator[tuple[Page, bool]]:
+def pages(
+    stems: list[Path], rng: np.random.Generator, end_off_share: float = END_OFF_SHARE
+) -> Iterator[tuple[Page, bool]]:
     """Pages of records, and whether their columns are simultaneous."""
     for stem in track(stems, "laying on paper"):
         signals, fs = read_signals(stem)
         for shape, rhythm in LAYOUTS:
             for simultaneous in (False, True):
                 layout = make_layout(shape, rhythm=rhythm)
-                yield lay_on_paper(np.nan_to_num(signals), fs, layout, simultaneous, rng), simultaneous
+                page = lay_on_paper(np.nan_to_num(signals), fs, layout, simultaneous, rng, end_off_share)
+                yield page, simultaneous
 
 
 def main(records: Path, seed: int) -> None:
@@ -96,7 +109,12 @@ def main(records: Path, seed: int) -> None:
     print(f"fitted to {len(undecided)} of {len(fitted)} pages, on which no strip decides")
     print("COEFFICIENTS =", tuple(float(c) for c in model.coef_[0].round(2)))
     print("INTERCEPT =", float(model.intercept_[0].round(2)))
-    for name, scored in (("fitted", fitted), ("held out", list(pages(held_out, rng)))):
+    sets = {
+        "fitted": fitted,
+        "held out": list(pages(held_out, rng)),
+        "held out, all ends misread": list(pages(held_out, rng, 1.0)),
+    }
+    for name, scored in sets.items():
         for strips in (False, True):
             right = [
                 (find_column_order(*page).name == SIMULTANEOUS) == truth
