@@ -345,7 +345,7 @@ def test_exchanged_limb_leads_are_named_in_a_warning(signals, shape, rhythm, exc
 def test_fusion_can_be_left_out(signals):
     layout = make_layout("6x2")
     rows, windows = rows_of(signals, layout)
-    noise = np.random.default_rng(0).normal(0, 0.05, rows[0].y_mm.size)
+    noise = np.random.default_rng(0).normal(0, 0.1, rows[0].y_mm.size)  # calm stretches are smoothed
     rows[0].y_mm[:] += noise
     given = {"fs": FS, "speed_mm_s": 25, "gain_mm_mv": 10}
     fused = calibrated(rows, windows, layout, **given)
@@ -467,3 +467,27 @@ def test_unsure_ends_of_a_panel_keep_to_its_course(signals):
     for k in range(12):
         first = np.flatnonzero(np.isfinite(result.signals[k]))[:3]
         assert np.abs(result.signals[k, first] - signals[k, first]).max() < 0.075
+
+
+def test_reading_noise_goes_where_a_lead_is_calm_and_waves_stay():
+    """A QRS complex, a flutter wave of 5 Hz and noise of 0.03 mm; the complex is as sharp as before."""
+    t = np.arange(10 * FS) / FS
+    lead = 0.1 * np.sin(2 * np.pi * 5.0 * t)
+    for beat in np.arange(0.5, 10.0, 1.0):
+        lead += 1.5 * np.exp(-(((t - beat) / 0.012) ** 2))
+    layout = make_layout("12x1")
+    rows, windows = rows_of(np.tile(lead, (12, 1)), layout)
+    rng = np.random.default_rng(3)
+    noisy = tuple(replace(row, y_mm=row.y_mm + rng.normal(0.0, 0.03, row.y_mm.size)) for row in rows)
+    given = {"fs": FS, "speed_mm_s": 25.0, "gain_mm_mv": 10, "fused_leads": False}
+    clean = calibrated(rows, windows, layout, **given).signals[:, 50:4950]
+    read = calibrated(noisy, windows, layout, **given).signals[:, 50:4950]
+    phase = (t[50:4950] + 0.5) % 1.0
+    calm = (phase > 0.1) & (phase < 0.9)
+    noise_mv = np.sqrt(np.nanmean((read - clean)[:, calm] ** 2))
+    assert noise_mv < 0.7 * 0.003
+    # What is smoothed is the noise: the wave and the complexes come back as they were drawn, zero line aside.
+    off = clean - lead[50:4950]
+    off -= np.nanmedian(off, axis=1, keepdims=True)
+    assert np.nanmax(np.abs(off[:, calm])) < 0.003
+    assert np.nanmax(np.abs(off)) < 0.02 * lead.max()

@@ -38,8 +38,16 @@ RESIDUAL_USUAL = 0.1
 the rank correlation of quality and Challenge SNR is 0.23 without that and 0.66 with it."""
 END_S, BESIDE_S = 0.014, 0.012
 """Ends of panels that are unsure, and what is looked at beside them."""
-BEND_SD_MV_S2, LEAST_SD_MV = 0.02 / 0.002**2, 0.005
-"""Usual second derivative of a lead, and least error of a read-out there."""
+COURSE_S, COURSE_STEP = 0.040, 2
+"""What beyond the end tells how a lead bends there, and every how many read-outs of it."""
+BEND_MV_S2, LEAST_SD_MV = (0.001 / 0.002**2, 0.02 / 0.002**2), 0.005
+"""Least and greatest second derivative (root mean square) that a lead may have there, and least error of a
+read-out."""
+CALM_MV_S2, CALM_S, CALM_LAG_S = 0.001 / 0.002**2, 0.012, 0.004
+"""Second derivative up to which a lead is calm, over about this time; and the lag over which it is measured.
+Flutter waves stay below it, QRS complexes and muscle noise do not."""
+CALM_READOUTS = 1.5
+"""Standard deviation of the smoothing there, in read-outs: 0.09 mm of paper, less than a pen's width."""
 SPLINE_MIN = 4
 """Fewest read-outs that a cubic goes through."""
 FUSE_SD_MV = 0.05
@@ -225,7 +233,7 @@ def _panel_signal(
     at_mm = window.start_mm + (np.arange(first, last) / fs - start_s) * speed_mm_s
     sd_mv = np.nan_to_num(row.sd_mm) / gain_mm_mv
     step_s = (row.x_mm[1] - row.x_mm[0]) / speed_mm_s
-    mv = _settled((zero_mm - row.y_mm) / gain_mm_mv, sd_mv, step_s)
+    mv = _smooth_where_calm(_settled((zero_mm - row.y_mm) / gain_mm_mv, sd_mv, step_s), step_s)
     if fs * step_s < 1:  # fewer samples than read-outs: no alias
         mv = _smooth(mv, 0.4 / (fs * step_s))
     return PanelSignal(
@@ -242,19 +250,38 @@ def _settled(mv: NDArray[np.float64], sd_mv: NDArray[np.float64], step_s: float)
     """A panel's read-outs (n,) whose first and last ones keep to the course of those beside them.
 
     The stroke's round end, a separator and the lead next door make them the least sure of all. Each keeps
-    its place by its expected error, against a course that bends as leads usually do.
+    its place by its expected error, against a course that bends as it does beside them.
     """
-    n_end, n_all = (max(3, round(s / step_s)) for s in (END_S, END_S + BESIDE_S))
-    if mv.size < n_all:
+    n_end, n_all, n_course = (max(3, round(s / step_s)) for s in (END_S, END_S + BESIDE_S, COURSE_S))
+    if mv.size < n_all + n_course:
         return mv
     out = mv.copy()
-    bends = np.diff(np.eye(n_all), 2, axis=0) / (BEND_SD_MV_S2 * step_s**2)
-    for run in (slice(None, n_all), slice(None, -n_all - 1, -1)):
-        y = mv[run]
+    second = np.diff(np.eye(n_all), 2, axis=0) / step_s**2
+    for way in (1, -1):
+        seen, sd = mv[::way], sd_mv[::way]
+        y = seen[:n_all]
         if np.isfinite(y).all():
-            weight = np.maximum(sd_mv[run], LEAST_SD_MV) ** -2
-            out[run][:n_end] = np.linalg.solve(np.diag(weight) + bends.T @ bends, weight * y)[:n_end]
+            course = np.diff(seen[n_end : n_end + n_course : COURSE_STEP], 2) / (COURSE_STEP * step_s) ** 2
+            course = course[np.isfinite(course)]
+            usual = float(np.sqrt(np.mean(course**2))) if course.size else BEND_MV_S2[1]
+            bends = second / np.clip(usual, *BEND_MV_S2)
+            weight = np.maximum(sd[:n_all], LEAST_SD_MV) ** -2
+            settled = np.linalg.solve(np.diag(weight) + bends.T @ bends, weight * y)
+            out[::way][:n_end] = settled[:n_end]
     return out
+
+
+def _smooth_where_calm(mv: NDArray[np.float64], step_s: float) -> NDArray[np.float64]:
+    """Read-outs (n,) smoothed by less than a pen's width where the lead hardly bends: what goes is noise."""
+    lag = max(2, round(CALM_LAG_S / step_s))
+    if mv.size <= 2 * lag:
+        return mv
+    fine = _smooth(mv, 1.0)
+    bend = np.zeros_like(mv)
+    bend[lag:-lag] = (fine[2 * lag :] - 2.0 * fine[lag:-lag] + fine[: -2 * lag]) / (lag * step_s) ** 2
+    near = np.sqrt(gaussian_filter1d(np.nan_to_num(bend) ** 2, CALM_S / step_s))
+    calm = np.exp(-((near / CALM_MV_S2) ** 2))
+    return mv + calm * (_smooth(mv, CALM_READOUTS) - mv)
 
 
 def _smooth(values: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
