@@ -257,11 +257,10 @@ def _gauss_newton(
     y = rows.copy()
     drawing = np.zeros((n_rows, n_cols), np.float32)
     blur = float(np.sqrt(max(pen.blur_px**2 - _PIXEL_BLUR_PX**2, 0.0)))
-    nearest = _Nearest(2 * column, *(np.zeros(column.size, np.float32) for _ in range(3)))
-    for step_index in range(STEPS):
+    segment = 2 * column
+    for k in range(STEPS):
         # Steps are short: what was nearest is near.
-        nearest = _nearest(y, drawn, column, down, nearest.segment, RENEWED if step_index else span)
-        segment, share, off, distance = nearest
+        segment, share, off, distance = _nearest(y, drawn, column, down, segment, RENEWED if k else span)
         near = (distance < pen.reach) & (distance > 1e-3)
         index = np.minimum((distance / _FINE_PX + 0.5).astype(int), pen.slope.size - 1)
         drawing[row, column] = np.clip(pen.width_px / 2 + 0.5 - distance, 0.0, min(1.0, pen.width_px))
