@@ -169,11 +169,19 @@ def test_another_version_is_another_result(
     assert predict_pages([page], tmp_path / "out").done == (page,)
 
 
-def test_weights_are_part_of_the_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "WEIGHTS_FOLDER", tmp_path)
+@pytest.mark.parametrize(
+    ("folder", "name", "part"),
+    [("WEIGHTS_FOLDER", "leads.bin", "weights"), ("CODE_FOLDER", "render/page.py", "code")],
+)
+def test_weights_and_code_are_part_of_the_version(
+    folder: str, name: str, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, folder, tmp_path)
     before = batch._versions()
-    (tmp_path / "leads.bin").write_bytes(b"weights")
-    assert batch._versions()["weights"] != before["weights"]
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"changed")
+    after = batch._versions()
+    assert {key for key in after if after[key] != before[key]} == {part}
 
 
 def test_disk_full_is_told_for_the_page(

@@ -39,7 +39,8 @@ from ecg_hough.record import Ecg
 log = logging.getLogger(__name__)
 
 REPORT_NAME = "report.json"
-WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+CODE_FOLDER = Path(__file__).parent
+WEIGHTS_FOLDER = CODE_FOLDER / "weights"
 
 Readout = Literal["trace", "centroid"]
 
@@ -441,11 +442,23 @@ def _is_finished(job: _Job) -> bool:
 
 
 def _versions() -> dict[str, str]:
-    """The package and a hash of the weights: together they decide the signals."""
+    """The package, and hashes of its code and weights: together they decide the signals.
+
+    The version alone stays the same while the code is worked on, and a benchmark must not score what it was.
+    """
+    code = sorted(CODE_FOLDER.rglob("*.py"))
+    weights = sorted(path for path in WEIGHTS_FOLDER.glob("*") if path.is_file())
+    return {
+        "ecg_hough": ecg_hough.__version__,
+        "code": _digest(code, CODE_FOLDER),
+        "weights": _digest(weights, WEIGHTS_FOLDER),
+    }
+
+
+def _digest(paths: list[Path], folder: Path) -> str:
+    """First digits of the sha256 of files' names and contents."""
     digest = hashlib.sha256()
-    if WEIGHTS_FOLDER.is_dir():
-        for path in sorted(WEIGHTS_FOLDER.iterdir()):
-            if path.is_file():
-                digest.update(path.name.encode())
-                digest.update(path.read_bytes())
-    return {"ecg_hough": ecg_hough.__version__, "weights": digest.hexdigest()[:12]}
+    for path in paths:
+        digest.update(path.relative_to(folder).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
