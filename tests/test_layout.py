@@ -299,6 +299,17 @@ def test_a_stray_row_hides_no_rival() -> None:
     assert any({panel.row_index for panel in twin.panels} == rows for twin in twins)
 
 
+def test_a_pen_s_stroke_below_the_rows_is_no_rhythm_strip() -> None:
+    """As long as a third of the block, and of one lead to the network."""
+    layout = make_layout("3x4", rhythm=("II",))
+    mask = mask_page(7, "scan", layout=layout, missing=(), speed_mm_s=25.0, gain_mm_mv=10.0)
+    ink = np.argwhere(mask.labels > 0)
+    (top, left), (bottom, right) = ink.min(axis=0), ink.max(axis=0)
+    stroke = bottom + (bottom - top) // 6
+    mask.labels[stroke : stroke + 3, left + (right - left) // 3 : left + 2 * (right - left) // 3] = 7
+    assert find_layout(disturbed(mask, None)).layout == layout
+
+
 def test_tall_waves_cross_neighbouring_rows() -> None:
     mask = mask_page(15, "clean", layout=make_layout("6x2"), missing=(), gain_mm_mv=20.0, speed_mm_s=25.0)
     score = score_page(mask, find_layout(disturbed(mask, None)))

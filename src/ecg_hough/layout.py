@@ -29,6 +29,9 @@ MISSING_COST = 30.0
 """Cost of a layout's panel that is not on the page, in nats: about 12 columns' worth."""
 RHYTHM_COST = 25.0
 """Cost of calling a row a rhythm strip."""
+STRIP_TRACED_MIN = 0.6
+"""Share of the block's width that a rhythm strip is traced on: of 151 strips of own renders the least has
+0.9, a pen's stroke and a piece of a row that were taken for strips 0.30 and 0.36."""
 RHYTHM_MAX = {"3x4": 3, "6x2": 3}
 """Most rhythm strips under the short rows; other shapes are printed without."""
 SPARE_COST = 0.1
@@ -452,6 +455,7 @@ def _assign(
     spare = SPARE_COST * traced[:, 0, -1]
     strip = at[:, :, -1] - at[:, :, 0]
     rhythm_lead, rhythm = strip.argmax(1), strip.max(1) - RHYTHM_COST
+    rhythm[held.mean(axis=(1, 2)) < STRIP_TRACED_MIN] = -np.inf
     missing = MISSING_COST * n_c
     strips = RHYTHM_MAX.get(template.shape, 0)
     # best[i, t, k]: score of page rows from i on, with layout rows from t on and k rhythm strips open
