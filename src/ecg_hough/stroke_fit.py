@@ -6,6 +6,9 @@ is taken out), the pen's width and the image's blur from level stretches of the 
 steps in which every pixel of the stroke pulls at the two read-outs of its nearest segment. The stroke is
 drawn with its blur; its derivatives are those of a straight stroke. So the normal matrix is tridiagonal,
 and a step costs as much as looking at the pixels once.
+
+Plotters draw a line of equal width. A thermal printer's head sets dots in columns, so its stroke is a
+vertical bar in every column, and where it is steep it is thin and pale. Which of the two it is shows there.
 """
 
 from __future__ import annotations
@@ -24,21 +27,29 @@ GRID_PERIOD_MM = 5
 """The printed grid repeats itself after a major square."""
 STEPS = 4
 STEP_MAX_PX = 1.5
-PRIOR_TIMES = 2.0
-"""The network's expected error is taken this many times: it is doubtful itself, and the ink is exact."""
 PRIOR_MIN_PX = 0.3
+"""Least expected error of the network's rows."""
 SMOOTHNESS = 0.7
 """Weight of differences between neighbouring corrections, per px^2: noise is not followed."""
 NOISE_MIN = 0.08
 """Least standard deviation of a pixel's share of ink: strokes are not perfect."""
 ROBUST_TIMES = 3.0
 """Residuals above this many standard deviations (text, another trace) lose their say (Cauchy)."""
+MISFIT_TIMES = 2.0
+"""Noise is this many times the median residual on the stroke, at least: a pen that is not quite the true one
+must not move rows far."""
 LEVEL_SLOPE = 0.15
 """Slope (rows per column) below which the trace is level: there the pen's profile is seen."""
 RENEWED = 3
 """Segments, half columns, to either side of the nearest one that are looked at after a step."""
 REACH_PX = (1.0, 5.0)
 """Least and greatest distance from the stroke's middle at which ink is expected."""
+STEEP = 2.0
+"""Rows per column from which a raster's bars differ from a round pen's line."""
+RASTER_MISFIT = 0.9
+"""Misfit of bars, of the line's, below which the stroke is a raster's."""
+BAR_STEPS = 8
+"""More than for a line, as each is shorter."""
 MIN_SEEN = 200
 """Read-outs that a row must have to be fitted."""
 _AXIS_MIN = 20.0  # grey levels between ink and paper below which a pixel says nothing
@@ -48,6 +59,7 @@ _SAMPLED_EVERY = 3  # rows and columns of the strip, of which contrast and noise
 _BIN_PX = 0.25
 _FINE_PX = 0.05
 _BLURS_PX = (0.35, 0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5)
+_INKED = 0.05  # share of ink of a pixel on the stroke
 _PIXEL_BLUR_PX = 0.3  # of the coverage ramp, one pixel wide, by which the sharp stroke is drawn
 
 
@@ -77,6 +89,7 @@ def fit_stroke(
     seen: NDArray[np.bool_],
     px_per_mm: float,
     *,
+    image_px_per_mm: float | None = None,
     grid_out: bool = True,
 ) -> NDArray[np.float64]:
     """Rows (2 * cols,) of the read-outs after the fit; unchanged where the ink is not understood.
@@ -85,10 +98,11 @@ def fit_stroke(
         strip: (n_rows, cols, 3) pixels in page millimetres times `px_per_mm`.
         rows, sd: (2 * cols,) of every half column: where the network reads the trace, its expected error.
         seen: (2 * cols,) where it reads one.
+        image_px_per_mm: of the image that the strip was cut from; None: as fine as the strip.
         grid_out: the printed grid is taken out of the ink first.
 
-    A maximum a posteriori estimate: rows ~ N(network's rows, (PRIOR_TIMES * sd)^2), pixels ~ the drawn
-    polyline, with a Cauchy noise.
+    A maximum a posteriori estimate: rows ~ N(network's rows, sd^2), pixels ~ the drawn line or bars, with a
+    Cauchy noise.
     """
     period = round(GRID_PERIOD_MM * px_per_mm)
     if seen.sum() < MIN_SEEN or min(strip.shape[:2]) < 2 * period:
@@ -97,7 +111,12 @@ def fit_stroke(
     pen = find_pen(paper, rows, seen)
     if pen is None:
         return rows
-    return _gauss_newton(paper, pen, rows, sd, seen)
+    near = _pixels_near(paper, pen, rows, seen)
+    # Pixels of a strip that is finer than the image repeat each other.
+    told = min(1.0, image_px_per_mm / px_per_mm) ** 2 if image_px_per_mm is not None else 1.0
+    near = near._replace(precise=near.precise * np.float32(told))
+    fit = _fit_bars if _is_raster(near, pen, rows, seen) else _fit_line
+    return fit(near, pen, rows, sd, seen)
 
 
 @dataclass(frozen=True)
@@ -233,54 +252,146 @@ def _straight_stroke(distance: NDArray[np.float64], width: float, blur: float) -
     return ndtr((distance + width / 2) / blur) - ndtr((distance - width / 2) / blur)
 
 
-def _gauss_newton(
-    paper: Paper, pen: Pen, rows: NDArray[np.float64], sd: NDArray[np.float64], seen: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+class _Near(NamedTuple):
+    """The pixels near a row's trace.
+
+    Attributes:
+        row, column: of each pixel; down: its row again, as a number.
+        value: its share of ink; precise: how much that says, one over its variance.
+        noise: standard deviation of a share of ink.
+        span: half columns to either side whose stroke reaches a pixel.
+        shape: of the strip.
+    """
+
+    row: NDArray[np.intp]
+    column: NDArray[np.intp]
+    down: NDArray[np.float32]
+    value: NDArray[np.float32]
+    precise: NDArray[np.float32]
+    noise: float
+    span: int
+    shape: tuple[int, int]
+
+
+def _pixels_near(paper: Paper, pen: Pen, rows: NDArray[np.float64], seen: NDArray[np.bool_]) -> _Near:
     n_rows, n_cols = paper.strip.shape[:2]
-    n = rows.size
-    span = int(np.ceil(2 * pen.reach)) + 1  # half columns to either side whose stroke reaches a pixel
+    span = int(np.ceil(2 * pen.reach)) + 1
     low = minimum_filter1d(np.where(seen, rows, np.inf), 2 * span + 1).reshape(n_cols, 2).min(axis=1)
     high = maximum_filter1d(np.where(seen, rows, -np.inf), 2 * span + 1).reshape(n_cols, 2).max(axis=1)
     margin = pen.reach + 1
     first = np.clip(np.nan_to_num(np.floor(low - margin), posinf=n_rows), 0, n_rows).astype(int)
     last = np.clip(np.nan_to_num(np.ceil(high + margin) + 1, neginf=0), 0, n_rows).astype(int)
     count = np.maximum(last - first, 0)
-    if count.sum() == 0:
-        return rows
     column = np.repeat(np.arange(n_cols), count)
     row = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count - first, count)
     value, weight = paper.ink(row, column)
     precise = weight / np.float32(paper.noise**2)
-    down = row.astype(np.float32)
-    prior = 1.0 / np.maximum(PRIOR_TIMES * sd, PRIOR_MIN_PX) ** 2
+    return _Near(row, column, row.astype(np.float32), value, precise, paper.noise, span, (n_rows, n_cols))
+
+
+def _is_raster(near: _Near, pen: Pen, rows: NDArray[np.float64], seen: NDArray[np.bool_]) -> bool:
+    """Whether steep stretches look like a raster's bars rather than like a round pen's line."""
+    bars = _bars(rows, seen)
+    steep = maximum_filter1d(bars.bottom - bars.top > STEEP, near.span)
+    if not steep.any():
+        return False
+    of_steep = steep[near.column]
+    part = near._replace(
+        **{k: getattr(near, k)[of_steep] for k in ("row", "column", "down", "value", "precise")}
+    )
+    line = _nearest(rows, seen[:-1] & seen[1:], part, 2 * part.column, part.span)
+    drawings = _draw_line(line.distance, part, pen), _draw_bars(bars, pen, near.shape)
+    misfits = []
+    for drawing in drawings:
+        left = (part.value - pen.height * _blurred(drawing, pen)[part.row, part.column]) / (
+            ROBUST_TIMES * near.noise
+        )
+        misfits.append(float(np.log1p(left * left).sum()))
+    return misfits[1] < RASTER_MISFIT * misfits[0]
+
+
+def _blurred(drawing: NDArray[np.float32], pen: Pen) -> NDArray[np.float32]:
+    blur = float(np.sqrt(max(pen.blur_px**2 - _PIXEL_BLUR_PX**2, 0.0)))
+    return np.asarray(cv2.GaussianBlur(drawing, (0, 0), blur), np.float32) if blur > 0.25 else drawing
+
+
+def _draw_line(distance: NDArray[np.float32], near: _Near, pen: Pen) -> NDArray[np.float32]:
+    """Share of ink (rows, cols) of a sharp line at these distances of the pixels near it."""
+    drawing = np.zeros(near.shape, np.float32)
+    drawing[near.row, near.column] = np.clip(pen.width_px / 2 + 0.5 - distance, 0.0, min(1.0, pen.width_px))
+    return drawing
+
+
+def _residual(
+    near: _Near, drawing: NDArray[np.float32], pen: Pen
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What a blurred drawing leaves of the ink of the pixels near it, and their weights (Cauchy)."""
+    drawn = drawing[near.row, near.column]
+    left = near.value - np.float32(pen.height) * drawn
+    inked = drawn > _INKED
+    usual = MISFIT_TIMES * float(np.median(np.abs(left[inked]))) if inked.any() else 0.0
+    times = np.float32(max(1.0, usual / near.noise))
+    weight = near.precise / times**2 / (1 + (left / (np.float32(ROBUST_TIMES * near.noise) * times)) ** 2)
+    return left, weight.astype(np.float32)
+
+
+def _fit_line(
+    near: _Near,
+    pen: Pen,
+    rows: NDArray[np.float64],
+    sd: NDArray[np.float64],
+    seen: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    n = rows.size
+    prior = 1.0 / np.maximum(sd, PRIOR_MIN_PX) ** 2
     drawn = seen[:-1] & seen[1:]
     y = rows.copy()
-    drawing = np.zeros((n_rows, n_cols), np.float32)
-    blur = float(np.sqrt(max(pen.blur_px**2 - _PIXEL_BLUR_PX**2, 0.0)))
-    segment = 2 * column
+    segment = 2 * near.column
     for k in range(STEPS):
         # Steps are short: what was nearest is near.
-        segment, share, off, distance = _nearest(y, drawn, column, down, segment, RENEWED if k else span)
-        near = (distance < pen.reach) & (distance > 1e-3)
+        segment, share, off, distance = _nearest(y, drawn, near, segment, RENEWED if k else near.span)
+        reached = (distance < pen.reach) & (distance > 1e-3)
         index = np.minimum((distance / _FINE_PX + 0.5).astype(int), pen.slope.size - 1)
-        drawing[row, column] = np.clip(pen.width_px / 2 + 0.5 - distance, 0.0, min(1.0, pen.width_px))
-        seen_ink = cv2.GaussianBlur(drawing, (0, 0), blur) if blur > 0.25 else drawing
-        left = value - pen.height * seen_ink[row, column]
-        weight = precise / (1.0 + (left / (ROBUST_TIMES * paper.noise)) ** 2)
+        drawing = _blurred(_draw_line(distance, near, pen), pen)
+        left, weight = _residual(near, drawing, pen)
         pull = -pen.slope[index] * off / np.maximum(distance, 1e-3)
-        j, s, w = segment[near], share[near], weight[near]
-        a, b, r = pull[near] * (1 - s), pull[near] * s, left[near]
-        diagonal = np.bincount(j, w * a * a, n) + np.bincount(j + 1, w * b * b, n) + prior
-        beside = np.bincount(j, w * a * b, n)[:-1] - SMOOTHNESS
-        right = np.bincount(j, w * a * r, n) + np.bincount(j + 1, w * b * r, n) + prior * (rows - y)
-        jump = np.diff(y - rows)
-        diagonal[:-1] += SMOOTHNESS
-        diagonal[1:] += SMOOTHNESS
-        right[:-1] += SMOOTHNESS * jump
-        right[1:] -= SMOOTHNESS * jump
-        step = solveh_banded(np.stack([np.concatenate([[0.0], beside]), diagonal]), right)
-        y += np.clip(step, -STEP_MAX_PX, STEP_MAX_PX)
+        j, s, w = segment[reached], share[reached], weight[reached]
+        a, b, r = pull[reached] * (1 - s), pull[reached] * s, left[reached]
+        diagonal = _summed(j, w * a * a, n) + _summed(j + 1, w * b * b, n)
+        beside = _summed(j, w * a * b, n)[:-1]
+        right = _summed(j, w * a * r, n) + _summed(j + 1, w * b * r, n)
+        y += _step(y - rows, diagonal, beside, right, prior, STEP_MAX_PX)
     return np.where(seen, y, rows)
+
+
+def _summed(at: NDArray[np.intp], values: NDArray, n: int) -> NDArray[np.float64]:
+    """(n,) sums of the values at each index."""
+    return np.asarray(np.bincount(at, values, n), float)
+
+
+def _step(
+    moved: NDArray[np.float64],
+    diagonal: NDArray[np.float64],
+    beside: NDArray[np.float64],
+    right: NDArray[np.float64],
+    prior: NDArray[np.float64],
+    most: float | NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Gauss-Newton step of rows that were `moved` from the network's, px.
+
+    Args:
+        diagonal, beside: of the pixels' normal matrix; right: their pull.
+        prior: the network's precision; most: limit of a step.
+    """
+    jump = np.diff(moved)
+    diagonal = diagonal + prior
+    diagonal[:-1] += SMOOTHNESS
+    diagonal[1:] += SMOOTHNESS
+    right = right - prior * moved
+    right[:-1] += SMOOTHNESS * jump
+    right[1:] -= SMOOTHNESS * jump
+    step = solveh_banded(np.stack([np.concatenate([[0.0], beside - SMOOTHNESS]), diagonal]), right)
+    return np.clip(step, -most, most)
 
 
 class _Nearest(NamedTuple):
@@ -298,20 +409,15 @@ class _Nearest(NamedTuple):
 
 
 def _nearest(
-    y: NDArray[np.float64],
-    drawn: NDArray[np.bool_],
-    column: NDArray[np.intp],
-    down: NDArray[np.float32],
-    about: NDArray[np.intp],
-    span: int,
+    y: NDArray[np.float64], drawn: NDArray[np.bool_], near: _Near, about: NDArray[np.intp], span: int
 ) -> _Nearest:
     """Nearest segments of the polyline.
 
     Args:
         y: (2 * cols,) rows at columns c - 1/4 and c + 1/4; drawn: (2 * cols - 1,) segments that exist.
-        column, down: of every pixel; about: a segment near it; span: segments to either side of that one
-            that are looked at.
+        about: a segment near each pixel; span: segments to either side of that one that are looked at.
     """
+    column, down = near.column, near.down
     start = np.pad(y.astype(np.float32), span + 1, mode="edge")
     rise = np.diff(start)
     beyond = np.pad(np.where(drawn, np.float32(0), np.float32(1e9)), span + 1, constant_values=1e9)
@@ -336,3 +442,83 @@ def _nearest(
         place[closer] = s[closer]
         below[closer] = dy[closer]
     return _Nearest(np.clip(which - span - 1, 0, y.size - 2), place, below, np.sqrt(best))
+
+
+class _Bars(NamedTuple):
+    """A raster printer's stroke: a vertical bar in every column, from the lowest to the highest value in it.
+
+    Attributes:
+        top, bottom: (cols,) of the values, strip px; inf and -inf where nothing is printed.
+        first, second: (2, cols) the read-outs of which the top's and the bottom's value is the mean.
+    """
+
+    top: NDArray[np.float64]
+    bottom: NDArray[np.float64]
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+
+
+def _bars(y: NDArray[np.float64], seen: NDArray[np.bool_]) -> _Bars:
+    """The bars of a row (2 * cols,): a column's values are its two read-outs and those at its borders."""
+    n = y.size
+    at = 2 * np.arange(n // 2)
+    first = np.stack([np.maximum(at - 1, 0), at, at + 1, at + 1])
+    second = np.stack([at, at, at + 1, np.minimum(at + 2, n - 1)])
+    known = seen[first] & seen[second]
+    values = 0.5 * (y[first] + y[second])
+    highest, lowest = (np.where(known, values, fill) for fill in (np.inf, -np.inf))
+    ends = np.stack([highest.argmin(axis=0), lowest.argmax(axis=0)])
+    column = np.arange(n // 2)
+    return _Bars(highest[ends[0], column], lowest[ends[1], column], first[ends, column], second[ends, column])
+
+
+def _draw_bars(bars: _Bars, pen: Pen, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Share of ink (rows, cols) of a sharp raster."""
+    row = np.arange(shape[0], dtype=np.float32)[:, None]
+    top, bottom = (
+        (bars.top - pen.width_px / 2).astype(np.float32),
+        (bars.bottom + pen.width_px / 2).astype(np.float32),
+    )
+    return np.clip(np.minimum(row + 0.5, bottom) - np.maximum(row - 0.5, top), 0.0, 1.0)
+
+
+def _fit_bars(
+    near: _Near,
+    pen: Pen,
+    rows: NDArray[np.float64],
+    sd: NDArray[np.float64],
+    seen: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """Majorised Gauss-Newton: every bar's end is pulled by the blurred residual there (the blur is its own
+    adjoint), and neighbouring ends' common part is put on the diagonal."""
+    n, n_rows = rows.size, near.shape[0]
+    prior = 1.0 / np.maximum(sd, PRIOR_MIN_PX) ** 2
+    blur = max(pen.blur_px, _PIXEL_BLUR_PX)
+    column = np.arange(near.shape[1], dtype=np.float32)
+    no_neighbours = np.zeros(n - 1)
+    y = rows.copy()
+    pulls = np.zeros((2, *near.shape), np.float32)
+    for _ in range(BAR_STEPS):
+        bars = _bars(y, seen)
+        drawing = _blurred(_draw_bars(bars, pen, near.shape), pen)
+        left, weight = _residual(near, drawing, pen)
+        pulls[:, near.row, near.column] = weight * left, weight
+        pull, says = (_blurred(plane, pen) for plane in pulls)
+        long = np.where(np.isfinite(bars.bottom), bars.bottom - bars.top, 0.0)
+        # Sum over neighbouring bars of what two blurred edges have in common.
+        common = np.maximum(1 / (4 * np.pi * blur**2), 1 / (2 * np.sqrt(np.pi) * blur * np.hypot(1, long)))
+        diagonal, right = np.zeros(n), np.zeros(n)
+        for sign, edge, a, b in (
+            (-1.0, bars.top - pen.width_px / 2, bars.first[0], bars.second[0]),
+            (1.0, bars.bottom + pen.width_px / 2, bars.first[1], bars.second[1]),
+        ):
+            at = np.clip(np.nan_to_num(edge, posinf=0.0, neginf=0.0), 0, n_rows - 1).astype(np.float32)
+            known = np.isfinite(edge)
+            g = sign * pen.height * cv2.remap(pull, column, at, cv2.INTER_LINEAR).ravel() * known
+            h = pen.height**2 * cv2.remap(says, column, at, cv2.INTER_LINEAR).ravel() * known * common
+            for end in (a, b):
+                diagonal += _summed(end, 0.5 * h, n)
+                right += _summed(end, 0.5 * g, n)
+        most = STEP_MAX_PX * np.repeat(np.maximum(1.0, 0.5 * long), 2)
+        y += _step(y - rows, diagonal, no_neighbours, right, prior, most)
+    return np.where(seen, y, rows)

@@ -247,7 +247,15 @@ class _Reader:
         presence = np.where(look.inside, presence, 0.0)
         seen = without_loose_ends(rows, presence >= PRESENT_MIN)
         if self.steps.stroke_fit:
-            rows = fit_stroke(look.strip, rows, sd, seen, STRIP_PX_PER_MM, grid_out=self.steps.grid_out)
+            rows = fit_stroke(
+                look.strip,
+                rows,
+                sd,
+                seen,
+                STRIP_PX_PER_MM,
+                image_px_per_mm=self.factor * float(np.mean(self.page_map.px_per_mm)),
+                grid_out=self.steps.grid_out,
+            )
         y_mm, x_mm = _in_mm(rows, look.frame)
         sd_mm = READOUT_SD_TIMES * sd / STRIP_PX_PER_MM
         return x_mm, np.where(seen, y_mm, np.nan), np.where(seen, sd_mm, np.nan), presence
