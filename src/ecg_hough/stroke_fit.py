@@ -116,7 +116,7 @@ def fit_stroke(
     told = min(1.0, image_px_per_mm / px_per_mm) ** 2 if image_px_per_mm is not None else 1.0
     near = near._replace(precise=near.precise * np.float32(told))
     fit = _fit_bars if _is_raster(near, pen, rows, seen) else _fit_line
-    return fit(near, pen, rows, sd, seen)
+    return np.where(seen, fit(near, pen, rows, 1.0 / np.maximum(sd, PRIOR_MIN_PX) ** 2, seen), rows)
 
 
 @dataclass(frozen=True)
@@ -336,14 +336,9 @@ def _residual(
 
 
 def _fit_line(
-    near: _Near,
-    pen: Pen,
-    rows: NDArray[np.float64],
-    sd: NDArray[np.float64],
-    seen: NDArray[np.bool_],
+    near: _Near, pen: Pen, rows: NDArray[np.float64], prior: NDArray[np.float64], seen: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     n = rows.size
-    prior = 1.0 / np.maximum(sd, PRIOR_MIN_PX) ** 2
     drawn = seen[:-1] & seen[1:]
     y = rows.copy()
     segment = 2 * near.column
@@ -361,7 +356,7 @@ def _fit_line(
         beside = _summed(j, w * a * b, n)[:-1]
         right = _summed(j, w * a * r, n) + _summed(j + 1, w * b * r, n)
         y += _step(y - rows, diagonal, beside, right, prior, STEP_MAX_PX)
-    return np.where(seen, y, rows)
+    return y
 
 
 def _summed(at: NDArray[np.intp], values: NDArray, n: int) -> NDArray[np.float64]:
@@ -483,16 +478,11 @@ def _draw_bars(bars: _Bars, pen: Pen, shape: tuple[int, int]) -> NDArray[np.floa
 
 
 def _fit_bars(
-    near: _Near,
-    pen: Pen,
-    rows: NDArray[np.float64],
-    sd: NDArray[np.float64],
-    seen: NDArray[np.bool_],
+    near: _Near, pen: Pen, rows: NDArray[np.float64], prior: NDArray[np.float64], seen: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Majorised Gauss-Newton: every bar's end is pulled by the blurred residual there (the blur is its own
     adjoint), and neighbouring ends' common part is put on the diagonal."""
     n, n_rows = rows.size, near.shape[0]
-    prior = 1.0 / np.maximum(sd, PRIOR_MIN_PX) ** 2
     blur = max(pen.blur_px, _PIXEL_BLUR_PX)
     column = np.arange(near.shape[1], dtype=np.float32)
     no_neighbours = np.zeros(n - 1)
@@ -521,4 +511,4 @@ def _fit_bars(
                 right += _summed(end, 0.5 * g, n)
         most = STEP_MAX_PX * np.repeat(np.maximum(1.0, 0.5 * long), 2)
         y += _step(y - rows, diagonal, no_neighbours, right, prior, most)
-    return np.where(seen, y, rows)
+    return y
