@@ -32,6 +32,8 @@ RHYTHM_COST = 25.0
 STRIP_TRACED_MIN = 0.6
 """Share of the block's width that a rhythm strip is traced on: of 151 strips of own renders the least has
 0.9, a pen's stroke and a piece of a row that were taken for strips 0.30 and 0.36."""
+LEFT_OUT_TRACED_MIN = 0.8
+"""Traced share of a row, of the page's median, from which it is a lead's and no stroke or line of letters."""
 RHYTHM_MAX = {"3x4": 3, "6x2": 3}
 """Most rhythm strips under the short rows; other shapes are printed without."""
 SPARE_COST = 0.1
@@ -48,6 +50,8 @@ LEAN_MAX = 0.06
 """Largest lean of the column edges from the vertical, px per px."""
 MIN_AGREEMENT = 0.5
 """Share of the traced columns that must carry the class their layout expects."""
+TOLD_MIN, MIN_AGREEMENT_TOLD = 0.75, 0.3
+"""Share of the panels whose name is printed beside them from which less of it is enough: faint traces."""
 NAMES_AGAINST_MAX = 0.45
 """Largest share of surely read names that may contradict a known layout."""
 SURE_NAME = 0.85
@@ -278,7 +282,10 @@ def find_layout(probabilities: NDArray[np.float32], fitted: LayoutFit | None = N
     n_short = len(layout.rows) * layout.n_columns
     whole = sum(not b.rhythm for b in present) >= MIN_PANELS * n_short
     against = _names_against(fitted)
-    if agreement >= MIN_AGREEMENT and whole and against <= NAMES_AGAINST_MAX:
+    printed = frozenset((LEADS[p.name.lead], p.row) for p in fitted.names)
+    told = np.mean([(LEADS[box.lead], box.row) in printed for box in present]) >= TOLD_MIN if present else False
+    agrees = agreement >= (MIN_AGREEMENT_TOLD if told else MIN_AGREEMENT)
+    if agrees and whole and against <= NAMES_AGAINST_MAX:
         known: Layout | None = layout
         absent = n_short + len(layout.rhythm) - len(present)
         if absent:
@@ -298,7 +305,6 @@ def find_layout(probabilities: NDArray[np.float32], fitted: LayoutFit | None = N
     boxes = [*shown, *(box for box in loose if box.row not in placed)]
     rivals = _rivals(fitted, shown, {box.row for box in boxes}) if whole else ()
     panels = _as_panels(boxes, evidence, probabilities, rows)
-    printed = frozenset((LEADS[p.name.lead], p.row) for p in fitted.names)
     named = float(np.mean([(panel.lead, panel.row_index) in printed for panel in panels]))
     places = tuple(_as_place(box) for box in loose)
     return PageLayout(
@@ -347,6 +353,7 @@ def _all_fits(rows: TraceRows, evidence: RowEvidence, named: Layout | None) -> t
     fits = [_assign(template, evidence, (start, end, lean)) for template in templates]
     fits = sorted(fits, key=lambda fit: -fit.score)
     fits[:3] = sorted((_refine_edges(fit, evidence) for fit in fits[:3]), key=lambda fit: -fit.score)
+    fits[0] = _with_all_rows(fits[0], evidence)
     best = _settle_edges(fits[0], evidence)
     # Rows under wrong names are left out where that costs less: each layout is tried with all of them, too,
     # and with just those of the best one.
@@ -356,6 +363,21 @@ def _all_fits(rows: TraceRows, evidence: RowEvidence, named: Layout | None) -> t
         whole = [_assign(fit.template, evidence, (start, end, lean), exactly=used) for fit in unlike]
         others += [fit for fit in whole if np.isfinite(fit.score)]
     return best, tuple(_on_edges_of(best, fit) for fit in others)
+
+
+def _with_all_rows(fit: _Fit, evidence: RowEvidence) -> _Fit:
+    """The fit with a place for every row, where it leaves one out and misses as many of its own.
+
+    A page that shows as many rows as its layout has shows those: some are under wrong names.
+    """
+    traced = evidence.weight.mean(axis=1)
+    out = sorted(set(range(len(traced))) - set(fit.rows))
+    missing = sum(t >= 0 for _, t in fit.slots) < len(fit.template.rows)
+    if not (out and missing) or traced[out].min() < LEFT_OUT_TRACED_MIN * np.median(traced):
+        return fit
+    frame = (float(fit.edges[0]), float(fit.edges[-1]), float(fit.lean[0]))
+    whole = _assign(fit.template, evidence, frame, exactly=tuple(range(len(traced))))
+    return whole if np.isfinite(whole.score) else fit
 
 
 def _on_edges_of(best: _Fit, fit: _Fit) -> _Fit:

@@ -18,13 +18,14 @@ from ecg_hough.paper import Layout
 from ecg_hough.raster import on_raster, time_apart
 from ecg_hough.traces import RowTrace
 
-# Tuned on own renders of all layouts (benchmark_pages, seeds 6161, 7777, 8888 and 9191).
 ALIKE_MM = 0.3
 """Where a strip and its copy are farther apart, one of them is misread, and how far says nothing."""
-CLEARER, CLEARER_THAN_PRINT = 0.1, 0.3
-"""By how much more another lead's copy must agree than that of the name so far, or of a printed one."""
-BEYOND_LEVEL = 0.85
-"""A level line agrees with any strip between its beats; what agrees hardly more than that is no copy."""
+APART_FLOOR, APART_MOST = 0.03, 0.8
+"""What reading leaves of a strip and its copy, and where all else is equally unlike."""
+WEIGHTS = (7.8, 4.5, 0.8)
+"""Log odds of a lead by the share of time in which its copy differs (minus its logarithm), by its name's being
+printed there, and by its being the name so far: logistic regression on own renders of all layouts
+(benchmark_pages, seeds 31313, 42424, 53535, 64646 and 75757)."""
 
 
 def check_strips(
@@ -43,21 +44,12 @@ def check_strips(
     """
     if layout is None or not layout.rhythm or layout.n_columns == 1:
         return CheckedLayout(layout, windows)
-    by_row = {row.row_index: row for row in rows}
-    short = [w for w in windows if not w.rhythm]
-    if not short:
+    if all(w.rhythm for w in windows):
         return CheckedLayout(layout, windows)
-    edges = column_edges(windows, layout.n_columns)
-    strips = [w for w in windows if w.rhythm]
-    # No page prints a strip twice: of all ways to give them different names the one that fits best.
-    leads = sorted({w.lead for w in windows})
-    cost = np.ones((len(strips), len(leads)))
-    for k, strip in enumerate(strips):
-        for lead, apart in _apart_from(strip, by_row, short, edges, layout).items():
-            cost[k, leads.index(lead)] = apart
-        believed = CLEARER_THAN_PRINT if (strip.lead, strip.row_index) in printed else CLEARER
-        cost[k, leads.index(strip.lead)] -= believed
-    named = {strips[k].row_index: leads[j] for k, j in zip(*linear_sum_assignment(cost), strict=True)}
+    strips, leads, features = measure(rows, windows, layout, printed)
+    # No page prints a strip twice: of all ways to give them different names the likeliest.
+    assigned = zip(*linear_sum_assignment(features @ WEIGHTS, maximize=True), strict=True)
+    named = {strips[k].row_index: leads[j] for k, j in assigned}
     changed = [f"{w.lead} to {named[w.row_index]}" for w in strips if named[w.row_index] != w.lead]
     if not changed:
         return CheckedLayout(layout, windows)
@@ -67,27 +59,41 @@ def check_strips(
     return CheckedLayout(layout.with_strips(rhythm), tuple(out), (words,))
 
 
-def _apart_from(
-    strip: Window,
-    by_row: dict[int, RowTrace],
-    short: list[Window],
-    edges: tuple[list[float], list[float]],
+def measure(
+    rows: tuple[RowTrace, ...],
+    windows: tuple[Window, ...],
     layout: Layout,
-) -> dict[str, float]:
-    """In what share of the time a strip differs from a lead's short panel, in the better of both orders.
-
-    Other leads than the strip's own are left out where a level line agrees nearly as well.
-    """
-    starts, ends = edges
+    printed: frozenset[tuple[str, int]] = frozenset(),
+) -> tuple[list[Window], list[str], NDArray[np.float64]]:
+    """The page's strips (k,), its leads (n,), and what `WEIGHTS` weigh of each of them (k, n, 3)."""
+    by_row = {row.row_index: row for row in rows}
+    starts, ends = column_edges(windows, layout.n_columns)
     length = min(b - a for a, b in zip(starts, ends, strict=True))
-    at = [on_raster(by_row[strip.row_index], start, length) for start in places_on_strip(starts, ends)]
-    level = float(np.median([time_apart(y, np.zeros(y.size), ALIKE_MM) for y in at]))
-    out: dict[str, float] = {}
-    for w in short:
-        copy = on_raster(by_row[w.row_index], starts[w.column_index], length)
-        # Cabrera pages print -aVR among the limb leads, and aVR as a strip.
-        signs = (1.0, -1.0) if w.lead == "aVR" and layout.cabrera else (1.0,)
-        apart = min(time_apart(at[k], sign * copy, ALIKE_MM) for k in {0, w.column_index} for sign in signs)
-        if apart <= BEYOND_LEVEL * level or w.lead == strip.lead:
-            out[w.lead] = min(apart, out.get(w.lead, 1.0))
-    return out
+    strips, leads = [w for w in windows if w.rhythm], sorted({w.lead for w in windows})
+    features = np.zeros((len(strips), len(leads), len(WEIGHTS)))
+    for k, strip in enumerate(strips):
+        at = [on_raster(by_row[strip.row_index], start, length) for start in places_on_strip(starts, ends)]
+        apart = np.full(len(leads), np.nan)
+        for w in windows:
+            if not w.rhythm:
+                copy = on_raster(by_row[w.row_index], starts[w.column_index], length)
+                apart[leads.index(w.lead)] = _apart(at[0], at[w.column_index], copy, w.lead, layout)
+        # Of a lead without a copy nothing is known that speaks for it.
+        apart[np.isnan(apart)] = np.nanmax(apart)
+        features[k, :, 0] = -np.log(np.minimum(apart, APART_MOST) + APART_FLOOR)
+        features[k, :, 1] = [(lead, strip.row_index) in printed for lead in leads]
+        features[k, :, 2] = [lead == strip.lead for lead in leads]
+    return strips, leads, features
+
+
+def _apart(
+    at_start: NDArray[np.float64],
+    under: NDArray[np.float64],
+    copy: NDArray[np.float64],
+    lead: str,
+    layout: Layout,
+) -> float:
+    """In what share of the time a strip differs from a short panel, in the better of both orders."""
+    # Cabrera pages print -aVR among the limb leads, and aVR as a strip.
+    signs = (1.0, -1.0) if lead == "aVR" and layout.cabrera else (1.0,)
+    return min(time_apart(part, sign * copy, ALIKE_MM) for part in (at_start, under) for sign in signs)
