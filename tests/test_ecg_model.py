@@ -34,6 +34,11 @@ def test_limb_leads_follow_einthoven_and_goldberger_exactly(rhythm: str) -> None
 
 
 @pytest.mark.parametrize("rhythm", RHYTHMS)
+def test_amplifiers_pass_no_direct_current(rhythm: str) -> None:
+    assert np.abs(generate_ecg(6, rhythm=rhythm).signals.mean(axis=1)).max() < 1e-12
+
+
+@pytest.mark.parametrize("rhythm", RHYTHMS)
 @pytest.mark.parametrize("seed", range(5))
 def test_values_are_finite_and_physiologic(rhythm: str, seed: int) -> None:
     ecg = generate_ecg(seed, rhythm=rhythm)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ecg_hough.errors import PageError
-from ecg_hough.layout import PageLayout, find_layout, fit_layout, fit_names
+from ecg_hough.layout import MIN_AGREEMENT, PageLayout, find_layout, fit_layout, fit_names
 from ecg_hough.names import CanvasName
 from ecg_hough.paper import LEADS, Layout, make_layout
 from ecg_hough.render import render_page
@@ -331,6 +331,36 @@ def test_upright_turn_has_most_evidence() -> None:
         probabilities = disturbed(mask_page(seed, PROFILES[seed % 4]), seed)
         turns = [coherence(np.ascontiguousarray(np.rot90(probabilities, k, (1, 2)))) for k in range(4)]
         assert turns[0] > 3 * max(turns[1:])
+
+
+def test_twelve_rows_are_twelve_leads() -> None:
+    """Rows V1 to V4 under the names V2 to V5: not a missing V1 and a row between V4 and V5 that is no lead's."""
+    layout = make_layout("12x1")
+    mask = mask_page(7, "scan", layout=layout, missing=(), speed_mm_s=25.0, gain_mm_mv=5.0)
+    named = np.arange(13, dtype=np.uint8)
+    named[7:11] += 1
+    found = find_layout(disturbed(replace(mask, labels=named[mask.labels]), None))
+    assert found.layout == layout
+    assert [panel.lead for panel in found.panels] == list(LEADS)
+
+
+def test_printed_names_stand_for_faint_traces() -> None:
+    """Most of the traces under wrong names, or none: the layout of the names that are read beside them."""
+    layout = make_layout("3x4")
+    mask = mask_page(17, "clean", layout=layout, missing=(), speed_mm_s=25.0, gain_mm_mv=10.0)
+    panels = find_layout(disturbed(mask, None)).panels
+    names = tuple(
+        CanvasName(LEADS.index(p.lead), float(np.nanmedian(p.path_rows)) - 12.0, p.start_col + 10.0, 0.3)
+        for p in panels
+    )
+    # Pieces of 30 px under three names by turns, of which one is true.
+    wrong = (mask.labels - 1 + 4 * (np.arange(CANVAS) // 30 % 3)).astype(int) % 12 + 1
+    probabilities = to_probabilities(np.where(mask.labels > 0, wrong, 0).astype(np.uint8), None)
+    fitted = fit_layout(probabilities)
+    found = find_layout(probabilities, fit_names(fitted, names))
+    assert found.agreement < MIN_AGREEMENT
+    assert found.layout == layout
+    assert find_layout(probabilities, fit_names(fitted, names[:6])).layout is None
 
 
 def test_unknown_arrangement_has_no_layout() -> None:

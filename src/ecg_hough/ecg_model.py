@@ -144,7 +144,8 @@ def generate_ecg(
         rhythm: one of `RHYTHMS`; None draws one.
 
     Returns:
-        The record; III = II - I, aVR = -(I + II)/2, aVL = I - II/2 and aVF = II - I/2 hold exactly.
+        The record; III = II - I, aVR = -(I + II)/2, aVL = I - II/2 and aVF = II - I/2 hold exactly, and
+        every lead is zero in the mean.
 
     Raises:
         ValueError: unknown rhythm, fs below 100 Hz or a length that is not positive.
@@ -168,7 +169,9 @@ def generate_ecg(
     clean = DOWER @ dipole
     peak = float(np.abs(_twelve_leads(clean)).max())
     clean *= min(1.0, MAX_WAVE_MV / max(peak, MAX_WAVE_MV))
-    signals = _twelve_leads(clean + _electrode_noise(n, fs, rng))
+    recorded = clean + _electrode_noise(n, fs, rng)
+    # Amplifiers pass no direct current (high-pass at 0.05 Hz): a record is zero in the mean.
+    signals = _twelve_leads(recorded - recorded.mean(axis=1, keepdims=True))
 
     inside, p_onset = (
         times[(times >= 0) & (times < n / fs)] for times in (beats.r_s, beats.p_s - _QRS_ONSET_S)
