@@ -354,9 +354,8 @@ def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] |
         if not gained and (reading > 0 or grid.support > GOOD_SUPPORT):
             break
     error_mm = _median_error(bent(points), mm, trust, grid.period_mm)
-    if error_mm > grid.period_mm / 8 or grid.support < _MIN_SUPPORT:
-        return None
-    if _pitch_off(bent, grid) > _PITCH_OFF_MAX:
+    unsure = error_mm > grid.period_mm / 8 or grid.support < _MIN_SUPPORT
+    if unsure or _pitch_off(bent, grid) > _PITCH_OFF_MAX:
         return None
     page_map = _invert(bent, plane, shape, pitch)
     return None if page_map is None else (page_map, error_mm * pitch, "grid-phase")

@@ -115,8 +115,14 @@ def fit_stroke(
     # Pixels of a strip that is finer than the image repeat each other.
     told = min(1.0, image_px_per_mm / px_per_mm) ** 2 if image_px_per_mm is not None else 1.0
     near = near._replace(precise=near.precise * np.float32(told))
-    fit = _fit_bars if _is_raster(near, pen, rows, seen) else _fit_line
-    return np.where(seen, fit(near, pen, rows, 1.0 / np.maximum(sd, PRIOR_MIN_PX) ** 2, seen), rows)
+    prior = 1.0 / np.maximum(sd, PRIOR_MIN_PX) ** 2
+    drawn = seen[:-1] & seen[1:]
+    nearest = _nearest(rows, drawn, near, 2 * near.column, near.span)
+    if _is_raster(near, pen, _bars(rows, seen), nearest):
+        fitted = _fit_bars(near, pen, rows, prior, seen)
+    else:
+        fitted = _fit_line(near, pen, rows, prior, drawn, nearest)
+    return np.where(seen, fitted, rows)
 
 
 @dataclass(frozen=True)
@@ -289,24 +295,16 @@ def _pixels_near(paper: Paper, pen: Pen, rows: NDArray[np.float64], seen: NDArra
     return _Near(row, column, row.astype(np.float32), value, precise, paper.noise, span, (n_rows, n_cols))
 
 
-def _is_raster(near: _Near, pen: Pen, rows: NDArray[np.float64], seen: NDArray[np.bool_]) -> bool:
+def _is_raster(near: _Near, pen: Pen, bars: _Bars, nearest: _Nearest) -> bool:
     """Whether steep stretches look like a raster's bars rather than like a round pen's line."""
-    bars = _bars(rows, seen)
-    steep = maximum_filter1d(bars.bottom - bars.top > STEEP, near.span)
+    steep = maximum_filter1d(bars.bottom - bars.top > STEEP, near.span)[near.column]
     if not steep.any():
         return False
-    of_steep = steep[near.column]
-    part = near._replace(
-        **{k: getattr(near, k)[of_steep] for k in ("row", "column", "down", "value", "precise")}
-    )
-    line = _nearest(rows, seen[:-1] & seen[1:], part, 2 * part.column, part.span)
-    drawings = _draw_line(line.distance, part, pen), _draw_bars(bars, pen, near.shape)
+    place = near.row[steep], near.column[steep]
     misfits = []
-    for drawing in drawings:
-        left = (part.value - pen.height * _blurred(drawing, pen)[part.row, part.column]) / (
-            ROBUST_TIMES * near.noise
-        )
-        misfits.append(float(np.log1p(left * left).sum()))
+    for drawing in (_draw_line(nearest.distance, near, pen), _draw_bars(bars, pen, near.shape)):
+        left = near.value[steep] - np.float32(pen.height) * _blurred(drawing, pen)[place]
+        misfits.append(float(np.log1p((left / (ROBUST_TIMES * near.noise)) ** 2).sum()))
     return misfits[1] < RASTER_MISFIT * misfits[0]
 
 
@@ -336,15 +334,20 @@ def _residual(
 
 
 def _fit_line(
-    near: _Near, pen: Pen, rows: NDArray[np.float64], prior: NDArray[np.float64], seen: NDArray[np.bool_]
+    near: _Near,
+    pen: Pen,
+    rows: NDArray[np.float64],
+    prior: NDArray[np.float64],
+    drawn: NDArray[np.bool_],
+    nearest: _Nearest,
 ) -> NDArray[np.float64]:
     n = rows.size
-    drawn = seen[:-1] & seen[1:]
     y = rows.copy()
-    segment = 2 * near.column
     for k in range(STEPS):
-        # Steps are short: what was nearest is near.
-        segment, share, off, distance = _nearest(y, drawn, near, segment, RENEWED if k else near.span)
+        if k:
+            # Steps are short: what was nearest is near.
+            nearest = _nearest(y, drawn, near, nearest.segment, RENEWED)
+        segment, share, off, distance = nearest
         reached = (distance < pen.reach) & (distance > 1e-3)
         index = np.minimum((distance / _FINE_PX + 0.5).astype(int), pen.slope.size - 1)
         drawing = _blurred(_draw_line(distance, near, pen), pen)
