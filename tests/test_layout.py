@@ -334,7 +334,7 @@ def test_upright_turn_has_most_evidence() -> None:
 
 
 def test_twelve_rows_are_twelve_leads() -> None:
-    """Rows V1 to V4 under the names V2 to V5: not a missing V1 and a row between V4 and V5 that is no lead's."""
+    """Rows V1 to V4 under the names V2 to V5: not a missing V1 and a row that is no lead's."""
     layout = make_layout("12x1")
     mask = mask_page(7, "scan", layout=layout, missing=(), speed_mm_s=25.0, gain_mm_mv=5.0)
     named = np.arange(13, dtype=np.uint8)

@@ -19,7 +19,7 @@ from scipy.interpolate import RectBivariateSpline
 from scipy.linalg import solveh_banded
 
 from ecg_hough.errors import PageError
-from ecg_hough.grid import GOOD_SUPPORT, Grid, find_grid, follow_again
+from ecg_hough.grid import GOOD_SUPPORT, Grid, find_grid, follow_again, of_both
 from ecg_hough.orientation import hough_angle
 from ecg_hough.paper import BLOCK_MM
 from ecg_hough.paper_edges import Sheet, find_sheet
@@ -502,11 +502,12 @@ class _Bend:
         step = max(step, max(shape) / 40)
         nodes = (int(np.ceil(shape[0] / step)) + 3, int(np.ceil(shape[1] / step)) + 3)
         basis = _spline_basis(points, nodes, step)
-        transposed, weighted = basis.T.tocsr(), basis.copy()
+        transposed = basis.T.tocsr()
         bending = _BENDING * _bending(nodes)
-        found = []
-        for base, seen, weight in zip(flat(points), mm, trust, strict=True):
-            error = seen - base
+
+        def displacement(family: tuple[NDArray[np.float64], ...]) -> NDArray[np.float64]:
+            base, seen, weight = family
+            error, weighted = seen - base, basis.copy()
             fit: NDArray[np.float64] = np.zeros(len(points))
             coefficients: NDArray[np.float64] = np.zeros(basis.shape[1])
             for turn in range(6):
@@ -521,8 +522,10 @@ class _Bend:
                 system = transposed @ weighted + bending
                 coefficients = _solve_banded(system, transposed @ (w * (fit + left)), 3 * nodes[1] + 3)
                 fit = basis @ coefficients
-            found.append(coefficients)
-        return cls(flat, nodes, step, (found[0], found[1]))
+            return coefficients
+
+        down, across = of_both(displacement, list(zip(flat(points), mm, trust, strict=True)))
+        return cls(flat, nodes, step, (down, across))
 
 
 def _solve_banded(system: sparse.csr_matrix, target: NDArray[np.float64], band: int) -> NDArray[np.float64]:

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -33,6 +35,9 @@ from ecg_hough.grid_combs import (
 )
 from ecg_hough.grid_phase import cubic_phase, follow_harmonics, phase_points
 from ecg_hough.grid_spacing import mm_per_cycle
+
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 # Tuned on rendered pages (all profiles, 72-600 dpi) and on ECG-Image-Kit and ECGMiner pages.
 _LONG_SIDES_PX = (1800, 850, 400)  # pages are searched at these sizes, in turn
@@ -146,9 +151,8 @@ def _read_along(
     mm = to_mm((at + 0.5) / zoom - 0.5)
     px_per_mm = float(np.sqrt(np.prod(grid.px_per_mm) * np.prod(zoom)))
     smoothing = max(smoothing_mm * px_per_mm, _MIN_SMOOTHING_PX)
-    phases: list[Floats] = []
-    weights: list[Floats] = []
-    for value in mm:
+
+    def read(value: Floats) -> tuple[Floats, Floats, Floats]:
         coarse = (value / period_mm).reshape(len(nodes[0]), len(nodes[1]))
         # Interpolated about its mean, in float32: the phase counts hundreds of cycles. A whole number of
         # them, or the lines' place would move by the rest.
@@ -162,19 +166,26 @@ def _read_along(
             borderMode=cv2.BORDER_REPLICATE,
         )
         points, cycles, weight = phase_points(grid.evidence, fine, smoothing)
-        phases.append((cycles + middle) * period_mm)
-        weights.append(weight)
-    weights = _crossing(points, weights)
+        return points, (cycles + middle) * period_mm, weight
+
+    (points, *_), _ = found = of_both(read, mm)
+    weights = _crossing(points, [weight for *_, weight in found])
     return replace(
         grid,
         rows=(points[:, 0] + 0.5) / zoom[0] - 0.5,
         cols=(points[:, 1] + 0.5) / zoom[1] - 0.5,
-        y_mm=phases[0],
-        x_mm=phases[1],
+        y_mm=found[0][1],
+        x_mm=found[1][1],
         y_weight=weights[0],
         x_weight=weights[1],
         period_mm=period_mm,
     )
+
+
+def of_both(read: Callable[[In], Out], families: Sequence[In]) -> list[Out]:
+    """What is read of each family of lines, side by side."""
+    with ThreadPoolExecutor(max(1, min(len(families), cv2.getNumThreads()))) as pool:
+        return list(pool.map(read, families))
 
 
 def _crossing(points: Floats, weights: list[Floats]) -> list[Floats]:
@@ -290,10 +301,11 @@ class _Followed:
         cls, evidence: NDArray[np.float32], harmonic: int, models: list[Floats], smoothing_px: float
     ) -> _Followed:
         rows, cols = (np.arange(n, dtype=np.float32) for n in evidence.shape)
-        found = [
-            phase_points(evidence, cubic_phase(model, rows, cols, evidence.shape), smoothing_px)
-            for model in models
-        ]
+
+        def read(model: Floats) -> tuple[Floats, Floats, Floats]:
+            return phase_points(evidence, cubic_phase(model, rows, cols, evidence.shape), smoothing_px)
+
+        found = of_both(read, models)
         points = found[0][0]
         return cls(harmonic, models, points, [f[1] for f in found], _crossing(points, [f[2] for f in found]))
 

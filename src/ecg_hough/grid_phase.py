@@ -143,18 +143,23 @@ def _tile_peaks(power: NDArray[np.float32], expected: Floats, reach: int) -> tup
     return found, is_peak * box[k, i, j] / (np.median(box.reshape(len(box), -1), axis=1) + 1e-9)
 
 
-def cubic_phase(model: Floats, rows: NDArray[Any], cols: NDArray[Any], shape: tuple[int, ...]) -> Floats:
+def cubic_phase(
+    model: Floats, rows: NDArray[Any], cols: NDArray[Any], shape: tuple[int, ...]
+) -> NDArray[np.float32]:
     """Phase (cycles) of a model on the lattice of these rows and columns, (len(rows), len(cols))."""
     half = max(shape) / 2
-    r, c, k = ((rows - shape[0] / 2) / half)[:, None], ((cols - shape[1] / 2) / half)[None], model
+    # In float32: of hundreds of cycles it leaves some 1e-5, and a page has millions of places.
+    k = model.astype(np.float32)
+    r, c = (((at - n / 2) / half).astype(np.float32) for at, n in zip((rows, cols), shape, strict=False))
+    r, c = r[:, None], c[None]
     by_row = ((k[8] * r + k[4]) * r + k[1]) * r
     linear, square = (k[7] * r + k[3]) * r + k[0], k[6] * r + k[2]
-    out: Floats = by_row + ((k[5] * c + square) * c + linear) * c
+    out: NDArray[np.float32] = by_row + ((k[5] * c + square) * c + linear) * c
     return out
 
 
 def phase_points(
-    evidence: NDArray[np.float32], phase: Floats, smoothing_px: float
+    evidence: NDArray[np.float32], phase: NDArray[np.float32], smoothing_px: float
 ) -> tuple[Floats, Floats, Floats]:
     """Phase (cycles, unwrapped) and weight at lattice points (n, 2), by demodulation with a phase near it.
 
@@ -163,8 +168,8 @@ def phase_points(
     """
     block = BLOCK_PX
     rows, cols = (n // block * block for n in phase.shape)
-    turn = phase[:rows, :cols]
-    turn = (2 * np.pi * (turn - np.round(turn))).astype(np.float32)
+    cycles = phase[:rows, :cols]
+    turn = (2 * np.pi * (cycles - np.round(cycles))).astype(np.float32)
     piece = evidence[:rows, :cols]
     size = (cols // block, rows // block)
     sigma = smoothing_px / block
@@ -182,7 +187,7 @@ def phase_points(
     near = np.minimum(
         np.floor(at).astype(int), np.array(phase.shape) - 2
     )  # the block's centre is between pixels
-    corners = [phase[near[..., 0] + i, near[..., 1] + j] for i in (0, 1) for j in (0, 1)]
+    corners = [phase[near[..., 0] + i, near[..., 1] + j].astype(float) for i in (0, 1) for j in (0, 1)]
     weight = np.where(snr > _TILE_SNR, np.minimum(snr, 200.0) / 200.0, 0.0) * _agreement(
         left, snr > _TILE_SNR
     )

@@ -283,7 +283,9 @@ def find_layout(probabilities: NDArray[np.float32], fitted: LayoutFit | None = N
     whole = sum(not b.rhythm for b in present) >= MIN_PANELS * n_short
     against = _names_against(fitted)
     printed = frozenset((LEADS[p.name.lead], p.row) for p in fitted.names)
-    told = np.mean([(LEADS[box.lead], box.row) in printed for box in present]) >= TOLD_MIN if present else False
+    told = (
+        np.mean([(LEADS[box.lead], box.row) in printed for box in present]) >= TOLD_MIN if present else False
+    )
     agrees = agreement >= (MIN_AGREEMENT_TOLD if told else MIN_AGREEMENT)
     if agrees and whole and against <= NAMES_AGAINST_MAX:
         known: Layout | None = layout

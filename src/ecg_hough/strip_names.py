@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from ecg_hough.columns import Window, column_edges, places_on_strip
@@ -19,13 +20,13 @@ from ecg_hough.raster import on_raster, time_apart
 from ecg_hough.traces import RowTrace
 
 ALIKE_MM = 0.3
-"""Where a strip and its copy are farther apart, one of them is misread, and how far says nothing."""
+"""Where a strip and its copy are farther apart, one is misread, and how far says nothing."""
 APART_FLOOR, APART_MOST = 0.03, 0.8
 """What reading leaves of a strip and its copy, and where all else is equally unlike."""
 WEIGHTS = (7.8, 4.5, 0.8)
-"""Log odds of a lead by the share of time in which its copy differs (minus its logarithm), by its name's being
-printed there, and by its being the name so far: logistic regression on own renders of all layouts
-(benchmark_pages, seeds 31313, 42424, 53535, 64646 and 75757)."""
+"""Log odds of a lead by the share of time in which its copy differs (minus its logarithm), by being printed
+there, and by being the name so far. Logistic regression on 192 own renders with strips
+(benchmark_pages, seeds 31313, 42424, 53535 and 64646)."""
 
 
 def check_strips(
