@@ -9,7 +9,7 @@ import pytest
 
 from ecg_hough.columns import Window
 from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.layout_check import EVEN_BEAT_REST, Candidate, check_layout, measure
+from ecg_hough.layout_check import EVEN_BEAT_REST, Candidate, check_layout, measure, strip_odds
 from ecg_hough.limb_sums import limb_columns, limb_rest, renamed_columns, usual_beat_rest
 from ecg_hough.paper import LEADS, Layout, make_layout
 from ecg_hough.traces import RowTrace
@@ -96,6 +96,15 @@ def test_six_limb_leads_are_no_three_rows_over_strips() -> None:
     checked = check_layout(page_rows(true), (candidate(wrong, 1.8), candidate(true, 1.0)))
     assert checked.layout == true
     assert len(checked.windows) == 6
+
+
+def test_six_chest_leads_are_no_strips() -> None:
+    """The network sees three rows over strips, and no sum of limb leads can tell: strips repeat short leads."""
+    true, wrong = make_layout("6x1-precordial"), make_layout("3x4", rhythm=("II", "V1", "V5"))
+    rows = page_rows(true)
+    assert strip_odds(rows, candidate(wrong, 1.5)) < strip_odds(page_rows(wrong), candidate(wrong, 1.5)) - 1.0
+    assert strip_odds(rows, candidate(true, 1.0)) == 0.0
+    assert check_layout(rows, (candidate(wrong, 1.4), candidate(true, 1.0))).layout == true
 
 
 def test_the_left_column_of_6x2_is_not_enough() -> None:

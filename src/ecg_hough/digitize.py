@@ -160,16 +160,16 @@ def digitize(
         down, across = find_lines(reading.image, page_map, box)
         shift_mm = across.shift_to(columns.start_mm) if across is not None else None
         columns = columns.moved_to_line(shift_mm) if shift_mm is not None else columns
-    checked = check_strips(rows, columns.windows, checked.layout, printed=printed)
-    warnings += checked.warnings
-    columns = replace(columns, windows=checked.windows)
-    order = find_column_order(rows, columns.windows, checked.layout)
+    strips = check_strips(rows, columns.windows, checked.layout, printed=printed)
+    warnings += strips.warnings
+    layout, columns = strips.layout, replace(columns, windows=strips.windows)
+    order = find_column_order(rows, columns.windows, layout)
     warnings += order.warnings
     columns = columns.with_pitch(order.pitch_off_mm)
     result = calibrate(
         rows,
         columns,
-        checked.layout,
+        layout,
         fs=fs,
         speed_mm_s=speed,
         gain_mm_mv=gain,
@@ -192,14 +192,14 @@ def digitize(
             f"leads must show beats; all rows are straight within {FLAT_MV} mV, and no names stand at them."
             " Is it a 12-lead ECG?",
         )
-    if checked.layout is None and reading.layout.named < STRANGE_NAMED and quality < STRANGE_QUALITY:
+    if layout is None and reading.layout.named < STRANGE_NAMED and quality < STRANGE_QUALITY:
         raise PageError(
             "layout",
             "rows must show a known layout, printed names or leads that agree; none fits, none is printed,"
             f" quality {quality:.2f} is below {STRANGE_QUALITY}. Is it a 12-lead ECG?",
         )
     bare = guessed and reading.layout.named < STRANGE_NAMED and not _is_stated(scale)
-    if bare and (checked.layout is None or quality < BARE_QUALITY):
+    if bare and (layout is None or quality < BARE_QUALITY):
         raise PageError(
             "layout",
             "a page must show a grid, names of leads, a calibration pulse, its speed and gain, or leads that"
@@ -215,7 +215,7 @@ def digitize(
         angle_deg=geometry.angle_deg,
         quarter_turns=turns,
         px_per_mm=geometry.px_per_mm,
-        layout=checked.layout.name if checked.layout is not None else "unknown",
+        layout=layout.name if layout is not None else "unknown",
         speed_mm_s=scale.speed_mm_s,
         gain_mm_mv=scale.gain_mm_mv,
         warnings=tuple(warnings),

@@ -2,7 +2,8 @@
 
 In: row traces, and all known layouts as they would lie on the page. Out: the likeliest one, or none. The
 network names single traces unreliably where no names are printed; but limb leads obey their sums
-(`limb_sums`), which needs no name, and a layout has a place for every row.
+(`limb_sums`), rhythm strips repeat short leads (`strip_names`), which needs no name, and a layout has a place
+for every row.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from ecg_hough.columns import Window, place_columns
 from ecg_hough.limb_sums import limb_columns, limb_rest, renamed_columns, usual_beat_rest
 from ecg_hough.paper import Layout
+from ecg_hough.strip_names import measure as measure_strips
 from ecg_hough.traces import RowTrace
 
 NAMED_MIN = 0.6
@@ -34,6 +36,9 @@ DECADE, LEAST, MOST = 4.0, -2.0, 5.0
 """A rest ten times smaller adds `DECADE`, within limits: tall traces are misread, columns misplaced."""
 EXTENT_MM, EXTENT_POWER = 250.0, 0.75
 """Length of a column times dimensions that must be empty that counts once; more counts by this power."""
+STRIP_TIMES, STRIP_EVEN, STRIPS_LEAST, STRIPS_MOST = 4.0, 1.1, -3.0, 3.0
+"""Log odds of a layout by how well its rhythm strips repeat some short lead (`strip_names.measure`), less what
+speaks neither for nor against it, within limits."""
 LONE_EVIDENCE = 1.0
 """Network's evidence from which a layout is believed that its view does not fit and no sum supports."""
 SURE = 0.9
@@ -84,6 +89,8 @@ def check_layout(
         return CheckedLayout(None, loose, (_NONE,))
     features = np.array([measure(rows, candidate, has_grid=has_grid) for candidate in candidates])
     odds = features @ np.array(WEIGHTS)
+    for k in np.flatnonzero(odds > odds.max() - STRIPS_MOST + STRIPS_LEAST):
+        odds[k] += strip_odds(rows, candidates[k], has_grid=has_grid)
     best, second = np.argsort(-odds, kind="stable")[[0, min(1, len(odds) - 1)]]
     chosen, other = candidates[best], candidates[second]
     supported = features[best, 2:].sum() > 0 or chosen.evidence >= LONE_EVIDENCE
@@ -127,6 +134,19 @@ def measure(
     if beat_rest is not None:
         beats = _nats(beat_rest, EVEN_BEAT_REST)
     return np.array([candidate.evidence, unplaced, sums, beats])
+
+
+def strip_odds(rows: tuple[RowTrace, ...], candidate: Candidate, *, has_grid: bool = True) -> float:
+    """Log odds of a layout by its rhythm strips: what is no strip repeats no short lead. 0 without any."""
+    layout = candidate.layout
+    if not layout.rhythm or layout.n_columns == 1 or all(w.rhythm for w in candidate.windows):
+        return 0.0
+    placed = place_columns(rows, candidate.windows, layout, on_guessed_scale=True, has_grid=has_grid)
+    strips, _, features = measure_strips(rows, placed.windows, layout)
+    if not strips:
+        return 0.0
+    best = features[:, :, 0].max(axis=1)
+    return float(np.clip(STRIP_TIMES * (best.mean() - STRIP_EVEN), STRIPS_LEAST, STRIPS_MOST))
 
 
 def _nats(rest: float, even: float) -> float:

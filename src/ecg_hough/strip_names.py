@@ -7,14 +7,13 @@ columns' start (simultaneous ones), so no printed name is needed to tell them ap
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from ecg_hough.columns import Window, column_edges, places_on_strip
-from ecg_hough.layout_check import CheckedLayout
 from ecg_hough.paper import Layout
 from ecg_hough.raster import on_raster, time_apart
 from ecg_hough.traces import RowTrace
@@ -29,13 +28,22 @@ there, and by being the name so far. Logistic regression on 192 own renders with
 (benchmark_pages, seeds 31313, 42424, 53535 and 64646)."""
 
 
+@dataclass(frozen=True)
+class NamedStrips:
+    """Layout and panels with the strips' names to go on with; warnings where those are others than before."""
+
+    layout: Layout | None
+    windows: tuple[Window, ...]
+    warnings: tuple[str, ...] = ()
+
+
 def check_strips(
     rows: tuple[RowTrace, ...],
     windows: tuple[Window, ...],
     layout: Layout | None,
     *,
     printed: frozenset[tuple[str, int]] = frozenset(),
-) -> CheckedLayout:
+) -> NamedStrips:
     """Rename rhythm strips that clearly repeat another lead than the one they were taken for.
 
     Args:
@@ -44,20 +52,20 @@ def check_strips(
         printed: names, with their rows, that are printed there: given up less easily.
     """
     if layout is None or not layout.rhythm or layout.n_columns == 1:
-        return CheckedLayout(layout, windows)
+        return NamedStrips(layout, windows)
     if all(w.rhythm for w in windows):
-        return CheckedLayout(layout, windows)
+        return NamedStrips(layout, windows)
     strips, leads, features = measure(rows, windows, layout, printed)
     # No page prints a strip twice: of all ways to give them different names the likeliest.
     assigned = zip(*linear_sum_assignment(features @ WEIGHTS, maximize=True), strict=True)
     named = {strips[k].row_index: leads[j] for k, j in assigned}
     changed = [f"{w.lead} to {named[w.row_index]}" for w in strips if named[w.row_index] != w.lead]
     if not changed:
-        return CheckedLayout(layout, windows)
+        return NamedStrips(layout, windows)
     out = [replace(w, lead=named.get(w.row_index, w.lead)) if w.rhythm else w for w in windows]
     rhythm = tuple(w.lead for w in out if w.rhythm)
     words = f"layout: rhythm strip renamed from {', '.join(changed)}, whose short copy it repeats"
-    return CheckedLayout(layout.with_strips(rhythm), tuple(out), (words,))
+    return NamedStrips(layout.with_strips(rhythm), tuple(out), (words,))
 
 
 def measure(
