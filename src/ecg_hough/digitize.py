@@ -47,7 +47,8 @@ STRANGE_QUALITY, STRANGE_NAMED = 0.25, 0.25
 other kinds stay below 0.2, and a stray mark may be read as a name; pages of unknown layout seldom do."""
 BARE_QUALITY = 0.6
 """The same for a page without grid, names, pulse or printed scale, whatever its layout: sheet music and EEGs
-stay below 0.25, share prices below 0.55; of 440 own renders two are such pages, of 0.5 (named) and 0.8."""
+stay below 0.25, share prices below 0.55; of 440 own renders two are such pages, of 0.5 (named) and 0.8. Chest
+leads alone have nothing to disagree with, and no quality."""
 SEEN_SHARE = 0.6
 """Evidence that a part of the picture must show of that of the whole, or leads were cut off."""
 CLEARER, SHEET_SHARE = 1.5, 0.04
@@ -199,12 +200,12 @@ def digitize(
             f" quality {quality:.2f} is below {STRANGE_QUALITY}. Is it a 12-lead ECG?",
         )
     bare = guessed and reading.layout.named < STRANGE_NAMED and not _is_stated(scale)
-    if bare and (layout is None or quality < BARE_QUALITY):
+    if bare and (layout is None or quality < BARE_QUALITY or result.leads_agree is None):
         raise PageError(
             "layout",
             "a page must show a grid, names of leads, a calibration pulse, its speed and gain, or leads that"
-            f" agree; none is seen, quality {quality:.2f} is below {BARE_QUALITY}, or no layout fits."
-            " Is it a 12-lead ECG?",
+            f" agree; none is seen, and quality {quality:.2f} is below {BARE_QUALITY}, no layout fits, or no"
+            " leads can be compared. Is it a 12-lead ECG?",
         )
     return Ecg(
         signals=result.signals,

@@ -37,8 +37,8 @@ DECADE, LEAST, MOST = 4.0, -2.0, 5.0
 EXTENT_MM, EXTENT_POWER = 250.0, 0.75
 """Length of a column times dimensions that must be empty that counts once; more counts by this power."""
 STRIP_TIMES, STRIP_EVEN, STRIPS_LEAST, STRIPS_MOST = 4.0, 1.1, -3.0, 3.0
-"""Log odds of a layout by how well its rhythm strips repeat some short lead (`strip_names.measure`), less what
-speaks neither for nor against it, within limits."""
+"""Log odds of a layout by how well its rhythm strips repeat some short lead (`strip_names.measure`), less
+what speaks neither for nor against it, within limits."""
 LONE_EVIDENCE = 1.0
 """Network's evidence from which a layout is believed that its view does not fit and no sum supports."""
 SURE = 0.9
