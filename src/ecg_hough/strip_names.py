@@ -51,9 +51,7 @@ def check_strips(
         windows, layout: panels at their columns' common edges, and the layout so far.
         printed: names, with their rows, that are printed there: given up less easily.
     """
-    if layout is None or not layout.rhythm or layout.n_columns == 1:
-        return NamedStrips(layout, windows)
-    if all(w.rhythm for w in windows):
+    if layout is None or not layout.rhythm or layout.n_columns == 1 or all(w.rhythm for w in windows):
         return NamedStrips(layout, windows)
     strips, leads, features = measure(rows, windows, layout, printed)
     # No page prints a strip twice: of all ways to give them different names the likeliest.
@@ -80,13 +78,14 @@ def measure(
     length = min(b - a for a, b in zip(starts, ends, strict=True))
     strips, leads = [w for w in windows if w.rhythm], sorted({w.lead for w in windows})
     features = np.zeros((len(strips), len(leads), len(WEIGHTS)))
+    copies = [
+        (w, on_raster(by_row[w.row_index], starts[w.column_index], length)) for w in windows if not w.rhythm
+    ]
     for k, strip in enumerate(strips):
         at = [on_raster(by_row[strip.row_index], start, length) for start in places_on_strip(starts, ends)]
         apart = np.full(len(leads), np.nan)
-        for w in windows:
-            if not w.rhythm:
-                copy = on_raster(by_row[w.row_index], starts[w.column_index], length)
-                apart[leads.index(w.lead)] = _apart(at[0], at[w.column_index], copy, w.lead, layout)
+        for w, copy in copies:
+            apart[leads.index(w.lead)] = _apart(at[0], at[w.column_index], copy, w.lead, layout)
         # Of a lead without a copy nothing is known that speaks for it.
         apart[np.isnan(apart)] = np.nanmax(apart)
         features[k, :, 0] = -np.log(np.minimum(apart, APART_MOST) + APART_FLOOR)
