@@ -9,7 +9,14 @@ import pytest
 
 from ecg_hough.columns import Window
 from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.layout_check import EVEN_BEAT_REST, Candidate, check_layout, measure, strip_odds
+from ecg_hough.layout_check import (
+    EVEN_BEAT_REST,
+    Candidate,
+    at_common_edges,
+    check_layout,
+    measure,
+    strip_odds,
+)
 from ecg_hough.limb_sums import limb_columns, limb_rest, renamed_columns, usual_beat_rest
 from ecg_hough.paper import LEADS, Layout, make_layout
 from ecg_hough.traces import RowTrace
@@ -230,7 +237,7 @@ def test_columns_seen_in_the_wrong_place_do_not_break_the_sums() -> None:
         for w in panels(true)
     )
     rows = tuple(with_margins(row) for row in page_rows(true))
-    features = measure(rows, Candidate(true, seen, 0.6))
+    features = measure(rows, at_common_edges(rows, Candidate(true, seen, 0.6)))
     assert features == pytest.approx(measure(rows, candidate(true, 0.6)), abs=0.1)
 
 

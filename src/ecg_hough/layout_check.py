@@ -8,7 +8,7 @@ for every row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,10 +87,11 @@ def check_layout(
         return CheckedLayout(candidates[0].layout, candidates[0].windows)
     if not candidates or not rows or named >= NAMED_MIN:
         return CheckedLayout(None, loose, (_NONE,))
-    features = np.array([measure(rows, candidate, has_grid=has_grid) for candidate in candidates])
+    placed = [at_common_edges(rows, candidate, has_grid=has_grid) for candidate in candidates]
+    features = np.array([measure(rows, candidate) for candidate in placed])
     odds = features @ np.array(WEIGHTS)
     for k in np.flatnonzero(odds > odds.max() - STRIPS_MOST + STRIPS_LEAST):
-        odds[k] += strip_odds(rows, candidates[k], has_grid=has_grid)
+        odds[k] += strip_odds(rows, placed[k])
     best, second = np.argsort(-odds, kind="stable")[[0, min(1, len(odds) - 1)]]
     chosen, other = candidates[best], candidates[second]
     supported = features[best, 2:].sum() > 0 or chosen.evidence >= LONE_EVIDENCE
@@ -112,15 +113,20 @@ def check_layout(
     return CheckedLayout(chosen.layout, chosen.windows, tuple(warnings))
 
 
-def measure(
-    rows: tuple[RowTrace, ...], candidate: Candidate, *, has_grid: bool = True
-) -> NDArray[np.float64]:
-    """(4,) what `WEIGHTS` weigh, with the panels at their columns' common edges."""
+def at_common_edges(rows: tuple[RowTrace, ...], candidate: Candidate, *, has_grid: bool = True) -> Candidate:
+    """The candidate with its panels at their columns' common edges: the network's may be a sixth of a column
+    off."""
+    windows, layout = candidate.windows, candidate.layout
+    if {row.row_index for row in rows}.isdisjoint(window.row_index for window in windows):
+        return candidate
+    columns = place_columns(rows, windows, layout, on_guessed_scale=True, has_grid=has_grid)
+    return replace(candidate, windows=columns.windows)
+
+
+def measure(rows: tuple[RowTrace, ...], candidate: Candidate) -> NDArray[np.float64]:
+    """(4,) what `WEIGHTS` weigh of a layout whose panels are `at_common_edges`."""
     by_row = {row.row_index: row for row in rows}
     windows, layout = candidate.windows, candidate.layout
-    if any(window.row_index in by_row for window in windows):
-        # The network's own edges may be a sixth of a column off.
-        windows = place_columns(rows, windows, layout, on_guessed_scale=True, has_grid=has_grid).windows
     placed = len({w.row_index for w in windows})
     unplaced = len(by_row) + layout.n_rows - 2 * placed
     columns = limb_columns(by_row, windows, layout)
@@ -136,13 +142,10 @@ def measure(
     return np.array([candidate.evidence, unplaced, sums, beats])
 
 
-def strip_odds(rows: tuple[RowTrace, ...], candidate: Candidate, *, has_grid: bool = True) -> float:
-    """Log odds of a layout by its rhythm strips: what is no strip repeats no short lead. 0 without any."""
-    layout = candidate.layout
-    if not layout.rhythm or layout.n_columns == 1 or all(w.rhythm for w in candidate.windows):
-        return 0.0
-    placed = place_columns(rows, candidate.windows, layout, on_guessed_scale=True, has_grid=has_grid)
-    strips, _, features = measure_strips(rows, placed.windows, layout)
+def strip_odds(rows: tuple[RowTrace, ...], candidate: Candidate) -> float:
+    """Log odds of a layout, its panels `at_common_edges`, by its rhythm strips: what is no strip repeats no
+    short lead. 0 without any."""
+    strips, _, features = measure_strips(rows, candidate.windows, candidate.layout)
     if not strips:
         return 0.0
     best = features[:, :, 0].max(axis=1)

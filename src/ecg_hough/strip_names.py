@@ -51,7 +51,7 @@ def check_strips(
         windows, layout: panels at their columns' common edges, and the layout so far.
         printed: names, with their rows, that are printed there: given up less easily.
     """
-    if layout is None or not layout.rhythm or layout.n_columns == 1 or all(w.rhythm for w in windows):
+    if layout is None:
         return NamedStrips(layout, windows)
     strips, leads, features = measure(rows, windows, layout, printed)
     # No page prints a strip twice: of all ways to give them different names the likeliest.
@@ -72,7 +72,12 @@ def measure(
     layout: Layout,
     printed: frozenset[tuple[str, int]] = frozenset(),
 ) -> tuple[list[Window], list[str], NDArray[np.float64]]:
-    """The page's strips (k,), its leads (n,), and what `WEIGHTS` weigh of each of them (k, n, 3)."""
+    """The page's strips (k,), its leads (n,), and what `WEIGHTS` weigh of each of them (k, n, 3).
+
+    Without short leads beside strips there is nothing to compare, and no strips are returned.
+    """
+    if not layout.rhythm or layout.n_columns == 1 or all(w.rhythm for w in windows):
+        return [], [], np.zeros((0, 0, len(WEIGHTS)))
     by_row = {row.row_index: row for row in rows}
     starts, ends = column_edges(windows, layout.n_columns)
     length = min(b - a for a, b in zip(starts, ends, strict=True))

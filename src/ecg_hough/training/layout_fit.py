@@ -20,7 +20,7 @@ from scipy.special import logsumexp
 
 from ecg_hough.digitize import read_traces
 from ecg_hough.errors import PageError
-from ecg_hough.layout_check import WEIGHTS, measure
+from ecg_hough.layout_check import WEIGHTS, at_common_edges, measure
 from ecg_hough.layout_score import TRUTH_SUFFIX
 from ecg_hough.page import read_page
 
@@ -43,7 +43,8 @@ def measure_page(image: Path, truth: str) -> MeasuredPage | None:
     if not true.any():
         return None
     has_grid = reading.geometry.grid_found
-    return np.array([measure(reading.rows, c, has_grid=has_grid) for c in reading.candidates]), true
+    placed = [at_common_edges(reading.rows, c, has_grid=has_grid) for c in reading.candidates]
+    return np.array([measure(reading.rows, c) for c in placed]), true
 
 
 def fit_weights(pages: list[MeasuredPage]) -> NDArray[np.float64]:
