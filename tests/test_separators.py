@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -63,3 +64,18 @@ def test_a_page_without_separators_has_none(shape, sequential):
 def test_lines_of_a_dark_grid_are_no_separators():
     page = drawn("none", major=(30, 30, 30))
     assert found(page)[0] == {}
+
+
+def test_of_two_strokes_in_every_row_the_one_at_the_edge_is_the_separator():
+    # Lines of a dark grid, 2.5 mm off, may look the same.
+    page = drawn("bars")
+    for panel in page.panels:
+        if panel.column > 0:
+            y, x = page.page_map.to_mm(panel.trace[:1, 0], panel.trace[:1, 1])
+            level = float(y[0] + panel.mv[0] * 10.0)
+            rows, cols = page.page_map.to_pixels(np.array([level - 3.1, level + 3.1]), np.full(2, x[0] - 2.5))
+            ends = np.round(np.column_stack([cols, rows])).astype(int)
+            cv2.line(page.image, ends[0].tolist(), ends[1].tolist(), (0, 0, 0), 3)
+    seen, true = found(page)
+    assert set(seen) == set(true)
+    assert max(abs(seen[j] - true[j]) for j in true) < 0.04

@@ -41,6 +41,9 @@ LONE_MIN = 0.75
 ALIGNED_MM, EVEN_MM = 0.35, 0.6
 """Separators of one edge stand below each other within this, and the edges where they belong within that,
 up to a common shift."""
+FAR_COST = 0.5
+"""What a place at `REACH_MM` from the column's edge costs, in shares of the rows that show it: dark lines of
+a grid may look like separators in as many rows."""
 WIDEST_MM = 2.5
 """A wider stroke is no separator."""
 LEAN_MM = 0.15
@@ -76,7 +79,7 @@ def find_separators(
         dark = ink.darkness(cut_strip(pixels, strip_map(frame, page_map), factor)).clip(0.0, 1.0)
         starts.setdefault(w.column_index, []).append(w.start_mm)
         shifts.setdefault(w.column_index, []).extend(x - REACH_MM for x in middles(dark))
-    agreed = {column: _agreed(np.array(seen)) for column, seen in shifts.items()}
+    agreed = {column: _agreed(np.array(seen), len(starts[column])) for column, seen in shifts.items()}
     least = PLACES_MIN if len(starts) > 1 else LONE_MIN
     kept = {j: shift for j, (shift, n) in agreed.items() if n >= least * len(starts[j])}
     common = float(np.median(list(kept.values()))) if kept else 0.0
@@ -131,10 +134,11 @@ def _centroid(weights: NDArray[np.float64], near: slice) -> float:
     return near.start + float((over * np.arange(part.size)).sum() / max(float(over.sum()), 1e-9))
 
 
-def _agreed(places_mm: NDArray[np.float64]) -> tuple[float, int]:
-    """The place that most strokes share, and how many."""
+def _agreed(places_mm: NDArray[np.float64], n_rows: int) -> tuple[float, int]:
+    """The place that the strokes of most rows share, of equal ones that next to the edge, and how many."""
     if not places_mm.size:
         return 0.0, 0
     near = np.abs(places_mm[:, None] - places_mm[None]) <= ALIGNED_MM
-    members = places_mm[near[int(near.sum(axis=1).argmax())]]
+    worth = near.sum(axis=1) / n_rows - FAR_COST * np.abs(places_mm) / REACH_MM
+    members = places_mm[near[int(worth.argmax())]]
     return float(np.median(members)), int(members.size)
