@@ -13,7 +13,7 @@ from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.ink import InkModel
 from ecg_hough.paper import make_layout
 from ecg_hough.render import render_page, sample_style
-from ecg_hough.render.page import RenderedPage
+from ecg_hough.render.page import Panel, RenderedPage
 from ecg_hough.separators import find_separators
 
 BLACK = InkModel(np.full(3, -1 / (3 * 255)), -1.0, 9.0)
@@ -35,14 +35,19 @@ def drawn(separator: str, *, shape: str = "3x4", sequential: bool = True, **shee
     return render_page(ecg.signals, ecg.fs, seed=4, style=replace(style, sheet=changed))
 
 
+def place(page: RenderedPage, panel: Panel) -> tuple[float, float, float]:
+    """Start, end and zero line of a panel, mm."""
+    y, x = page.page_map.to_mm(panel.trace[[0, -1], 0], panel.trace[[0, -1], 1])
+    return float(x[0]), float(x[1]), float(y[0] + panel.mv[0] * 10.0)
+
+
 def found(page: RenderedPage, off_mm: float = 0.0) -> tuple[dict[int, float], dict[int, float]]:
     """Found and true edges; the panels are handed over `off_mm` off."""
     edges, levels, windows = {}, {}, []
     for panel in page.panels:
-        y, x = page.page_map.to_mm(panel.trace[[0, -1], 0], panel.trace[[0, -1], 1])
-        levels[panel.row] = float(y[0] + panel.mv[0] * 10.0)
-        edges[panel.column] = float(x[0])
-        windows.append(Window(panel.lead, panel.row, panel.column, False, x[0] + off_mm, x[1] + off_mm))
+        start, end, levels[panel.row] = place(page, panel)
+        edges[panel.column] = start
+        windows.append(Window(panel.lead, panel.row, panel.column, False, start + off_mm, end + off_mm))
     edges.pop(0)
     return find_separators(page.image, page.page_map, BLACK, levels, tuple(windows)), edges
 
@@ -71,9 +76,10 @@ def test_of_two_strokes_in_every_row_the_one_at_the_edge_is_the_separator():
     page = drawn("bars")
     for panel in page.panels:
         if panel.column > 0:
-            y, x = page.page_map.to_mm(panel.trace[:1, 0], panel.trace[:1, 1])
-            level = float(y[0] + panel.mv[0] * 10.0)
-            rows, cols = page.page_map.to_pixels(np.array([level - 3.1, level + 3.1]), np.full(2, x[0] - 2.5))
+            start, _, level = place(page, panel)
+            rows, cols = page.page_map.to_pixels(
+                np.array([level - 3.1, level + 3.1]), np.full(2, start - 2.5)
+            )
             ends = np.round(np.column_stack([cols, rows])).astype(int)
             cv2.line(page.image, ends[0].tolist(), ends[1].tolist(), (0, 0, 0), 3)
     seen, true = found(page)

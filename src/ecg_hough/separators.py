@@ -135,7 +135,7 @@ def _centroid(weights: NDArray[np.float64], near: slice) -> float:
 
 
 def _agreed(places_mm: NDArray[np.float64], n_rows: int) -> tuple[float, int]:
-    """The place that the strokes of most rows share, of equal ones that next to the edge, and how many."""
+    """The place that most strokes share, a nearer one to the edge before a farther, and how many."""
     if not places_mm.size:
         return 0.0, 0
     near = np.abs(places_mm[:, None] - places_mm[None]) <= ALIGNED_MM
