@@ -118,3 +118,14 @@ def test_zero_lines_near_lines_of_the_grid_stand_on_them() -> None:
 def test_lines_elsewhere_say_nothing(lines: GridLines) -> None:
     rows, windows = page(("I", "II", "III", "aVR", "aVL", "aVF"))
     assert errors(rows, windows, lines=lines) == pytest.approx(errors(rows, windows))
+
+
+def test_pulses_stand_as_late_as_the_grid_s_lines() -> None:
+    """Feet half a pixel below the traces' zero line tell it as well, where lines stand half a pixel late."""
+    rows, windows = page(("I", "II", "III"))
+    late = 0.07
+    feet = PulsePlace(0, 5, {0: 40.0 + late, 1: 70.0 + late, 2: 100.0 + late})
+    # Lines at 0.4 mm: no zero line stands on them, and only how late they are is known.
+    lines = GridLines(0.4 + late, (late,))
+    off = np.abs(errors(rows, windows, feet, lines))
+    assert off.max() < 0.5 * np.abs(errors(rows, windows, feet)).max()
