@@ -71,17 +71,28 @@ def test_lines_of_a_dark_grid_are_no_separators():
     assert found(page)[0] == {}
 
 
+def draw_strokes(page: RenderedPage, panels: list[Panel], off_mm: float) -> None:
+    """Strokes like separators, so far right of the panels' starts."""
+    for panel in panels:
+        start, _, level = place(page, panel)
+        at = np.full(2, start + off_mm)
+        rows, cols = page.page_map.to_pixels(np.array([level - 3.1, level + 3.1]), at)
+        ends = np.round(np.column_stack([cols, rows])).astype(int)
+        cv2.line(page.image, ends[0].tolist(), ends[1].tolist(), (0, 0, 0), 3)
+
+
 def test_of_two_strokes_in_every_row_the_one_at_the_edge_is_the_separator():
     # Lines of a dark grid, 2.5 mm off, may look the same.
     page = drawn("bars")
-    for panel in page.panels:
-        if panel.column > 0:
-            start, _, level = place(page, panel)
-            rows, cols = page.page_map.to_pixels(
-                np.array([level - 3.1, level + 3.1]), np.full(2, start - 2.5)
-            )
-            ends = np.round(np.column_stack([cols, rows])).astype(int)
-            cv2.line(page.image, ends[0].tolist(), ends[1].tolist(), (0, 0, 0), 3)
+    draw_strokes(page, [panel for panel in page.panels if panel.column > 0], -2.5)
     seen, true = found(page)
     assert set(seen) == set(true)
     assert max(abs(seen[j] - true[j]) for j in true) < 0.04
+
+
+def test_strokes_at_the_edge_in_too_few_rows_hide_no_separator():
+    page = drawn("bars", shape="6x2")
+    off_mm = 2.2
+    draw_strokes(page, [panel for panel in page.panels if panel.column > 0][:4], off_mm)
+    seen, true = found(page, off_mm)
+    assert seen == pytest.approx(true, abs=0.04)

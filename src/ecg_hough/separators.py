@@ -79,9 +79,9 @@ def find_separators(
         dark = ink.darkness(cut_strip(pixels, strip_map(frame, page_map), factor)).clip(0.0, 1.0)
         starts.setdefault(w.column_index, []).append(w.start_mm)
         shifts.setdefault(w.column_index, []).extend(x - REACH_MM for x in middles(dark))
-    agreed = {column: _agreed(np.array(seen), len(starts[column])) for column, seen in shifts.items()}
     least = PLACES_MIN if len(starts) > 1 else LONE_MIN
-    kept = {j: shift for j, (shift, n) in agreed.items() if n >= least * len(starts[j])}
+    agreed = {j: _agreed(np.array(seen), len(starts[j]), least) for j, seen in shifts.items()}
+    kept = {j: shift for j, shift in agreed.items() if shift is not None}
     common = float(np.median(list(kept.values()))) if kept else 0.0
     kept = {j: shift for j, shift in kept.items() if abs(shift - common) <= EVEN_MM}
     if len(kept) < PLACES_MIN * len(starts):
@@ -134,11 +134,13 @@ def _centroid(weights: NDArray[np.float64], near: slice) -> float:
     return near.start + float((over * np.arange(part.size)).sum() / max(float(over.sum()), 1e-9))
 
 
-def _agreed(places_mm: NDArray[np.float64], n_rows: int) -> tuple[float, int]:
-    """The place that most strokes share, a nearer one to the edge before a farther, and how many."""
-    if not places_mm.size:
-        return 0.0, 0
+def _agreed(places_mm: NDArray[np.float64], n_rows: int, least: float) -> float | None:
+    """Of the places that at least so large a share of the rows has in common the one that most share, a nearer
+    one to the edge before a farther."""
     near = np.abs(places_mm[:, None] - places_mm[None]) <= ALIGNED_MM
-    worth = near.sum(axis=1) / n_rows - FAR_COST * np.abs(places_mm) / REACH_MM
-    members = places_mm[near[int(worth.argmax())]]
-    return float(np.median(members)), int(members.size)
+    share = near.sum(axis=1) / n_rows
+    enough = share >= least
+    if not enough.any():
+        return None
+    worth = np.where(enough, share - FAR_COST * np.abs(places_mm) / REACH_MM, -np.inf)
+    return float(np.median(places_mm[near[int(worth.argmax())]]))
