@@ -82,6 +82,35 @@ def test_turned_pages(turns):
     assert np.median(grey[rows, cols]) < np.median(grey) - 60
 
 
+def scaled(factor):
+    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return lambda image: cv2.resize(image, None, fx=factor, fy=factor, interpolation=way)
+
+
+def blueprint(image):
+    """White ink on blue paper."""
+    light = 255 - image.mean(axis=2, keepdims=True)
+    return (np.array([30, 60, 140]) + light * np.array([0.8, 0.7, 0.4])).astype(np.uint8)
+
+
+COPIES = {
+    "inverted": (np.bitwise_not, 12),
+    "blueprint": (blueprint, 12),
+    "60 dpi": (scaled(0.4), 6),
+    "450 dpi": (scaled(3.0), 12),
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_copies_of_a_page_are_read_alike(name):
+    page = drawn()
+    change, least_db = COPIES[name]
+    ecg = digitize(np.ascontiguousarray(change(page.image)))
+    assert ecg.layout == "3x4+1"
+    assert sum(status.found for status in ecg.lead_status) == 12
+    assert np.median(scores(ecg, page.signals)) > least_db
+
+
 @pytest.mark.parametrize(("turns", "wood"), [(0, False), (0, True), (1, False)])
 def test_a_page_that_is_small_in_its_picture(turns, wood):
     page = drawn()
@@ -209,13 +238,45 @@ def curves(n, step):
     return image
 
 
+def empty_grid():
+    """Paper that nothing was printed on."""
+    image = np.full((1100, 1400, 3), 255, np.uint8)
+    for k in range(0, 1400, 8):
+        cv2.line(image, (k, 0), (k, 1099), (250, 200, 200), 1 + (k % 40 == 0))
+        cv2.line(image, (0, k), (1399, k), (250, 200, 200), 1 + (k % 40 == 0))
+    return image
+
+
+def letter_on_grid():
+    image = empty_grid()
+    for k in range(20):
+        line = "Discharge letter: no abnormality found " * 2
+        cv2.putText(image, line, (40, 60 + 50 * k), 0, 0.6, (0, 0, 0), 1)
+    return image
+
+
+def handwriting_on_grid():
+    rng = np.random.default_rng(5)
+    image = empty_grid()
+    x = np.arange(80, 1300, 2.0)
+    for k in range(14):
+        y = 80 + 70 * k + 12 * np.sin(x / 7 + rng.uniform(0, 6)) * rng.uniform(0.3, 1, x.size)
+        points = np.stack([x, y + 4 * np.sin(x / 31)], -1)[:, None].astype(np.int32)
+        cv2.polylines(image, [points], False, (60, 20, 20), 2)
+    return image
+
+
 def noise():
     return np.random.default_rng(1).integers(0, 255, (700, 900, 3)).astype(np.uint8)
 
 
-@pytest.mark.parametrize(
-    "image", [cat(), text_page(), noise(), table(), sheet_music(), curves(4, True), curves(10, False)]
-)
+STRANGE = [
+    cat(), text_page(), noise(), table(), sheet_music(), curves(4, True), curves(10, False),
+    empty_grid(), letter_on_grid(), handwriting_on_grid(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("image", STRANGE)
 def test_what_is_no_ecg_is_refused(image):
     with pytest.raises(PageError):
         digitize(image)

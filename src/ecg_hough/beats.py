@@ -49,7 +49,7 @@ def fifty_odds(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> float
             grid = np.arange(window.start_mm + EDGE_MM, window.end_mm - EDGE_MM, STEP_MM)
             if len(grid) * STEP_MM >= PIECE_MIN_MM and known.any():
                 inside = (row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm)
-                if known[inside].mean() > 0.8:
+                if inside.any() and known[inside].mean() > 0.8:
                     pieces.append(np.interp(grid, row.x_mm[known], row.y_mm[known]))
     if not pieces:
         return None

@@ -25,7 +25,7 @@ from ecg_hough.guessed_map import map_without_grid
 from ecg_hough.ink import find_ink
 from ecg_hough.layout import PageLayout, Rival
 from ecg_hough.layout_check import NAMED_MIN, Candidate, check_layout
-from ecg_hough.leads import SHOWN_MIN, FoundLeads, find_leads, is_small
+from ecg_hough.leads import SHOWN_MIN, SURE_WORD, FoundLeads, find_leads, is_small
 from ecg_hough.network import load_network
 from ecg_hough.page import MIN_SIDE_PX, read_page
 from ecg_hough.panel_windows import block_mm, windows_on_rows
@@ -38,7 +38,7 @@ from ecg_hough.separators import find_separators
 from ecg_hough.steps import CENTROID, SHIPPED, Steps
 from ecg_hough.strip_names import check_strips
 from ecg_hough.traces import TRACE_NETWORK, RowTrace, read_rows, without_ruled_lines
-from ecg_hough.words import WORDS_NETWORK, PrintedWord
+from ecg_hough.words import GAIN_WORDS, SPEED_WORDS, WORDS_NETWORK, PrintedWord
 from ecg_hough.zero_lines import zero_lines
 
 READOUTS = ("trace", "centroid")
@@ -46,9 +46,10 @@ STRANGE_QUALITY, STRANGE_NAMED = 0.25, 0.25
 """Quality and share of named panels below which rows of no known layout are no ECG: tables and curves of
 other kinds stay below 0.2, and a stray mark may be read as a name; pages of unknown layout seldom do."""
 BARE_QUALITY = 0.6
-"""The same for a page without grid, names, pulse or printed scale, whatever its layout: sheet music and EEGs
-stay below 0.25, share prices below 0.55; of 440 own renders two are such pages, of 0.5 (named) and 0.8. Chest
-leads alone have nothing to disagree with, and no quality."""
+"""The same for a page without names, pulse or printed scale, whatever its layout: sheet music and EEGs stay
+below 0.25, share prices below 0.55, empty grids and letters or handwriting on them below 0.4; of 680 own
+renders ten are such pages, two of 0.2, which were misread, and eight above 0.7. Without a grid leads must
+agree, too: chest leads alone have nothing to disagree with."""
 SEEN_SHARE = 0.6
 """Evidence that a part of the picture must show of that of the whole, or leads were cut off."""
 CLEARER, SHEET_SHARE = 1.5, 0.04
@@ -199,13 +200,13 @@ def digitize(
             "rows must show a known layout, printed names or leads that agree; none fits, none is printed,"
             f" quality {quality:.2f} is below {STRANGE_QUALITY}. Is it a 12-lead ECG?",
         )
-    bare = guessed and reading.layout.named < STRANGE_NAMED and not _is_stated(scale)
-    if bare and (layout is None or quality < BARE_QUALITY or result.leads_agree is None):
+    unsaid = reading.layout.named < STRANGE_NAMED and not _is_stated(scale, reading.words)
+    if unsaid and (layout is None or quality < BARE_QUALITY or (guessed and result.leads_agree is None)):
         raise PageError(
             "layout",
-            "a page must show a grid, names of leads, a calibration pulse, its speed and gain, or leads that"
-            f" agree; none is seen, and quality {quality:.2f} is below {BARE_QUALITY}, no layout fits, or no"
-            " leads can be compared. Is it a 12-lead ECG?",
+            "a page must show names of leads, a calibration pulse, its speed and gain, or clear leads of a"
+            f" known layout; none is seen, and quality {quality:.2f} is below {BARE_QUALITY}, no layout"
+            " fits, or there is no grid and no leads can be compared. Is it a 12-lead ECG?",
         )
     return Ecg(
         signals=result.signals,
@@ -244,10 +245,16 @@ def _box_mm(rows: tuple[RowTrace, ...], columns: Columns) -> tuple[float, float,
     return min(levels) - AROUND_MM, columns.start_mm, max(levels) + AROUND_MM, right
 
 
-def _is_stated(scale: PaperScale) -> bool:
-    """Whether the user or the page tells its scale: a pulse, or speed and gain; one word may be misread."""
-    told = [source != "assumed" for source in (scale.speed_from, scale.gain_from)]
-    return all(told) or "given" in (scale.speed_from, scale.gain_from) or scale.gain_from == "pulse"
+def _is_stated(scale: PaperScale, words: tuple[PrintedWord, ...]) -> bool:
+    """Whether the user or the page tells its scale: a pulse, or speed and gain. One word may be misread, and
+    in lines of letters many are: none of them surely, and they contradict each other."""
+    sources = (scale.speed_from, scale.gain_from)
+    if "given" in sources or scale.gain_from == "pulse":
+        return True
+    read = [word for word in words if word.word in SPEED_WORDS or word.word in GAIN_WORDS]
+    sure = any(word.score >= SURE_WORD for word in read)
+    alike = all(len({w.word for w in read if w.word in kind}) <= 1 for kind in (SPEED_WORDS, GAIN_WORDS))
+    return "assumed" not in sources and (sure or alike)
 
 
 def _is_flat(signals: NDArray[np.float64]) -> bool:

@@ -70,9 +70,8 @@ most of them as well; but rows that curl by more than they are apart can only be
 BESIDE_MM = 25.0
 """What is seen beside a flattened page's traces: a margin as most pages have."""
 MIN_EVIDENCE = 0.25
-"""Below this in the best turn the page is not a 12-lead ECG, or beyond reading. Text, pictures, noise and
-bare grids stay below 0.25; of own renders without names one in fifty does. Tables and other curves are told
-later."""
+"""Below this in the best turn the page is not a 12-lead ECG, or beyond reading. Pictures, noise and most
+empty grids stay below it; of 680 own renders one does. Text, tables and other curves are told later."""
 NAMED_EVIDENCE = 0.2
 """The same for a page with `NAMED_LEADS` printed names beside its traces: it may show few leads."""
 NAMED_LEADS = 3

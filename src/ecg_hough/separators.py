@@ -135,8 +135,8 @@ def _centroid(weights: NDArray[np.float64], near: slice) -> float:
 
 
 def _agreed(places_mm: NDArray[np.float64], n_rows: int, least: float) -> float | None:
-    """Of the places that at least so large a share of the rows has in common the one that most share, a nearer
-    one to the edge before a farther."""
+    """Of the places that at least so large a share of the rows has in common the one that most share, a
+    nearer one to the edge before a farther."""
     near = np.abs(places_mm[:, None] - places_mm[None]) <= ALIGNED_MM
     share = near.sum(axis=1) / n_rows
     enough = share >= least

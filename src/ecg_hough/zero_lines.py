@@ -88,10 +88,12 @@ def zero_lines(
         return ZeroLines({})
     level = {k: float(np.median([one.value_mm for one in seen if k in one.weights])) for k in indices}
     feet = pulse.feet_mm if pulse is not None else {}
-    # A program that draws a grid on whole pixels draws pulses so, too, and traces between them.
+    # A program that draws a grid on whole pixels draws pulses so, too, and traces between them. A stroke of
+    # an odd number of pixels is as late as the grid's lines, one of an even number is not; nobody sees which.
     late = lines.late_mm[0] if lines is not None and lines.late_mm else 0.0
+    foot_sd = float(np.linalg.norm([FOOT_SD_MM, late / np.sqrt(3.0), 0.5 * late]))
     seen += [
-        _Observation({k: 1.0}, y - late, float(np.hypot(FOOT_SD_MM, late / np.sqrt(3.0))))
+        _Observation({k: 1.0}, y - 0.5 * late, foot_sd)
         for k, y in feet.items()
         if k in level and abs(y - level[k]) <= FOOT_MM
     ]
