@@ -380,6 +380,24 @@ def test_panels_that_stand_apart_keep_their_own_seconds(signals, shape, rhythm):
         assert unaligned_snr(np.where(finite, signals[k], np.nan), result.signals[k] - offset) > 15
 
 
+@pytest.mark.parametrize("space_mm", [6.0, 12.5])
+def test_frames_stand_at_equal_distances_whatever_breaks_off(signals, space_mm):
+    """A trace ends early in one panel, pulses stand before the block; 12.5 mm apart, columns begin 3 s after
+    each other, another usual time."""
+    layout = make_layout("3x4")
+    rows, _ = rows_of(signals, layout)
+    rows = with_spaces(rows, layout, space_mm)
+    x = rows[0].x_mm
+    broken = (x > 20 + 55) & (x < 20 + 62.5)
+    pulse = (x > 5) & (x < 15)
+    read = [replace(r, y_mm=np.where(broken, np.nan, np.where(pulse, 40.0, r.y_mm))) for r in rows]
+    found = panels_apart(read, 4, [50.0, 62.5, 75.0, 125.0])
+    assert found is not None
+    starts, width = found
+    assert width == 62.5
+    assert starts == pytest.approx(20.0 + (62.5 + space_mm) * np.arange(4), abs=0.2)
+
+
 def test_a_space_that_is_cut_out_of_a_column_moves_nothing(signals):
     """Some carts leave 4 mm blank before a column, out of the time that it shows."""
     layout = make_layout("3x4")

@@ -163,3 +163,15 @@ def test_a_slip_of_the_followed_phase_is_wrapped() -> None:
     seen = again.x_weight > 0
     slope = np.polyfit(again.cols[seen], again.x_mm[seen], 1)[0]
     assert slope == pytest.approx(1 / px_per_mm, rel=1e-3)
+
+
+def test_lines_of_1_mm_are_seen_on_a_banner() -> None:
+    """They are lost at the size at which it is searched; with lines of 5 mm alone it is ambiguous."""
+    banner = draw_grid(8.0, size_mm=(90.0, 900.0), minor=(250, 235, 235))
+    grid = find_grid(banner)
+    assert grid is not None
+    assert not grid.ambiguous
+    assert grid.px_per_mm == pytest.approx((8.0, 8.0), rel=0.02)
+    bare = find_grid(draw_grid(8.0, size_mm=(90.0, 900.0), minor=None))
+    assert bare is not None
+    assert bare.ambiguous

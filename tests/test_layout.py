@@ -399,6 +399,27 @@ def test_printed_names_make_a_layout() -> None:
     assert find_layout(probabilities, fit_names(fitted, twice)).layout is None
 
 
+def test_some_names_tell_a_plotting_program_s_order() -> None:
+    """3x4 along its rows, eight names read; a name that stands elsewhere in it tells against it."""
+    mask = mask_page(17, "clean", layout=make_layout("3x4"), missing=(), speed_mm_s=25.0, gain_mm_mv=10.0)
+    usual = find_layout(disturbed(mask, None)).panels
+    leads = [4 * panel.row_index + panel.column_index for panel in usual]
+    order = np.arange(13, dtype=np.uint8)
+    order[[1 + LEADS.index(panel.lead) for panel in usual]] = [lead + 1 for lead in leads]
+    names = tuple(
+        CanvasName(lead, float(np.nanmedian(panel.path_rows)) - 12.0, panel.start_col + 10.0, 0.95)
+        for lead, panel in zip(leads, usual, strict=True)
+    )
+    probabilities = to_probabilities(order[mask.labels], None)
+    fitted = fit_layout(probabilities)
+    read = tuple(name for name in names if LEADS[name.lead] not in ("III", "aVL", "V2", "V4"))
+    found = find_layout(probabilities, fit_names(fitted, read))
+    assert found.layout is not None
+    assert found.layout.rows == (LEADS[:4], LEADS[4:8], LEADS[8:])
+    astray = (*read[1:], replace(read[0], lead=LEADS.index("V5")))
+    assert find_layout(probabilities, fit_names(fitted, astray)).layout is None
+
+
 def test_page_without_trace() -> None:
     blank = np.zeros((13, 96, 96), np.float32)
     blank[0] = 1.0

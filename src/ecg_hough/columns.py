@@ -52,8 +52,16 @@ columns are cut short, any width is as likely."""
 SEPARATORS_OFF_MM = 1.5
 """Farthest that a block's ends stand off where its separators say."""
 NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
+"""Usual times of a block of traces, s."""
+PANEL_S = (2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 10.0, 12.0)
+"""Usual times of a panel in a frame of its own, s."""
 APART_MM, APART_OFF_MM = 1.5, 1.5
-"""Least space between panels that stand apart, and farthest that their widths are off a usual one."""
+"""Least space between panels that stand apart, and farthest that their ends are off equal panels of a usual
+width."""
+CUT_OUT_MM = 8.0
+"""A space narrower than this may belong to the time shown: carts leave some before a column."""
+APART_SHARE, PANEL_SHARE = 0.75, 0.5
+"""Least share of the ends that must be that near; least width of a panel in parts of the widest."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +145,7 @@ def panels_apart(
     Args:
         rows: of short leads; nominal_mm: usual widths.
     """
-    if not rows or not nominal_mm:
+    if not rows:
         return None
     step = float(rows[0].x_mm[1] - rows[0].x_mm[0])
     at = np.arange(min(row.x_mm[0] for row in rows), max(row.x_mm[-1] for row in rows), step)
@@ -148,17 +156,27 @@ def panels_apart(
         if pieces and first - pieces[-1][1] < APART_MM:
             first, _ = pieces.pop()
         pieces.append((first, last))
-    ends = np.array([piece for piece in pieces if piece[1] - piece[0] >= TRACE_RUN_MM])
+    # What is much shorter than a panel is a pulse.
+    longest = max((last - first for first, last in pieces), default=0.0)
+    least = max(TRACE_RUN_MM, PANEL_SHARE * longest)
+    ends = np.array([piece for piece in pieces if piece[1] - piece[0] >= least])
     if len(ends) != n_columns:
         return None
-    widths = ends[:, 1] - ends[:, 0]
-    pitch = float(np.diff(ends.mean(axis=1)).mean())
     nominal = np.array(nominal_mm)
-    width = float(nominal[np.abs(nominal - np.median(widths)).argmin()])
-    usual_pitch = np.abs(nominal - pitch).min() < APART_OFF_MM
-    if usual_pitch or np.abs(widths - width).max() > APART_OFF_MM:
+    width = float(nominal[np.abs(nominal - np.median(ends[:, 1] - ends[:, 0])).argmin()])
+    # Each panel's start as both of its ends have it; a trace may break off before a panel's end.
+    starts = ends - (0.0, width)
+    pitch = float(np.median(np.diff(starts, axis=0)))
+    columns = np.arange(n_columns)[:, None]
+    off = starts - pitch * columns
+    fits = np.abs(off - np.median(off)) < APART_OFF_MM
+    cut_out = pitch - width < CUT_OUT_MM and np.abs(nominal - pitch).min() < APART_OFF_MM
+    if cut_out or fits.mean() < APART_SHARE:
         return None
-    return ends.mean(axis=1) - 0.5 * width, width
+    # Frames stand at equal distances.
+    at, seen = np.broadcast_to(columns, starts.shape)[fits], starts[fits]
+    even = np.polynomial.Polynomial.fit(at, seen, 1)
+    return np.asarray(even(np.arange(n_columns)), float), width
 
 
 def _columns_apart(
@@ -276,9 +294,10 @@ def place_columns(
         raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
     n_columns = layout.n_columns if layout is not None else max(w.column_index for w in windows) + 1
     nominal_mm = [] if on_guessed_scale else [seconds * speed_mm_s for seconds in NOMINAL_S]
-    if layout is not None and n_columns > 1:
+    if layout is not None and n_columns > 1 and not on_guessed_scale:
+        panel_mm = [seconds * speed_mm_s for seconds in PANEL_S]
         short = tuple(window for window in windows if not window.rhythm)
-        apart = panels_apart(_rows_of(short, by_row), n_columns, nominal_mm)
+        apart = panels_apart(_rows_of(short, by_row), n_columns, panel_mm)
         if apart is not None:
             return _columns_apart(windows, *apart, speed_mm_s)
     start, width = _block(by_row, windows, n_columns, nominal_mm, pulse)

@@ -19,6 +19,7 @@ from ecg_hough.calibration import calibrate
 from ecg_hough.column_order import find_column_order
 from ecg_hough.columns import Columns, Window, paper_stretch, place_columns, trim_windows
 from ecg_hough.errors import PageError
+from ecg_hough.frames import without_frames
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry, turn_back
 from ecg_hough.grid_lines import find_lines
 from ecg_hough.guessed_map import map_without_grid
@@ -306,7 +307,7 @@ def read_traces(
     Raises:
         PageError: see `digitize`.
     """
-    page = _find_page(given, watch)
+    page = _find_page(without_frames(given), watch)
     found = page.leads
     canvas, layout = found.canvas, found.layout
     image = np.ascontiguousarray(np.rot90(page.image, -found.turns))

@@ -20,6 +20,7 @@ from scipy.linalg import solveh_banded
 
 from ecg_hough.errors import PageError
 from ecg_hough.grid import GOOD_SUPPORT, Grid, find_grid, follow_again, of_both
+from ecg_hough.grid_frames import without_steps
 from ecg_hough.orientation import hough_angle
 from ecg_hough.paper import BLOCK_MM
 from ecg_hough.paper_edges import Sheet, find_sheet
@@ -43,7 +44,7 @@ _PITCH_REACH_MM = 15.0  # to either side of the place where the lines are cleare
 _PITCH_OFF_MAX = 0.12  # log; tilted pages that were followed well have up to 0.09
 _MAX_ASPECT = 0.2  # log ratio of both pitches; a camera 30 degrees off the page's normal gives 0.15
 _MAX_ASPECT_AMBIGUOUS = 0.15
-_IMAGE_MM = (80.0, 800.0)  # long side of the image: a strip alone to an A3 page on a table
+_IMAGE_MM = (80.0, 1200.0)  # long side of the image: a strip alone to a banner of four times 10 s
 _IMAGE_MM_AMBIGUOUS = (130.0, 500.0)  # where 1 or 5 mm is by the page's size, that size must make sense
 _MAJOR_MM = 5.0
 _MAX_SPAN = 4.0  # of the image's size at the mean pitch; beyond, the camera would look along the page
@@ -334,6 +335,7 @@ def _map_of_sheet(sheet: Sheet) -> PageMap:
 
 def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] | None:
     """Fit the map to the grid's points: (map, median error in px, method), None if they do not agree."""
+    grid = without_steps(grid)
     points, mm, trust = _points(grid, 1)
     if min(np.count_nonzero(w) for w in trust) < _MIN_POINTS:
         return None
@@ -347,7 +349,7 @@ def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] |
     plane, bent = _fit_bend(*_points(grid, _THINNED[0]), grid, shape)
     for reading in range(_READINGS):
         before = grid.support
-        grid = follow_again(grid, bent)
+        grid = without_steps(follow_again(grid, bent))
         points, mm, trust = _points(grid, _THINNED[1])
         plane, bent = _fit_bend(points, mm, trust, grid, shape)
         gained = grid.support > _GAIN * before

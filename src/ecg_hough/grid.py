@@ -56,6 +56,8 @@ _NODE_PX = 16  # their phase is computed on this lattice
 GOOD_SUPPORT = 0.5  # of the image; below it other harmonics are tried
 _MIN_SUPPORT_AMBIGUOUS = 0.3  # one spacing alone is also what lines of text show
 _MIN_SUPPORT_SPACING = 0.15  # of a harmonic that was not followed, to tell the spacing
+_COARSE = 0.5  # px of the search per px of the page from which down finer lines may be lost
+_SAME_SPACING = 0.12  # log ratio of a part's pitch to the whole page's, of lines that are the same
 _MIN_SUPPORT = 0.06  # of the image; a wrong comb holds its phase on less than 0.03 of it
 
 
@@ -114,6 +116,9 @@ def find_grid(image: NDArray[np.uint8]) -> Grid | None:
             continue
         if not grid.ambiguous:
             return grid
+        grid = _with_finer_lines(image, grid, scale)
+        if not grid.ambiguous:
+            return grid
         if coarse is not None:
             return max(coarse, grid, key=lambda g: g.support)
         coarse = grid
@@ -121,6 +126,35 @@ def find_grid(image: NDArray[np.uint8]) -> Grid | None:
         if grid.base_px * scale < _WIDE_PX:
             break
     return coarse
+
+
+def _with_finer_lines(image: NDArray[np.uint8], grid: Grid, scale: float) -> Grid:
+    """An ambiguous grid with the spacing that a part of the page shows at full size; the same if none does.
+
+    On a banner of 8000 px whose lines were followed at a quarter of that, 1 mm lines are lost.
+    """
+    side = _LONG_SIDES_PX[0]
+    if scale > _COARSE:
+        return grid
+    top, left = (
+        int(np.clip(at - side / 2, 0, max(0, n - side)))
+        for at, n in zip(grid.place, image.shape[:2], strict=True)
+    )
+    part = _find_at(image[top : top + side, left : left + side], 1.0)
+    if part is None or part.ambiguous:
+        return grid
+    times = float(np.sqrt(np.prod(grid.px_per_mm) / np.prod(part.px_per_mm)))
+    factor = min((1.0, 5.0, 0.2), key=lambda f: abs(np.log(times / f)))
+    if abs(np.log(times / factor)) > _SAME_SPACING:
+        return grid
+    return replace(
+        grid,
+        y_mm=grid.y_mm * factor,
+        x_mm=grid.x_mm * factor,
+        period_mm=grid.period_mm * factor,
+        px_per_mm=(grid.px_per_mm[0] / factor, grid.px_per_mm[1] / factor),
+        ambiguous=False,
+    )
 
 
 def follow_again(grid: Grid, to_mm: Callable[[Floats], list[Floats]]) -> Grid:

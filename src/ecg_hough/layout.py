@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,8 @@ MISNAMED_MIN = 0.5
 """Share of a panel's columns with any trace from which a lead is there under a wrong name."""
 NAMED_LEADS_MIN = 6
 """Fewest names that tell a layout by themselves."""
+ORDERED_LEADS_MIN = 4
+"""Fewest names that tell one of `_other_orders`."""
 NAMED_APART_PX = 40.0
 """Names of two columns stand at least this far apart: 15 mm."""
 NAMED_SETS = tuple(map(set, (LEADS, LEADS[:6], LEADS[6:])))
@@ -403,12 +406,13 @@ def _known_layouts() -> tuple[Layout, ...]:
 def named_layout(names: tuple[PlacedName, ...], rows: TraceRows) -> Layout | None:
     """The layout that printed names tell by themselves: leads in any order, as they stand.
 
-    Its name is its rows and columns with "-named", e.g. "4x3-named".
+    Its name is its rows and columns with "-named", e.g. "4x3-named". Where names are missing, those that are
+    read must stand as in one of `_other_orders`.
 
     Returns:
         None where the names leave a gap, one stands twice, or they are those of a known layout.
     """
-    if len(names) < NAMED_LEADS_MIN:
+    if len(names) < ORDERED_LEADS_MIN:
         return None
     # Columns lean by what the rows slope.
     col = np.array([name.name.col + rows.slope * name.name.row for name in names])
@@ -428,12 +432,39 @@ def named_layout(names: tuple[PlacedName, ...], rows: TraceRows) -> Layout | Non
         k, j = missing.pop()
         short[k][j] = absent.pop()
         leads = list(LEADS)
-    if missing or len(set(leads)) < len(leads) or set(leads) not in NAMED_SETS:
-        return None
+    whole = not missing and len(set(leads)) == len(leads) and set(leads) in NAMED_SETS
+    if not whole or len(names) < NAMED_LEADS_MIN:
+        places = [(LEADS[name.name.lead], name.row, int(j)) for name, j in zip(names, column, strict=True)]
+        return next((order for order in _other_orders() if _stands_as(places, order)), None)
     block = tuple(tuple(row[j] for j in range(n_columns)) for row in short)
     if any(known.rows == block for known in _known_layouts()):
         return None
     return Layout(f"{len(block)}x{n_columns}-named", block)
+
+
+@cache
+def _other_orders() -> tuple[Layout, ...]:
+    """Layouts in orders that no cart prints but plotting programs do, such as 6x2 along its rows."""
+    shapes = (3, 4), (6, 2), (4, 3), (2, 6)
+    by_row = [tuple(LEADS[i * n : (i + 1) * n] for i in range(m)) for m, n in shapes]
+    by_column = [tuple(LEADS[i::m] for i in range(m)) for m, _ in shapes]
+    known = {layout.rows for layout in _known_layouts()}
+    blocks = [block for block in (*by_row, *by_column) if block not in known]
+    return tuple(Layout(f"{len(block)}x{len(block[0])}-named", block) for block in blocks)
+
+
+def _stands_as(places: list[tuple[str, int, int]], layout: Layout) -> bool:
+    """Whether names, each (lead, row of the page, column), all stand as a layout has them."""
+    if layout.n_columns != max(column for *_, column in places) + 1:
+        return False
+    at = {lead: (i, j) for i, row in enumerate(layout.rows) for j, lead in enumerate(row)}
+    rows: dict[int, int] = {}
+    for lead, row, column in places:
+        i, j = at[lead]
+        if j != column or rows.setdefault(row, i) != i:
+            return False
+    order = [rows[row] for row in sorted(rows)]
+    return all(a < b for a, b in pairwise(order))
 
 
 def _extent(evidence: RowEvidence, lean: float) -> tuple[float, float]:

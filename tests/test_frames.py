@@ -1,0 +1,84 @@
+"""Frames round panels are taken off the page; grids that begin anew in each are read as one."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ecg_hough.frames import find_frames, without_frames
+from ecg_hough.geometry import find_geometry
+from ecg_hough.grid import find_grid
+from ecg_hough.grid_frames import without_steps
+
+PX_PER_MM, PANEL_MM, SPACE_MM = 6.0, (40.0, 62.5), 6.3
+
+
+def panels(*, framed: bool = False, n_rows: int = 3, n_columns: int = 4) -> NDArray[np.uint8]:
+    """Panels that stand apart, each with a grid from its own corner, and a trace across each."""
+    height, width = PANEL_MM
+    tall, wide = n_rows * (height + SPACE_MM) + SPACE_MM, n_columns * (width + SPACE_MM) + SPACE_MM
+    image = np.full((round(tall * PX_PER_MM), round(wide * PX_PER_MM), 3), 255.0)
+    y, x = (np.arange(n) / PX_PER_MM for n in image.shape[:2])
+    for i in range(n_rows):
+        for j in range(n_columns):
+            top, left = SPACE_MM + i * (height + SPACE_MM), SPACE_MM + j * (width + SPACE_MM)
+            inside = ((y >= top) & (y <= top + height), (x >= left) & (x <= left + width))
+            for step, colour in ((1.0, (250, 215, 215)), (5.0, (235, 150, 150))):
+                for axis, (mm, start) in enumerate(((y, top), (x, left))):
+                    off = np.abs(mm - start - step * np.round((mm - start) / step)) * PX_PER_MM
+                    cover = np.clip(1.0 - off, 0, 1)[:, None] if axis == 0 else np.clip(1.0 - off, 0, 1)[None]
+                    cover = (cover * inside[0][:, None] * inside[1][None])[..., None]
+                    image = image * (1 - cover) + np.array(colour, float) * cover
+            corner = np.array([left, top]) * PX_PER_MM
+            t = np.linspace(0, width, 500)
+            trace = np.stack([t, height / 2 - 8 * np.exp(-(((t % 20) - 10) ** 2) / 0.5)], axis=1) * PX_PER_MM
+            points = np.round((corner + trace) * 16).astype(np.int32)
+            cv2.polylines(image, [points[:, None]], False, (0, 0, 0), 2, cv2.LINE_AA, 4)
+            if framed:
+                far = tuple(int(v) for v in corner + np.array([width, height]) * PX_PER_MM)
+                cv2.rectangle(image, tuple(int(v) for v in corner), far, (0, 0, 0), 2)
+    return image.astype(np.uint8)
+
+
+def test_frames_go_and_traces_stay() -> None:
+    bare, framed = panels(), panels(framed=True)
+    assert len(find_frames(framed)) == 12
+    cleaned = without_frames(framed)
+    # What is left of frames is less than a grid's line, and traces are as black as they were.
+    added = bare.astype(int).max(axis=2) - cleaned.max(axis=2)
+    assert np.mean(added > 60) < 2e-3
+    ink = bare.max(axis=2) < 60
+    assert np.mean(cleaned.max(axis=2)[ink] < 90) > 0.97
+
+
+def test_what_is_no_frame_stays() -> None:
+    """Panels without frames, a dark grid, a page's border: the very same array."""
+    dark = panels(n_rows=1, n_columns=1)
+    dark[:: round(5 * PX_PER_MM)] = 40
+    dark[:, :: round(5 * PX_PER_MM)] = 40
+    border = panels()
+    cv2.rectangle(border, (0, 0), (border.shape[1] - 1, border.shape[0] - 1), (0, 0, 0), 2)
+    for image in (panels(), dark, border):
+        assert without_frames(image) is image
+
+
+def test_grids_that_begin_anew_give_one_pitch() -> None:
+    """The lines step by 0.8 of a millimetre from panel to panel, 62.5 + 6.3 mm apart."""
+    found = find_geometry(panels())
+    assert found.px_per_mm == pytest.approx((PX_PER_MM, PX_PER_MM), rel=1e-3)
+    assert found.page_map is not None
+    # Straight to 0.05 mm over the whole page.
+    _, cols = found.page_map.to_pixels(np.full(20, 60.0), np.linspace(10, 250, 20))
+    straight = np.polyval(np.polyfit(np.arange(20), cols, 1), np.arange(20))
+    assert np.abs(cols - straight).max() < 0.05 * PX_PER_MM
+
+
+def test_one_grid_has_no_steps() -> None:
+    one = panels(n_rows=1, n_columns=1)
+    grid = find_grid(np.tile(one, (3, 1, 1)))
+    assert grid is not None
+    alone = find_grid(one)
+    assert alone is not None
+    assert without_steps(alone) is alone
