@@ -116,7 +116,15 @@ def calibrate(
     if order == "simultaneous":
         starts_s = dict.fromkeys(starts_s, 0.0)
     n = round(columns.duration_s * fs)
-    zero = zero_lines(rows, windows, speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv, pulse=pulse, lines=lines)
+    zero = zero_lines(
+        rows,
+        windows,
+        speed_mm_s=speed_mm_s,
+        gain_mm_mv=gain_mm_mv,
+        pulse=pulse,
+        lines=lines,
+        simultaneous=order == "simultaneous",
+    )
     panels = []
     for window in windows:
         if window.row_index in zero.mm:

@@ -73,6 +73,7 @@ def zero_lines(
     gain_mm_mv: float,
     pulse: PulsePlace | None = None,
     lines: GridLines | None = None,
+    simultaneous: bool = False,
 ) -> ZeroLines:
     """Zero line of every row that was read.
 
@@ -80,6 +81,7 @@ def zero_lines(
         rows: traces in page millimetres; windows: panels at their columns' edges.
         pulse: where calibration pulses stand; None without any.
         lines: the grid's lines down the page, if they are seen.
+        simultaneous: all columns show the same seconds, from their start on.
     """
     by_row = {row.row_index: row for row in rows}
     seen = _means(by_row, windows, speed_mm_s, gain_mm_mv)
@@ -101,7 +103,7 @@ def zero_lines(
     short = sorted({w.row_index for w in windows if not w.rhythm} & set(level))
     seen += _equal_distances(level, short)
     known = tuple(w for w in windows if w.row_index in level)
-    seen += _limb_sums(by_row, known) + _repeats(by_row, known)
+    seen += _limb_sums(by_row, known, simultaneous) + _repeats(by_row, known, simultaneous)
     zero, precision = _solved(seen, level)
     on_grid = _to_lines(zero, precision, lines) if lines is not None else None
     if on_grid is not None:
@@ -171,18 +173,23 @@ def _equal_distances(level: dict[int, float], rows: list[int]) -> list[_Observat
     return out
 
 
-def _limb_sums(by_row: dict[int, RowTrace], windows: tuple[Window, ...]) -> list[_Observation]:
-    """Einthoven's and Goldberger's sums of the limb leads of every column."""
+def _limb_sums(
+    by_row: dict[int, RowTrace], windows: tuple[Window, ...], simultaneous: bool
+) -> list[_Observation]:
+    """Einthoven's and Goldberger's sums of limb leads of every column, or of all at the same seconds."""
     out = []
-    for column in sorted({w.column_index for w in windows}):
-        limb = [w for w in windows if w.column_index == column and not w.rhythm and w.lead in IN_I_AND_II]
-        if len(limb) < 3 or len({w.row_index for w in limb}) < len(limb):
+    limb = [w for w in windows if not w.rhythm and w.lead in IN_I_AND_II]
+    for column in [None] if simultaneous else sorted({w.column_index for w in limb}):
+        members = [w for w in limb if column in (None, w.column_index)]
+        if len(members) < 3:
             continue
-        traces = _on_common_raster(by_row, limb)
+        traces = _at_same_time(by_row, members, simultaneous)
         if traces.shape[1] < READINGS_MIN:
             continue
         # With aVR and with -aVR, as Cabrera pages print it: what breaks the sums less.
-        candidates = [_sums(basis, traces, limb) for basis in outside_limb_space([w.lead for w in limb])]
+        candidates = [
+            _sums(basis, traces, members) for basis in outside_limb_space([w.lead for w in members])
+        ]
         out += min(candidates, key=lambda sums: sum(one.sd_mm for one in sums))
     return out
 
@@ -194,28 +201,41 @@ def _sums(
     out = []
     for weights, along in zip(basis, basis @ traces, strict=True):
         value = float(np.median(along))
-        of_row = {w.row_index: float(v) for w, v in zip(windows, weights, strict=True)}
+        of_row: dict[int, float] = {}
+        for window, weight in zip(windows, weights.tolist(), strict=True):
+            of_row[window.row_index] = of_row.get(window.row_index, 0.0) + weight
         out.append(_Observation(of_row, -value, _sd_of_median(along - value)))
     return out
 
 
-def _repeats(by_row: dict[int, RowTrace], windows: tuple[Window, ...]) -> list[_Observation]:
+def _repeats(
+    by_row: dict[int, RowTrace], windows: tuple[Window, ...], simultaneous: bool
+) -> list[_Observation]:
     """Rhythm strips and the short copies of their leads that show the same seconds."""
     out = []
     for strip in (w for w in windows if w.rhythm):
         for short in windows:
             if short.rhythm or short.lead != strip.lead:
                 continue
-            traces = _on_common_raster(by_row, [strip, short])
+            traces = _at_same_time(by_row, [strip, short], simultaneous)
             if traces.shape[1] >= READINGS_MIN and np.corrcoef(*traces).item(0, 1) >= ALIKE_MIN:
                 out += _sums(np.array([[1.0, -1.0]]), traces, [strip, short])
     return out
 
 
-def _on_common_raster(by_row: dict[int, RowTrace], windows: list[Window]) -> NDArray[np.float64]:
-    """Traces (windows, n) upwards, mm, at the places that all windows hold and all rows know."""
-    at = np.arange(max(w.start_mm for w in windows), min(w.end_mm for w in windows), STEP_MM)
-    traces = np.stack([upwards(by_row[w.row_index], at) for w in windows])
+def _at_same_time(
+    by_row: dict[int, RowTrace], windows: list[Window], simultaneous: bool
+) -> NDArray[np.float64]:
+    """Traces (windows, n) upwards, mm, at the instants that all windows hold and all rows know.
+
+    Instants are places along the page, or, where columns are simultaneous, from each window's start.
+    """
+    if simultaneous:
+        at = np.arange(0.0, min(w.end_mm - w.start_mm for w in windows), STEP_MM)
+        traces = np.stack([upwards(by_row[w.row_index], w.start_mm + at) for w in windows])
+    else:
+        at = np.arange(max(w.start_mm for w in windows), min(w.end_mm for w in windows), STEP_MM)
+        traces = np.stack([upwards(by_row[w.row_index], at) for w in windows])
     return traces[:, np.isfinite(traces).all(axis=0)]
 
 
