@@ -129,3 +129,28 @@ def test_pulses_stand_as_late_as_the_grid_s_lines() -> None:
     lines = GridLines(0.4 + late, (late,))
     off = np.abs(errors(rows, windows, feet, lines))
     assert off.max() < 0.5 * np.abs(errors(rows, windows, feet)).max()
+
+
+def test_simultaneous_columns_tell_of_all_rows() -> None:
+    """3x4 without its chest leads: one sum a column leaves the outer rows' distance open; where both columns
+    show the same seconds all sums hold across them."""
+    leads = (("I", "aVR"), ("II", "aVL"), ("III", "aVF"))
+    x = np.arange(0.0, SECONDS * SPEED, 1 / 16)
+    limb = waves(x.size)
+    rows, windows = {}, []
+    for k, row in enumerate(leads):
+        y = np.concatenate([40.0 + PITCH * k - GAIN * np.array(IN_I_AND_II[lead]) @ limb for lead in row])
+        at = np.arange(y.size) / 16
+        rows[k] = RowTrace(k, at, y, np.full(y.size, 0.05), np.ones(y.size))
+        windows += [
+            Window(lead, k, j, False, j * SECONDS * SPEED, (j + 1) * SECONDS * SPEED)
+            for j, lead in enumerate(row)
+        ]
+    given = {"speed_mm_s": SPEED, "gain_mm_mv": GAIN}
+    found = [
+        zero_lines(tuple(rows.values()), tuple(windows), **given, simultaneous=same).mm
+        for same in (False, True)
+    ]
+    apart, together = (max(abs(mm[k] - 40.0 - PITCH * k) for k in rows) for mm in found)
+    assert apart > 0.2
+    assert together < 0.05
