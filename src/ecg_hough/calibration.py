@@ -113,7 +113,8 @@ def calibrate(
     by_row = {row.row_index: row for row in rows}
     windows, starts_s = columns.windows, columns.starts_s
     warnings: list[str] = []
-    if order == "simultaneous":
+    simultaneous = order == "simultaneous"
+    if simultaneous:
         starts_s = dict.fromkeys(starts_s, 0.0)
     n = round(columns.duration_s * fs)
     zero = zero_lines(
@@ -123,7 +124,7 @@ def calibrate(
         gain_mm_mv=gain_mm_mv,
         pulse=pulse,
         lines=lines,
-        simultaneous=order == "simultaneous",
+        simultaneous=simultaneous,
     )
     panels = []
     for window in windows:

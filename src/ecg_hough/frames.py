@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.runs import runs
+
 SEARCH_SIDE_PX = 1600
 """Longer side of the copy in which frames are looked for."""
 DARK_SHARE = 0.3
@@ -166,23 +168,19 @@ def _dividers(upright: list[_Line], above: _Line, below: _Line) -> tuple[int, ..
     return tuple(out)
 
 
-def _erase(image: NDArray[np.uint8], at: int, first: int, last: int, shrink: float) -> None:
+def _erase(image: NDArray[np.uint8], at: int, left: int, right: int, shrink: float) -> None:
     """Paint over a level line of `image`, in place, with what is above and below it."""
     reach = int(np.ceil((2 * SLACK_PX + 1) / shrink))
-    a, b = max(0, first - reach), min(image.shape[1], last + reach + 1)
+    a, b = max(0, left - reach), min(image.shape[1], right + reach + 1)
     top, bottom = max(0, at - 2 * reach), min(image.shape[0], at + 2 * reach + 1)
     strip = image[top:bottom, a:b]
     shade = np.median(strip.max(axis=2), axis=1).astype(float)
     depth = float(np.median(shade)) - shade
-    deep = np.flatnonzero(depth > BAND_SHARE * depth.max())
     centre = int(depth.argmax())
     # The band about the deepest row only: a parallel line of the grid stays.
-    low = high = centre
-    while low - 1 in deep:
-        low -= 1
-    while high + 1 in deep:
-        high += 1
-    low, high = max(low - 1, 0), min(high + 1, len(strip) - 1)
+    bands = runs(depth > BAND_SHARE * depth.max())
+    first, end = next((band for band in bands if band[0] <= centre < band[1]), (centre, centre + 1))
+    low, high = max(first - 1, 0), min(end, len(strip) - 1)
     if high - low >= len(strip) - 1:
         return
     upper, lower = (strip[k].astype(np.float32) for k in (max(low - 1, 0), min(high + 1, len(strip) - 1)))

@@ -19,7 +19,7 @@ from scipy.interpolate import RectBivariateSpline
 from scipy.linalg import solveh_banded
 
 from ecg_hough.errors import PageError
-from ecg_hough.grid import GOOD_SUPPORT, Grid, find_grid, follow_again, of_both
+from ecg_hough.grid import GOOD_SUPPORT, Grid, find_grid, follow_again, of_both, within_period
 from ecg_hough.grid_frames import without_steps
 from ecg_hough.orientation import hough_angle
 from ecg_hough.paper import BLOCK_MM
@@ -412,7 +412,7 @@ def _median_error(
     medians = []
     for model, seen, weight in zip(model_mm, mm, trust, strict=True):
         error = (model - seen)[weight > 0]
-        medians.append(float(np.median(np.abs(error - period_mm * np.round(error / period_mm)))))
+        medians.append(float(np.median(np.abs(within_period(error, period_mm)))))
     return max(medians)
 
 
@@ -459,7 +459,7 @@ def _fit_flat(
             if step:
                 error = seen - model[k]
                 if step > 3 and scale[k] < period_mm / 6:
-                    error = error - period_mm * np.round(error / period_mm)
+                    error = within_period(error, period_mm)
                     seen = model[k] + error
                 scale[k] = max(_OUTLIER_MM, 1.5 * float(np.median(np.abs(error[weight > 0]))))
                 weight = weight / (1 + (error / scale[k]) ** 2)
@@ -515,7 +515,7 @@ class _Bend:
             for turn in range(6):
                 left = error - fit
                 if turn > 3:
-                    left = left - period_mm * np.round(left / period_mm)
+                    left = within_period(left, period_mm)
                 scale = np.inf
                 if turn:
                     scale = max(_OUTLIER_MM, 1.5 * float(np.median(np.abs(left[weight > 0]))))

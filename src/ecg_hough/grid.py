@@ -35,6 +35,7 @@ from ecg_hough.grid_combs import (
 )
 from ecg_hough.grid_phase import cubic_phase, follow_harmonics, phase_points
 from ecg_hough.grid_spacing import mm_per_cycle
+from ecg_hough.paper import GRID_MAJOR_MM
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -114,9 +115,8 @@ def find_grid(image: NDArray[np.uint8]) -> Grid | None:
             if coarse is not None:
                 break
             continue
-        if not grid.ambiguous:
-            return grid
-        grid = _with_finer_lines(image, grid, scale)
+        if grid.ambiguous and scale <= _COARSE:
+            grid = _with_finer_lines(image, grid)
         if not grid.ambiguous:
             return grid
         if coarse is not None:
@@ -128,14 +128,12 @@ def find_grid(image: NDArray[np.uint8]) -> Grid | None:
     return coarse
 
 
-def _with_finer_lines(image: NDArray[np.uint8], grid: Grid, scale: float) -> Grid:
+def _with_finer_lines(image: NDArray[np.uint8], grid: Grid) -> Grid:
     """An ambiguous grid with the spacing that a part of the page shows at full size; the same if none does.
 
     On a banner of 8000 px whose lines were followed at a quarter of that, 1 mm lines are lost.
     """
     side = _LONG_SIDES_PX[0]
-    if scale > _COARSE:
-        return grid
     top, left = (
         int(np.clip(at - side / 2, 0, max(0, n - side)))
         for at, n in zip(grid.place, image.shape[:2], strict=True)
@@ -144,7 +142,7 @@ def _with_finer_lines(image: NDArray[np.uint8], grid: Grid, scale: float) -> Gri
     if part is None or part.ambiguous:
         return grid
     times = float(np.sqrt(np.prod(grid.px_per_mm) / np.prod(part.px_per_mm)))
-    factor = min((1.0, 5.0, 0.2), key=lambda f: abs(np.log(times / f)))
+    factor = min((1.0, GRID_MAJOR_MM, 1.0 / GRID_MAJOR_MM), key=lambda f: abs(np.log(times / f)))
     if abs(np.log(times / factor)) > _SAME_SPACING:
         return grid
     return replace(
@@ -214,6 +212,12 @@ def _read_along(
         x_weight=weights[1],
         period_mm=period_mm,
     )
+
+
+def within_period(mm: Floats, period_mm: float) -> Floats:
+    """Millimetres without whole periods, by which a phase may slip: from minus half a period to half."""
+    out: Floats = mm - period_mm * np.round(mm / period_mm)
+    return out
 
 
 def of_both(read: Callable[[In], Out], families: Sequence[In]) -> list[Out]:

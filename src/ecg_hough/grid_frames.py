@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from ecg_hough.grid import Grid
+from ecg_hough.grid import Grid, within_period
 
 STEP_MM = 0.12
 """Neighbours on the lattice of phases that depart from a smooth grid by so different amounts lie in two
@@ -30,7 +30,7 @@ STEPPED_MM, BETTER, LEFT_MM = 0.1, 0.4, 0.05
 what it was, and no larger than this: on paper that waves, more freedom fits better, too, but not well."""
 WITHIN = 0.7
 """Least share of the seen points that lies in frames."""
-_FITS = 4
+_POINTS_PER_TERM, _ROUNDS = 4, 4
 
 
 def without_steps(grid: Grid) -> Grid:
@@ -39,17 +39,16 @@ def without_steps(grid: Grid) -> Grid:
     A page that waves, or whose grid is seen in islands, has frames, too, but no steps: its lines go on from
     one island to the next.
     """
-    y_mm, x_mm = (
-        _levelled(grid, mm, (grid.y_weight > 0) & (grid.x_weight > 0)) for mm in (grid.y_mm, grid.x_mm)
-    )
+    seen = (grid.y_weight > 0) & (grid.x_weight > 0)
+    y_mm, x_mm = (_levelled(grid, mm, seen) for mm in (grid.y_mm, grid.x_mm))
     return grid if y_mm is grid.y_mm and x_mm is grid.x_mm else replace(grid, y_mm=y_mm, x_mm=x_mm)
 
 
 def _levelled(grid: Grid, mm: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.float64]:
     """One family's millimetres (n,) without steps; the same array where there are none."""
     n_cols = int(np.count_nonzero(grid.rows == grid.rows[0]))
-    terms = _terms(grid.rows, grid.cols, DEGREES[-1])
-    if np.count_nonzero(seen) < _FITS * terms.shape[1]:
+    terms = _terms(grid.rows, grid.cols)
+    if np.count_nonzero(seen) < _POINTS_PER_TERM * terms.shape[1]:
         return mm
     smooth = terms @ np.linalg.lstsq(terms[seen], mm[seen], rcond=None)[0]
     frame = _frames(mm - smooth, seen, n_cols, grid.period_mm)
@@ -63,11 +62,11 @@ def _levelled(grid: Grid, mm: NDArray[np.float64], seen: NDArray[np.bool_]) -> N
     largest = int(size.argmax())
     own = np.where(inside, frame, largest)
     for degree in DEGREES:
-        terms = _terms(grid.rows, grid.cols, degree)[inside]
-        _, left = _common_course(terms, mm[inside], np.zeros_like(own)[inside], grid.period_mm)
-        levels, left_stepped = _common_course(terms, mm[inside], own[inside], grid.period_mm)
+        lower = terms[inside, : (degree + 1) * (degree + 2) // 2]
+        _, left = _common_course(lower, mm[inside], np.zeros_like(own)[inside], grid.period_mm)
+        levels, left_stepped = _common_course(lower, mm[inside], own[inside], grid.period_mm)
         steps = levels - levels[largest]
-        stepped = np.abs(_wrapped(steps, grid.period_mm)).max() >= STEPPED_MM
+        stepped = np.abs(within_period(steps, grid.period_mm)).max() >= STEPPED_MM
         if stepped and left_stepped <= min(LEFT_MM, BETTER * left):
             out: NDArray[np.float64] = mm - steps[own]
             return out
@@ -78,13 +77,12 @@ def _common_course(
     terms: NDArray[np.float64], mm: NDArray[np.float64], frame: NDArray[np.intp], period_mm: float
 ) -> tuple[NDArray[np.float64], float]:
     """Level of every frame above the polynomial that all have in common, and the median distance to both."""
-    size = np.bincount(frame).astype(float)
 
     def mean(values: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.bincount(frame, weight * values) / np.maximum(np.bincount(frame, weight), 1e-9)
 
-    weight, levels, left = np.ones(len(mm)), np.zeros(size.size), np.zeros(len(mm))
-    for _ in range(_FITS):
+    weight, levels, left = np.ones(len(mm)), np.zeros(int(frame.max()) + 1), np.zeros(len(mm))
+    for _ in range(_ROUNDS):
         # What differs between frames says nothing of the course within them.
         within = [column - mean(column, weight)[frame] for column in terms[:, 1:].T]
         aim = mm - mean(mm, weight)[frame]
@@ -92,21 +90,16 @@ def _common_course(
         course = np.linalg.lstsq(np.stack(within, axis=1) * root[:, None], aim * root, rcond=None)[0]
         off = mm - terms[:, 1:] @ course
         levels = mean(off, weight)
-        left = _wrapped(off - levels[frame], period_mm)
+        left = within_period(off - levels[frame], period_mm)
         weight = 1.0 / (1.0 + (left / max(LEFT_MM, 1.5 * float(np.median(np.abs(left))))) ** 2)
     return levels, float(np.median(np.abs(left)))
 
 
-def _terms(rows: NDArray[np.float64], cols: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
-    """(n, terms) of a polynomial over the page, the constant first."""
+def _terms(rows: NDArray[np.float64], cols: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, terms) of a polynomial over the page, those of lower degrees first."""
     r, c = (2.0 * (v - v.mean()) / max(float(np.ptp(v)), 1.0) for v in (rows, cols))
-    powers = [(i, d - i) for d in range(degree + 1) for i in range(d + 1)]
+    powers = [(i, d - i) for d in range(DEGREES[-1] + 1) for i in range(d + 1)]
     return np.stack([r**i * c**j for i, j in powers], axis=1)
-
-
-def _wrapped(mm: NDArray[np.float64], period_mm: float) -> NDArray[np.float64]:
-    out: NDArray[np.float64] = mm - period_mm * np.round(mm / period_mm)
-    return out
 
 
 def _frames(
@@ -116,7 +109,7 @@ def _frames(
     at = np.arange(off.size).reshape(-1, n_cols)
     one = np.concatenate([at[:, :-1].ravel(), at[:-1].ravel()])
     other = np.concatenate([at[:, 1:].ravel(), at[1:].ravel()])
-    near = seen[one] & seen[other] & (np.abs(_wrapped(off[one] - off[other], period_mm)) < STEP_MM)
+    near = seen[one] & seen[other] & (np.abs(within_period(off[one] - off[other], period_mm)) < STEP_MM)
     edges = sparse.csr_matrix((np.ones(near.sum()), (one[near], other[near])), shape=(off.size,) * 2)
     _, label = csgraph.connected_components(edges, directed=False)
     size = np.bincount(label[seen], minlength=int(label.max()) + 1)

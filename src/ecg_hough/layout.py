@@ -14,14 +14,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
 from ecg_hough.names import CanvasName, PlacedName, add_names, place_names
-from ecg_hough.paper import LEADS, Layout, make_layout
+from ecg_hough.paper import LEADS, Layout, by_column, by_row, make_layout
 from ecg_hough.paths import PanelPlace, find_paths
 from ecg_hough.rows import RowEvidence, TraceRows, at_columns, cumulate, find_rows, gather_evidence
 
@@ -446,10 +445,10 @@ def named_layout(names: tuple[PlacedName, ...], rows: TraceRows) -> Layout | Non
 def _other_orders() -> tuple[Layout, ...]:
     """Layouts in orders that no cart prints but plotting programs do, such as 6x2 along its rows."""
     shapes = (3, 4), (6, 2), (4, 3), (2, 6)
-    by_row = [tuple(LEADS[i * n : (i + 1) * n] for i in range(m)) for m, n in shapes]
-    by_column = [tuple(LEADS[i::m] for i in range(m)) for m, _ in shapes]
+    along = [by_row(LEADS, n_columns) for _, n_columns in shapes]
+    down = [by_column(LEADS, n_rows) for n_rows, _ in shapes]
     known = {layout.rows for layout in _known_layouts()}
-    blocks = [block for block in (*by_row, *by_column) if block not in known]
+    blocks = [block for block in (*along, *down) if block not in known]
     return tuple(Layout(f"{len(block)}x{len(block[0])}-named", block) for block in blocks)
 
 
@@ -464,7 +463,7 @@ def _stands_as(places: list[tuple[str, int, int]], layout: Layout) -> bool:
         if j != column or rows.setdefault(row, i) != i:
             return False
     order = [rows[row] for row in sorted(rows)]
-    return all(a < b for a, b in pairwise(order))
+    return order == sorted(set(order))
 
 
 def _extent(evidence: RowEvidence, lean: float) -> tuple[float, float]:

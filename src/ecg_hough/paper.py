@@ -76,12 +76,12 @@ class Layout:
         return len(self.rows) + len(self.rhythm)
 
 
-def _by_column(leads: tuple[str, ...], n_rows: int) -> tuple[tuple[str, ...], ...]:
+def by_column(leads: tuple[str, ...], n_rows: int) -> tuple[tuple[str, ...], ...]:
     """Fill a block of short leads column by column, as ECG carts do."""
     return tuple(tuple(leads[row::n_rows]) for row in range(n_rows))
 
 
-def _by_row(leads: tuple[str, ...], n_columns: int) -> tuple[tuple[str, ...], ...]:
+def by_row(leads: tuple[str, ...], n_columns: int) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(leads[i : i + n_columns]) for i in range(0, len(leads), n_columns))
 
 
@@ -93,13 +93,13 @@ def make_layout(shape: str, *, rhythm: tuple[str, ...] = (), cabrera: bool = Fal
     """
     leads = (CABRERA if cabrera else LEADS[:6]) + LEADS[6:]
     blocks = {
-        "3x4": _by_column(leads, 3),
-        "6x2": _by_column(leads, 6),
-        "12x1": _by_column(leads, 12),
-        "4x3": _by_row(leads, 3),
-        "2x6": _by_row(leads, 6),
-        "6x1-limb": _by_column(leads[:6], 6),
-        "6x1-precordial": _by_column(leads[6:], 6),
+        "3x4": by_column(leads, 3),
+        "6x2": by_column(leads, 6),
+        "12x1": by_column(leads, 12),
+        "4x3": by_row(leads, 3),
+        "2x6": by_row(leads, 6),
+        "6x1-limb": by_column(leads[:6], 6),
+        "6x1-precordial": by_column(leads[6:], 6),
     }
     if shape not in blocks:
         raise ValueError(f"shape must be one of {', '.join(blocks)}; got {shape!r}")

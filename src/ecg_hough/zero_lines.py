@@ -18,7 +18,7 @@ from ecg_hough.columns import PulsePlace, Window
 from ecg_hough.grid_lines import LINE_MM, GridLines
 from ecg_hough.limb_sums import outside_limb_space
 from ecg_hough.paper import IN_I_AND_II
-from ecg_hough.raster import STEP_MM, upwards
+from ecg_hough.raster import STEP_MM, on_raster
 from ecg_hough.traces import RowTrace
 
 # Means of PTB-XL's leads over 2.5, 5 and 10 s scatter by 0.035, 0.019 and 0.004 mV.
@@ -179,8 +179,11 @@ def _limb_sums(
     """Einthoven's and Goldberger's sums of limb leads of every column, or of all at the same seconds."""
     out = []
     limb = [w for w in windows if not w.rhythm and w.lead in IN_I_AND_II]
-    for column in [None] if simultaneous else sorted({w.column_index for w in limb}):
-        members = [w for w in limb if column in (None, w.column_index)]
+    together = [limb]
+    if not simultaneous:
+        columns = sorted({w.column_index for w in limb})
+        together = [[w for w in limb if w.column_index == j] for j in columns]
+    for members in together:
         if len(members) < 3:
             continue
         traces = _at_same_time(by_row, members, simultaneous)
@@ -230,12 +233,13 @@ def _at_same_time(
 
     Instants are places along the page, or, where columns are simultaneous, from each window's start.
     """
-    if simultaneous:
-        at = np.arange(0.0, min(w.end_mm - w.start_mm for w in windows), STEP_MM)
-        traces = np.stack([upwards(by_row[w.row_index], w.start_mm + at) for w in windows])
-    else:
-        at = np.arange(max(w.start_mm for w in windows), min(w.end_mm for w in windows), STEP_MM)
-        traces = np.stack([upwards(by_row[w.row_index], at) for w in windows])
+    starts = [w.start_mm for w in windows]
+    if not simultaneous:
+        starts = [max(starts)] * len(windows)
+    length = min(w.end_mm - start for w, start in zip(windows, starts, strict=True))
+    traces = np.stack(
+        [on_raster(by_row[w.row_index], start, length) for w, start in zip(windows, starts, strict=True)]
+    )
     return traces[:, np.isfinite(traces).all(axis=0)]
 
 
