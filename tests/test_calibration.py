@@ -42,7 +42,8 @@ def rows_of(signals, layout, speed=25.0, gain=10.0, start_mm=20.0, seconds=10.0)
                 continue
             a = start_mm + (0 if rhythm else column * column_s * speed)
             b = start_mm + seconds * speed if rhythm else a + column_s * speed
-            inside = (x >= a) & (x < b)
+            last_sample = start_mm + (seconds - 1 / FS) * speed
+            inside = (x >= a) & (x < min(b, last_sample))
             t = (x[inside] - start_mm) / speed
             mv = np.interp(t * FS, np.arange(signals.shape[1]), signals[LEADS.index(lead)])
             y[inside] = 30 * r + 40 - gain * mv
@@ -184,6 +185,29 @@ def test_a_usual_width_does_not_outvote_what_all_rows_show():
     # But it decides where ends are scattered.
     start, width = find_block(places([17.0], [20.0], [14.0]), places([270.0]) * 3, 18.5, 271.0, [250.0])
     assert (start, width) == (20.0, 250.0)
+
+
+@pytest.mark.parametrize(("pen_mm", "bars"), [(0.3, False), (0.7, False), (0.7, True)])
+def test_blocks_begin_at_the_first_sample_not_at_the_stroke_s_round_end(signals, pen_mm, bars):
+    layout = make_layout("12x1")
+    drawn, windows = rows_of(signals, layout, seconds=7.7)  # no usual time: each end stands for itself
+    round_mm = 0.0 if bars else 0.18 * (pen_mm - 0.2)
+    first, last = 20.0 - round_mm, 20.0 + 7.7 * 25.0 - 25.0 / FS + round_mm
+    rng = np.random.default_rng(4)
+    rows = []
+    for row in drawn:
+        # Presence as the network gives it: from none to sure within 0.3 mm, not at read-outs.
+        off = np.minimum(row.x_mm - first, last - row.x_mm) + rng.normal(0, 0.03)
+        presence = 1 / (1 + np.exp(-off / 0.05))
+        y = np.where(
+            presence >= 0.5,
+            np.interp(row.x_mm, row.x_mm[np.isfinite(row.y_mm)], row.y_mm[np.isfinite(row.y_mm)]),
+            np.nan,
+        )
+        rows.append(replace(row, y_mm=y, presence=presence, pen_mm=pen_mm, bars=bars))
+    columns = place_columns(tuple(rows), windows, layout, 25.0)
+    assert columns.start_mm == pytest.approx(20.0, abs=0.025)
+    assert columns.duration_s == pytest.approx(7.7, abs=0.0015)
 
 
 def test_the_end_at_a_pulse_moves_the_block_less(signals):

@@ -47,6 +47,10 @@ def raster_of(y, *, width=4.0, blur=0.8, noise=4.0):
     return np.clip(np.round(image), 0, 255).astype(np.uint8)
 
 
+def fitted_rows(*args, **options):
+    return fit_stroke(*args, **options).rows
+
+
 def rmse(a, b):
     return float(np.sqrt(np.mean((a - b) ** 2)))
 
@@ -56,7 +60,7 @@ def test_misread_rows_are_moved_onto_the_ink(width, blur, noise):
     y, x = true_rows()
     rng = np.random.default_rng(1)
     wrong = y + np.convolve(rng.normal(0, 1.2, y.size), np.ones(5) / 5, mode="same")
-    fitted = fit_stroke(
+    fitted = fitted_rows(
         strip_of(y, x, width=width, blur=blur, noise=noise), wrong, np.full(y.size, 0.6), y > 0, PX_PER_MM
     )
     inside = slice(20, -20)
@@ -70,7 +74,7 @@ def test_bars_of_a_printers_head_are_fitted_as_bars():
     wrong = y + np.convolve(rng.normal(0, 1.2, y.size), np.ones(5) / 5, mode="same")
     strip, inside = raster_of(y), slice(20, -20)
     for rows, share in ((y, 0.15), (wrong, 0.4)):
-        fitted = fit_stroke(strip, rows, np.full(y.size, 0.6), y > 0, PX_PER_MM)
+        fitted = fitted_rows(strip, rows, np.full(y.size, 0.6), y > 0, PX_PER_MM)
         assert rmse(fitted[inside], y[inside]) < share * rmse(wrong[inside], y[inside])
 
 
@@ -78,7 +82,7 @@ def test_a_coarse_image_moves_rows_less():
     y, x = true_rows()
     strip = strip_of(y, x, noise=10.0)
     at = [
-        fit_stroke(strip, y + 0.8, np.full(y.size, 0.5), y > 0, PX_PER_MM, image_px_per_mm=scale)
+        fitted_rows(strip, y + 0.8, np.full(y.size, 0.5), y > 0, PX_PER_MM, image_px_per_mm=scale)
         for scale in (8.0, 2.0)
     ]
     assert rmse(at[0], y + 0.8) > 1.1 * rmse(at[1], y + 0.8)
@@ -86,7 +90,7 @@ def test_a_coarse_image_moves_rows_less():
 
 def test_right_rows_stay():
     y, x = true_rows()
-    fitted = fit_stroke(strip_of(y, x), y, np.full(y.size, 0.3), y > 0, PX_PER_MM)
+    fitted = fitted_rows(strip_of(y, x), y, np.full(y.size, 0.3), y > 0, PX_PER_MM)
     assert rmse(fitted[20:-20], y[20:-20]) < 0.15
 
 
@@ -94,7 +98,7 @@ def test_text_beside_the_trace_does_not_pull():
     y, x = true_rows(height=20)
     strip = strip_of(y, x)
     cv2.putText(strip, "V1", (120, 165), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (20, 20, 20), 2)
-    fitted = fit_stroke(strip, y, np.full(y.size, 0.3), y > 0, PX_PER_MM)
+    fitted = fitted_rows(strip, y, np.full(y.size, 0.3), y > 0, PX_PER_MM)
     assert np.abs(fitted - y)[20:-20].max() < 1.5
 
 
@@ -102,7 +106,7 @@ def test_unread_columns_are_left_alone():
     y, x = true_rows()
     seen = (x < 300) | (x > 400)
     rows = np.where(seen, y + 0.5, 7.0)
-    fitted = fit_stroke(strip_of(y, x), rows, np.full(y.size, 0.6), seen, PX_PER_MM)
+    fitted = fitted_rows(strip_of(y, x), rows, np.full(y.size, 0.6), seen, PX_PER_MM)
     assert (fitted[~seen] == 7.0).all()
     assert rmse(fitted[seen], y[seen]) < 0.3
 
@@ -114,7 +118,7 @@ def test_rows_are_unchanged_where_there_is_nothing_to_fit(case):
     seen = np.zeros(y.size, bool) if case == "unseen" else np.ones(y.size, bool)
     if case == "short":
         strip, y, seen = strip[:, :60], y[:120], seen[:120]
-    assert (fit_stroke(strip, y, np.ones(y.size), seen, PX_PER_MM) == y).all()
+    assert (fitted_rows(strip, y, np.ones(y.size), seen, PX_PER_MM) == y).all()
 
 
 def test_the_grid_is_no_ink_and_the_pen_is_measured():
@@ -129,9 +133,18 @@ def test_the_grid_is_no_ink_and_the_pen_is_measured():
     assert pen.width_px == pytest.approx(3.0, abs=0.6)
 
 
+@pytest.mark.parametrize("bars", [False, True])
+def test_the_fit_tells_the_pen(bars):
+    y, x = true_rows()
+    strip = raster_of(y, width=3.0) if bars else strip_of(y, x, width=3.0, blur=0.8)
+    stroke = fit_stroke(strip, y, np.full(y.size, 0.3), y > 0, PX_PER_MM)
+    assert stroke.bars == bars
+    assert stroke.width_px == pytest.approx(3.0, abs=0.8)
+
+
 def test_a_grid_left_in_spoils_the_fit():
     y, x = true_rows()
     wrong = y + np.convolve(np.random.default_rng(1).normal(0, 1.2, y.size), np.ones(5) / 5, mode="same")
     strip, sd = strip_of(y, x), np.full(y.size, 0.6)
-    out, left_in = (fit_stroke(strip, wrong, sd, y > 0, PX_PER_MM, grid_out=g) for g in (True, False))
+    out, left_in = (fitted_rows(strip, wrong, sd, y > 0, PX_PER_MM, grid_out=g) for g in (True, False))
     assert rmse(out[20:-20], y[20:-20]) < 0.9 * rmse(left_in[20:-20], y[20:-20])

@@ -223,7 +223,8 @@ def _combine(
 def _within(row: RowTrace, window: Window) -> RowTrace:
     """A panel's stretch of its row: beyond the edges is another lead, and no part of this one's course."""
     mine = (row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm)
-    return RowTrace(row.row_index, row.x_mm[mine], row.y_mm[mine], row.sd_mm[mine], row.presence[mine])
+    x_mm, y_mm, sd_mm = row.x_mm[mine], row.y_mm[mine], row.sd_mm[mine]
+    return replace(row, x_mm=x_mm, y_mm=y_mm, sd_mm=sd_mm, presence=row.presence[mine])
 
 
 def _panel_signal(

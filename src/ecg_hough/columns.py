@@ -25,6 +25,11 @@ VOTE_MM = 0.3
 EDGE_PRIOR = 0.08
 """Cost per mm off the network's edge; one row in full agreement is worth 1 / rows. Less where the edge is a
 pulse's (`PULSE_TRUST`): its foot may go on to the trace."""
+PEN_REACH, PEN_LEAST_MM = 0.18, 0.2
+"""A round pen's stroke is seen before the first sample and behind the last by this share of its width beyond
+the least one. Of 173 own pages (seeds 31313, 42424) and ECG-Image-Kit's; a raster's ends are square."""
+SAMPLES_PER_S = 500.0
+"""Usual rate of what is printed: the last sample stands one interval before the end of its time."""
 EDGE_RUN_MM = 1.5
 """Length of uninterrupted trace (or of none) that makes an end."""
 TRACE_RUN_MM, TRIM_MM = 5.0, 3.0
@@ -300,7 +305,7 @@ def place_columns(
         apart = panels_apart(_rows_of(short, by_row), n_columns, panel_mm)
         if apart is not None:
             return _columns_apart(windows, *apart, speed_mm_s)
-    start, width = _block(by_row, windows, n_columns, nominal_mm, pulse)
+    start, width = _block(by_row, windows, n_columns, nominal_mm, pulse, speed_mm_s)
     block = _rows_of(windows, by_row)
     # A whole block's columns are equally wide, a cut one lost part of a column. A usual width is whole.
     cut = (_is_cut(block, start, -1), _is_cut(block, start + width, +1))
@@ -346,6 +351,7 @@ def _block(
     n_columns: int,
     nominal_mm: list[float],
     pulse: PulsePlace | None,
+    speed_mm_s: float,
 ) -> tuple[float, float]:
     """Start and width of the block, mm, from its outer panels' traces."""
     first = [w for w in windows if w.rhythm or w.column_index == 0] or list(windows)
@@ -364,9 +370,10 @@ def _block(
         first, last = (
             [replace(w, start_mm=near_start, end_mm=near_end) for w in some] for some in (first, last)
         )
+    ends = [_ends(by_row[w.row_index], w.end_mm, -1, pulse) for w in last]
     return find_block(
         [_ends(by_row[w.row_index], w.start_mm, +1, pulse) for w in first],
-        [_ends(by_row[w.row_index], w.end_mm, -1, pulse) for w in last],
+        [row + np.array([speed_mm_s / SAMPLES_PER_S, 0.0]) for row in ends],
         near_start,
         near_end,
         nominal_mm,
@@ -483,12 +490,20 @@ def find_block(
         - end_prior * np.abs(e - near_end)[None]
     )
     i, j = np.unravel_index(int(np.argmax(score)), score.shape)
+    start, end = _common_end(starts, s[i]), _common_end(ends, e[j])
     nearest = widths[np.abs(width[i, j] - widths).argmin()] if widths.size else np.inf
     if abs(width[i, j] / nearest - 1) < 2 * NOMINAL_SHARE:
         # The squares: an end that half the rows show is less than half as sure.
         say = np.maximum(np.array([start_votes[i], end_votes[j]]) ** 2, 1e-6)
-        return float(s[i] + (e[j] - nearest - s[i]) * say[1] / say.sum()), float(nearest)
-    return float(s[i]), float(width[i, j])
+        return float(start + (end - nearest - start) * say[1] / say.sum()), float(nearest)
+    return start, end - start
+
+
+def _common_end(rows: list[NDArray[np.float64]], at_mm: float) -> float:
+    """Mean by their say, mm, of where the rows begin or end near a place; the place where none does."""
+    ends = np.array([row[np.abs(row[:, 0] - at_mm).argmin()] for row in rows if row.size]).reshape(-1, 2)
+    near = ends[np.abs(ends[:, 0] - at_mm) < VOTE_MM]
+    return float(np.average(near[:, 0], weights=near[:, 1])) if near.size else float(at_mm)
 
 
 def _votes(rows: list[NDArray[np.float64]], places: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -512,8 +527,8 @@ def _ends(
     smooth = np.convolve(seen, np.ones(run) / run, mode="same") > 0.5
     change = np.flatnonzero(np.diff(smooth.astype(int)) == direction)
     change = change[np.abs(row.x_mm[change] + step / 2 - near_mm) <= END_REACH_MM]
-    places = row.x_mm[change] + step / 2
-    say = np.ones(places.size)
+    places = _half_seen(row, change, direction) + direction * _seen_beyond(row)
+    say = np.ones(change.size)
     # Outside the image the presence is exactly 0, where the network says "no trace" it never is. Centroids
     # only say yes or no.
     tells = bool(((row.presence > 0) & (row.presence < 1)).any())
@@ -526,6 +541,29 @@ def _ends(
         say[beside < PULSE_FOOT_MM] *= PULSE_TRUST
         places, say = places[beside >= -PULSE_SLACK_MM], say[beside >= -PULSE_SLACK_MM]
     return np.column_stack([places, say])
+
+
+def _half_seen(row: RowTrace, change: NDArray[np.intp], direction: int) -> NDArray[np.float64]:
+    """Where, within two read-outs of each change, the presence passes one half, mm; else at the change."""
+    step = row.x_mm[1] - row.x_mm[0]
+    before, after = row.presence[:-1], row.presence[1:]
+    passes = (before < 0.5) != (after < 0.5)
+    passes &= np.sign(after - before) == direction
+    share = np.divide(0.5 - before, after - before, out=np.full(before.size, 0.5), where=passes)
+    at = np.flatnonzero(passes)
+    places = row.x_mm[change] + step / 2
+    if not at.size:
+        return places
+    passed = row.x_mm[at] + share[at] * step
+    nearest = passed[np.abs(passed[None] - places[:, None]).argmin(axis=1)]
+    return np.where(np.abs(nearest - places) <= 2.5 * step, nearest, places)
+
+
+def _seen_beyond(row: RowTrace) -> float:
+    """How far the trace is seen before its first sample and behind its last, mm: a pen's ends are round."""
+    if row.bars or not np.isfinite(row.pen_mm):
+        return 0.0
+    return max(0.0, PEN_REACH * (row.pen_mm - PEN_LEAST_MM))
 
 
 def places_on_strip(starts: list[float], ends: list[float]) -> list[float]:

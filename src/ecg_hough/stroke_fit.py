@@ -82,6 +82,19 @@ class Pen:
     reach: float
 
 
+class FittedStroke(NamedTuple):
+    """What the fit makes of a strip's ink.
+
+    Attributes:
+        rows: (2 * cols,) of the read-outs.
+        width_px: of the stroke, NaN where the ink is not understood; bars: it is a raster's, not a pen's.
+    """
+
+    rows: NDArray[np.float64]
+    width_px: float = np.nan
+    bars: bool = False
+
+
 def fit_stroke(
     strip: NDArray[np.uint8],
     rows: NDArray[np.float64],
@@ -91,8 +104,8 @@ def fit_stroke(
     *,
     image_px_per_mm: float | None = None,
     grid_out: bool = True,
-) -> NDArray[np.float64]:
-    """Rows (2 * cols,) of the read-outs after the fit; unchanged where the ink is not understood.
+) -> FittedStroke:
+    """The read-outs after the fit; unchanged where the ink is not understood.
 
     Args:
         strip: (n_rows, cols, 3) pixels in page millimetres times `px_per_mm`.
@@ -106,11 +119,11 @@ def fit_stroke(
     """
     period = round(GRID_PERIOD_MM * px_per_mm)
     if seen.sum() < MIN_SEEN or min(strip.shape[:2]) < 2 * period:
-        return rows
+        return FittedStroke(rows)
     paper = find_paper(strip, rows, seen, period, grid_out=grid_out)
     pen = find_pen(paper, rows, seen)
     if pen is None:
-        return rows
+        return FittedStroke(rows)
     near = _pixels_near(paper, pen, rows, seen)
     # Pixels of a strip that is finer than the image repeat each other.
     told = min(1.0, image_px_per_mm / px_per_mm) ** 2 if image_px_per_mm is not None else 1.0
@@ -118,11 +131,12 @@ def fit_stroke(
     prior = 1.0 / np.maximum(sd, PRIOR_MIN_PX) ** 2
     drawn = seen[:-1] & seen[1:]
     nearest = _nearest(rows, drawn, near, 2 * near.column, near.span)
-    if _is_raster(near, pen, _bars(rows, seen), nearest):
+    bars = _is_raster(near, pen, _bars(rows, seen), nearest)
+    if bars:
         fitted = _fit_bars(near, pen, rows, prior, seen)
     else:
         fitted = _fit_line(near, pen, rows, prior, drawn, nearest)
-    return np.where(seen, fitted, rows)
+    return FittedStroke(np.where(seen, fitted, rows), pen.width_px, bars)
 
 
 @dataclass(frozen=True)

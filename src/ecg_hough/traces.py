@@ -36,7 +36,7 @@ from ecg_hough.strips import (
     strip_map,
     strip_to_page,
 )
-from ecg_hough.stroke_fit import fit_stroke
+from ecg_hough.stroke_fit import FittedStroke, fit_stroke
 
 TRACE_NETWORK = "traces"
 READOUTS_PER_COLUMN = 2
@@ -97,6 +97,7 @@ class RowTrace:
         y_mm: (m,) place down the page, NaN where there is no trace.
         sd_mm: (m,) expected error of y_mm, NaN likewise.
         presence: (m,) probability of a trace.
+        pen_mm: width of the stroke, NaN where unknown; bars: it is a raster's, whose ends are square.
     """
 
     row_index: int
@@ -104,6 +105,8 @@ class RowTrace:
     y_mm: NDArray[np.float64]
     sd_mm: NDArray[np.float64]
     presence: NDArray[np.float64]
+    pen_mm: float = np.nan
+    bars: bool = False
 
 
 def read_rows(
@@ -144,8 +147,7 @@ def read_rows(
             readings = list(pool.map(_settled, looks, views, places))
         else:
             readings = list(pool.map(_as_read, looks))
-        traces = pool.map(reader.read, looks, readings)
-        return tuple(RowTrace(indices[look.k], *trace) for look, trace in zip(looks, traces, strict=True))
+        return tuple(pool.map(reader.read, looks, readings, [indices[look.k] for look in looks]))
 
 
 @dataclass(frozen=True)
@@ -237,8 +239,8 @@ class _Reader:
         again = strip_logits(look.strip, own, other, self.network, flip=flip, known=look.logits, tiles=tiles)
         return replace(look, logits=again)
 
-    def read(self, look: _Look, reading: tuple[NDArray[np.float64], ...]) -> tuple[NDArray[np.float64], ...]:
-        """What a `RowTrace` holds of the row: x_mm, y_mm, sd_mm and presence.
+    def read(self, look: _Look, reading: tuple[NDArray[np.float64], ...], row_index: int) -> RowTrace:
+        """The row's trace.
 
         Args:
             reading: row, expected error (both strip px) and presence of every read-out.
@@ -246,8 +248,9 @@ class _Reader:
         rows, sd, presence = reading
         presence = np.where(look.inside, presence, 0.0)
         seen = without_loose_ends(rows, presence >= PRESENT_MIN)
+        stroke = FittedStroke(rows)
         if self.steps.stroke_fit:
-            rows = fit_stroke(
+            stroke = fit_stroke(
                 look.strip,
                 rows,
                 sd,
@@ -256,9 +259,11 @@ class _Reader:
                 image_px_per_mm=self.factor * float(np.mean(self.page_map.px_per_mm)),
                 grid_out=self.steps.grid_out,
             )
-        y_mm, x_mm = _in_mm(rows, look.frame)
+        y_mm, x_mm = _in_mm(stroke.rows, look.frame)
         sd_mm = READOUT_SD_TIMES * sd / STRIP_PX_PER_MM
-        return x_mm, np.where(seen, y_mm, np.nan), np.where(seen, sd_mm, np.nan), presence
+        y_mm, sd_mm = np.where(seen, y_mm, np.nan), np.where(seen, sd_mm, np.nan)
+        pen_mm = stroke.width_px / STRIP_PX_PER_MM
+        return RowTrace(row_index, x_mm, y_mm, sd_mm, presence, pen_mm, stroke.bars)
 
 
 class _Tile(NamedTuple):
