@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ecg_hough.geometry import find_geometry
 from ecg_hough.grid import find_grid, follow_again
+from ecg_hough.grid_stretch import find_stretch
 
 
 def draw_grid(
@@ -175,3 +177,30 @@ def test_lines_of_1_mm_are_seen_on_a_banner() -> None:
     bare = find_grid(draw_grid(8.0, size_mm=(90.0, 900.0), minor=None))
     assert bare is not None
     assert bare.ambiguous
+
+
+@pytest.mark.parametrize("aspect", [0.42, 0.6, 0.8, 1.4, 2.0])
+def test_a_plot_s_squares_need_not_be_square(aspect: float) -> None:
+    image = draw_grid(7.0, aspect=aspect)
+    assert find_stretch(image) == pytest.approx(1 / aspect, rel=0.03)
+    found = find_geometry(image)
+    assert found.px_per_mm == pytest.approx((7.0, 7.0 * aspect), rel=0.005)
+    assert any("times as tall as wide" in warning for warning in found.warnings)
+    assert found.page_map is not None
+    rows, cols = found.page_map.to_pixels([20.0, 70.0], [30.0, 90.0])
+    assert np.diff(rows) == pytest.approx(50 * 7.0, abs=0.5)
+    assert np.diff(cols) == pytest.approx(60 * 7.0 * aspect, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        draw_grid(7.0),
+        draw_grid(7.0, aspect=1.1),
+        draw_grid(6.0, minor=None, aspect=1.6),
+        np.full((700, 900), 255),
+    ],
+    ids=["square", "nearly square", "one spacing", "blank"],
+)
+def test_squares_are_square_where_nothing_surely_says_other(image: NDArray[np.uint8]) -> None:
+    assert find_stretch(image.astype(np.uint8)) == 1.0

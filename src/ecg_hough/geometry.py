@@ -21,6 +21,7 @@ from scipy.linalg import solveh_banded
 from ecg_hough.errors import PageError
 from ecg_hough.grid import GOOD_SUPPORT, Grid, find_grid, follow_again, of_both, within_period
 from ecg_hough.grid_frames import without_steps
+from ecg_hough.grid_stretch import find_stretch
 from ecg_hough.orientation import hough_angle
 from ecg_hough.paper import BLOCK_MM
 from ecg_hough.paper_edges import Sheet, find_sheet
@@ -44,6 +45,7 @@ _PITCH_REACH_MM = 15.0  # to either side of the place where the lines are cleare
 _PITCH_OFF_MAX = 0.12  # log; tilted pages that were followed well have up to 0.09
 _MAX_ASPECT = 0.2  # log ratio of both pitches; a camera 30 degrees off the page's normal gives 0.15
 _MAX_ASPECT_AMBIGUOUS = 0.15
+_PLOT_DEG = 0.7  # from this angle on a page is no program's plot, whose squares need not be square
 _IMAGE_MM = (80.0, 1200.0)  # long side of the image: a strip alone to a banner of four times 10 s
 _IMAGE_MM_AMBIGUOUS = (130.0, 500.0)  # where 1 or 5 mm is by the page's size, that size must make sense
 _MAJOR_MM = 5.0
@@ -260,15 +262,24 @@ def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:
         raise ValueError(
             f"image must be uint8 (rows, cols[, 3]) of at least 16 px; got {image.dtype} {image.shape}"
         )
+    found = _by_grid(image)
+    if found is None or abs(found.angle_deg) <= _PLOT_DEG:
+        stretch = find_stretch(image)
+        found = _of_stretched(image, stretch) if stretch != 1.0 else found
+    return _without_grid(image) if found is None else found
+
+
+def _by_grid(image: NDArray[np.uint8]) -> PageGeometry | None:
+    """Geometry by a printed grid of nearly square squares; None without a clear one of usual pitch."""
     grid = find_grid(image)
     fitted = None if grid is None else _fit_map(grid, image.shape[:2])
     if grid is None or fitted is None:
-        return _without_grid(image)
+        return None
     page_map, residual_px, method = fitted
     rows, cols = image.shape[:2]
     angle, pitch = _angle_and_pitch(page_map, (rows, cols))
     if not _is_plausible(pitch, (rows, cols), ambiguous=grid.ambiguous):
-        return _without_grid(image)
+        return None
     warnings = []
     if grid.ambiguous:
         warnings.append(
@@ -285,6 +296,27 @@ def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:
         warnings=tuple(warnings),
         ambiguous=grid.ambiguous,
     )
+
+
+def _of_stretched(image: NDArray[np.uint8], stretch: float) -> PageGeometry | None:
+    """Geometry of a plot whose squares are `stretch` times as tall as wide, by a square copy of it."""
+    n_rows, n_cols = image.shape[:2]
+    rows, cols = (round(n_rows / stretch), n_cols) if stretch > 1 else (n_rows, round(n_cols * stretch))
+    square = _by_grid(cv2.resize(image, (cols, rows), interpolation=cv2.INTER_AREA))
+    if square is None or square.page_map is None:
+        return None
+    down, across = n_rows / rows, n_cols / cols
+    page_map = replace(
+        square.page_map,
+        rows=(square.page_map.rows + 0.5) * down - 0.5,
+        cols=(square.page_map.cols + 0.5) * across - 0.5,
+    )
+    _, pitch = _angle_and_pitch(page_map, (n_rows, n_cols))
+    warning = (
+        f"grid: its squares are {pitch[0] / pitch[1]:.2f} times as tall as wide; each was taken as 5 mm both"
+        " ways, 0.2 s and 0.5 mV at 25 mm/s and 10 mm/mV"
+    )
+    return replace(square, px_per_mm=pitch, page_map=page_map, warnings=(warning, *square.warnings))
 
 
 def _angle_and_pitch(page_map: PageMap, shape: tuple[int, int]) -> tuple[float, tuple[float, float]]:

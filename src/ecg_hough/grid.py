@@ -41,7 +41,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 # Tuned on rendered pages (all profiles, 72-600 dpi) and on ECG-Image-Kit and ECGMiner pages.
-_LONG_SIDES_PX = (1800, 850, 400)  # pages are searched at these sizes, in turn
+LONG_SIDES_PX = (1800, 850, 400)  # pages are searched at these sizes, in turn
 _BACKGROUND_PX = 65
 _MIN_CONTRAST = 2.0  # grey levels; fainter texture is not amplified
 _CLIP = 2.0  # of the local mean contrast: ink counts no more than a line
@@ -105,7 +105,7 @@ def find_grid(image: NDArray[np.uint8]) -> Grid | None:
     """
     done = 0.0
     coarse: Grid | None = None
-    for long_side in _LONG_SIDES_PX:
+    for long_side in LONG_SIDES_PX:
         scale = min(1.0, long_side / max(image.shape[:2]))
         if scale == done or min(image.shape[:2]) * scale < 64:
             continue
@@ -133,7 +133,7 @@ def _with_finer_lines(image: NDArray[np.uint8], grid: Grid) -> Grid:
 
     On a banner of 8000 px whose lines were followed at a quarter of that, 1 mm lines are lost.
     """
-    side = _LONG_SIDES_PX[0]
+    side = LONG_SIDES_PX[0]
     top, left = (
         int(np.clip(at - side / 2, 0, max(0, n - side)))
         for at, n in zip(grid.place, image.shape[:2], strict=True)
