@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecg_hough.benchmark_pages import CHOICES, draw_choices, render_benchmark, render_choice
+from ecg_hough.benchmark_pages import CHOICES, draw_evenly, render_benchmark, render_choice
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.evaluation import read_leads
 from ecg_hough.paper import LEADS
 
 
 def test_choices_are_drawn_evenly_and_independently() -> None:
-    choices = draw_choices(198, 3)
+    choices = draw_evenly(CHOICES, 198, 3)
     for name, values in CHOICES.items():
         counts = Counter(choice[name] for choice in choices)
         assert set(counts) == set(values)

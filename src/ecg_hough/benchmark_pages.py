@@ -76,22 +76,13 @@ def render_benchmark(
         ValueError: n below 1, or a folder without held-out records.
     """
     from ecg_hough.training.prepare_data import write_rendered
-    from ecg_hough.training.records import read_signals, split_records
 
-    if n < 1:
-        raise ValueError(f"n must be 1 or more; got {n}")
-    stems = split_records(records)[1] if records is not None else []
-    if records is not None and not stems:
-        raise ValueError(f"records must hold some that are held out; {records} has none")
+    stems = held_out_stems(n, records)
     out.mkdir(parents=True, exist_ok=True)
     paths = []
-    for k, choice in enumerate(draw_choices(n, seed)):
+    for k, choice in enumerate(draw_evenly(CHOICES, n, seed)):
         page_seed = seed * 1_000_003 + k
-        if stems and choice["recorded"]:
-            signals, fs = read_signals(stems[int(np.random.default_rng(page_seed).integers(len(stems)))])
-        else:
-            ecg = generate_ecg(page_seed)
-            signals, fs = ecg.signals, ecg.fs
+        signals, fs = signals_of(stems, page_seed, recorded=choice["recorded"])
         page = render_choice(signals, fs, choice, page_seed)
         paths.append(write_rendered(out, f"{k:04d}_{page.layout.name.replace('+', 'r')}", page))
         if on_progress:
@@ -99,11 +90,37 @@ def render_benchmark(
     return paths
 
 
-def draw_choices(n: int, seed: int) -> list[dict[str, Any]]:
+def held_out_stems(n: int, records: Path | None) -> list[Path]:
+    """Records of a folder that no network trained on; none without a folder.
+
+    Raises:
+        ValueError: n, the number of pages, below 1, or a folder without held-out records.
+    """
+    from ecg_hough.training.records import split_records
+
+    if n < 1:
+        raise ValueError(f"n must be 1 or more; got {n}")
+    stems = split_records(records)[1] if records is not None else []
+    if records is not None and not stems:
+        raise ValueError(f"records must hold some that are held out; {records} has none")
+    return stems
+
+
+def signals_of(stems: list[Path], seed: int, *, recorded: bool) -> tuple[np.ndarray, int]:
+    """(12, N) mV and fs in Hz of one of the records where one is wanted and there are any, or made up."""
+    from ecg_hough.training.records import read_signals
+
+    if stems and recorded:
+        return read_signals(stems[int(np.random.default_rng(seed).integers(len(stems)))])
+    ecg = generate_ecg(seed)
+    return ecg.signals, ecg.fs
+
+
+def draw_evenly(choices: dict[str, Sequence[Any]], n: int, seed: int) -> list[dict[str, Any]]:
     """The choices of `n` pages: each takes its values in turn, shuffled independently of the others."""
     rng = np.random.default_rng(seed)
     drawn: dict[str, list[Any]] = {}
-    for name, values in CHOICES.items():
+    for name, values in choices.items():
         order = rng.permutation(n)
         drawn[name] = [values[int(order[k]) % len(values)] for k in range(n)]
     return [{name: values[k] for name, values in drawn.items()} for k in range(n)]

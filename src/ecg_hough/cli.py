@@ -602,6 +602,35 @@ def render_benchmark(
     typer.echo(f"{len(paths)} pages in {out}")
 
 
+@app.command("render-plots")
+def render_plots(
+    out: OutFolder,
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of plots.")] = 60,
+    seed: Annotated[int, typer.Option(help="Same seed, same plots; 2025 are the published ones.")] = 2025,
+    records: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Folder of WFDB records; half of the plots show those held out.",
+            show_default="made-up ECGs",
+        ),
+    ] = None,
+) -> None:
+    """Draw ECGs as matplotlib scripts do, for the benchmark: framed panels, squares that are not square.
+
+    Example, then score them:
+
+    - `ecg-hough render-plots -o data/plots --records data/ptbxl`
+    - `ecg-hough benchmark data/plots`
+    """
+    with _plain_errors(), _progress_bar("drawing") as on_progress:
+        from ecg_hough.plot_pages import render_plots as draw
+
+        paths = draw(out, n=n, seed=seed, records=records, on_progress=on_progress)
+    typer.echo(f"{len(paths)} plots in {out}")
+
+
 @app.command("prepare-data")
 def prepare_data(
     out: OutFolder = Path("data/nnUNet_raw"),

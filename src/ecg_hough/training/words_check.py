@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from ecg_hough.benchmark_pages import draw_choices, render_choice
+from ecg_hough.benchmark_pages import CHOICES, draw_evenly, render_choice
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.network import Network, load_network
 from ecg_hough.words import GAIN_WORDS, SPEED_WORDS, WORD_PX_PER_MM, WORDS_NETWORK, find_words
@@ -29,7 +29,7 @@ def check_words(n: int, seed: int, network: Network) -> dict[str, Counter[str]]:
     """Counts of "printed", "read", "misread" and "made up" (where nothing stands) for leads and scales."""
     rng = np.random.default_rng(seed)
     counts: dict[str, Counter[str]] = {"leads": Counter(), "scales": Counter()}
-    for k, choice in enumerate(track(draw_choices(n, seed), "reading")):
+    for k, choice in enumerate(track(draw_evenly(CHOICES, n, seed), "reading")):
         ecg = generate_ecg(seed * 1_000_003 + k)
         page = render_choice(ecg.signals, ecg.fs, choice, seed * 1_000_003 + k)
         scale = page.px_per_mm * float(np.exp(rng.normal(0, SCALE_ERROR)))
