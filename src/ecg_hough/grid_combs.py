@@ -82,20 +82,16 @@ def log_plane(power: NDArray[np.float32]) -> NDArray[np.float32]:
     return (plane - np.interp(radius, np.arange(len(mean)) + 0.5, mean)).astype(np.float32)
 
 
-def find_combs(power: NDArray[np.float32], centres: Floats, *, square: bool = True) -> Combs | None:
+def find_combs(power: NDArray[np.float32], centres: Floats) -> Combs | None:
     """Direction and base frequencies of both families of lines, where the page shows them best.
 
     Perspective and curl smear the spectrum of a whole page, so parts of a few tiles are tried one by one.
-
-    Args:
-        square: both pitches are alike, as on paper; else only upright lines are looked for, of any pitches.
     """
     best: tuple[float, float, float, float, Floats, Floats, Floats] | None = None
-    near = round(_MAX_ASPECT / _PITCH_STEP) if square else BASES.size
-    angles_deg = _ANGLES_DEG if square else np.array([0.0])
+    near = round(_MAX_ASPECT / _PITCH_STEP)
     for place, part in _parts(centres):
         plane = cv2.dilate(log_plane(power[part].mean(axis=0)), np.ones((3, 3), np.uint8))
-        down, across = profiles(plane, angles_deg, RADII)
+        down, across = profiles(plane, _ANGLES_DEG, RADII)
         sums = np.clip(down, 0, 4).sum(axis=1) + np.clip(across, 0, 4).sum(axis=1)
         for _ in range(2):
             i = int(np.argmax(sums))
@@ -109,13 +105,13 @@ def find_combs(power: NDArray[np.float32], centres: Floats, *, square: bool = Tr
             lo = max(0, k - near)
             m = lo + int(np.argmax(s_across[lo : k + near + 1]))
             if min(s_down[k], s_across[m]) >= MIN_COMB and (best is None or joint[k] > best[0]):
-                best = (joint[k], angles_deg[i], BASES[k], BASES[m], down[i], across[i], place)
-            sums[np.abs((angles_deg - angles_deg[i] + 45) % 90 - 45) < 4] = -np.inf
+                best = (joint[k], _ANGLES_DEG[i], BASES[k], BASES[m], down[i], across[i], place)
+            sums[np.abs((_ANGLES_DEG - _ANGLES_DEG[i] + 45) % 90 - 45) < 4] = -np.inf
     if best is None:
         return None
     score, angle, q_down, q_across, p_down, p_across, place = best
     q_down, q_across = _refined(p_down, q_down), _refined(p_across, q_across)
-    if square and abs(np.log(q_down / q_across)) > _MAX_REFINED_ASPECT:
+    if abs(np.log(q_down / q_across)) > _MAX_REFINED_ASPECT:
         return None
     harmonics = _clear_harmonics(p_down, p_across, q_down, q_across)
     size = TILE_PX

@@ -29,10 +29,6 @@ _RISE = 0.4  # log power by which the fifth of them stands out where 1 mm lines 
 _MIN_PERIOD_PX = 2.1
 _AS_STRONG = 2.0  # log power; the teeth that only a longer period has are at most this far below the others
 _PLAUSIBLE_LONG_SIDE_MM = 290.0
-_ALONE_MM = (*_CANDIDATES_MM, 0.75, 1.5, 2.0, 3.0, 10 / 3, 4.0, 20 / 3, 10.0)
-_ALONE, _NEXT = 0.9, 0.7
-"""Log power by which both spacings must be clear in one family; any other number of millimetres must stay
-below the second one, or half of the first."""
 
 
 def mm_per_cycle(
@@ -68,27 +64,6 @@ def mm_per_cycle(
     printed = {mm: long_side_px / (period_px * harmonic) * mm for mm in (GRID_MINOR_MM, GRID_MAJOR_MM)}
     guess = min(printed, key=lambda mm: abs(np.log(printed[mm] / _PLAUSIBLE_LONG_SIDE_MM)))
     return guess / harmonic, True
-
-
-def mm_alone(evidence: NDArray[np.float32], model: Floats, places: Floats, period_px: float) -> float | None:
-    """Millimetres of one cycle of one family's phase where both spacings are clear in it, else None.
-
-    Args:
-        model: cubic phase; places: (n, 2) where it is seen; period_px: of the cycle.
-    """
-    highest = min(period_px / _MIN_PERIOD_PX, _BINS / 2)
-    spectrum = _spectrum(evidence, model, places)
-    clear = {
-        mm: min(_both_spacings(spectrum, mm))
-        for mm in _ALONE_MM
-        if (1 + 1 / GRID_MAJOR_MM) * mm / GRID_MINOR_MM <= highest
-    }
-    # Three times the true number looks like it, as all its odd harmonics are lines, too.
-    thrice = {mm for mm in clear for m in clear if clear[m] >= _NEXT and np.isclose(mm, 3 * m)}
-    told = sorted((clear[mm], mm) for mm in clear.keys() - thrice)
-    best, mm = told[-1] if told else (0.0, 0.0)
-    unsure = len(told) > 1 and told[-2][0] >= max(_NEXT, best / 2)
-    return None if best < _ALONE or unsure else mm
 
 
 def _spectrum(evidence: NDArray[np.float32], model: Floats, places: Floats) -> Floats:
