@@ -52,7 +52,7 @@ SPLINE_MIN = 4
 """Fewest read-outs that a cubic goes through."""
 FUSE_SD_MV = 0.05
 """Error scale of the confidence: at this expected error of the read-out it has fallen to about a third."""
-ZERO_SD_MV, START_SD_S = 0.03, 0.006
+ZERO_SD_MV, START_SD_S = 0.03, 0.0045
 """Expected error of the zero line and of the block's start: absolute millivolts at absolute times are less
 sure than the trace itself (`ecg-hough confidence`)."""
 ZERO_ON_GRID_SD_MV, START_ON_GRID_SD_S = 0.004, 0.0004
