@@ -24,8 +24,8 @@ STRETCH_MAX, SQUARE = 2.6, 1.17
 to the second are read as they are (`grid_combs`)."""
 CLEAR, NEXT = 0.8, 0.6
 """Log power by which both spacings must be clear at a pitch, and the share of it below which other pitches
-must stay. Of 39 stretched plots 34 are told so, to 3 %, and none of 25 others, nor of 534 pages by four
-programs that draw square squares."""
+must stay. Of 39 stretched plots, their frames taken off, 33 are told so, to 5 %; none of 25 other plots, nor
+of 534 pages by four programs that draw square squares."""
 _STRETCHES_PX = (160, 320)
 _STRIP_PX = 64  # over which lines are averaged along themselves
 _PART_PX = 1024  # of the middle of the page, which shows enough lines
