@@ -29,7 +29,7 @@ def phases(px_per_cycle: float) -> list[NDArray[np.float64]]:
     slope = max(SHAPE) / 2 / px_per_cycle
     down, across = np.zeros(9), np.zeros(9)
     down[0], across[1] = slope, slope
-    # The first term of a model is by row, the second by column.
+    # The first term of a model is by column, the second by row; here both are alike.
     return [down, across]
 
 

@@ -307,7 +307,7 @@ def read_traces(
     Raises:
         PageError: see `digitize`.
     """
-    page = _find_page(without_frames(given), watch)
+    page = _find_page(without_frames(given), given, watch)
     found = page.leads
     canvas, layout = found.canvas, found.layout
     image = np.ascontiguousarray(np.rot90(page.image, -found.turns))
@@ -366,16 +366,19 @@ class _Page:
         return self.found.coherence if isinstance(self.found, FoundLeads) else 0.0
 
 
-def _find_page(given: NDArray[np.uint8], watch: Callable[[str], None]) -> _Page:
+def _find_page(picture: NDArray[np.uint8], framed: NDArray[np.uint8], watch: Callable[[str], None]) -> _Page:
     """The part of the picture that the page takes, with its geometry and leads.
 
     Lines of the grid and words are found at the scale of a page that fills its picture, and wood looks like
     traces. So all is sought once more where the traces of a small page were seen; and where no clear ones
     were, on the sheet of paper in the picture. A part without a grid is no page where the whole has one.
+
+    Args:
+        picture: (rows, cols, 3); framed: the same with the frames round its panels.
     """
-    page = _look_at(given, Box.of(given.shape), watch)
+    page = _look_at(picture, framed, Box.of(picture.shape), watch)
     while (smaller := _smaller(page)) is not None:
-        again = _look_at(given, smaller, watch)
+        again = _look_at(picture, framed, smaller, watch)
         clear = page.coherence >= SHOWN_MIN
         least = SEEN_SHARE * page.coherence if clear else max(SHOWN_MIN, CLEARER * page.coherence)
         lost_grid = page.geometry.grid_found and not again.geometry.grid_found
@@ -385,9 +388,11 @@ def _find_page(given: NDArray[np.uint8], watch: Callable[[str], None]) -> _Page:
     return page
 
 
-def _look_at(given: NDArray[np.uint8], part: Box, watch: Callable[[str], None]) -> _Page:
-    image = part.cut(given)
-    geometry = find_geometry(image)
+def _look_at(
+    picture: NDArray[np.uint8], framed: NDArray[np.uint8], part: Box, watch: Callable[[str], None]
+) -> _Page:
+    image = part.cut(picture)
+    geometry = find_geometry(image, part.cut(framed))
     watch("geometry")
     found: FoundLeads | PageError
     try:

@@ -246,7 +246,7 @@ def on_every_pixel(
     return fine[0], fine[1]
 
 
-def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:
+def find_geometry(image: NDArray[np.uint8], framed: NDArray[np.uint8] | None = None) -> PageGeometry:
     """Angle, pitch and mm -> px map of a page from its printed grid.
 
     Without a visible grid no pitch is given: the map comes from the sheet's edges where all four are seen,
@@ -254,6 +254,7 @@ def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:
 
     Args:
         image: (rows, cols, 3) or (rows, cols) uint8.
+        framed: the same with frames round its panels, if it has any: their sides are lines of the grids.
     Raises:
         ValueError: not such an array.
     """
@@ -264,7 +265,7 @@ def find_geometry(image: NDArray[np.uint8]) -> PageGeometry:
         )
     found = _by_grid(image)
     if found is None or abs(found.angle_deg) <= _PLOT_DEG:
-        stretch = find_stretch(image)
+        stretch = find_stretch(image if framed is None else framed)
         found = _of_stretched(image, stretch) if stretch != 1.0 else found
     return _without_grid(image) if found is None else found
 
