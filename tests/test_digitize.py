@@ -315,12 +315,13 @@ def test_a_sheet_without_a_grid_is_no_page_where_the_picture_shows_one(grid_insi
     coherence = {"whole": 1.4, "part": 2.8}
     parts = {"whole": Box(0, 0, 1400, 3300), "part": Box(500, 1100, 1000, 2000)}
 
-    def look(given, part, watch):
+    def look(picture, framed, part, watch):
         name = next(name for name, box in parts.items() if box == part)
         geometry = SimpleNamespace(grid_found=grids[name])
         return SimpleNamespace(name=name, part=part, geometry=geometry, coherence=coherence[name])
 
     monkeypatch.setattr(module, "_look_at", look)
     monkeypatch.setattr(module, "_smaller", lambda page: parts["part"] if page.name == "whole" else None)
-    page = module._find_page(np.zeros((1400, 3300, 3), np.uint8), lambda stage: None)
+    picture = np.zeros((1400, 3300, 3), np.uint8)
+    page = module._find_page(picture, picture, lambda stage: None)
     assert page.name == taken
