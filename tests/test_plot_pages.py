@@ -47,7 +47,6 @@ def test_only_what_a_plot_shows_is_its_truth(tmp_path: Path, sequential: bool) -
     assert first == ([0] * 3 + [1250] * 3 + [2500] * 3 + [3750] * 3 if sequential else [0] * 12)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "choice",
     [
