@@ -77,14 +77,39 @@ def render_benchmark(
     """
     from ecg_hough.training.prepare_data import write_rendered
 
+    def write(k: int, seed: int, choice: dict[str, Any], signals: np.ndarray, fs: int) -> Path:
+        page = render_choice(signals, fs, choice, seed)
+        return write_rendered(out, f"{k:04d}_{page.layout.name.replace('+', 'r')}", page)
+
+    return write_pages(out, CHOICES, write, n=n, seed=seed, records=records, on_progress=on_progress)
+
+
+def write_pages(
+    out: Path,
+    choices: dict[str, Sequence[Any]],
+    write: Callable[[int, int, dict[str, Any], np.ndarray, int], Path],
+    *,
+    n: int,
+    seed: int,
+    records: Path | None,
+    on_progress: Callable[[int, int], None] | None,
+) -> list[Path]:
+    """Write `n` pages of choices drawn evenly into `out`; returns their images.
+
+    Args:
+        choices: values of each; "recorded" among them says whether a record is shown.
+        write: given the page's number, its seed, its choice, signals (12, N) mV and fs, writes it.
+        seed, records, on_progress: see `render_benchmark`.
+    Raises:
+        ValueError: n below 1, or a folder without held-out records.
+    """
     stems = held_out_stems(n, records)
     out.mkdir(parents=True, exist_ok=True)
     paths = []
-    for k, choice in enumerate(draw_evenly(CHOICES, n, seed)):
+    for k, choice in enumerate(draw_evenly(choices, n, seed)):
         page_seed = seed * 1_000_003 + k
         signals, fs = signals_of(stems, page_seed, recorded=choice["recorded"])
-        page = render_choice(signals, fs, choice, page_seed)
-        paths.append(write_rendered(out, f"{k:04d}_{page.layout.name.replace('+', 'r')}", page))
+        paths.append(write(k, page_seed, choice, signals, fs))
         if on_progress:
             on_progress(k + 1, n)
     return paths

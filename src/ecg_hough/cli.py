@@ -63,6 +63,15 @@ Records = Annotated[
     typer.Option(exists=True, file_okay=False, help="Folder of WFDB records.", show_default="made-up ECGs"),
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
+HeldOutRecords = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        file_okay=False,
+        help="Folder of WFDB records; half of the pages show those held out.",
+        show_default="made-up ECGs",
+    ),
+]
 Speed = Annotated[
     float | None, typer.Option(help="Paper speed in mm/s, if you know it.", show_default="read, or 25")
 ]
@@ -578,15 +587,7 @@ def render_benchmark(
     out: OutFolder,
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 200,
     seed: Annotated[int, typer.Option(help="Same seed, same pages; 2025 are the published ones.")] = 2025,
-    records: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True,
-            file_okay=False,
-            help="Folder of WFDB records; half of the pages show those held out.",
-            show_default="made-up ECGs",
-        ),
-    ] = None,
+    records: HeldOutRecords = None,
 ) -> None:
     """Render pages of every common layout, drawn evenly, for the benchmark.
 
@@ -607,15 +608,7 @@ def render_plots(
     out: OutFolder,
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of plots.")] = 60,
     seed: Annotated[int, typer.Option(help="Same seed, same plots; 2025 are the published ones.")] = 2025,
-    records: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True,
-            file_okay=False,
-            help="Folder of WFDB records; half of the plots show those held out.",
-            show_default="made-up ECGs",
-        ),
-    ] = None,
+    records: HeldOutRecords = None,
 ) -> None:
     """Draw ECGs as matplotlib scripts do, for the benchmark: framed panels, squares that are not square.
 

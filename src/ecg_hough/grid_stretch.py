@@ -29,8 +29,8 @@ of 534 pages by four programs that draw square squares."""
 _STRETCHES_PX = (160, 320)
 _STRIP_PX = 64  # over which lines are averaged along themselves
 _PART_PX = 1024  # of the middle of the page, which shows enough lines
-_N_FREQUENCIES = 4096  # of the spectrum, per cycle per px, twice
-_TOOTH = 3  # of those; a tooth is looked for this near its place
+_N_FREQUENCIES = 4096  # px of the transform: its k-th frequency is k / 4096 cycles per px
+_TOOTH = 3  # frequencies; a tooth is looked for this near its place
 _FLOOR = 1e-6  # of a spectrum's power
 _SEARCHED_PX, _STEP = (2.15, 24.0), 0.004  # px per mm, and the logarithm's step
 _SAME, _THIRD = 0.1, 0.06  # log ratio of pitches that are the same, and of those to a third of one
@@ -50,8 +50,9 @@ def find_stretch(image: NDArray[np.uint8]) -> float:
     # Of both families, how clear every pitch is: sums over what was looked at, on the image's own scale.
     scores = np.zeros((2, PITCHES.size))
     looks = np.zeros((2, PITCHES.size))
-    for long_side in LONG_SIDES_PX[:2]:
-        scale = min(1.0, long_side / max(image.shape[:2]))
+    longest = max(image.shape[:2])
+    # A small image has one scale, not twice the same.
+    for scale in dict.fromkeys(min(1.0, long_side / longest) for long_side in LONG_SIDES_PX[:2]):
         rows, cols = (max(1, round(n * scale)) for n in image.shape[:2])
         small = cv2.resize(image, (cols, rows), interpolation=cv2.INTER_AREA)
         top, left = max(0, rows - _PART_PX) // 2, max(0, cols - _PART_PX) // 2

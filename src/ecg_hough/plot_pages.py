@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
-from ecg_hough.benchmark_pages import BENCHMARK_SEED, draw_evenly, held_out_stems, signals_of
+from ecg_hough.benchmark_pages import BENCHMARK_SEED, write_pages
 from ecg_hough.export import write_signals
 from ecg_hough.paper import GAIN_MM_MV, LEADS, MM_PER_INCH, PAPER_SPEED_MM_S, RECORD_S
 
@@ -62,18 +62,14 @@ def render_plots(
     Raises:
         ValueError: n below 1, or a folder without held-out records.
     """
-    stems = held_out_stems(n, records)
-    out.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for k, choice in enumerate(draw_evenly(CHOICES, n, seed)):
-        signals, fs = signals_of(stems, seed * 1_000_003 + k, recorded=choice["recorded"])
+
+    def write(k: int, seed: int, choice: dict[str, Any], signals: np.ndarray, fs: int) -> Path:
         name = f"{k:04d}_{choice['shape']}_{choice['axes']}"
         shown = draw_plot(signals, fs, choice, out / f"{name}.png")
         write_signals(out, name, shown, fs, comments=[f"layout {choice['shape']}"])
-        paths.append(out / f"{name}.png")
-        if on_progress:
-            on_progress(k + 1, n)
-    return paths
+        return out / f"{name}.png"
+
+    return write_pages(out, CHOICES, write, n=n, seed=seed, records=records, on_progress=on_progress)
 
 
 def draw_plot(
