@@ -3,9 +3,9 @@
 In: row traces and panels in page millimetres. Out: "sequential", "simultaneous" or "one", and how probable it
 is. Beats decide: in simultaneous columns every QRS complex stands at the same place of each column, and a
 rhythm strip repeats its start under all of them; in sequential ones it goes on under them. Where no strip
-tells, four measures are weighed by logistic regression: how alike the columns' steep places are, how far
-their beats stand from each other's (no heart is as regular as print) and from where the columns' edges have
-them, and what Einthoven's and Goldberger's equations leave of limb leads in different columns, which hold for
+tells, five measures are weighed by logistic regression: how alike the columns' steep places are, how far
+their beats stand from each other's (no heart is as regular as print), most of them and all, and from where the
+columns' edges have them, and what Einthoven's and Goldberger's equations leave of limb leads in different columns, which hold for
 leads of the same instant only. Beats of simultaneous columns also tell the columns' pitch, where a pulse or a
 stain was taken for the block's end.
 """
@@ -32,9 +32,9 @@ STRIP_MARGIN, STRIP_ALIKE = 0.12, 0.4
 """Difference of correlation with a rhythm strip from which it decides, and least correlation."""
 COPY_LEFT, COPY_TIMES = 0.1, 2.0
 """Share of variance that a strip leaves of its lead's short copy, and how many times more elsewhere."""
-COEFFICIENTS = (2.48, 5.62, 1.42, 2.64)
-INTERCEPT = -3.01
-"""Log odds of simultaneous columns, of the four of `measure_columns`.
+COEFFICIENTS = (2.48, 3.21, 3.4, 1.54, 2.59)
+INTERCEPT = -2.92
+"""Log odds of simultaneous columns, of the five of `measure_columns`.
 By `python -m ecg_hough.training.order_fit RECORDS`, which says what they are worth on held-out records."""
 BEAT_HALF_MM = 3.5
 """What of a beat is compared, before and after its steepest place."""
@@ -109,25 +109,27 @@ def find_column_order(
 def measure_columns(
     rows: tuple[RowTrace, ...], windows: tuple[Window, ...], layout: Layout
 ) -> NDArray[np.float64]:
-    """(4,) what the logistic regression weighs.
+    """(5,) what the logistic regression weighs.
 
-    Negative decimal logarithms: of what the columns' steep places lack to be alike, of the beats' distances
-    and of their columns' shifts in mm, of the limb leads' rest. They are greater the more the columns look
-    simultaneous; the last three are 0 where not known.
+    Negative decimal logarithms: of what the columns' steep places lack to be alike, of the beats' distances,
+    median and mean, and of their columns' shifts in mm, of the limb leads' rest. They are greater the more
+    the columns look simultaneous; the last four are 0 where not known.
     """
     by_row = {row.row_index: row for row in rows}
     columns = list(_columns_on_raster(by_row, windows, column_edges(windows, layout.n_columns)).values())
     if len(columns) < 2:
-        return np.zeros(4)
+        return np.zeros(len(COEFFICIENTS))
     first, *others = [activity(list(traces)) for traces in columns]
     alike = float(np.mean([_alike(first, other) for other in others]))
     beats = compare_beats(columns)
     apart, shift = _median_size(beats.apart_mm), _median_size(beats.shifts_mm)
+    # One beat that comes early tells that no column shows the same seconds.
+    mean = float(np.mean(np.abs(beats.apart_mm))) if beats.apart_mm else None
     rest = same_seconds_rest(limb_columns(by_row, windows, layout))
     return np.array(
         [
             -math.log10(1.0 - alike + ALIKE_FLOOR),
-            0.0 if apart is None else -math.log10(apart + APART_FLOOR_MM) - USUAL_APART,
+            *(0.0 if mm is None else -math.log10(mm + APART_FLOOR_MM) - USUAL_APART for mm in (apart, mean)),
             0.0 if shift is None else -math.log10(shift + SHIFT_FLOOR_MM) - USUAL_SHIFT,
             0.0 if rest is None else -math.log10(rest + REST_FLOOR) - USUAL_REST,
         ]

@@ -394,13 +394,20 @@ def _look_at(
     image = part.cut(picture)
     geometry = find_geometry(image, part.cut(framed))
     watch("geometry")
-    found: FoundLeads | PageError
-    try:
-        found = find_leads(image, geometry.angle_deg, page_scale(geometry), geometry.page_map)
-    except PageError as error:
-        found = error
+    page = _Page(part, image, geometry, _leads_or_error(image, geometry))
+    if page.coherence < SHOWN_MIN and geometry.method == "hough-only" and geometry.angle_deg:
+        # Creases are straight lines, too; most pages are scanned upright.
+        upright = replace(geometry, angle_deg=0.0)
+        page = max(page, _Page(part, image, upright, _leads_or_error(image, upright)), key=lambda seen: seen.coherence)
     watch("leads")
-    return _Page(part, image, geometry, found)
+    return page
+
+
+def _leads_or_error(image: NDArray[np.uint8], geometry: PageGeometry) -> FoundLeads | PageError:
+    try:
+        return find_leads(image, geometry.angle_deg, page_scale(geometry), geometry.page_map)
+    except PageError as error:
+        return error
 
 
 def _smaller(page: _Page) -> Box | None:

@@ -19,7 +19,15 @@ from scipy.interpolate import RectBivariateSpline
 from scipy.linalg import solveh_banded
 
 from ecg_hough.errors import PageError
-from ecg_hough.grid import GOOD_SUPPORT, Grid, find_grid, follow_again, of_both, within_period
+from ecg_hough.grid import (
+    GOOD_SUPPORT,
+    Grid,
+    find_grid,
+    follow_again,
+    of_both,
+    read_along,
+    within_period,
+)
 from ecg_hough.grid_frames import without_steps
 from ecg_hough.grid_stretch import find_stretch
 from ecg_hough.orientation import hough_angle
@@ -43,6 +51,8 @@ _MIN_SUPPORT = 0.15  # of the image, at the end
 _THINNED = (3, 2)  # points per point used, of the first reading and of the others
 _PITCH_REACH_MM = 15.0  # to either side of the place where the lines are clearest
 _PITCH_OFF_MAX = 0.12  # log; tilted pages that were followed well have up to 0.09
+_GROWN_FROM_MM, _GROWN_TIMES = 30.0, 1.3  # about that place; how much farther lines are then followed
+_TILTED_FROM_MM = 50.0  # reach from which a camera's perspective is told
 _MAX_ASPECT = 0.2  # log ratio of both pitches; a camera 30 degrees off the page's normal gives 0.15
 _MAX_ASPECT_AMBIGUOUS = 0.15
 _PLOT_DEG = 0.7  # from this angle on a page is no program's plot, whose squares need not be square
@@ -379,7 +389,17 @@ def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] |
         page_map = _invert(flat, flat, shape, pitch)
         return None if page_map is None else (page_map, error_mm * pitch, "grid-affine")
     # The first reading's map only guides the next one.
-    plane, bent = _fit_bend(*_points(grid, _THINNED[0]), grid, shape)
+    first = _fit_bend(*_points(grid, _THINNED[0]), grid, shape)
+    fitted = _fit_again(grid, *first, shape)
+    if fitted is None and not grid.ambiguous and (plane := _grown(grid)) is not None:
+        fitted = _fit_again(grid, plane, plane, shape)
+    return fitted
+
+
+def _fit_again(
+    grid: Grid, plane: _Flat, bent: _Flat | _Bend, shape: tuple[int, int]
+) -> tuple[PageMap, float, str] | None:
+    """As `_fit_map`, of the grid's phase as it is read along a map that is nearly right."""
     for reading in range(_READINGS):
         before = grid.support
         grid = without_steps(follow_again(grid, bent))
@@ -392,8 +412,35 @@ def _fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] |
     unsure = error_mm > grid.period_mm / 8 or grid.support < _MIN_SUPPORT
     if unsure or _pitch_off(bent, grid) > _PITCH_OFF_MAX:
         return None
+    pitch = float(np.sqrt(grid.px_per_mm[0] * grid.px_per_mm[1]))
     page_map = _invert(bent, plane, shape, pitch)
     return None if page_map is None else (page_map, error_mm * pitch, "grid-phase")
+
+
+def _grown(grid: Grid) -> _Flat | None:
+    """Homography of a tilted page: 5 mm lines are followed outwards from where they are clearest.
+
+    One cubic phase for the whole page slips where a camera stood close; near that place nothing does, and
+    every fit tells where the lines a bit farther off must be. None where they are lost on the way.
+    """
+    place, pitch = np.array(grid.place), float(np.mean(grid.px_per_mm))
+    cos, sin = np.cos(np.deg2rad(grid.angle_deg)), np.sin(np.deg2rad(grid.angle_deg))
+
+    def seed(points: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        return list(((points - place) @ np.array([[cos, -sin], [sin, cos]]) / grid.px_per_mm).T)
+
+    model: Callable[[NDArray[np.float64]], list[NDArray[np.float64]]] = seed
+    reach_mm = _GROWN_FROM_MM
+    while True:
+        points, mm, trust = _points(read_along(grid, model, _MAJOR_MM, _MAJOR_MM), 1)
+        near = np.hypot(*(points - place).T) <= reach_mm * pitch
+        trust = [weight * near for weight in trust]
+        if min(np.count_nonzero(weight) for weight in trust) < _MIN_POINTS:
+            return None
+        model = flat = _fit_flat(points, mm, trust, _MAJOR_MM, projective=reach_mm > _TILTED_FROM_MM)
+        if near.all():
+            return flat
+        reach_mm *= _GROWN_TIMES
 
 
 def _pitch_off(model: _Bend, grid: Grid) -> float:

@@ -71,7 +71,8 @@ class Grid:
         y_mm, x_mm: (n,) mm down and across the page, any origin.
         y_weight, x_weight: (n,) trust in them, 0 where the lines are not seen.
         period_mm: the printed period that was followed; a slip of the phase is a multiple of it.
-        px_per_mm: vertical, horizontal, where the lines are clearest; place: (row, col) px of that.
+        px_per_mm: vertical, horizontal, where the lines are clearest; place: (row, col) px of that;
+        angle_deg: their direction there, page turned counter-clockwise positive.
         ambiguous: only one spacing of lines is seen; 1 or 5 mm is by plausibility.
         base_px: longest period found, image px.
         evidence: what was searched, see `grid_evidence`; zoom: its px per image px, down and across.
@@ -86,6 +87,7 @@ class Grid:
     period_mm: float
     px_per_mm: tuple[float, float]
     place: tuple[float, float]
+    angle_deg: float
     ambiguous: bool
     base_px: float
     evidence: NDArray[np.float32] = field(repr=False)
@@ -165,18 +167,18 @@ def follow_again(grid: Grid, to_mm: Callable[[Floats], list[Floats]]) -> Grid:
     Args:
         to_mm: (n, 2) image px -> mm down and across, each (n,).
     """
-    finest = _read_along(grid, to_mm, *_LINES_MM[0])
+    finest = read_along(grid, to_mm, *_LINES_MM[0])
     if finest.support > GOOD_SUPPORT:
         return finest
-    readings = [finest, *(_read_along(grid, to_mm, *lines) for lines in _LINES_MM[1:])]
+    readings = [finest, *(read_along(grid, to_mm, *lines) for lines in _LINES_MM[1:])]
     widest = max(reading.support for reading in readings)
     return next(reading for reading in readings if reading.support >= _AS_WIDELY * widest)
 
 
-def _read_along(
+def read_along(
     grid: Grid, to_mm: Callable[[Floats], list[Floats]], period_mm: float, smoothing_mm: float
 ) -> Grid:
-    """The phase of lines so far apart, along a map."""
+    """The grid's phase by lines so far apart, along a map, smoothed over so much."""
     shape, zoom = grid.evidence.shape, grid.zoom
     nodes = [np.arange(n // _NODE_PX + 3, dtype=float) * _NODE_PX for n in shape]
     at = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -283,6 +285,7 @@ def _find_at(image: NDArray[np.uint8], scale: float) -> Grid | None:
         period_mm=cycle_mm,
         px_per_mm=(pitch[0], pitch[1]),
         place=(float(combs.place[0] / zoom[0]), float(combs.place[1] / zoom[1])),
+        angle_deg=combs.angle_deg,
         ambiguous=ambiguous,
         base_px=base_mm * pitch[0],
         evidence=evidence,
