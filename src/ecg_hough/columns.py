@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import least_squares
 
 from ecg_hough.errors import PageError
 from ecg_hough.paper import PAPER_SPEED_MM_S, Layout
@@ -65,6 +66,8 @@ APART_MM, APART_OFF_MM = 1.5, 1.5
 width."""
 CUT_OUT_MM = 8.0
 """A space narrower than this may belong to the time shown: carts leave some before a column."""
+EVEN_MM = 0.05
+"""Scale of the robust loss by which panels that stand apart are laid at equal distances."""
 APART_SHARE, PANEL_SHARE = 0.75, 0.5
 """Least share of the ends that must be that near; least width of a panel in parts of the widest."""
 
@@ -103,12 +106,14 @@ class Columns:
         windows: the panels; starts_s: start of every column, s, where columns follow each other.
         duration_s: of the whole block.
         on_grid: a line of the grid tells where the block begins.
+        apart: panels stand apart, maybe on grids of their own.
     """
 
     windows: tuple[Window, ...]
     starts_s: dict[int, float]
     duration_s: float
     on_grid: bool = False
+    apart: bool = False
 
     @property
     def start_mm(self) -> float:
@@ -119,6 +124,19 @@ class Columns:
         """The same, all panels moved along the page to where a line of the grid has them begin."""
         windows = [replace(w, start_mm=w.start_mm + by_mm, end_mm=w.end_mm + by_mm) for w in self.windows]
         return replace(self, windows=tuple(windows), on_grid=True)
+
+    def moved_to_lines(self, by_mm: dict[int, float]) -> Columns:
+        """The same, panels that stand apart moved along the page to lines of their own grids, evenly.
+
+        Args:
+            by_mm: how far lines are from the starts of those columns at which they are seen.
+        """
+        even = np.polyfit(list(by_mm), list(by_mm.values()), min(1, len(by_mm) - 1))
+        moved = []
+        for w in self.windows:
+            by = float(np.polyval(even, w.column_index))
+            moved.append(replace(w, start_mm=w.start_mm + by, end_mm=w.end_mm + by))
+        return replace(self, windows=tuple(moved), on_grid=True)
 
     def with_pitch(self, by_mm: float) -> Columns:
         """The same, columns so much farther apart and so much wider; the first one begins where it did."""
@@ -139,7 +157,7 @@ class Columns:
 
 
 def panels_apart(
-    rows: list[RowTrace], n_columns: int, nominal_mm: list[float]
+    rows: list[RowTrace], n_columns: int, nominal_mm: list[float], sample_mm: float = 0.0
 ) -> tuple[NDArray[np.float64], float] | None:
     """Starts (columns,) and width, mm, of panels that stand apart, each in a frame of its own.
 
@@ -148,7 +166,7 @@ def panels_apart(
     a usual time on both sides.
 
     Args:
-        rows: of short leads; nominal_mm: usual widths.
+        rows: of short leads; nominal_mm: usual widths; sample_mm: from a panel's last sample to its end.
     """
     if not rows:
         return None
@@ -172,16 +190,36 @@ def panels_apart(
     # Each panel's start as both of its ends have it; a trace may break off before a panel's end.
     starts = ends - (0.0, width)
     pitch = float(np.median(np.diff(starts, axis=0)))
-    columns = np.arange(n_columns)[:, None]
-    off = starts - pitch * columns
+    off = starts - pitch * np.arange(n_columns)[:, None]
     fits = np.abs(off - np.median(off)) < APART_OFF_MM
     cut_out = pitch - width < CUT_OUT_MM and np.abs(nominal - pitch).min() < APART_OFF_MM
     if cut_out or fits.mean() < APART_SHARE:
         return None
-    # Frames stand at equal distances.
-    at, seen = np.broadcast_to(columns, starts.shape)[fits], starts[fits]
-    even = np.polynomial.Polynomial.fit(at, seen, 1)
-    return np.asarray(even(np.arange(n_columns)), float), width
+    near = np.asarray(np.median(off) + pitch * np.arange(n_columns), float)
+    return _even_starts(rows, near, width, sample_mm), width
+
+
+def _even_starts(
+    rows: list[RowTrace], near_mm: NDArray[np.float64], width: float, sample_mm: float
+) -> NDArray[np.float64]:
+    """Starts of panels at equal distances, mm, near places and as most rows' sharp ends have them."""
+    seen = []
+    for j, start in enumerate(near_mm):
+        for side, direction, back in ((start, +1, 0.0), (start + width, -1, width - sample_mm)):
+            for row in rows:
+                places = _ends(row, side, direction)[:, 0]
+                off = np.abs(places - side)
+                if off.size and off.min() < APART_OFF_MM:
+                    seen.append((j, places[off.argmin()] - back))
+    at, starts = np.array(seen).T
+    columns = np.arange(len(near_mm))
+
+    def off_even(even: NDArray[np.float64]) -> NDArray[np.float64]:
+        return even[0] + even[1] * at - starts
+
+    first = np.polyfit(columns, near_mm, 1)[::-1]
+    even = least_squares(off_even, first, loss="soft_l1", f_scale=EVEN_MM).x
+    return np.asarray(even[0] + even[1] * columns, float)
 
 
 def _columns_apart(
@@ -196,7 +234,7 @@ def _columns_apart(
         for w in windows
     ]
     starts_s = {j: j * width / speed_mm_s for j in range(len(starts))}
-    return Columns(tuple(moved), starts_s, whole / speed_mm_s)
+    return Columns(tuple(moved), starts_s, whole / speed_mm_s, apart=True)
 
 
 def traced_block(
@@ -302,7 +340,8 @@ def place_columns(
     if layout is not None and n_columns > 1 and not on_guessed_scale:
         panel_mm = [seconds * speed_mm_s for seconds in PANEL_S]
         short = tuple(window for window in windows if not window.rhythm)
-        apart = panels_apart(_rows_of(short, by_row), n_columns, panel_mm)
+        sample_mm = speed_mm_s / SAMPLES_PER_S
+        apart = panels_apart(_rows_of(short, by_row), n_columns, panel_mm, sample_mm)
         if apart is not None:
             return _columns_apart(windows, *apart, speed_mm_s)
     start, width = _block(by_row, windows, n_columns, nominal_mm, pulse, speed_mm_s)

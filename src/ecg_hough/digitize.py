@@ -161,8 +161,10 @@ def digitize(
     box = _box_mm(rows, columns)
     if geometry.grid_found and checked.layout is not None and steps.grid_lines and box is not None:
         down, across = find_lines(reading.image, page_map, box)
-        shift_mm = across.shift_to(columns.start_mm) if across is not None else None
-        columns = columns.moved_to_line(shift_mm) if shift_mm is not None else columns
+        if columns.apart:
+            columns = _on_own_lines(columns, reading.image, page_map, box)
+        elif across is not None and (shift_mm := across.shift_to(columns.start_mm)) is not None:
+            columns = columns.moved_to_line(shift_mm)
     strips = check_strips(rows, columns.windows, checked.layout, printed=printed)
     warnings += strips.warnings
     layout, columns = strips.layout, replace(columns, windows=strips.windows)
@@ -244,6 +246,21 @@ def _box_mm(rows: tuple[RowTrace, ...], columns: Columns) -> tuple[float, float,
         return None
     right = max(window.end_mm for window in columns.windows)
     return min(levels) - AROUND_MM, columns.start_mm, max(levels) + AROUND_MM, right
+
+
+def _on_own_lines(
+    columns: Columns, image: NDArray[np.uint8], page_map: PageMap, box_mm: tuple[float, float, float, float]
+) -> Columns:
+    """Panels that stand apart, moved to lines of their own grids; as they are where fewer than half are near
+    one."""
+    shifts = {}
+    for j in columns.starts_s:
+        ends = [(w.start_mm, w.end_mm) for w in columns.windows if w.column_index == j and not w.rhythm]
+        if ends:
+            _, across = find_lines(image, page_map, (box_mm[0], ends[0][0], box_mm[2], ends[0][1]))
+            shifts[j] = across.shift_to(ends[0][0]) if across is not None else None
+    seen = {j: shift for j, shift in shifts.items() if shift is not None}
+    return columns.moved_to_lines(seen) if seen and 2 * len(seen) >= len(shifts) else columns
 
 
 def _is_stated(scale: PaperScale, words: tuple[PrintedWord, ...]) -> bool:
@@ -398,7 +415,11 @@ def _look_at(
     if page.coherence < SHOWN_MIN and geometry.method == "hough-only" and geometry.angle_deg:
         # Creases are straight lines, too; most pages are scanned upright.
         upright = replace(geometry, angle_deg=0.0)
-        page = max(page, _Page(part, image, upright, _leads_or_error(image, upright)), key=lambda seen: seen.coherence)
+        page = max(
+            page,
+            _Page(part, image, upright, _leads_or_error(image, upright)),
+            key=lambda seen: seen.coherence,
+        )
     watch("leads")
     return page
 

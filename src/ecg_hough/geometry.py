@@ -443,7 +443,7 @@ def _grown(grid: Grid) -> _Flat | None:
         reach_mm *= _GROWN_TIMES
 
 
-def _pitch_off(model: _Bend, grid: Grid) -> float:
+def _pitch_off(model: _Flat | _Bend, grid: Grid) -> float:
     """Log ratio of the map's pitch to that of the grid's spectrum, where it is clearest; of the worse family.
 
     A phase that slips all over the page leaves small errors, but its lines stand farther apart or nearer.
