@@ -4,10 +4,10 @@ In: row traces and panels in page millimetres. Out: "sequential", "simultaneous"
 is. Beats decide: in simultaneous columns every QRS complex stands at the same place of each column, and a
 rhythm strip repeats its start under all of them; in sequential ones it goes on under them. Where no strip
 tells, five measures are weighed by logistic regression: how alike the columns' steep places are, how far
-their beats stand from each other's (no heart is as regular as print), most of them and all, and from where the
-columns' edges have them, and what Einthoven's and Goldberger's equations leave of limb leads in different columns, which hold for
-leads of the same instant only. Beats of simultaneous columns also tell the columns' pitch, where a pulse or a
-stain was taken for the block's end.
+their beats stand from each other's (no heart is as regular as print), most of them and all, and from where
+the columns' edges have them, and what Einthoven's and Goldberger's equations leave of limb leads in different
+columns, which hold for leads of the same instant only. Beats of simultaneous columns also tell the columns'
+pitch, where a pulse or a stain was taken for the block's end.
 """
 
 from __future__ import annotations

@@ -466,7 +466,9 @@ def _by_separators(
     Of a block of any width they show where it begins and ends, of one of a usual width where it begins.
     """
     if usual and inside:
-        return float(np.median([mm - width * j / n_columns for j, mm in inside.items()])), width
+        first_mm = float(np.median([mm - width * j / n_columns for j, mm in inside.items()]))
+        # Farther off dark lines of the grid were taken for separators.
+        return (first_mm if abs(first_mm - start) <= SEPARATORS_OFF_MM else start), width
     if len(inside) > 1:
         pitch, first_mm = np.polyfit(list(inside), list(inside.values()), 1)
         last_mm = first_mm + pitch * n_columns

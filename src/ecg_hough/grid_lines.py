@@ -134,7 +134,8 @@ def _lines(
 ) -> GridLines:
     # Lines a whole number of pixels apart are even, too, when each is drawn as late as the next.
     whole = abs(px_per_mm * LINE_MM - round(px_per_mm * LINE_MM)) < BEAT_MIN
-    if width_px is not None and (whole or pixel_mm == 1.0 / px_per_mm):
+    # What is two pixels wide may be blurred, unless it beats with the pixels.
+    if width_px is not None and ((whole and width_px == 1) or pixel_mm == 1.0 / px_per_mm):
         late = 0.5 / px_per_mm if width_px == 1 else 0.0
         return GridLines(family.phase_mm, (late,), max(ON_LINE_MM, ON_LINE_PX / px_per_mm))
     if pixel_mm is not None:
