@@ -35,7 +35,7 @@ STRIP_TRACED_MIN = 0.6
 LEFT_OUT_TRACED_MIN = 0.8
 """Traced share of a row, of the page's median, from which it is a lead's and no stroke or line of letters."""
 RHYTHM_MAX = {"3x4": 3, "6x2": 3}
-"""Most rhythm strips under the short rows; other shapes are printed without."""
+"""Most rhythm strips under the short rows; other shapes are printed without, or names tell of some."""
 SPARE_COST = 0.1
 """Cost per traced column of a page row that has no place in the layout, in nats."""
 VOTE_CAP = 15.0
@@ -73,7 +73,8 @@ ORDERED_LEADS_MIN = 4
 NAMED_APART_PX = 40.0
 """Names of two columns stand at least this far apart: 15 mm."""
 NAMED_SETS = tuple(map(set, (LEADS, LEADS[:6], LEADS[6:])))
-"""Leads that such a layout must hold, no more and no fewer."""
+"""Leads that such a layout usually holds, no more and no fewer; others where every row of the page has names:
+eight leads, say, of which the others follow."""
 SEGMENT_MIN_PX = 28
 """Shortest panel where no layout fits: 11 mm."""
 SURE_SHARE = 0.35
@@ -431,14 +432,23 @@ def named_layout(names: tuple[PlacedName, ...], rows: TraceRows) -> Layout | Non
         k, j = missing.pop()
         short[k][j] = absent.pop()
         leads = list(LEADS)
-    whole = not missing and len(set(leads)) == len(leads) and set(leads) in NAMED_SETS
+    strips = _strips(grid, len(short), leads)
+    told = set(leads) in NAMED_SETS or (strips is not None and len(grid) == len(rows.lines))
+    whole = not missing and len(set(leads)) == len(leads) and told
     if not whole or len(names) < NAMED_LEADS_MIN:
         places = [(LEADS[name.name.lead], name.row, int(j)) for name, j in zip(names, column, strict=True)]
         return next((order for order in _other_orders() if _stands_as(places, order)), None)
     block = tuple(tuple(row[j] for j in range(n_columns)) for row in short)
     if any(known.rows == block for known in _known_layouts()):
         return None
-    return Layout(f"{len(block)}x{n_columns}-named", block)
+    return Layout(f"{len(block)}x{n_columns}-named", block).with_strips(strips or ())
+
+
+def _strips(grid: dict[int, dict[int, str]], n_short: int, leads: list[str]) -> tuple[str, ...] | None:
+    """Leads of the rows below the first `n_short`; None where one does not show one of `leads` at its start."""
+    below = [grid[i] for i in sorted(grid)][n_short:]
+    one = all(list(row) == [0] and row[0] in leads for row in below)
+    return tuple(row[0] for row in below) if one else None
 
 
 @cache
@@ -511,7 +521,7 @@ def _assign(
     rhythm_lead, rhythm = strip.argmax(1), strip.max(1) - RHYTHM_COST
     rhythm[held.mean(axis=(1, 2)) < STRIP_TRACED_MIN] = -np.inf
     missing = MISSING_COST * n_c
-    strips = RHYTHM_MAX.get(template.shape, 0)
+    strips = len(template.rhythm) or RHYTHM_MAX.get(template.shape, 0)
     # best[i, t, k]: score of page rows from i on, with layout rows from t on and k rhythm strips open
     best = np.full((n + 1, n_t + 1, strips + 1), -np.inf)
     move = np.zeros(best.shape, int)
