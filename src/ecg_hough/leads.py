@@ -62,6 +62,9 @@ INK_PERCENTILES = (2.0, 98.0)
 DRAWN_TIMES, SHOWN_MIN = 1.1, 2.0
 """How much coherence that must show, as `FLAT_TIMES`; and at least, on a page that shows too little as it is:
 rendered pages show 3.5 and more then, a page of text up to 1.0."""
+WIDE_TIMES = 2.0
+"""A picture that is wider than high by more is drawn taller, as high as wide, where it shows too little: of a
+banner of 20 s with twelve rows their distance is ten px."""
 CURLED_MM = 1.5
 """Departure of rows from straight lines from which they may be taken for each other."""
 FLAT_TIMES = 1.3
@@ -137,7 +140,8 @@ def find_leads(
     for turns in (0, 2, 1, 3):
         turn = _try_turn(image, angle_deg, turns)
         words[turns] = read_words(turn.image, angle_deg, scale)
-        told = _told(words[turns])
+        # A turn without leads is none, whatever is read: plots have names on their side.
+        told = _told(words[turns]) if turn.coherence >= NAMED_EVIDENCE else 0.0
         evidence[turns] = (turn.coherence + told) * (TURNED_TIMES if turns == 0 else 1.0)
         tried.append(turn)
         level = max(seen.coherence for seen in tried) >= LEVEL_EVIDENCE
@@ -180,7 +184,12 @@ def read_words(image: NDArray[np.uint8], angle_deg: float, px_per_mm: float) -> 
 def _try_turn(image: NDArray[np.uint8], angle_deg: float, turns: int) -> _Turn:
     """The page in one turn."""
     upright = np.ascontiguousarray(np.rot90(image, -turns))
-    return _look_closer(_look(turns, upright, to_canvas(upright, angle_deg)), angle_deg)
+    seen = _look(turns, upright, to_canvas(upright, angle_deg))
+    n_rows, n_cols = upright.shape[:2]
+    if seen.coherence < SHOWN_MIN and n_cols > WIDE_TIMES * n_rows:
+        taller = _look(turns, upright, to_canvas(upright, angle_deg, tall=n_cols / n_rows))
+        seen = taller if taller.coherence > SHOWN_MIN else seen
+    return _look_closer(seen, angle_deg)
 
 
 def _look_closer(seen: _Turn, angle_deg: float) -> _Turn:
