@@ -445,7 +445,7 @@ def named_layout(names: tuple[PlacedName, ...], rows: TraceRows) -> Layout | Non
 
 
 def _strips(grid: dict[int, dict[int, str]], n_short: int, leads: list[str]) -> tuple[str, ...] | None:
-    """Leads of the rows below the first `n_short`; None where one does not show one of `leads` at its start."""
+    """Leads of the rows below the first `n_short`, each one of `leads` at the row's start; None otherwise."""
     below = [grid[i] for i in sorted(grid)][n_short:]
     one = all(list(row) == [0] and row[0] in leads for row in below)
     return tuple(row[0] for row in below) if one else None
