@@ -7,6 +7,7 @@ import pytest
 
 from ecg_hough.calibration import calibrate, scale_from_columns
 from ecg_hough.columns import (
+    Columns,
     PulsePlace,
     Window,
     column_edges,
@@ -420,6 +421,45 @@ def test_frames_stand_at_equal_distances_whatever_breaks_off(signals, space_mm):
     starts, width = found
     assert width == 62.5
     assert starts == pytest.approx(20.0 + (62.5 + space_mm) * np.arange(4), abs=0.2)
+
+
+def test_lone_rows_that_begin_late_move_no_frame(signals):
+    """The names in the first panels hide half a millimetre of two rows of three."""
+    layout = make_layout("3x4")
+    rows, _ = rows_of(signals, layout)
+    rows = with_spaces(rows, layout, 6.0)
+    x = rows[0].x_mm
+    hidden = (x > 19) & (x < 20.5)
+    read = [rows[0], *(replace(r, y_mm=np.where(hidden, np.nan, r.y_mm)) for r in rows[1:])]
+    found = panels_apart(read, 4, [62.5, 125.0])
+    assert found is not None
+    assert found[0] == pytest.approx(20.0 + 68.5 * np.arange(4), abs=0.06)
+
+
+def test_panels_apart_move_to_lines_evenly():
+    windows = tuple(
+        Window("II", 3, 0, True, 10.0, 260.0)
+        if j < 0
+        else Window("V1", 0, j, False, 10.0 + 68.0 * j, 72.5 + 68.0 * j)
+        for j in range(-1, 4)
+    )
+    columns = Columns(windows, {j: 2.5 * j for j in range(4)}, 10.0, apart=True)
+    moved = columns.moved_to_lines({0: 0.1, 1: 0.2, 3: 0.4})
+    assert [w.start_mm for w in moved.windows] == pytest.approx([10.1, 10.1, 78.2, 146.3, 214.4])
+    assert [w.end_mm - w.start_mm for w in moved.windows] == pytest.approx([250.0] + 4 * [62.5])
+    assert moved.on_grid
+    lone = columns.moved_to_lines({2: 0.3})
+    assert [w.start_mm for w in lone.windows[1:]] == pytest.approx([10.3, 78.3, 146.3, 214.3])
+
+
+def test_separators_far_off_a_usual_block_are_lines_of_the_grid(signals):
+    layout = make_layout("3x4")
+    rows, windows = rows_of(signals, layout)
+    start = place_columns(rows, windows, layout).start_mm
+    near = place_columns(rows, windows, layout, separators={j: start + 62.5 * j + 0.4 for j in (1, 2, 3)})
+    assert near.start_mm == pytest.approx(start + 0.4)
+    far = place_columns(rows, windows, layout, separators={j: start + 62.5 * j + 2.0 for j in (2, 3)})
+    assert far.start_mm == pytest.approx(start)
 
 
 def test_a_space_that_is_cut_out_of_a_column_moves_nothing(signals):

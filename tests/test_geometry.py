@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ecg_hough import geometry
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
 from ecg_hough.grid import find_grid
 from ecg_hough.leads import CURLED_MM
@@ -97,6 +98,32 @@ def test_a_map_whose_lines_stand_farther_apart_than_the_spectrum_shows_is_none(
     monkeypatch.setattr("ecg_hough.geometry.find_grid", lambda image: slipped)
     monkeypatch.setattr("ecg_hough.geometry.follow_again", lambda grid, to_mm: grid)
     assert find_geometry(image).grid_found == kept
+
+
+def test_a_tilted_page_is_followed_outwards_where_the_whole_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page photographed from its side; the map by one phase for the whole page is taken away."""
+    px_per_mm, (height, width) = 6.0, (180.0, 240.0)
+    flat = bent_grid(px_per_mm, 0.0, (height, width))
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) * px_per_mm - 0.5
+    seen = np.array([[120, 40], [1330, 190], [1390, 1020], [40, 1170]], float)
+    camera = cv2.getPerspectiveTransform(corners.astype(np.float32), seen.astype(np.float32))
+    image = cv2.warpPerspective(flat, camera, (1430, 1210), flags=cv2.INTER_AREA, borderValue=120)
+    whole, maps = geometry._fit_again, []
+
+    def second_only(*given: object) -> object:
+        maps.append(whole(*given))  # type: ignore[arg-type]
+        return maps[-1] if len(maps) > 1 else None
+
+    monkeypatch.setattr(geometry, "_fit_again", second_only)
+    found = find_geometry(image)
+    assert len(maps) == 2
+    assert found.grid_found
+    assert found.page_map is not None
+    y, x = np.mgrid[10:170:8j, 10:230:8j]
+    at = cv2.perspectiveTransform(np.stack([x, y], -1) * px_per_mm - 0.5, camera.astype(float))
+    found_y, found_x = found.page_map.to_mm(at[..., 1], at[..., 0])
+    off = np.hypot(found_y - y - np.median(found_y - y), found_x - x - np.median(found_x - x))
+    assert off.max() < 0.1
 
 
 def test_a_page_is_curled_where_its_rows_bend_not_where_it_is_tilted() -> None:

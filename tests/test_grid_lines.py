@@ -1,5 +1,6 @@
 """Lines of the grid: where they stand, and how late those stand that a program drew on whole pixels."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -55,16 +56,31 @@ def test_lines_drawn_between_pixels_stand_where_they_are_meant():
         assert lines.shift_to(first + 47.2) is None
 
 
-@pytest.mark.parametrize("whole_pixels", [False, True])
-def test_lines_a_whole_number_of_pixels_apart_do_not_tell(whole_pixels):
-    found = find_lines(*drawn_grid(whole_pixels=whole_pixels, px_per_mm=8.0), BOX)
+def test_lines_a_whole_number_of_pixels_apart_tell_where_they_are_one_pixel_wide():
+    """They do not beat with the pixels; lines between pixels are darker on one side."""
+    found = find_lines(*drawn_grid(whole_pixels=True, px_per_mm=8.0), BOX)
+    assert [lines.late_mm for lines in found] == [(0.5 / 8.0,)] * 2
+    found = find_lines(*drawn_grid(whole_pixels=False, px_per_mm=8.0), BOX)
     assert [lines.late_mm for lines in found] == [(), ()]
+
+
+@pytest.mark.parametrize(("width_px", "late_px"), [(1, 0.5), (2, 0.0)])
+def test_lines_two_pixels_wide_stand_where_they_are_meant(width_px, late_px):
+    """In a program's own picture at a scale at which half a pixel matters."""
+    image, page_map = drawn_grid(whole_pixels=True, px_per_mm=100 / 25.4)
+    if width_px == 2:
+        image = np.minimum(image, np.roll(np.roll(image, -1, axis=0), -1, axis=1))
+        # Lines between both pixels, which `drawn_grid` puts at the second one.
+        page_map = PageMap.from_affine([[100 / 25.4, 0.0, -1.0], [0.0, 100 / 25.4, -1.0]], SIZE_MM)
+    for lines in find_lines(image, page_map, BOX):
+        assert lines.late_mm == (pytest.approx(late_px * 25.4 / 100, abs=1e-4),)
+        assert lines.near_mm == pytest.approx(0.9 * 25.4 / 100, abs=1e-3)
+    blurred = cv2.GaussianBlur(image, (0, 0), 1.5)
+    assert all(lines is None or lines.near_mm <= 0.12 for lines in find_lines(blurred, page_map, BOX))
 
 
 def test_a_turned_page_shows_its_raster():
     """A scan of a print: the pattern of whole pixels is the drawing's, not the image's."""
-    import cv2
-
     image, _ = drawn_grid(whole_pixels=True, noise=5.0)
     turn = cv2.getRotationMatrix2D((500.0, 400.0), 3.0, 0.93)
     turned = cv2.warpAffine(

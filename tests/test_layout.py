@@ -399,6 +399,35 @@ def test_printed_names_make_a_layout() -> None:
     assert find_layout(probabilities, fit_names(fitted, twice)).layout is None
 
 
+def test_names_at_every_row_make_a_layout_of_any_leads() -> None:
+    """Eight leads and a rhythm strip: not where a row has no name, or a strip's lead stands nowhere else."""
+    rows = (("I", "V3"), ("II", "V4"), ("III", "V5"), ("aVR", "V6"))
+    printed = Layout("4x2-named+1", rows, ("II",))
+    mask = mask_page(17, "clean", layout=printed, missing=(), speed_mm_s=25.0, gain_mm_mv=10.0)
+    probabilities = to_probabilities(mask.labels, None)
+    fitted = fit_layout(probabilities)
+    assert fitted is not None
+    lines = fitted.rows.lines + fitted.rows.curl
+    # Columns begin where their leads do on the labels.
+    starts = [
+        int(np.flatnonzero((mask.labels == LEADS.index(lead) + 1).any(axis=0))[0]) for lead in ("I", "V3")
+    ]
+    names = tuple(
+        CanvasName(LEADS.index(lead), float(np.nanmedian(lines[i])) - 12.0, starts[j] + 10.0, 0.95)
+        for i, row in enumerate((*rows, ("II",)))
+        for j, lead in enumerate(row)
+    )
+    found = find_layout(probabilities, fit_names(fitted, names))
+    assert found.layout == printed
+    assert {(p.row_index, p.column_index, p.lead, p.rhythm) for p in found.panels} == {
+        *((i, j, lead, False) for i, row in enumerate(rows) for j, lead in enumerate(row)),
+        (4, 0, "II", True),
+    }
+    for strip in ((), (replace(names[-1], lead=LEADS.index("aVF")),)):
+        other = find_layout(probabilities, fit_names(fitted, (*names[:-1], *strip)))
+        assert other.layout is None or "4x2" not in other.layout.name
+
+
 def test_some_names_tell_a_plotting_program_s_order() -> None:
     """3x4 along its rows, eight names read; a name that stands elsewhere in it tells against it."""
     mask = mask_page(17, "clean", layout=make_layout("3x4"), missing=(), speed_mm_s=25.0, gain_mm_mv=10.0)

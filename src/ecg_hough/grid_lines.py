@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter, uniform_filter1d
+from scipy.ndimage import median_filter, percentile_filter, uniform_filter1d
 
 from ecg_hough.box import Box
 from ecg_hough.geometry import PageMap
@@ -59,13 +59,14 @@ ON_LINE_PX = 0.9
 """The same in a program's own picture, if that is more."""
 PROFILES, PROFILE_PX = 7, 24
 """Places down the picture where its lines' profiles are looked at, over so many pixels each."""
-PAPER_PX = 61
-"""The paper's own shade is the median over so many."""
+PAPER_PX, PAPER_PERCENT = 61, 20
+"""The paper's own shade is this percentile over so many: lines may take half of them."""
 LINE_DEPTH, LINES_MIN = 4.0, 60
 """Grey levels of a line that is looked at, and fewest profiles that tell."""
-ONE_MAX, TWO_MIN, CRISP_SHARE = 0.3, 0.8, 0.85
-"""Darkness beside a line over its own where it is one pixel wide, and two; share of the lines that must be
-one or the other: what is scanned, photographed or drawn between pixels is neither."""
+ONE_MAX, TWO_MIN, SKEW_MAX, CRISP_SHARE = 0.3, 0.8, 0.06, 0.85
+"""Darkness beside a line over its own where it is one pixel wide, and two; most by which it is darker on one
+side of one pixel; share of the lines that must be one or the other: what is scanned, photographed or drawn
+between pixels is neither."""
 
 
 @dataclass(frozen=True)
@@ -170,15 +171,17 @@ def _width_px(
         at = at[(at >= 4) & (at < n_cols - 4)]
         if not at.size:
             continue
-        near = (profile - median_filter(profile, PAPER_PX, mode="nearest"))[at[:, None] + np.arange(-4, 5)]
+        paper = percentile_filter(profile, PAPER_PERCENT, PAPER_PX, mode="nearest")
+        near = (profile - paper)[at[:, None] + np.arange(-4, 5)]
         line, peak = np.arange(len(near)), 2 + near[:, 2:-2].argmax(axis=1)
         side = np.where(near[line, peak + 1] > near[line, peak - 1], 1, -1)
         beside = near[line, peak + side]
-        beyond = np.maximum(near[line, peak - side], near[line, peak + 2 * side])
-        shares = np.column_stack([beside, beyond]) / np.maximum(near[line, peak], 1e-6)[:, None]
+        other, beyond = near[line, peak - side], near[line, peak + 2 * side]
+        shares = np.column_stack([beside, other, beyond]) / np.maximum(near[line, peak], 1e-6)[:, None]
         ratios.append(shares[near[line, peak] > LINE_DEPTH])
-    beside, beyond = np.concatenate(ratios).T if ratios else np.zeros((2, 0))
-    one, two = beside < ONE_MAX, (beside > TWO_MIN) & (beyond < ONE_MAX)
+    beside, other, beyond = np.concatenate(ratios).T if ratios else np.zeros((3, 0))
+    one = (beside < ONE_MAX) & (beside - other < SKEW_MAX)
+    two = (beside > TWO_MIN) & (np.maximum(other, beyond) < ONE_MAX)
     if one.size < LINES_MIN or (one | two).mean() < CRISP_SHARE:
         return None
     return 1 if one.mean() > two.mean() else 2
