@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ecg_hough import leads
 from ecg_hough.ecg_model import generate_ecg
+from ecg_hough.errors import PageError
 from ecg_hough.leads import find_leads
 from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.render import render_page, sample_style
@@ -48,3 +50,31 @@ def test_words_tell_which_way_is_up_where_rows_look_level_both_ways(seed: int, t
     found = find_leads(np.ascontiguousarray(np.rot90(page.image, turns)), 0.0)
     assert found.turns == turns
     assert {"50 mm/s", "10 mm/mV"} <= {word.word for word in found.words}
+
+
+def test_a_wide_banner_is_drawn_taller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve rows 5 mm apart, 10 s at 50 mm/s: on the canvas they stand four px apart."""
+    style = sample_style(np.random.default_rng(3), "clean", layout=make_layout("12x1"), dpi=120)
+    sheet = replace(
+        style.sheet,
+        size_mm=(100.0, 860.0),
+        block_left_mm=180.0,
+        block_width_mm=500.0,
+        first_row_mm=15.0,
+        row_pitch_mm=5.0,
+        speed_mm_s=50.0,
+        gain_mm_mv=5.0,
+        names="above",
+        grid="lines",
+        missing=(),
+    )
+    ecg = generate_ecg(3)
+    page = render_page(ecg.signals, ecg.fs, seed=3, style=replace(style, sheet=sheet))
+    # Rows that are seen at all are looked at closer; of faint ones none is.
+    monkeypatch.setattr(leads, "_look_closer", lambda seen, angle_deg: seen)
+    found = find_leads(page.image, 0.0)
+    assert found.turns == 0
+    assert [panel.lead for panel in found.layout.panels] == list(LEADS)
+    monkeypatch.setattr(leads, "WIDE_TIMES", np.inf)
+    with pytest.raises(PageError, match="evidence"):
+        find_leads(page.image, 0.0)
