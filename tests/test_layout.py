@@ -423,9 +423,11 @@ def test_names_at_every_row_make_a_layout_of_any_leads() -> None:
         *((i, j, lead, False) for i, row in enumerate(rows) for j, lead in enumerate(row)),
         (4, 0, "II", True),
     }
-    for strip in ((), (replace(names[-1], lead=LEADS.index("aVF")),)):
-        other = find_layout(probabilities, fit_names(fitted, (*names[:-1], *strip)))
-        assert other.layout is None or "4x2" not in other.layout.name
+    no_strip, other_strip = names[:-1], (*names[:-1], replace(names[-1], lead=LEADS.index("aVF")))
+    first_column = tuple(name for name in names if name.col < starts[1])
+    for read in (no_strip, other_strip, first_column):
+        other = find_layout(probabilities, fit_names(fitted, read))
+        assert other.layout is None or "named" not in other.layout.name
 
 
 def test_some_names_tell_a_plotting_program_s_order() -> None:

@@ -75,6 +75,9 @@ NAMED_APART_PX = 40.0
 NAMED_SETS = tuple(map(set, (LEADS, LEADS[:6], LEADS[6:])))
 """Leads that such a layout usually holds, no more and no fewer; others where every row of the page has names:
 eight leads, say, of which the others follow."""
+TRACED_MASS, NAMED_END_OFF = 0.3, 0.4
+"""Least probability of any lead on a traced column of a row; farthest that traces may end off where the names
+of any leads have them end, in columns' widths."""
 SEGMENT_MIN_PX = 28
 """Shortest panel where no layout fits: 11 mm."""
 SURE_SHARE = 0.35
@@ -433,7 +436,8 @@ def named_layout(names: tuple[PlacedName, ...], rows: TraceRows) -> Layout | Non
         short[k][j] = absent.pop()
         leads = list(LEADS)
     strips = _strips(grid, len(short), leads)
-    told = set(leads) in NAMED_SETS or (strips is not None and len(grid) == len(rows.lines))
+    every_row = strips is not None and len(grid) == len(rows.lines)
+    told = set(leads) in NAMED_SETS or (every_row and _fill_rows(col, column, rows))
     whole = not missing and len(set(leads)) == len(leads) and told
     if not whole or len(names) < NAMED_LEADS_MIN:
         places = [(LEADS[name.name.lead], name.row, int(j)) for name, j in zip(names, column, strict=True)]
@@ -442,6 +446,16 @@ def named_layout(names: tuple[PlacedName, ...], rows: TraceRows) -> Layout | Non
     if any(known.rows == block for known in _known_layouts()):
         return None
     return Layout(f"{len(block)}x{n_columns}-named", block).with_strips(strips or ())
+
+
+def _fill_rows(col: NDArray[np.float64], column: NDArray[np.intp], rows: TraceRows) -> bool:
+    """Whether traces end one column behind the last names: farther on leads stand whose names were missed."""
+    starts = np.array([col[column == j].mean() for j in range(int(column.max()) + 1)])
+    traced = np.flatnonzero((rows.mass.sum(axis=1) > TRACED_MASS).mean(axis=0) > 0.5)
+    if len(starts) == 1 or not traced.size:
+        return False
+    pitch = float(np.diff(starts).mean())
+    return abs(traced[-1] - starts[-1] - pitch) < NAMED_END_OFF * pitch
 
 
 def _strips(grid: dict[int, dict[int, str]], n_short: int, leads: list[str]) -> tuple[str, ...] | None:
