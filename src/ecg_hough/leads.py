@@ -140,8 +140,7 @@ def find_leads(
     for turns in (0, 2, 1, 3):
         turn = _try_turn(image, angle_deg, turns)
         words[turns] = read_words(turn.image, angle_deg, scale)
-        # A turn without leads is none, whatever is read: plots have names on their side.
-        told = _told(words[turns]) if turn.coherence >= NAMED_EVIDENCE else 0.0
+        told = _told(words[turns]) if _shows_leads(turn, words[turns]) else 0.0
         evidence[turns] = (turn.coherence + told) * (TURNED_TIMES if turns == 0 else 1.0)
         tried.append(turn)
         level = max(seen.coherence for seen in tried) >= LEVEL_EVIDENCE
@@ -248,6 +247,13 @@ def _look_flat(seen: _Turn, page_map: PageMap) -> _Turn:
     mm = np.stack(page_map.to_mm(page[:, 0], page[:, 1]))
     (top, left), (bottom, right) = mm.min(axis=1) - BESIDE_MM, mm.max(axis=1) + BESIDE_MM
     return _look(seen.turns, seen.image, to_flat_canvas(seen.image, page_map, (top, left, bottom, right)))
+
+
+def _shows_leads(turn: _Turn, words: tuple[PrintedWord, ...]) -> bool:
+    """Whether a turn shows any, by its traces or by the names at them: plots have names on their side."""
+    if turn.fitted is None or turn.coherence >= NAMED_EVIDENCE:
+        return turn.fitted is not None
+    return fit_names(turn.fitted, _on_canvas(words, turn.canvas)).coherence >= NAMED_EVIDENCE
 
 
 def _told(words: tuple[PrintedWord, ...]) -> float:
