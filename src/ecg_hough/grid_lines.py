@@ -155,13 +155,15 @@ def _width_px(
     """1 or 2 where the lines are so many whole pixels wide, as in a program's own picture; else None."""
     corners = page_map.to_pixels(np.array(box_mm[::2]), np.array(box_mm[1::2]))
     part = Box.around(np.column_stack(corners), image.shape)
-    dark, begin = 255.0 - part.cut(image).min(axis=2), (part.top, part.left)
+    pixels, begin = part.cut(image), (part.top, part.left)
     if axis == 0:
-        dark, begin = dark.T, begin[::-1]
-    n_rows, n_cols = dark.shape
+        pixels, begin = pixels.swapaxes(0, 1), begin[::-1]
+    n_rows, n_cols = pixels.shape[:2]
+    if n_rows < PROFILE_PX or n_cols < PAPER_PX:
+        return None
     ratios: list[NDArray[np.float64]] = []
     for first in np.linspace(0, n_rows - PROFILE_PX, PROFILES + 2)[1:-1].astype(int):
-        profile = np.median(dark[max(0, first) : first + PROFILE_PX], axis=0)
+        profile = np.median(255.0 - pixels[first : first + PROFILE_PX].min(axis=2), axis=0)
         along = np.arange(0.0, n_cols, 4.0)
         across = np.full(along.size, begin[0] + first + PROFILE_PX / 2)
         here = along + begin[1]
