@@ -525,7 +525,7 @@ def test_a_block_is_moved_as_a_whole(signals):
     layout = make_layout("3x4", rhythm=("II",))
     rows, windows = rows_of(signals, layout)
     columns = place_columns(rows, windows, layout, 25.0)
-    moved = columns.moved_to_line(0.07)
+    moved = columns.moved_to_lines({0: 0.07})
     assert moved.on_grid
     assert moved.start_mm == pytest.approx(columns.start_mm + 0.07)
     assert [w.end_mm - w.start_mm for w in moved.windows] == pytest.approx(

@@ -120,16 +120,12 @@ class Columns:
         """Where the first panels begin."""
         return min(window.start_mm for window in self.windows)
 
-    def moved_to_line(self, by_mm: float) -> Columns:
-        """The same, all panels moved along the page to where a line of the grid has them begin."""
-        windows = [replace(w, start_mm=w.start_mm + by_mm, end_mm=w.end_mm + by_mm) for w in self.windows]
-        return replace(self, windows=tuple(windows), on_grid=True)
-
     def moved_to_lines(self, by_mm: dict[int, float]) -> Columns:
-        """The same, panels that stand apart moved along the page to lines of their own grids, evenly.
+        """The same, all panels moved along the page to where lines of the grid have them begin, evenly.
 
         Args:
-            by_mm: how far lines are from the starts of those columns at which they are seen.
+            by_mm: how far lines are from the starts of those columns at which they are seen; of the first one
+                alone where one grid holds for the page.
         """
         even = np.polyfit(list(by_mm), list(by_mm.values()), min(1, len(by_mm) - 1))
         moved = []
@@ -217,8 +213,7 @@ def _even_starts(
     def off_even(even: NDArray[np.float64]) -> NDArray[np.float64]:
         return even[0] + even[1] * at - starts
 
-    first = np.polyfit(columns, near_mm, 1)[::-1]
-    even = least_squares(off_even, first, loss="soft_l1", f_scale=EVEN_MM).x
+    even = least_squares(off_even, (near_mm[0], near_mm[1] - near_mm[0]), loss="soft_l1", f_scale=EVEN_MM).x
     return np.asarray(even[0] + even[1] * columns, float)
 
 

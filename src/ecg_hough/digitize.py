@@ -164,7 +164,7 @@ def digitize(
         if columns.apart:
             columns = _on_own_lines(columns, reading.image, page_map, box)
         elif across is not None and (shift_mm := across.shift_to(columns.start_mm)) is not None:
-            columns = columns.moved_to_line(shift_mm)
+            columns = columns.moved_to_lines({0: shift_mm})
     strips = check_strips(rows, columns.windows, checked.layout, printed=printed)
     warnings += strips.warnings
     layout, columns = strips.layout, replace(columns, windows=strips.windows)
