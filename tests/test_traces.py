@@ -1,5 +1,7 @@
 """Read-outs: the distribution's mean and presence, the centroid baseline, ink given to the right row."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,11 @@ from ecg_hough.paper import LEADS
 from ecg_hough.steps import Steps
 from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame
 from ecg_hough.traces import (
+    HEADROOM_MM,
+    STRIP_ROWS,
     TARGET_SIGMA_PX,
     TILE_COLS,
+    TILE_OVERLAP,
     RowTrace,
     _frame,
     _Look,
@@ -173,6 +178,47 @@ def test_tiles_can_be_looked_at_alone():
     assert np.array_equal(alone[:, :, here], every[:, :, here])
     assert (np.delete(alone, np.r_[here], axis=2) == -7.0).all()
     assert (known == -7.0).all()
+
+
+@pytest.mark.parametrize("n_cols", [100, 576, 577, 1500, 2114, 2160])
+def test_tiles_cover_a_strip_once_and_share_enough(n_cols):
+    tiles = _tiles(n_cols)
+    assert len(tiles) == max(1, np.ceil((n_cols - TILE_OVERLAP) / (TILE_COLS - TILE_OVERLAP)))
+    assert tiles[0].first == 0
+    assert tiles[-1].stop in (max(n_cols, TILE_COLS), n_cols + 1)
+    for before, after in pairwise(tiles):
+        assert before.stop == after.first
+        assert min(after.first - after.start, before.start + TILE_COLS - before.stop) >= TILE_OVERLAP // 2 - 1
+    assert all(place % 2 == 0 for tile in tiles for place in tile[:2])
+
+
+def test_a_tile_is_as_high_as_its_rows_ink():
+    class Bottom:
+        """A stand-in that reads every column at the lowest row that it sees, and notes how many it saw."""
+
+        def __init__(self):
+            self.rows = []
+
+        def run(self, batch):
+            n_rows, n_cols = batch.shape[2:]
+            self.rows.append(n_rows)
+            logits = np.full((1, 4, n_rows // 2, n_cols // 2), -9.0, np.float32)
+            logits[:, :, -1] = 9.0
+            return logits
+
+    strip, network = np.full((640, 1500, 3), 255, np.uint8), Bottom()
+    own = np.zeros((640, 1500), np.float32)
+    own[320] = 1.0
+    own[40:320, 1400] = 1.0  # a QRS complex in the last tile
+    logits = strip_logits(strip, own, np.zeros_like(own), network)
+    assert logits.shape == (4, 320, 750)
+    assert network.rows == [STRIP_ROWS, STRIP_ROWS, 384]
+    rows, _, presence, _ = read_logits(logits, 1500)
+    # Round the row's level, or as low as the ink's top with its headroom lets it.
+    top = 40 - HEADROOM_MM * STRIP_PX_PER_MM
+    assert rows[0] == pytest.approx(320 + STRIP_ROWS / 2 - 1.5, abs=1)
+    assert rows[-1] == pytest.approx(top + 384 - 1.5, abs=1)
+    assert (presence > 0.99).all()
 
 
 def test_the_stroke_fit_moves_centroids_when_asked():

@@ -18,13 +18,13 @@ from scipy import sparse
 from scipy.interpolate import RectBivariateSpline
 from scipy.linalg import solveh_banded
 
+from ecg_hough.cores import side_by_side
 from ecg_hough.errors import PageError
 from ecg_hough.grid import (
     GOOD_SUPPORT,
     Grid,
     find_grid,
     follow_again,
-    of_both,
     read_along,
     within_period,
 )
@@ -606,7 +606,7 @@ class _Bend:
                 fit = basis @ coefficients
             return coefficients
 
-        down, across = of_both(displacement, list(zip(flat(points), mm, trust, strict=True)))
+        down, across = side_by_side(displacement, list(zip(flat(points), mm, trust, strict=True)))
         return cls(flat, nodes, step, (down, across))
 
 

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.cores import side_by_side
 from ecg_hough.grid_combs import (
     BASES,
     MIN_COMB,
@@ -36,9 +35,6 @@ from ecg_hough.grid_combs import (
 from ecg_hough.grid_phase import cubic_phase, follow_harmonics, phase_points
 from ecg_hough.grid_spacing import mm_per_cycle
 from ecg_hough.paper import GRID_MAJOR_MM
-
-In = TypeVar("In")
-Out = TypeVar("Out")
 
 # Tuned on rendered pages (all profiles, 72-600 dpi) and on ECG-Image-Kit and ECGMiner pages.
 LONG_SIDES_PX = (1800, 850, 400)  # pages are searched at these sizes, in turn
@@ -202,7 +198,7 @@ def read_along(
         points, cycles, weight = phase_points(grid.evidence, fine, smoothing)
         return points, (cycles + middle) * period_mm, weight
 
-    (points, *_), _ = found = of_both(read, mm)
+    (points, *_), _ = found = side_by_side(read, mm)
     weights = _crossing(points, [weight for *_, weight in found])
     return replace(
         grid,
@@ -220,12 +216,6 @@ def within_period(mm: Floats, period_mm: float) -> Floats:
     """Millimetres without whole periods, by which a phase may slip: from minus half a period to half."""
     out: Floats = mm - period_mm * np.round(mm / period_mm)
     return out
-
-
-def of_both(read: Callable[[In], Out], families: Sequence[In]) -> list[Out]:
-    """What is read of each family of lines, side by side."""
-    with ThreadPoolExecutor(max(1, min(len(families), cv2.getNumThreads()))) as pool:
-        return list(pool.map(read, families))
 
 
 def _crossing(points: Floats, weights: list[Floats]) -> list[Floats]:
@@ -346,7 +336,7 @@ class _Followed:
         def read(model: Floats) -> tuple[Floats, Floats, Floats]:
             return phase_points(evidence, cubic_phase(model, rows, cols, evidence.shape), smoothing_px)
 
-        found = of_both(read, models)
+        found = side_by_side(read, models)
         points = found[0][0]
         return cls(harmonic, models, points, [f[1] for f in found], _crossing(points, [f[2] for f in found]))
 

@@ -6,12 +6,15 @@ of the page that shows them best, or None.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
+
+from ecg_hough.cores import side_by_side
 
 Floats = NDArray[np.float64]
 
@@ -60,26 +63,49 @@ def tile_power(evidence: NDArray[np.float32]) -> tuple[NDArray[np.float32], Floa
         starts.append(np.round(np.linspace(0, n - size, count)).astype(int))
     window = np.hanning(size + 1)[:size].astype(np.float32)
     window2 = window[:, None] * window[None]
-    tiles = np.stack([padded[r : r + size, c : c + size] * window2 for r in starts[0] for c in starts[1]])
-    spectrum = fft.rfft2(tiles, workers=cv2.getNumThreads())
-    power = spectrum.real**2 + spectrum.imag**2
+    corners = [(r, c) for r in starts[0] for c in starts[1]]
+
+    def power_of(corner: tuple[int, int]) -> NDArray[np.float32]:
+        r, c = corner
+        # OpenCV's transform takes a third of SciPy's time.
+        spectrum = cv2.dft(padded[r : r + size, c : c + size] * window2, flags=cv2.DFT_COMPLEX_OUTPUT)
+        half = spectrum[:, : size // 2 + 1]
+        return np.asarray(half[..., 0] ** 2 + half[..., 1] ** 2, np.float32)
+
+    power = np.stack(side_by_side(power_of, corners))
     floor = 0.02 * size * size
     power /= power.mean(axis=(1, 2), keepdims=True) + floor
-    centres = np.array([(r + size / 2, c + size / 2) for r in starts[0] for c in starts[1]], float)
+    centres = np.array(corners, float) + size / 2
     return power, centres
 
 
 def log_plane(power: NDArray[np.float32]) -> NDArray[np.float32]:
     """Averaged spectrum as log power over the mean at its radius, (T + 1, T + 1), zero frequency central."""
-    size = TILE_PX
-    half = size // 2
     right = np.fft.fftshift(np.log(power + _POWER_FLOOR), axes=0)  # rows -half .. half - 1, cols 0 .. half
     right = np.concatenate([right, right[:1]], axis=0)
     plane = np.concatenate([right[::-1, :0:-1], right], axis=1).astype(np.float32)
+    radius, ring, count = _rings()
+    mean = np.bincount(ring.ravel(), plane.ravel()) / count
+    return (plane - np.interp(radius, np.arange(len(mean)) + 0.5, mean)).astype(np.float32)
+
+
+@functools.cache
+def _rings() -> tuple[Floats, NDArray[np.intp], NDArray[np.intp]]:
+    """Radius of every place of such a plane, its ring, and how many places each ring has."""
+    half = TILE_PX // 2
     radius = np.hypot(*np.mgrid[-half : half + 1, -half : half + 1])
     ring = np.minimum(radius.astype(int), half)
-    mean = np.bincount(ring.ravel(), plane.ravel()) / np.bincount(ring.ravel())
-    return (plane - np.interp(radius, np.arange(len(mean)) + 0.5, mean)).astype(np.float32)
+    return radius, ring, np.bincount(ring.ravel())
+
+
+class _Found(NamedTuple):
+    """Combs of one part of a page: direction, base frequencies (of a tile) and profiles of both families."""
+
+    joint: float
+    angle_deg: float
+    bases: tuple[float, float]
+    profiles: tuple[Floats, Floats]
+    place: Floats
 
 
 def find_combs(power: NDArray[np.float32], centres: Floats) -> Combs | None:
@@ -87,35 +113,40 @@ def find_combs(power: NDArray[np.float32], centres: Floats) -> Combs | None:
 
     Perspective and curl smear the spectrum of a whole page, so parts of a few tiles are tried one by one.
     """
-    best: tuple[float, float, float, float, Floats, Floats, Floats] | None = None
-    near = round(_MAX_ASPECT / _PITCH_STEP)
-    for place, part in _parts(centres):
-        plane = cv2.dilate(log_plane(power[part].mean(axis=0)), np.ones((3, 3), np.uint8))
-        down, across = profiles(plane, _ANGLES_DEG, RADII)
-        sums = np.clip(down, 0, 4).sum(axis=1) + np.clip(across, 0, 4).sum(axis=1)
-        for _ in range(2):
-            i = int(np.argmax(sums))
-            # Next to the direction of drawn lines their leakage looks like a comb of its own, only lower.
-            beside = slice(max(0, i - _BESIDE), i + _BESIDE + 1)
-            s_down = comb_scores(down[i], float(down[beside].max()))
-            s_across = comb_scores(across[i], float(across[beside].max()))
-            kernel = np.ones((1, 2 * near + 1), np.uint8)
-            joint = s_down + cv2.dilate(s_across[None].astype(np.float32), kernel)[0]
-            k = int(np.argmax(joint))
-            lo = max(0, k - near)
-            m = lo + int(np.argmax(s_across[lo : k + near + 1]))
-            if min(s_down[k], s_across[m]) >= MIN_COMB and (best is None or joint[k] > best[0]):
-                best = (joint[k], _ANGLES_DEG[i], BASES[k], BASES[m], down[i], across[i], place)
-            sums[np.abs((_ANGLES_DEG - _ANGLES_DEG[i] + 45) % 90 - 45) < 4] = -np.inf
+    found = side_by_side(lambda part: _combs_of_part(power, *part), _parts(centres))
+    best = max((one for one in found if one is not None), key=lambda one: one.joint, default=None)
     if best is None:
         return None
-    score, angle, q_down, q_across, p_down, p_across, place = best
-    q_down, q_across = _refined(p_down, q_down), _refined(p_across, q_across)
-    if abs(np.log(q_down / q_across)) > _MAX_REFINED_ASPECT:
+    down, across = (_refined(profile, q) for profile, q in zip(best.profiles, best.bases, strict=True))
+    if abs(np.log(down / across)) > _MAX_REFINED_ASPECT:
         return None
-    harmonics = _clear_harmonics(p_down, p_across, q_down, q_across)
-    size = TILE_PX
-    return Combs(float(angle), q_down / size, q_across / size, float(score), harmonics, place)
+    harmonics = _clear_harmonics(*best.profiles, down, across)
+    return Combs(best.angle_deg, down / TILE_PX, across / TILE_PX, best.joint, harmonics, best.place)
+
+
+def _combs_of_part(power: NDArray[np.float32], place: Floats, tiles: NDArray[np.intp]) -> _Found | None:
+    """The clearest combs of some tiles; None where both families are not seen."""
+    best: _Found | None = None
+    near = round(_MAX_ASPECT / _PITCH_STEP)
+    plane = cv2.dilate(log_plane(power[tiles].mean(axis=0)), np.ones((3, 3), np.uint8))
+    down, across = profiles(plane, _ANGLES_DEG, RADII)
+    sums = np.clip(down, 0, 4).sum(axis=1) + np.clip(across, 0, 4).sum(axis=1)
+    for _ in range(2):
+        i = int(np.argmax(sums))
+        # Next to the direction of drawn lines their leakage looks like a comb of its own, only lower.
+        beside = slice(max(0, i - _BESIDE), i + _BESIDE + 1)
+        s_down = comb_scores(down[i], float(down[beside].max()))
+        s_across = comb_scores(across[i], float(across[beside].max()))
+        kernel = np.ones((1, 2 * near + 1), np.uint8)
+        joint = s_down + cv2.dilate(s_across[None].astype(np.float32), kernel)[0]
+        k = int(np.argmax(joint))
+        lo = max(0, k - near)
+        m = lo + int(np.argmax(s_across[lo : k + near + 1]))
+        if min(s_down[k], s_across[m]) >= MIN_COMB and (best is None or joint[k] > best.joint):
+            bases = float(BASES[k]), float(BASES[m])
+            best = _Found(float(joint[k]), float(_ANGLES_DEG[i]), bases, (down[i], across[i]), place)
+        sums[np.abs((_ANGLES_DEG - _ANGLES_DEG[i] + 45) % 90 - 45) < 4] = -np.inf
+    return best
 
 
 def _parts(centres: Floats) -> list[tuple[Floats, NDArray[np.intp]]]:

@@ -169,12 +169,13 @@ def phase_points(
     block = BLOCK_PX
     rows, cols = (n // block * block for n in phase.shape)
     cycles = phase[:rows, :cols]
-    turn = (2 * np.pi * (cycles - np.round(cycles))).astype(np.float32)
+    turn = np.float32(2 * np.pi) * (cycles - np.round(cycles))
     piece = evidence[:rows, :cols]
+    along, across = cv2.polarToCart(piece, turn)
     size = (cols // block, rows // block)
     sigma = smoothing_px / block
     parts = []
-    for part in (piece * np.cos(turn), -piece * np.sin(turn), piece * piece):
+    for part in (along, -across, piece * piece):
         parts.append(cv2.GaussianBlur(cv2.resize(part, size, interpolation=cv2.INTER_AREA), (0, 0), sigma))
     step = max(1, round(1.4 * sigma))
     at_r = np.arange(step // 2, size[1], step)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import maximum_filter1d
 
+from ecg_hough.cores import side_by_side
 from ecg_hough.grid import LONG_SIDES_PX, grid_evidence
 from ecg_hough.paper import GRID_MAJOR_MM
 
@@ -47,28 +48,33 @@ def find_stretch(image: NDArray[np.uint8]) -> float:
     Args:
         image: (rows, cols, 3) or (rows, cols) uint8, upright.
     """
-    # Of both families, how clear every pitch is: sums over what was looked at, on the image's own scale.
-    scores = np.zeros((2, PITCHES.size))
-    looks = np.zeros((2, PITCHES.size))
     longest = max(image.shape[:2])
     # A small image has one scale, not twice the same.
-    for scale in dict.fromkeys(min(1.0, long_side / longest) for long_side in LONG_SIDES_PX[:2]):
-        rows, cols = (max(1, round(n * scale)) for n in image.shape[:2])
-        small = cv2.resize(image, (cols, rows), interpolation=cv2.INTER_AREA)
-        top, left = max(0, rows - _PART_PX) // 2, max(0, cols - _PART_PX) // 2
-        evidence = grid_evidence(small[top : top + _PART_PX, left : left + _PART_PX])
-        for axis, lines in enumerate((evidence, evidence.T)):
-            for length in _STRETCHES_PX:
-                if lines.shape[0] >= length:
-                    clear = _clearness(_spectrum(lines, length))
-                    seen = np.interp(PITCHES * scale, PITCHES, clear, left=np.nan, right=np.nan)
-                    scores[axis] += np.nan_to_num(seen)
-                    looks[axis] += np.isfinite(seen)
-    told = [_told(score / np.maximum(n, 1)) for score, n in zip(scores, looks, strict=True)]
+    scales = list(dict.fromkeys(min(1.0, long_side / longest) for long_side in LONG_SIDES_PX[:2]))
+    looks = np.concatenate(side_by_side(lambda scale: _looks(image, scale), scales))
+    seen = np.isfinite(looks)
+    clear = np.where(seen, looks, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+    told = [_told(of_family) for of_family in clear]
     if told[0] is None or told[1] is None:
         return 1.0
     stretch = told[0] / told[1]
     return stretch if SQUARE < max(stretch, 1 / stretch) < STRETCH_MAX else 1.0
+
+
+def _looks(image: NDArray[np.uint8], scale: float) -> NDArray[np.float64]:
+    """(n, 2, pitches) how clear every pitch of the image is in either family, NaN where it cannot be seen, of
+    the middle of a copy at `scale`."""
+    rows, cols = (max(1, round(n * scale)) for n in image.shape[:2])
+    small = cv2.resize(image, (cols, rows), interpolation=cv2.INTER_AREA)
+    top, left = max(0, rows - _PART_PX) // 2, max(0, cols - _PART_PX) // 2
+    evidence = grid_evidence(small[top : top + _PART_PX, left : left + _PART_PX])
+    out = np.full((len(_STRETCHES_PX), 2, PITCHES.size), np.nan)
+    for axis, lines in enumerate((evidence, evidence.T)):
+        for k, length in enumerate(_STRETCHES_PX):
+            if lines.shape[0] >= length:
+                clear = _clearness(_spectrum(lines, length))
+                out[k, axis] = np.interp(PITCHES * scale, PITCHES, clear, left=np.nan, right=np.nan)
+    return out
 
 
 def _told(clear: NDArray[np.float64]) -> float | None:

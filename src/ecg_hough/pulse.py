@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_closing
 
 from ecg_hough.columns import PulsePlace, Window
+from ecg_hough.cores import side_by_side
 from ecg_hough.geometry import PageMap
 from ecg_hough.ink import InkModel
 from ecg_hough.paper import PULSE_MV
@@ -122,9 +123,9 @@ def find_pulses(
         return ink.darkness(cut_strip(pixels, strip_map(frame, page_map), factor))
 
     sides = [_side(rows, windows, left=left) for left in (True, False)]
-    found = max((_single_pulses(side, darkness) for side in sides), key=_say)
+    found = max(side_by_side(lambda side: _single_pulses(side, darkness), sides), key=_say)
     if gain_of_pulses(found, len(rows)) is None:
-        chain = max((_chained_pulses(side, darkness) for side in sides), key=_say)
+        chain = max(side_by_side(lambda side: _chained_pulses(side, darkness), sides), key=_say)
         return chain or found
     return found
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
@@ -42,7 +43,7 @@ TRACE_NETWORK = "traces"
 READOUTS_PER_COLUMN = 2
 """At c - 1/4 and c + 1/4 of every column c; see `readout_columns`."""
 STRIP_ROWS = 256
-"""Height of a strip, 32 mm: as trained. Rows with taller traces get the next multiple of 64."""
+"""Least height of a strip and of its tiles, 32 mm: as trained. Taller traces get the next multiple of 64."""
 STRIP_ROWS_MAX = 640
 MARGIN_MM = 6.0
 """Read beyond a row's ends, where the network tells the trace's end from its surroundings."""
@@ -58,7 +59,10 @@ BESIDE_PANELS_PX = 30.0
 """Canvas px beside a row's panels in which ink may be its own: 12 mm, what the network's edges may be off."""
 SPECK_PERCENTILES = (2.0, 98.0)
 """Of a row's ink, where it reaches farther up and down than a strip is high: the rest are specks."""
-TILE_COLS, TILE_OVERLAP = 576, 64
+TILE_COLS, TILE_OVERLAP = 576, 48
+"""Columns of a tile, as trained, and the fewest that it shares with the next one."""
+UNSEEN_LOGIT = -20.0
+"""Of rows above and below a tile: no trace."""
 CHANGED_MIN = 8
 """Read-outs, half a millimetre, that are settled elsewhere than read, from which a tile is seen again."""
 MASK_SHRINK, MASK_BLUR = 3, 0.6
@@ -275,12 +279,32 @@ class _Tile(NamedTuple):
 
 
 def _tiles(n_cols: int) -> list[_Tile]:
-    """Tiles of a strip, each seen with a margin of its neighbours; the last one reaches beyond its end."""
-    step, margin = TILE_COLS - TILE_OVERLAP, TILE_OVERLAP // 2
-    starts = range(0, max(1, n_cols - TILE_OVERLAP), step)
-    return [
-        _Tile(a, a + (margin if a else 0), a + TILE_COLS - (margin if a != starts[-1] else 0)) for a in starts
-    ]
+    """Tiles of a strip, evenly spread, each seen with a margin of its neighbours; the last one may reach
+    beyond the strip's end."""
+    n = max(1, -(-(n_cols - TILE_OVERLAP) // (TILE_COLS - TILE_OVERLAP)))
+    # Even: the network's columns are pairs.
+    starts = [2 * -(-k * max(0, n_cols - TILE_COLS) // (2 * max(1, n - 1))) for k in range(n)]
+    borders = [2 * ((a + TILE_COLS + b) // 4) for a, b in pairwise(starts)]
+    ends = [0, *borders, starts[-1] + TILE_COLS]
+    return [_Tile(a, first, stop) for a, (first, stop) in zip(starts, pairwise(ends), strict=True)]
+
+
+def _tile_rows(own: NDArray[np.float32]) -> slice:
+    """Rows of a tile that hold a row's ink, with headroom: the network's input is as high as it must be.
+
+    Args:
+        own: (rows, cols) coarse mask of the row's ink in the tile.
+    """
+    n_rows = own.shape[0]
+    inked = np.flatnonzero((own > INK_MIN).any(axis=1))
+    highest, lowest = (int(inked[0]), int(inked[-1]) + 1) if inked.size else (n_rows // 2, n_rows // 2)
+    headroom = round(HEADROOM_MM * STRIP_PX_PER_MM)
+    highest, lowest = highest - headroom, lowest + headroom
+    height = min(n_rows, max(STRIP_ROWS, 64 * -(-(lowest - highest) // 64)))
+    # Round the row's level where that will do, as trained.
+    top = int(np.clip((n_rows - height) // 2, lowest - height, highest))
+    top = 2 * (int(np.clip(top, 0, n_rows - height)) // 2)
+    return slice(top, top + height)
 
 
 def strip_logits(
@@ -293,7 +317,7 @@ def strip_logits(
     known: NDArray[np.float32] | None = None,
     tiles: Sequence[_Tile] = (),
 ) -> NDArray[np.float32]:
-    """(4, rows / 2, m) logits of a strip, m at least cols / 2: the last tile reaches beyond its end.
+    """(4, rows / 2, m) logits of a strip, m at least cols / 2: the last tile may reach beyond its end.
 
     Args:
         own, other: coarse masks.
@@ -310,15 +334,18 @@ def strip_logits(
     padded[:, :, n_cols:] = padded[:, :, n_cols - 1 : n_cols]
     out = None if known is None else known.copy()
     for start, first, stop in every if out is None else tiles:
-        tile = padded[None, :, :, start : start + TILE_COLS]
+        rows = _tile_rows(own[:, start : start + TILE_COLS])
+        tile = padded[None, :, rows, start : start + TILE_COLS]
         logits = network.run(tile)[0]
         if flip:
             # Read-outs of one output column run along time, too: mirrored with the columns.
             logits = 0.5 * (logits + network.run(tile[..., ::-1])[0][::-1, :, ::-1])
         stride = TILE_COLS // logits.shape[2]
         if out is None:
-            out = np.empty((*logits.shape[:2], every[-1].stop // stride), np.float32)
-        out[:, :, first // stride : stop // stride] = logits[
+            out = np.empty((len(logits), n_rows // stride, every[-1].stop // stride), np.float32)
+        kept = out[:, :, first // stride : stop // stride]
+        kept[:] = UNSEEN_LOGIT
+        kept[:, rows.start // stride : rows.stop // stride] = logits[
             :, :, (first - start) // stride : (stop - start) // stride
         ]
     assert out is not None
