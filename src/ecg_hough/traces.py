@@ -60,7 +60,7 @@ BESIDE_PANELS_PX = 30.0
 SPECK_PERCENTILES = (2.0, 98.0)
 """Of a row's ink, where it reaches farther up and down than a strip is high: the rest are specks."""
 TILE_COLS, TILE_OVERLAP = 576, 48
-"""Columns of a tile, as trained, and the fewest that it shares with the next one."""
+"""Columns of a tile, and the fewest that it shares with the next one."""
 UNSEEN_LOGIT = -20.0
 """Of rows above and below a tile: no trace."""
 CHANGED_MIN = 8
