@@ -16,7 +16,12 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
+def pool_for(n_items: int) -> ThreadPoolExecutor:
+    """Threads for so many pieces; for work of several steps, as what a thread keeps is there for the next."""
+    return ThreadPoolExecutor(max(1, min(n_items, cv2.getNumThreads())))
+
+
 def side_by_side(work: Callable[[In], Out], items: Sequence[In]) -> list[Out]:
     """What `work` makes of every item, in their order."""
-    with ThreadPoolExecutor(max(1, min(len(items), cv2.getNumThreads()))) as pool:
+    with pool_for(len(items)) as pool:
         return list(pool.map(work, items))

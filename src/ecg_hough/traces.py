@@ -9,7 +9,6 @@ column centroid (Krones et al. 2024) of the ink under the lead's mask.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import pairwise
@@ -19,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.cores import pool_for
 from ecg_hough.crossings import MEET_MM, PEAK_SMOOTH_PX, RowView, contests, settle
 from ecg_hough.geometry import PageMap, on_every_pixel
 from ecg_hough.ink import pen_under
@@ -137,7 +137,7 @@ def read_rows(
     masks = row_masks(probabilities, layout)
     reader = _Reader(pixels, factor, image.shape[:2], page_map, canvas, masks, edges, network, steps)
     # Much of a row's reading runs on one core: rows are read side by side.
-    with ThreadPoolExecutor(max(1, min(len(indices), cv2.getNumThreads()))) as pool:
+    with pool_for(len(indices)) as pool:
         looks = [look for look in pool.map(reader.look, range(len(indices))) if look is not None]
         views = list(pool.map(_view, looks)) if network is not None else []
         places = settle(views)
