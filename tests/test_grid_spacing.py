@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from ecg_hough.grid_spacing import mm_per_cycle
+from ecg_hough.grid_spacing import are_harmonics, mm_per_cycle
 
 SHAPE = (700, 900)
 PLACES = np.array([[r, c] for r in range(100, 700, 100) for c in range(100, 900, 100)], float)
@@ -82,6 +82,22 @@ def test_a_followed_harmonic_of_5_mm_lines_is_known_for_one(followed_mm: float) 
     found, ambiguous = spacing(evidence, followed_mm * px_per_mm, px_per_mm=px_per_mm)
     assert found == pytest.approx(followed_mm)
     assert ambiguous
+
+
+@pytest.mark.parametrize(
+    ("mm", "five_mm_clear", "harmonics"),
+    [
+        (0.5, {0.5: 1.0, 1.0: -0.8, 1.25: 4.5}, True),  # as measured where every fourth line is a 5 mm line
+        (0.5, {0.5: 4.0, 1.0: -0.8, 1.25: 4.5}, False),
+        (1.0, {0.5: -1.0, 1.0: 0.8, 5.0: 5.0}, False),  # 1 mm lines are as clear as 5 mm lines would be
+        (1.25, {0.5: 4.0, 1.25: 1.0}, False),
+    ],
+)
+def test_lines_that_another_length_of_a_cycle_explains_are_harmonics(
+    mm: float, five_mm_clear: dict[float, float], harmonics: bool
+) -> None:
+    clear = {other: np.array([five, 3.0]) for other, five in five_mm_clear.items()}
+    assert are_harmonics(mm, clear) == harmonics
 
 
 @pytest.mark.parametrize("px_per_mm", [2.85, 3.03])

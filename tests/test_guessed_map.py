@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ecg_hough.geometry import PageGeometry
-from ecg_hough.guessed_map import block_corners, map_without_grid
+from ecg_hough.guessed_map import block_corners, common_turn, map_without_grid
 from ecg_hough.layout import LeadPanel, PageLayout
 from ecg_hough.paper import make_layout
 from ecg_hough.segmentation import to_canvas
@@ -49,8 +49,34 @@ def test_a_block_seen_from_aside_is_a_rectangle_again(corners):
     np.testing.assert_allclose(np.diff(x_mm, axis=1), 250.0 / 8, rtol=0.02)
 
 
+def turned(degrees):
+    """Corners of the block on a page that is turned by some degrees."""
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    square = np.array([[100, 150], [600, 150], [100, 550], [600, 550]], float) - 350
+    return 350 + square @ np.array([[c, s], [-s, c]])
+
+
 def test_wander_and_a_small_angle_are_no_perspective():
-    canvas, layout, _ = photographed([(100, 150), (600, 154), (100, 550), (600, 554)], wander_px=4.0)
+    canvas, layout, _ = photographed(turned(0.46), wander_px=4.0)
     page_map = map_without_grid(NO_GRID, canvas, layout, SHAPE)
     assert block_corners(canvas, layout, page_map) is None
-    assert np.ptp(page_map.to_mm(np.full(5, 300.0), np.linspace(100, 600, 5))[0]) < 1e-6
+
+
+@pytest.mark.parametrize("degrees", [-1.5, 0.8])
+def test_a_page_is_turned_by_what_all_rows_rise_alike(degrees):
+    canvas, layout, seen = photographed(turned(degrees), wander_px=1.0)
+    page_map = map_without_grid(NO_GRID, canvas, layout, SHAPE)
+    y, x = np.meshgrid(LEVELS, np.linspace(100, 600, 9), indexing="ij")
+    points = cv2.perspectiveTransform(np.stack([x, y], -1).reshape(1, -1, 2), seen)[0]
+    y_mm, x_mm = (v.reshape(y.shape) for v in page_map.to_mm(points[:, 1], points[:, 0]))
+    assert np.ptp(y_mm, axis=1).max() < 0.25 * 250 * abs(np.deg2rad(degrees))
+    assert np.ptp(x_mm, axis=0).max() < 0.25 * 200 * abs(np.deg2rad(degrees))
+
+
+def test_rows_that_do_not_rise_alike_turn_no_page():
+    x = np.linspace(0.0, 250.0, 32)
+    cells = {k: np.column_stack([20.0 * k + slope * x, x]) for k, slope in enumerate([-0.02, 0.015, 0.005])}
+    assert common_turn(cells) == 0.0
+    alike = {k: np.column_stack([20.0 * k + slope * x, x]) for k, slope in enumerate([0.014, 0.015, 0.015])}
+    assert common_turn(alike) == pytest.approx(np.rad2deg(np.arctan(0.015)))
+    assert common_turn(dict(list(alike.items())[:2])) == 0.0

@@ -60,6 +60,12 @@ def test_page_that_fills_the_image_shows_no_edges() -> None:
     assert find_sheet(image) is None
 
 
+def test_an_outline_of_no_camera_is_no_sheet() -> None:
+    corners = UPRIGHT.copy()
+    corners[3, 0] -= 400.0  # its right side is half as long as its left one, as a shadow's edge may have it
+    assert find_sheet(sheet_on_table(corners)) is None
+
+
 def test_three_edges_are_no_sheet() -> None:
     image = sheet_on_table(UPRIGHT)
     assert find_sheet(np.ascontiguousarray(image[:, 300:])) is None

@@ -12,6 +12,7 @@ from ecg_hough.columns import Window
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.ink import find_ink
 from ecg_hough.paper import make_layout
+from ecg_hough.paper_scale import ONE_AGAINST_TEXT
 from ecg_hough.pulse import (
     Pulse,
     best_pulse,
@@ -154,6 +155,11 @@ def test_rows_must_agree(heights: list[float], rows: int, gain: float | None) ->
 
 def test_one_doubtful_pulse_is_not_believed() -> None:
     assert gain_of_pulses((Pulse(0, 14.0, 4.0, 10.0, 0.6),), 4) is None
+    better = (Pulse(0, 14.0, 4.0, 10.0, 0.76),)
+    assert gain_of_pulses(better, 4) == 10.0
+    assert gain_of_pulses(better, 4, one_quality=ONE_AGAINST_TEXT) is None
+    two = (*better, Pulse(1, 14.0, 4.0, 10.0, 0.76))
+    assert gain_of_pulses(two, 4, one_quality=ONE_AGAINST_TEXT) == 10.0
 
 
 @pytest.mark.parametrize(

@@ -43,12 +43,16 @@ def mm_per_cycle(
     """
     highest = min(period_px / _MIN_PERIOD_PX, _BINS / 2)
     spectra = [_spectrum(evidence, model, places) for model in models]
-    seen: dict[float, float] = {}
-    for mm in _CANDIDATES_MM:
-        if (1 + 1 / GRID_MAJOR_MM) * mm / GRID_MINOR_MM <= highest:
-            clear = np.mean([_both_spacings(s, mm) for s in spectra], axis=0)
-            if clear[0] > _SEEN and clear[1] > _RISE:
-                seen[mm] = float(clear[0])
+    clear = {
+        mm: np.mean([_both_spacings(s, mm) for s in spectra], axis=0)
+        for mm in _CANDIDATES_MM
+        if (1 + 1 / GRID_MAJOR_MM) * mm / GRID_MINOR_MM <= highest
+    }
+    seen = {
+        mm: float(five)
+        for mm, (five, one) in clear.items()
+        if five > _SEEN and one > _RISE and not are_harmonics(mm, clear)
+    }
     if seen:
         finest = min(seen)
         return (GRID_MAJOR_MM if seen.get(GRID_MAJOR_MM, 0.0) > seen[finest] + _CLEARER else finest), False
@@ -57,13 +61,26 @@ def mm_per_cycle(
         teeth = [k / n for k in range(1, 2 * n) if np.gcd(k, n) == 1 and k / n < highest]
         if not teeth:
             break
-        clear = np.median([[_contrast(s, at, 0.5 / n) for at in teeth] for s in spectra], axis=1)
+        stands_out = np.median([[_contrast(s, at, 0.5 / n) for at in teeth] for s in spectra], axis=1)
         low = np.median([[_peak(s, 1.0) - _peak(s, at) for at in teeth] for s in spectra], axis=1)
-        if clear.mean() > _SEEN and low.mean() < _AS_STRONG:
+        if stands_out.mean() > _SEEN and low.mean() < _AS_STRONG:
             harmonic = n
     printed = {mm: long_side_px / (period_px * harmonic) * mm for mm in (GRID_MINOR_MM, GRID_MAJOR_MM)}
     guess = min(printed, key=lambda mm: abs(np.log(printed[mm] / _PLAUSIBLE_LONG_SIDE_MM)))
     return guess / harmonic, True
+
+
+def are_harmonics(mm: float, clear: dict[float, NDArray[np.float64]]) -> bool:
+    """Whether what looks like 1 and 5 mm lines are harmonics of others: lines of 5 mm are clearer if a cycle
+    is longer, and not by a whole number of times.
+
+    Args:
+        clear: by the length of a cycle, what `_both_spacings` says.
+    """
+    return any(
+        other > mm and five > clear[mm][0] + _CLEARER and abs(other / mm - round(other / mm)) > 0.1
+        for other, (five, _) in clear.items()
+    )
 
 
 def _spectrum(evidence: NDArray[np.float32], model: Floats, places: Floats) -> Floats:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
+from scipy.stats import theilslopes
 
 from ecg_hough.calibration import scale_from_columns
 from ecg_hough.geometry import PageGeometry, PageMap
@@ -32,6 +33,10 @@ ROWS_MIN = 3
 """Fewest rows that tell."""
 CELL_MM = 8.0
 """Of whose points the median counts, so that beats do not."""
+CELLS_MIN = 8
+"""Fewest such places of a row whose slope counts."""
+TURN_SURE = 3.0
+"""Standard errors of the rows' slopes by which they rise alike."""
 SLANT_SCALE_MM = 0.5
 """Scale of the robust loss."""
 LATTICE = 24
@@ -50,7 +55,11 @@ def map_without_grid(
     """
     if geometry.paper is not None and geometry.page_map is not None:
         return geometry.page_map
-    page_map = geometry.page_map or _flat_map(geometry.angle_deg, canvas, layout, shape)
+    page_map = geometry.page_map
+    if page_map is None:
+        page_map = _flat_map(geometry.angle_deg, canvas, layout, shape)
+        turn_deg = common_turn(_cells(canvas, layout, page_map))
+        page_map = _flat_map(geometry.angle_deg + turn_deg, canvas, layout, shape)
     page_map = _scaled_to_columns(page_map, canvas, layout)
     corners = block_corners(canvas, layout, page_map)
     if corners is None:
@@ -122,6 +131,23 @@ def block_corners(canvas: Canvas, layout: PageLayout, page_map: PageMap) -> NDAr
             edge = float(side(levels[row]))
             corners.append([fan[2:][row] + slant * (edge - middle) / half, edge])
     return np.array(corners)
+
+
+def common_turn(cells: dict[int, NDArray[np.float64]]) -> float:
+    """Degrees by which all rows rise alike, so that the page is turned by them; 0 where they do not.
+
+    A lead's wander differs from row to row.
+
+    Args:
+        cells: as `_cells` gives them.
+    """
+    rows = [points for points in cells.values() if len(points) >= CELLS_MIN]
+    if len(rows) < ROWS_MIN:
+        return 0.0
+    slopes = np.array([theilslopes(points[:, 0], points[:, 1]).slope for points in rows])
+    unsure = 1.5 * np.median(np.abs(slopes - np.median(slopes))) / np.sqrt(len(slopes))
+    turn = float(np.median(slopes))
+    return float(np.rad2deg(np.arctan(turn))) if abs(turn) > TURN_SURE * unsure else 0.0
 
 
 def _cells(canvas: Canvas, layout: PageLayout, page_map: PageMap) -> dict[int, NDArray[np.float64]]:

@@ -32,6 +32,8 @@ SNAP_UNSURE = 0.25
 """Allowed error of a pulse's height where the page shows no grid."""
 SNAP_AGAINST_TEXT = 0.06
 """The same for a pulse that says other than the page's text: one that is 10% off may be a beat."""
+ONE_AGAINST_TEXT = 0.9
+"""Quality of a page's only pulse that is believed then; beats have passed for pulses of 0.76."""
 BLOCK_SLACK = 0.04
 """A block this near to the usual width has it, whatever pulses or the paper say: they are less sharp."""
 BLOCK_RANGE_MM = (110.0, 300.0)
@@ -117,7 +119,7 @@ def find_paper_scale(
         warnings.append(note)
     pulse_gain = gain_of_pulses(pulses, len(rows), SNAP_SHARE if has_grid else SNAP_UNSURE)
     if has_grid and printed_gain not in (None, pulse_gain):
-        pulse_gain = gain_of_pulses(pulses, len(rows), SNAP_AGAINST_TEXT)
+        pulse_gain = gain_of_pulses(pulses, len(rows), SNAP_AGAINST_TEXT, ONE_AGAINST_TEXT)
     gain, gain_from = gain_mm_mv, "given"
     if gain is None and not has_grid and printed_gain is not None:
         # On a guessed scale the pulse's height says little; with the printed gain it tells the scale.

@@ -248,12 +248,14 @@ def _whole(pulses: list[Pulse]) -> list[Pulse]:
     ]
 
 
-def gain_of_pulses(pulses: tuple[Pulse, ...], n_rows: int, snap: float = SNAP_SHARE) -> float | None:
+def gain_of_pulses(
+    pulses: tuple[Pulse, ...], n_rows: int, snap: float = SNAP_SHARE, one_quality: float = ONE_PULSE_QUALITY
+) -> float | None:
     """Gain in mm/mV that the pulses state, one of the usual ones; None without agreement.
 
     Args:
         pulses: at most one a row; n_rows: rows of traces on the page; snap: relative error that is allowed,
-            more where the page's scale is not sure.
+            more where the page's scale is not sure; one_quality: of the only pulse of three rows or more.
     """
     votes: dict[float, list[Pulse]] = {}
     for pulse in pulses:
@@ -270,7 +272,7 @@ def gain_of_pulses(pulses: tuple[Pulse, ...], n_rows: int, snap: float = SNAP_SH
         places = np.array([p.x_mm for p in agreeing])
         # Pulses stand below each other.
         return gain if np.median(np.abs(places - np.median(places))) < IN_LINE_MM else None
-    return gain if n_rows <= 2 or agreeing[0].quality >= ONE_PULSE_QUALITY else None
+    return gain if n_rows <= 2 or agreeing[0].quality >= one_quality else None
 
 
 def common_height(pulses: tuple[Pulse, ...], n_rows: int) -> float | None:
