@@ -12,10 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from ecg_hough import geometry
+from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
 from ecg_hough.grid import find_grid
 from ecg_hough.leads import CURLED_MM
-from ecg_hough.render import RenderedPage, render_page
+from ecg_hough.render import RenderedPage, render_page, sample_style
 
 FS = 500
 KIT = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "ecg_image_kit"
@@ -95,7 +96,7 @@ def test_a_map_whose_lines_stand_farther_apart_than_the_spectrum_shows_is_none(
     grid = find_grid(image)
     assert grid is not None
     slipped = replace(grid, x_mm=stretch * grid.x_mm)
-    monkeypatch.setattr("ecg_hough.geometry.find_grid", lambda image: slipped)
+    monkeypatch.setattr("ecg_hough.geometry.find_grid", lambda image, **_: slipped)
     monkeypatch.setattr("ecg_hough.geometry.follow_again", lambda grid, to_mm: grid)
     assert find_geometry(image).grid_found == kept
 
@@ -163,6 +164,19 @@ def test_photo_with_perspective_and_curl(seed: int) -> None:
     errors = map_errors_px(found.page_map, page)
     assert np.median(errors) < 0.5
     assert np.percentile(errors, 95) < 1.5
+
+
+def test_paper_that_waves_more_than_a_cubic_phase_is_followed() -> None:
+    style = sample_style(np.random.default_rng(27), "photo", dpi=170)
+    camera = replace(style.camera, curl_mm=3.5, blur_px=min(style.camera.blur_px, 1.0))
+    style = replace(style, camera=camera, sheet=replace(style.sheet, grid="lines"))
+    ecg = generate_ecg(27)
+    page = render_page(ecg.signals, ecg.fs, seed=27, style=style)
+    assert geometry._by_grid(page.image) is None
+    found = find_geometry(page.image)
+    assert found.grid_found
+    assert found.page_map is not None
+    assert np.median(map_errors_px(found.page_map, page)) < 0.5
 
 
 def test_map_covers_the_image_and_is_its_own_inverse() -> None:

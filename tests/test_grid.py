@@ -116,9 +116,10 @@ def no_grid_pages() -> dict[str, np.ndarray]:
     return pages
 
 
+@pytest.mark.parametrize("curled", [False, True])
 @pytest.mark.parametrize("name", sorted(no_grid_pages()))
-def test_no_grid_is_no_grid(name: str) -> None:
-    assert find_grid(no_grid_pages()[name]) is None
+def test_no_grid_is_no_grid(name: str, curled: bool) -> None:
+    assert find_grid(no_grid_pages()[name], curled=curled) is None
 
 
 def bent_map(slip_mm: float, px_per_mm: float) -> Callable[[NDArray[np.float64]], list[NDArray[np.float64]]]:

@@ -37,6 +37,14 @@ def test_a_scale_must_be_stated_clearly(words, speed, gain):
     assert stated(printed, GAIN_WORDS) == gain
 
 
+def test_a_low_pulse_is_less_sharp_than_the_usual_width() -> None:
+    for gain, in_guessed in ((5.0, 1.0), (10.0, 1.05)):
+        scale = PaperScale(25.0, gain, "text", "text", pulse_mm=1.05 * gain)
+        found = true_millimetre(scale, 250.0, on_known_paper=False)
+        assert found.in_guessed == pytest.approx(in_guessed)
+        assert found.mm_per_mv == pytest.approx(1.05 * gain)
+
+
 @pytest.mark.parametrize(("down_mm", "believed"), [(1.0, True), (PAIR_MM[0] + 1.0, False)])
 def test_a_speed_is_believed_sooner_beside_a_gain(down_mm: float, believed: bool) -> None:
     px_per_mm = 8.0
@@ -61,6 +69,7 @@ def test_a_speed_is_believed_sooner_beside_a_gain(down_mm: float, believed: bool
         (13.0, 250.0, False, 1.3, 13.0, "pulse"),  # a block of 192 mm
         (13.0, 250.0, True, 1.3, 13.0, "pulse"),
         (10.2, 250.0, False, 1.0, 10.2, "pulse and the traces' width"),
+        (None, 265.0, True, 1.06, 10.6, "format and the traces' width"),  # wider than any block on that paper
         (25.0, 250.0, False, 1.0, 10.0, "from the traces' width"),  # a block of 100 mm: that is no pulse
         (None, 400.0, True, 1.6, 16.0, "from the traces' width"),
     ],

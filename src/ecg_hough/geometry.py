@@ -277,12 +277,14 @@ def find_geometry(image: NDArray[np.uint8], framed: NDArray[np.uint8] | None = N
     if found is None or abs(found.angle_deg) <= _PLOT_DEG:
         stretch = find_stretch(image if framed is None else framed)
         found = _of_stretched(image, stretch) if stretch != 1.0 else found
+    if found is None:
+        found = _by_grid(image, curled=True)
     return _without_grid(image) if found is None else found
 
 
-def _by_grid(image: NDArray[np.uint8]) -> PageGeometry | None:
+def _by_grid(image: NDArray[np.uint8], *, curled: bool = False) -> PageGeometry | None:
     """Geometry by a printed grid of nearly square squares; None without a clear one of usual pitch."""
-    grid = find_grid(image)
+    grid = find_grid(image, curled=curled)
     fitted = None if grid is None else _fit_map(grid, image.shape[:2])
     if grid is None or fitted is None:
         return None

@@ -32,7 +32,7 @@ from ecg_hough.grid_combs import (
     profiles,
     tile_power,
 )
-from ecg_hough.grid_phase import cubic_phase, follow_harmonics, phase_points
+from ecg_hough.grid_phase import follow_harmonics, phase_points, smooth_phase
 from ecg_hough.grid_spacing import mm_per_cycle
 from ecg_hough.paper import GRID_MAJOR_MM
 
@@ -95,11 +95,12 @@ class Grid:
         return _support((self.y_weight, self.x_weight))
 
 
-def find_grid(image: NDArray[np.uint8]) -> Grid | None:
+def find_grid(image: NDArray[np.uint8], *, curled: bool = False) -> Grid | None:
     """Find the printed grid, or None where both families of lines are not seen clearly.
 
     Args:
         image: (rows, cols, 3) or (rows, cols) uint8.
+        curled: the paper may wave: lines are followed further, and wrong ones sooner.
     """
     done = 0.0
     coarse: Grid | None = None
@@ -108,7 +109,7 @@ def find_grid(image: NDArray[np.uint8]) -> Grid | None:
         if scale == done or min(image.shape[:2]) * scale < 64:
             continue
         done = scale
-        grid = _find_at(image, scale)
+        grid = _find_at(image, scale, curled=curled)
         if grid is None:
             if coarse is not None:
                 break
@@ -243,7 +244,7 @@ def grid_evidence(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.clip(depth / spread, -_CLIP, _CLIP)
 
 
-def _find_at(image: NDArray[np.uint8], scale: float) -> Grid | None:
+def _find_at(image: NDArray[np.uint8], scale: float, *, curled: bool = False) -> Grid | None:
     rows, cols = (max(1, round(n * scale)) for n in image.shape[:2])
     small = image if scale == 1 else cv2.resize(image, (cols, rows), interpolation=cv2.INTER_AREA)
     zoom = (rows / image.shape[0], cols / image.shape[1])
@@ -252,7 +253,7 @@ def _find_at(image: NDArray[np.uint8], scale: float) -> Grid | None:
     combs = find_combs(power, centres)
     if combs is None:
         return None
-    followed = _follow(evidence, power, centres, combs)
+    followed = _follow(evidence, power, centres, combs, curled=curled)
     if not followed or followed[0].support < _MIN_SUPPORT:
         return None
     best = followed[0]
@@ -284,13 +285,19 @@ def _find_at(image: NDArray[np.uint8], scale: float) -> Grid | None:
 
 
 def _follow(
-    evidence: NDArray[np.float32], power: NDArray[np.float32], centres: Floats, combs: Combs
+    evidence: NDArray[np.float32],
+    power: NDArray[np.float32],
+    centres: Floats,
+    combs: Combs,
+    *,
+    curled: bool,
 ) -> list[_Followed]:
     """Harmonics of the lines, the one that is seen on most of the page first."""
     found: list[_Followed] = []
     # Where curl or blur loses the finer lines, the widest spacing holds.
     for harmonics in (combs.harmonics, {1}.difference(combs.harmonics)):
-        for harmonic, models in follow_harmonics(power, centres, combs, harmonics, evidence.shape):
+        tried = follow_harmonics(power, centres, combs, harmonics, evidence.shape, curled=curled)
+        for harmonic, models in tried:
             # Wide enough to keep the neighbouring harmonics of the slower family out.
             smoothing = (0.55 if harmonic > 1 else 1.6) / min(combs.down, combs.across)
             followed = _Followed.along(evidence, harmonic, models, max(smoothing, _MIN_SMOOTHING_PX))
@@ -334,7 +341,7 @@ class _Followed:
         rows, cols = (np.arange(n, dtype=np.float32) for n in evidence.shape)
 
         def read(model: Floats) -> tuple[Floats, Floats, Floats]:
-            return phase_points(evidence, cubic_phase(model, rows, cols, evidence.shape), smoothing_px)
+            return phase_points(evidence, smooth_phase(model, rows, cols, evidence.shape), smoothing_px)
 
         found = side_by_side(read, models)
         points = found[0][0]

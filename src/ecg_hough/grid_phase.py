@@ -6,7 +6,7 @@ cycles of the harmonic that most tiles show.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cv2
@@ -31,13 +31,20 @@ _ROUNDS = (  # degree of the phase, reach (of the diagonal), scale of its robust
     (2, 1.0, 1.2),
     (3, 1.0, 0.8),
 )
+_CURLED = ((4, 1.0, 1.0), (5, 1.0, 0.8))  # more rounds for paper that waves
+_FLAT_DEGREE, _TILES_A_TERM = 3, 2  # above that degree so many tiles must show lines
+
+
+def _powers(degree: int) -> list[tuple[int, int]]:
+    """Powers of row and column of a phase's terms."""
+    return [(i, d - i) for d in range(1, degree + 1) for i in range(d + 1)]
 
 
 def _basis(points: Floats, shape: tuple[int, ...], degree: int) -> tuple[Floats, Floats, Floats]:
     """Polynomial terms of a phase at points (n, 2), and their derivatives by row and column, per px."""
     half = max(shape) / 2
     r, c = (points[:, 0] - shape[0] / 2) / half, (points[:, 1] - shape[1] / 2) / half
-    powers = [(i, d - i) for d in range(1, degree + 1) for i in range(d + 1)]
+    powers = _powers(degree)
     value = np.stack([r**i * c**j for i, j in powers], axis=1)
     by_r = np.stack([i * r ** max(i - 1, 0) * c**j for i, j in powers], axis=1) / half
     by_c = np.stack([j * r**i * c ** max(j - 1, 0) for i, j in powers], axis=1) / half
@@ -50,16 +57,25 @@ def follow_harmonics(
     combs: Combs,
     harmonics: Iterable[int],
     shape: tuple[int, ...],
+    *,
+    curled: bool = False,
 ) -> list[tuple[int, list[Floats]]]:
-    """Harmonics that most tiles agree on, with the phases of both families, those of most tiles first."""
+    """Harmonics that most tiles agree on, with the phases of both families, those of most tiles first.
+
+    Args:
+        curled: the paper may wave more than a cubic phase does.
+    """
     a = np.deg2rad(combs.angle_deg)
     directions = (
         combs.down * np.array([np.cos(a), np.sin(a)]),
         combs.across * np.array([-np.sin(a), np.cos(a)]),
     )
+    rounds = (*_ROUNDS, *_CURLED) if curled else _ROUNDS
     ranked: list[tuple[float, int, list[Floats]]] = []
     for harmonic in harmonics:
-        found = [_follow_frequency(power, centres, d, harmonic, combs.place, shape) for d in directions]
+        found = [
+            _follow_frequency(power, centres, d, harmonic, combs.place, shape, rounds) for d in directions
+        ]
         models = [f[0] for f in found if f is not None]
         if len(models) == len(directions):
             ranked.append((min(f[1] for f in found if f is not None) * harmonic**0.5, harmonic, models))
@@ -73,8 +89,9 @@ def _follow_frequency(
     harmonic: int,
     place: Floats,
     shape: tuple[int, ...],
+    rounds: Sequence[tuple[int, float, float]],
 ) -> tuple[Floats, int] | None:
-    """Cubic phase (cycles) whose gradient fits the peaks of the tiles, and how many tiles agree.
+    """Polynomial phase (cycles) whose gradient fits the peaks of the tiles, and how many tiles agree.
 
     From the place where the combs are clear outward: each round's fit tells the next where to look.
     """
@@ -84,10 +101,12 @@ def _follow_frequency(
     reach = int(np.clip(min(0.09 * harmonic * spacing, 0.55 * spacing), 3, 9))
     away = np.hypot(*(centres - place).T) / np.hypot(shape[0], shape[1])
     solved: Floats = np.zeros(0)
-    for degree, radius, limit in _ROUNDS:
+    for degree, radius, limit in rounds:
         found, snr = _tile_peaks(power, expected, reach)
         strong = (snr > _TILE_SNR) & (away <= max(radius, np.sort(away)[min(3, len(away) - 1)]))
         if strong.sum() < min(_MIN_TILES, len(centres)):
+            return None
+        if degree > _FLAT_DEGREE and strong.sum() < _TILES_A_TERM * len(_powers(degree)):
             return None
         _, by_r, by_c = _basis(centres, shape, degree)
         while 1.5 * strong.sum() < by_r.shape[1] and degree > 1:
@@ -105,12 +124,10 @@ def _follow_frequency(
             solved, *_ = np.linalg.lstsq(np.concatenate([matrix, ridge]), target, rcond=None)
             guess = np.stack([by_r @ solved, by_c @ solved], axis=1)
         expected = guess
-    near = np.hypot(*(found - guess).T) * size < 1.0
-    if (near & strong).sum() < max(min(_MIN_TILES, len(centres)), _INLIER_SHARE * strong.sum()):
+    near = int(((np.hypot(*(found - guess).T) * size < 1.0) & strong).sum())
+    if near < max(min(_MIN_TILES, len(centres)), _INLIER_SHARE * strong.sum()):
         return None
-    coefficients = np.zeros(_basis(centres[:1], shape, 3)[0].shape[1])
-    coefficients[: len(solved)] = solved
-    return coefficients, int((near & strong).sum())
+    return solved, near
 
 
 def _tile_peaks(power: NDArray[np.float32], expected: Floats, reach: int) -> tuple[Floats, Floats]:
@@ -143,18 +160,20 @@ def _tile_peaks(power: NDArray[np.float32], expected: Floats, reach: int) -> tup
     return found, is_peak * box[k, i, j] / (np.median(box.reshape(len(box), -1), axis=1) + 1e-9)
 
 
-def cubic_phase(
+def smooth_phase(
     model: Floats, rows: NDArray[Any], cols: NDArray[Any], shape: tuple[int, ...]
 ) -> NDArray[np.float32]:
     """Phase (cycles) of a model on the lattice of these rows and columns, (len(rows), len(cols))."""
     half = max(shape) / 2
+    degree = next(d for d in range(1, 9) if len(_powers(d)) == len(model))
     # In float32: of hundreds of cycles it leaves some 1e-5, and a page has millions of places.
-    k = model.astype(np.float32)
     r, c = (((at - n / 2) / half).astype(np.float32) for at, n in zip((rows, cols), shape, strict=False))
-    r, c = r[:, None], c[None]
-    by_row = ((k[8] * r + k[4]) * r + k[1]) * r
-    linear, square = (k[7] * r + k[3]) * r + k[0], k[6] * r + k[2]
-    out: NDArray[np.float32] = by_row + ((k[5] * c + square) * c + linear) * c
+    by_row = np.zeros((degree + 1, len(r), 1), np.float32)  # factors of the powers of the column
+    for value, (i, j) in zip(model.astype(np.float32), _powers(degree), strict=True):
+        by_row[j, :, 0] += value * r**i
+    out: NDArray[np.float32] = by_row[-1]
+    for factor in by_row[-2::-1]:
+        out = out * c[None] + factor
     return out
 
 

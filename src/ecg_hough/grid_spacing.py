@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.grid_combs import Floats
-from ecg_hough.grid_phase import cubic_phase
+from ecg_hough.grid_phase import smooth_phase
 from ecg_hough.paper import GRID_MAJOR_MM, GRID_MINOR_MM
 
 # Tuned on rendered pages (all profiles, 72-200 dpi).
@@ -37,7 +37,7 @@ def mm_per_cycle(
     """Millimetres of one cycle of the followed phases, and whether 1 and 5 mm could not be told apart.
 
     Args:
-        models: cubic phases of both families.
+        models: phases of both families, see `grid_phase.smooth_phase`.
         places: (n, 2) where both were seen.
         long_side_px: of the page; period_px: of the cycle.
     """
@@ -96,7 +96,7 @@ def _spectrum(evidence: NDArray[np.float32], model: Floats, places: Floats) -> F
         patch = evidence[top : top + _PATCH_PX, left : left + _PATCH_PX]
         rows = np.arange(top, top + patch.shape[0], dtype=np.float32)
         cols = np.arange(left, left + patch.shape[1], dtype=np.float32)
-        phase = cubic_phase(model, rows, cols, evidence.shape)
+        phase = smooth_phase(model, rows, cols, evidence.shape)
         index = (phase - phase.min()) * _BINS
         index = index.astype(np.int32).ravel()
         count = np.bincount(index)

@@ -34,8 +34,9 @@ SNAP_AGAINST_TEXT = 0.06
 """The same for a pulse that says other than the page's text: one that is 10% off may be a beat."""
 ONE_AGAINST_TEXT = 0.9
 """Quality of a page's only pulse that is believed then; beats have passed for pulses of 0.76."""
-BLOCK_SLACK = 0.04
-"""A block this near to the usual width has it, whatever pulses or the paper say: they are less sharp."""
+BLOCK_SLACK, PULSE_SLACK_MM = 0.04, 0.3
+"""A block this near to the usual width has it, whatever pulses or the paper say: they are less sharp. A pulse
+may be read so much too high or too low."""
 BLOCK_RANGE_MM = (110.0, 300.0)
 """Widths that a block of traces may have; a pulse or a sheet that says otherwise is none."""
 CONTRAST_MIN = 0.6
@@ -165,9 +166,14 @@ def true_millimetre(scale: PaperScale, block_mm: float, *, on_known_paper: bool)
         mm_per_mv = scale.pulse_mm / PULSE_MV
     elif on_known_paper:
         guess, source = 1.0, "the sheet's format"
+    slack = BLOCK_SLACK
+    if mm_per_mv is not None:
+        slack = max(slack, PULSE_SLACK_MM / (scale.gain_mm_mv * PULSE_MV))
+    # A sheet that is nearly A4 may be smaller; no cart prints wider blocks on A4.
+    too_wide = source == "the sheet's format" and block_mm / guess > BLOCK_MM
     if not BLOCK_RANGE_MM[0] <= block_mm / guess <= BLOCK_RANGE_MM[1]:
         guess, source, mm_per_mv = usual, by_width, None
-    elif abs(np.log(guess / usual)) <= BLOCK_SLACK and source != by_width:
+    elif (too_wide or abs(np.log(guess / usual)) <= slack) and source != by_width:
         guess, source = usual, f"{source} and {by_width}"
     words = f"no grid: the scale is from {source}; time and amplitude may be off by a common factor"
     return TrueMillimetre(float(guess), float(mm_per_mv or scale.gain_mm_mv * guess), words)
