@@ -122,6 +122,26 @@ def test_what_pulses_beats_and_print_say_together(
 
 
 @pytest.mark.parametrize(
+    ("word", "score", "odds", "speed", "source"),
+    [
+        ("50 mm/s", 0.9, -FIFTY_MIN, 25.0, "assumed"),
+        ("50 mm/s", 0.9, 0.0, 50.0, "text"),
+        ("50 mm/s", 1.1, -FIFTY_MIN, 50.0, "text"),  # with a gain in its line
+        ("25 mm/s", 0.9, FIFTY_MIN, 50.0, "beats"),
+    ],
+)
+def test_a_speed_that_stands_alone_must_suit_the_beats(
+    monkeypatch: pytest.MonkeyPatch, word: str, score: float, odds: float, speed: float, source: str
+) -> None:
+    monkeypatch.setattr(paper_scale, "fifty_odds", lambda *_: odds)
+    page = PageMap.from_affine(np.array([[8.0, 0.0, 0.0], [0.0, 8.0, 0.0]]), (210.0, 297.0))
+    image = np.full((80, 80, 3), 255, np.uint8)
+    found = paper_scale.find_paper_scale(image, page, None, (), (), (PrintedWord(word, 100.0, 100.0, score),))
+    assert (found.speed_mm_s, found.speed_from) == (speed, source)
+    assert any("not believed" in warning for warning in found.warnings) == (source != "text")
+
+
+@pytest.mark.parametrize(
     ("block_mm", "odds", "speed"), [(500.0, 3.0, 50.0), (250.0, 3.0, 25.0), (500.0, -2.0, 25.0)]
 )
 def test_a_block_as_wide_as_ten_seconds_at_fifty_speaks_for_it(

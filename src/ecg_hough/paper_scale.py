@@ -49,6 +49,8 @@ PAIR_MM = (2.5, 80.0)
 """Farthest down and across that a page's speed and gain stand from each other where they share a line."""
 PARTNER_MIN, PAIR_CREDIT = 0.55, 0.2
 """Least score of such a partner, and what it adds: stray marks seldom look like both in one line."""
+PAIRED_MIN = 1.0
+"""Score that only a word with a partner has."""
 WIDE_PULSE_MM, WIDE_PULSE_ODDS = 8.0, 5.0
 """A pulse lasts 0.2 s on most carts: one this wide speaks for 50 mm/s, with these log odds: it decides
 where the beats do not speak against it."""
@@ -98,13 +100,17 @@ def find_paper_scale(
         pulses = find_pulses(image, page_map, ink, rows, windows)
     warnings = []
     speed, speed_from = speed_mm_s, "given"
+    odds = fifty_odds(rows, windows) if speed is None and has_grid else None
     if speed is None:
         speed, speed_from = printed_speed, "text"
-    odds = fifty_odds(rows, windows) if speed is None and has_grid else None
+        if speed is not None and _is_doubtful(speed, words, odds):
+            warnings.append(f"paper speed: what looks like {speed:g} mm/s is not believed against the beats")
+            speed = None
     wide = bool(pulses) and float(np.median([p.width_mm for p in pulses])) >= WIDE_PULSE_MM
     ends_mm = [mm for window in windows for mm in (window.start_mm, window.end_mm)]
     long = bool(ends_mm) and max(ends_mm) - min(ends_mm) >= LONG_BLOCK_MM
-    if odds is not None and odds + wide * WIDE_PULSE_ODDS + long * LONG_BLOCK_ODDS >= FIFTY_MIN:
+    said = -np.inf if odds is None else odds + wide * WIDE_PULSE_ODDS + long * LONG_BLOCK_ODDS
+    if speed is None and said >= FIFTY_MIN:
         speed, speed_from = 50.0, "beats"
         also = ", and from calibration pulses as wide as 0.2 s at that speed" if wide else ""
         also += ", and from a block as wide as 10 s at that speed" if long else ""
@@ -195,6 +201,17 @@ def with_partners(words: tuple[PrintedWord, ...], page_map: PageMap) -> tuple[Pr
         )
         out.append(replace(word, score=word.score + PAIR_CREDIT) if paired else word)
     return tuple(out)
+
+
+def _is_doubtful(speed: float, words: tuple[PrintedWord, ...], odds: float | None) -> bool:
+    """Whether a speed is read without a gain in its line, and the beats clearly speak for the other one.
+
+    Args:
+        words: with credit for partners; odds: of 50 mm/s, log.
+    """
+    if odds is None or max(word.score for word in words if SPEED_WORDS.get(word.word) == speed) > PAIRED_MIN:
+        return False
+    return (odds if speed < 50.0 else -odds) >= FIFTY_MIN
 
 
 def stated(words: tuple[PrintedWord, ...], values: dict[str, float]) -> float | None:
