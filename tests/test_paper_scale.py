@@ -37,9 +37,9 @@ def test_a_scale_must_be_stated_clearly(words, speed, gain):
     assert stated(printed, GAIN_WORDS) == gain
 
 
-def test_a_low_pulse_is_less_sharp_than_the_usual_width() -> None:
-    for gain, in_guessed in ((5.0, 1.0), (10.0, 1.05)):
-        scale = PaperScale(25.0, gain, "text", "text", pulse_mm=1.05 * gain)
+def test_one_low_pulse_is_less_sharp_than_the_usual_width() -> None:
+    for gain, n_pulses, in_guessed in ((5.0, 1, 1.0), (5.0, 6, 1.05), (10.0, 1, 1.05)):
+        scale = PaperScale(25.0, gain, "text", "text", pulse_mm=1.05 * gain, n_pulses=n_pulses)
         found = true_millimetre(scale, 250.0, on_known_paper=False)
         assert found.in_guessed == pytest.approx(in_guessed)
         assert found.mm_per_mv == pytest.approx(1.05 * gain)

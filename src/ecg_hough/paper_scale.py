@@ -35,8 +35,8 @@ SNAP_AGAINST_TEXT = 0.06
 ONE_AGAINST_TEXT = 0.9
 """Quality of a page's only pulse that is believed then; beats have passed for pulses of 0.76."""
 BLOCK_SLACK, PULSE_SLACK_MM = 0.04, 0.3
-"""A block this near to the usual width has it, whatever pulses or the paper say: they are less sharp. A pulse
-may be read so much too high or too low."""
+"""A block this near to the usual width has it, whatever pulses or the paper say: they are less sharp. One
+pulse may be read so much too high or too low, n of them by this over the root of n."""
 BLOCK_RANGE_MM = (110.0, 300.0)
 """Widths that a block of traces may have; a pulse or a sheet that says otherwise is none."""
 CONTRAST_MIN = 0.6
@@ -61,7 +61,7 @@ LONG_BLOCK_MM, LONG_BLOCK_ODDS = 400.0, 3.0
 @dataclass(frozen=True)
 class PaperScale:
     """Speed and gain, where each comes from ("given", "text", "pulse", "beats", "assumed"), warnings, where
-    the page's pulses stand, and how high they are in the map's millimetres, None without any."""
+    the page's pulses stand, their height in the map's millimetres, None without any, and their number."""
 
     speed_mm_s: float
     gain_mm_mv: float
@@ -70,6 +70,7 @@ class PaperScale:
     warnings: tuple[str, ...] = ()
     pulse: PulsePlace | None = None
     pulse_mm: float | None = None
+    n_pulses: int = 0
 
 
 def find_paper_scale(
@@ -144,7 +145,7 @@ def find_paper_scale(
         warnings.append(f"gain of {gain:g} mm/mV assumed: no calibration pulse or text could be read")
     pulse_mm = common_height(pulses, len(rows))
     place = place_of_pulses(pulses, gain if has_grid or pulse_mm is None else pulse_mm / PULSE_MV)
-    return PaperScale(speed, gain, speed_from, gain_from, tuple(warnings), place, pulse_mm)
+    return PaperScale(speed, gain, speed_from, gain_from, tuple(warnings), place, pulse_mm, len(pulses))
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def true_millimetre(scale: PaperScale, block_mm: float, *, on_known_paper: bool)
         guess, source = 1.0, "the sheet's format"
     slack = BLOCK_SLACK
     if mm_per_mv is not None:
-        slack = max(slack, PULSE_SLACK_MM / (scale.gain_mm_mv * PULSE_MV))
+        slack = max(slack, PULSE_SLACK_MM / (scale.gain_mm_mv * PULSE_MV) / np.sqrt(max(1, scale.n_pulses)))
     # A sheet that is nearly A4 may be smaller; no cart prints wider blocks on A4.
     too_wide = source == "the sheet's format" and block_mm / guess > BLOCK_MM
     if not BLOCK_RANGE_MM[0] <= block_mm / guess <= BLOCK_RANGE_MM[1]:
