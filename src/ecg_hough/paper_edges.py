@@ -41,9 +41,7 @@ _SUPPORT_MIN = 0.55  # least share of such places of every edge
 _STRENGTH_MIN = 0.35  # least mean strength of an edge, 0 to 1
 AREA_MIN = 0.25
 """Share of the image that a page at least takes of its picture."""
-_TAPER_MAX = (
-    1.5  # a side over its opposite, as seen: at most 1.32 on 180 own photos, tilted by up to 30 degrees
-)
+_TAPER_MAX = 1.5  # a side over its opposite, as seen: at most 1.32 on 180 photos, tilted by up to 30 degrees
 _OUTSIDE = 0.06  # of the image's size; corners may lie this far outside it
 _VISIBLE_MIN = 0.6  # least share of an edge inside the image
 _FOCAL = (0.6, 2.0)  # focal length of cameras in image diagonals: phones' main lens to a slight tele
