@@ -32,7 +32,7 @@ _ROUNDS = (  # degree of the phase, reach (of the diagonal), scale of its robust
     (3, 1.0, 0.8),
 )
 _CURLED = ((4, 1.0, 1.0), (5, 1.0, 0.8))  # more rounds for paper that waves
-_FLAT_DEGREE, _TILES_A_TERM = 3, 2  # above that degree so many tiles must show lines
+_TILES_A_TERM = 2  # tiles that must show lines for them, for each term of the phase
 
 
 def _powers(degree: int) -> list[tuple[int, int]]:
@@ -106,7 +106,7 @@ def _follow_frequency(
         strong = (snr > _TILE_SNR) & (away <= max(radius, np.sort(away)[min(3, len(away) - 1)]))
         if strong.sum() < min(_MIN_TILES, len(centres)):
             return None
-        if degree > _FLAT_DEGREE and strong.sum() < _TILES_A_TERM * len(_powers(degree)):
+        if degree > _ROUNDS[-1][0] and strong.sum() < _TILES_A_TERM * len(_powers(degree)):
             return None
         _, by_r, by_c = _basis(centres, shape, degree)
         while 1.5 * strong.sum() < by_r.shape[1] and degree > 1:

@@ -101,12 +101,14 @@ def find_paper_scale(
         pulses = find_pulses(image, page_map, ink, rows, windows)
     warnings = []
     speed, speed_from = speed_mm_s, "given"
-    odds = fifty_odds(rows, windows) if speed is None and has_grid else None
     if speed is None:
         speed, speed_from = printed_speed, "text"
-        if speed is not None and _is_doubtful(speed, words, odds):
-            warnings.append(f"paper speed: what looks like {speed:g} mm/s is not believed against the beats")
-            speed = None
+    odds = None
+    if has_grid and (speed is None or (speed_from == "text" and _stands_alone(speed, words))):
+        odds = fifty_odds(rows, windows)
+    if speed is not None and odds is not None and (odds if speed < 50.0 else -odds) >= FIFTY_MIN:
+        warnings.append(f"paper speed: what looks like {speed:g} mm/s is not believed against the beats")
+        speed = None
     wide = bool(pulses) and float(np.median([p.width_mm for p in pulses])) >= WIDE_PULSE_MM
     ends_mm = [mm for window in windows for mm in (window.start_mm, window.end_mm)]
     long = bool(ends_mm) and max(ends_mm) - min(ends_mm) >= LONG_BLOCK_MM
@@ -204,15 +206,9 @@ def with_partners(words: tuple[PrintedWord, ...], page_map: PageMap) -> tuple[Pr
     return tuple(out)
 
 
-def _is_doubtful(speed: float, words: tuple[PrintedWord, ...], odds: float | None) -> bool:
-    """Whether a speed is read without a gain in its line, and the beats clearly speak for the other one.
-
-    Args:
-        words: with credit for partners; odds: of 50 mm/s, log.
-    """
-    if odds is None or max(word.score for word in words if SPEED_WORDS.get(word.word) == speed) > PAIRED_MIN:
-        return False
-    return (odds if speed < 50.0 else -odds) >= FIFTY_MIN
+def _stands_alone(speed: float, words: tuple[PrintedWord, ...]) -> bool:
+    """Whether a speed is read without a gain in its line; `words` have credit for partners."""
+    return max(word.score for word in words if SPEED_WORDS.get(word.word) == speed) <= PAIRED_MIN
 
 
 def stated(words: tuple[PrintedWord, ...], values: dict[str, float]) -> float | None:
