@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.box import Box
 from ecg_hough.runs import runs
 
 SEARCH_SIDE_PX = 1600
@@ -63,12 +64,7 @@ def without_frames(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Args:
         image: (rows, cols, 3) uint8 RGB.
     """
-    shrink = min(1.0, SEARCH_SIDE_PX / max(image.shape[:2]))
-    # Plane by plane: numpy's maximum over a last axis of 3 takes ten times as long.
-    small = functools.reduce(cv2.max, cv2.split(image))
-    if shrink < 1.0:
-        small = cv2.resize(small, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-    frames = find_frames(small)
+    frames, shrink = _frames_of(image)
     if not frames:
         return image
     out = image.copy()
@@ -79,6 +75,32 @@ def without_frames(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         for at in (left, right, *(round(x / shrink) for x in frame.dividers)):
             _erase(out.transpose(1, 0, 2), at, top, bottom, shrink)
     return out
+
+
+def find_panels(image: NDArray[np.uint8]) -> list[Box]:
+    """What the frames of a page enclose, without their lines; none where it has no frames.
+
+    Args:
+        image: (rows, cols, 3) uint8 RGB.
+    """
+    frames, shrink = _frames_of(image)
+    inset = 2 * SLACK_PX
+    out = []
+    for frame in frames:
+        for left, right in pairwise((frame.left, *frame.dividers, frame.right)):
+            sides = (frame.top + inset, left + inset, frame.bottom - inset, right - inset)
+            out.append(Box(*(round(at / shrink) for at in sides)))
+    return out
+
+
+def _frames_of(image: NDArray[np.uint8]) -> tuple[list[Frame], float]:
+    """Frames of a page in a copy of it, and the copy's px per px of the page."""
+    shrink = min(1.0, SEARCH_SIDE_PX / max(image.shape[:2]))
+    # Plane by plane: numpy's maximum over a last axis of 3 takes ten times as long.
+    small = functools.reduce(cv2.max, cv2.split(image))
+    if shrink < 1.0:
+        small = cv2.resize(small, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    return find_frames(small), shrink
 
 
 def find_frames(lightest: NDArray[np.uint8]) -> list[Frame]:

@@ -19,6 +19,7 @@ from scipy.interpolate import RectBivariateSpline
 from scipy.linalg import solveh_banded
 
 from ecg_hough.cores import side_by_side
+from ecg_hough.drawn_grid import DrawnGrid, find_drawn_grid
 from ecg_hough.errors import PageError
 from ecg_hough.grid import (
     GOOD_SUPPORT,
@@ -29,7 +30,6 @@ from ecg_hough.grid import (
     within_period,
 )
 from ecg_hough.grid_frames import without_steps
-from ecg_hough.grid_stretch import find_stretch
 from ecg_hough.orientation import hough_angle
 from ecg_hough.paper import BLOCK_MM
 from ecg_hough.paper_edges import Sheet, find_sheet
@@ -55,7 +55,8 @@ _GROWN_FROM_MM, _GROWN_TIMES = 30.0, 1.3  # about that place; how much farther l
 _TILTED_FROM_MM = 50.0  # reach from which a camera's perspective is told
 _MAX_ASPECT = 0.2  # log ratio of both pitches; a camera 30 degrees off the page's normal gives 0.15
 _MAX_ASPECT_AMBIGUOUS = 0.15
-_PLOT_DEG = 0.7  # from this angle on a page is no program's plot, whose squares need not be square
+_PLOT_DEG = 0.7  # from this angle on a page is no program's own picture
+_SAME_PITCH = 0.02  # log ratio; what a program drew is known better where it differs by more
 _IMAGE_MM = (80.0, 1200.0)  # long side of the image: a strip alone to a banner of four times 10 s
 _IMAGE_MM_AMBIGUOUS = (130.0, 500.0)  # where 1 or 5 mm is by the page's size, that size must make sense
 _MAJOR_MM = 5.0
@@ -275,8 +276,9 @@ def find_geometry(image: NDArray[np.uint8], framed: NDArray[np.uint8] | None = N
         )
     found = _by_grid(image)
     if found is None or abs(found.angle_deg) <= _PLOT_DEG:
-        stretch = find_stretch(image if framed is None else framed)
-        found = _of_stretched(image, stretch) if stretch != 1.0 else found
+        drawn = find_drawn_grid(np.atleast_3d(image if framed is None else framed))
+        if drawn is not None and not _is_same(found, drawn):
+            found = _of_drawn(drawn, image.shape[:2])
     if found is None:
         found = _by_grid(image, curled=True)
     return _without_grid(image) if found is None else found
@@ -311,25 +313,33 @@ def _by_grid(image: NDArray[np.uint8], *, curled: bool = False) -> PageGeometry 
     )
 
 
-def _of_stretched(image: NDArray[np.uint8], stretch: float) -> PageGeometry | None:
-    """Geometry of a plot whose squares are `stretch` times as tall as wide, by a square copy of it."""
-    n_rows, n_cols = image.shape[:2]
-    rows, cols = (round(n_rows / stretch), n_cols) if stretch > 1 else (n_rows, round(n_cols * stretch))
-    square = _by_grid(cv2.resize(image, (cols, rows), interpolation=cv2.INTER_AREA))
-    if square is None or square.page_map is None:
-        return None
-    down, across = n_rows / rows, n_cols / cols
-    page_map = replace(
-        square.page_map,
-        rows=(square.page_map.rows + 0.5) * down - 0.5,
-        cols=(square.page_map.cols + 0.5) * across - 0.5,
+def _is_same(found: PageGeometry | None, drawn: DrawnGrid) -> bool:
+    """Whether both have the same pitch, or take the same lines for 1 and for 5 mm."""
+    if found is None or found.px_per_mm is None:
+        return False
+    apart = np.log(found.px_per_mm) - np.log([drawn.down, drawn.across])
+    steps = [0.0] if found.ambiguous else np.log([1.0, _MAJOR_MM, 1 / _MAJOR_MM])
+    return bool(min(np.abs(apart - step).max() for step in steps) <= _SAME_PITCH)
+
+
+def _of_drawn(drawn: DrawnGrid, shape: tuple[int, int]) -> PageGeometry:
+    """Geometry of a program's own picture: upright, flat, with squares as tall and as wide as it drew them."""
+    size_mm = (shape[0] / drawn.down, shape[1] / drawn.across)
+    ratio, warnings = drawn.down / drawn.across, ()
+    if abs(np.log(ratio)) > _MAX_ASPECT:
+        warnings = (
+            f"grid: its squares are {ratio:.2f} times as tall as wide; each was taken as 5 mm both ways,"
+            " 0.2 s and 0.5 mV at 25 mm/s and 10 mm/mV",
+        )
+    return PageGeometry(
+        angle_deg=0.0,
+        px_per_mm=(drawn.down, drawn.across),
+        grid_found=True,
+        page_map=PageMap.from_affine([[drawn.down, 0, 0], [0, drawn.across, 0]], size_mm),
+        residual_px=0.5,
+        method="grid-affine",
+        warnings=warnings,
     )
-    _, pitch = _angle_and_pitch(page_map, (n_rows, n_cols))
-    warning = (
-        f"grid: its squares are {pitch[0] / pitch[1]:.2f} times as tall as wide; each was taken as 5 mm both"
-        " ways, 0.2 s and 0.5 mV at 25 mm/s and 10 mm/mV"
-    )
-    return replace(square, px_per_mm=pitch, page_map=page_map, warnings=(warning, *square.warnings))
 
 
 def _angle_and_pitch(page_map: PageMap, shape: tuple[int, int]) -> tuple[float, tuple[float, float]]:
