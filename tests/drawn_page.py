@@ -38,3 +38,29 @@ def drawn_page(shape: str = "3x4", rhythm: tuple[str, ...] = ("II",)):
     maps = np.stack([cv2.GaussianBlur((labels == k).astype(np.float32), (0, 0), 0.6) for k in range(13)])
     maps /= maps.sum(axis=0, keepdims=True)
     return DrawnPage(page, canvas, maps, find_layout(maps))
+
+
+def draw_grid(
+    px_per_mm: float,
+    *,
+    size_mm: tuple[float, float] = (180.0, 270.0),
+    minor: tuple[int, int, int] | None = (255, 215, 215),
+    major: tuple[int, int, int] | None = (240, 110, 110),
+    aspect: float = 1.0,
+    angle_deg: float = 0.0,
+) -> np.ndarray:
+    """Area-sampled grid of 0.15 mm lines, columns `aspect` times wider than rows."""
+    rows, cols = round(size_mm[0] * px_per_mm), round(size_mm[1] * px_per_mm * aspect)
+    r, c = np.mgrid[:rows, :cols].astype(float)
+    a = np.deg2rad(angle_deg)
+    y = (r * np.cos(a) + c * np.sin(a)) / px_per_mm
+    x = (c * np.cos(a) - r * np.sin(a)) / px_per_mm / aspect
+    image = np.full((rows, cols, 3), 255.0)
+    for step, colour in ((1.0, minor), (5.0, major)):
+        if colour is None:
+            continue
+        for mm, pitch in ((y, px_per_mm), (x, px_per_mm * aspect)):
+            away = np.abs(mm - step * np.round(mm / step)) * pitch
+            cover = np.clip(0.5 + 0.075 * px_per_mm - away, 0, min(1.0, 0.15 * px_per_mm))[..., None]
+            image = image * (1 - cover) + np.array(colour, float) * cover
+    return image.astype(np.uint8)

@@ -9,35 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ecg_hough.geometry import find_geometry
+from drawn_page import draw_grid
 from ecg_hough.grid import find_grid, follow_again
-from ecg_hough.grid_stretch import find_stretch
-
-
-def draw_grid(
-    px_per_mm: float,
-    *,
-    size_mm: tuple[float, float] = (180.0, 270.0),
-    minor: tuple[int, int, int] | None = (255, 215, 215),
-    major: tuple[int, int, int] | None = (240, 110, 110),
-    aspect: float = 1.0,
-    angle_deg: float = 0.0,
-) -> np.ndarray:
-    """Area-sampled grid of 0.15 mm lines, columns `aspect` times wider than rows."""
-    rows, cols = round(size_mm[0] * px_per_mm), round(size_mm[1] * px_per_mm * aspect)
-    r, c = np.mgrid[:rows, :cols].astype(float)
-    a = np.deg2rad(angle_deg)
-    y = (r * np.cos(a) + c * np.sin(a)) / px_per_mm
-    x = (c * np.cos(a) - r * np.sin(a)) / px_per_mm / aspect
-    image = np.full((rows, cols, 3), 255.0)
-    for step, colour in ((1.0, minor), (5.0, major)):
-        if colour is None:
-            continue
-        for mm, pitch in ((y, px_per_mm), (x, px_per_mm * aspect)):
-            away = np.abs(mm - step * np.round(mm / step)) * pitch
-            cover = np.clip(0.5 + 0.075 * px_per_mm - away, 0, min(1.0, 0.15 * px_per_mm))[..., None]
-            image = image * (1 - cover) + np.array(colour, float) * cover
-    return image.astype(np.uint8)
 
 
 @pytest.mark.parametrize("px_per_mm", [2.83, 3.94, 7.87, 11.81])
@@ -178,30 +151,3 @@ def test_lines_of_1_mm_are_seen_on_a_banner() -> None:
     bare = find_grid(draw_grid(8.0, size_mm=(90.0, 900.0), minor=None))
     assert bare is not None
     assert bare.ambiguous
-
-
-@pytest.mark.parametrize("aspect", [0.42, 0.6, 0.8, 1.4, 2.0])
-def test_a_plot_s_squares_need_not_be_square(aspect: float) -> None:
-    image = draw_grid(7.0, aspect=aspect)
-    assert find_stretch(image) == pytest.approx(1 / aspect, rel=0.03)
-    found = find_geometry(image)
-    assert found.px_per_mm == pytest.approx((7.0, 7.0 * aspect), rel=0.005)
-    assert any("times as tall as wide" in warning for warning in found.warnings)
-    assert found.page_map is not None
-    rows, cols = found.page_map.to_pixels([20.0, 70.0], [30.0, 90.0])
-    assert np.diff(rows) == pytest.approx(50 * 7.0, abs=0.5)
-    assert np.diff(cols) == pytest.approx(60 * 7.0 * aspect, abs=0.5)
-
-
-@pytest.mark.parametrize(
-    "image",
-    [
-        draw_grid(7.0),
-        draw_grid(7.0, aspect=1.1),
-        draw_grid(6.0, minor=None, aspect=1.6),
-        np.full((700, 900), 255),
-    ],
-    ids=["square", "nearly square", "one spacing", "blank"],
-)
-def test_squares_are_square_where_nothing_surely_says_other(image: NDArray[np.uint8]) -> None:
-    assert find_stretch(image.astype(np.uint8)) == 1.0

@@ -59,7 +59,7 @@ SEPARATORS_OFF_MM = 1.5
 """Farthest that a block's ends stand off where its separators say."""
 NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
 """Usual times of a block of traces, s."""
-PANEL_S = (2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 10.0, 12.0)
+PANEL_S = (5 / 3, 2.0, 2.5, 3.0, 10 / 3, 4.0, 5.0, 6.0, 10.0, 12.0)
 """Usual times of a panel in a frame of its own, s."""
 APART_MM, APART_OFF_MM = 1.5, 1.5
 """Least space between panels that stand apart, and farthest that their ends are off equal panels of a usual

@@ -19,9 +19,9 @@ from ecg_hough.calibration import calibrate
 from ecg_hough.column_order import find_column_order
 from ecg_hough.columns import Columns, Window, paper_stretch, place_columns, trim_windows
 from ecg_hough.errors import PageError
-from ecg_hough.frames import without_frames
+from ecg_hough.frames import Framed, find_frames, left_sides, without_frames
 from ecg_hough.geometry import PageGeometry, PageMap, find_geometry, turn_back
-from ecg_hough.grid_lines import find_lines
+from ecg_hough.grid_lines import GridLines, find_lines
 from ecg_hough.guessed_map import map_without_grid
 from ecg_hough.ink import find_ink
 from ecg_hough.layout import PageLayout, Rival
@@ -58,6 +58,8 @@ CLEARER, SHEET_SHARE = 1.5, 0.04
 as much, and take at least this share of the picture."""
 AROUND_MM = 12.0
 """Above and below the outer rows' levels the grid is looked at, too."""
+FRAME_MM = 1.0
+"""Traces that end this near to a frame's side are hidden by it: they begin on its line."""
 FLAT_MV = 0.05
 """Rows of which none rises and falls by more are ruled lines; of 150 own renders the flattest has 0.3."""
 
@@ -161,10 +163,11 @@ def digitize(
     box = _box_mm(rows, columns)
     if geometry.grid_found and checked.layout is not None and steps.grid_lines and box is not None:
         down, across = find_lines(reading.image, page_map, box)
-        if columns.apart:
-            columns = _on_own_lines(columns, reading.image, page_map, box)
-        elif across is not None and (shift_mm := across.shift_to(columns.start_mm)) is not None:
-            columns = columns.moved_to_lines({0: shift_mm})
+        # A frame's side hides where the traces begin; it is a line itself.
+        for begun in (columns, _on_frames(columns, reading.sides_mm)):
+            columns = _on_lines(begun, across, reading.image, page_map, box)
+            if columns.on_grid:
+                break
     strips = check_strips(rows, columns.windows, checked.layout, printed=printed)
     warnings += strips.warnings
     layout, columns = strips.layout, replace(columns, windows=strips.windows)
@@ -248,17 +251,47 @@ def _box_mm(rows: tuple[RowTrace, ...], columns: Columns) -> tuple[float, float,
     return min(levels) - AROUND_MM, columns.start_mm, max(levels) + AROUND_MM, right
 
 
-def _on_own_lines(
-    columns: Columns, image: NDArray[np.uint8], page_map: PageMap, box_mm: tuple[float, float, float, float]
-) -> Columns:
-    """Panels that stand apart, moved to lines of their own grids; as they are where fewer than half are near
-    one."""
+def _on_frames(columns: Columns, sides_mm: tuple[float, ...]) -> Columns:
+    """Columns that begin where their frames do; as they are without frames, or where these are wider than the
+    traces.
+
+    Args:
+        sides_mm: left sides of the frames, mm along the page.
+    """
     shifts = {}
-    for j in columns.starts_s:
-        ends = [(w.start_mm, w.end_mm) for w in columns.windows if w.column_index == j and not w.rhythm]
-        if ends:
-            _, across = find_lines(image, page_map, (box_mm[0], ends[0][0], box_mm[2], ends[0][1]))
-            shifts[j] = across.shift_to(ends[0][0]) if across is not None else None
+    for j, (start, _) in _spans_mm(columns).items():
+        near = [side - start for side in sides_mm if abs(side - start) <= FRAME_MM]
+        if near and (columns.apart or j == 0):
+            shifts[j] = float(np.median(near))
+    enough = 2 * len(shifts) > len(columns.starts_s) if columns.apart else bool(shifts)
+    return replace(columns.moved_to_lines(shifts), on_grid=False) if enough else columns
+
+
+def _spans_mm(columns: Columns) -> dict[int, tuple[float, float]]:
+    """Where each column's panels begin and end, mm along the page."""
+    return {w.column_index: (w.start_mm, w.end_mm) for w in columns.windows if not w.rhythm}
+
+
+def _on_lines(
+    columns: Columns,
+    across: GridLines | None,
+    image: NDArray[np.uint8],
+    page_map: PageMap,
+    box_mm: tuple[float, float, float, float],
+) -> Columns:
+    """Columns that begin on the next lines of the grid; as they are where none is near.
+
+    Args:
+        across: lines over the page's width. Panels that stand apart have lines of their own, of which half of
+            them must be near one.
+    """
+    if not columns.apart:
+        shift_mm = across.shift_to(columns.start_mm) if across is not None else None
+        return columns.moved_to_lines({0: shift_mm}) if shift_mm is not None else columns
+    shifts = {}
+    for j, (start, end) in _spans_mm(columns).items():
+        _, own = find_lines(image, page_map, (box_mm[0], start, box_mm[2], end))
+        shifts[j] = own.shift_to(start) if own is not None else None
     seen = {j: shift for j, shift in shifts.items() if shift is not None}
     return columns.moved_to_lines(seen) if seen and 2 * len(seen) >= len(shifts) else columns
 
@@ -292,6 +325,7 @@ class PageReading:
         layout: as the leads network saw it; words: the known words on the page.
         rows: traces in page millimetres.
         candidates, loose: what `layout_check.check_layout` chooses from, of the rows that were read.
+        sides_mm: left sides of the panels' frames, along the page.
         warnings: sentences.
     """
 
@@ -305,6 +339,7 @@ class PageReading:
     rows: tuple[RowTrace, ...]
     candidates: tuple[Candidate, ...]
     loose: tuple[Window, ...]
+    sides_mm: tuple[float, ...]
     warnings: tuple[str, ...]
 
 
@@ -324,7 +359,8 @@ def read_traces(
     Raises:
         PageError: see `digitize`.
     """
-    page = _find_page(without_frames(given), given, watch)
+    framed = find_frames(given)
+    page = _find_page(without_frames(framed), framed, watch)
     found = page.leads
     canvas, layout = found.canvas, found.layout
     image = np.ascontiguousarray(np.rot90(page.image, -found.turns))
@@ -340,6 +376,7 @@ def read_traces(
     page_map = geometry.page_map
     if page_map is None or not geometry.grid_found:
         page_map = map_without_grid(geometry, canvas, layout, image.shape[:2])
+    sides = left_sides(framed.cut(page.part)) if not found.turns else []
     network = load_network(TRACE_NETWORK) if readout == "trace" else None
     rows = read_rows(image, page_map, canvas, found.probabilities, layout, network, steps)
     rows = without_ruled_lines(rows)
@@ -359,6 +396,7 @@ def read_traces(
             for rival in layout.rivals
         ),
         loose=windows_on_rows(layout, layout.loose, read, canvas, page_map),
+        sides_mm=tuple(float(page_map.to_mm(*side)[1]) for side in sides),
         warnings=tuple(warnings),
     )
 
@@ -383,7 +421,7 @@ class _Page:
         return self.found.coherence if isinstance(self.found, FoundLeads) else 0.0
 
 
-def _find_page(picture: NDArray[np.uint8], framed: NDArray[np.uint8], watch: Callable[[str], None]) -> _Page:
+def _find_page(picture: NDArray[np.uint8], framed: Framed, watch: Callable[[str], None]) -> _Page:
     """The part of the picture that the page takes, with its geometry and leads.
 
     Lines of the grid and words are found at the scale of a page that fills its picture, and wood looks like
@@ -405,11 +443,9 @@ def _find_page(picture: NDArray[np.uint8], framed: NDArray[np.uint8], watch: Cal
     return page
 
 
-def _look_at(
-    picture: NDArray[np.uint8], framed: NDArray[np.uint8], part: Box, watch: Callable[[str], None]
-) -> _Page:
+def _look_at(picture: NDArray[np.uint8], framed: Framed, part: Box, watch: Callable[[str], None]) -> _Page:
     image = part.cut(picture)
-    geometry = find_geometry(image, part.cut(framed))
+    geometry = find_geometry(image, framed.cut(part))
     watch("geometry")
     page = _Page(part, image, geometry, _leads_or_error(image, geometry))
     if page.coherence < SHOWN_MIN and geometry.method == "hough-only" and geometry.angle_deg:

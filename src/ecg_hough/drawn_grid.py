@@ -1,10 +1,10 @@
 """Grid of a picture as a program drew it: level and upright lines, evenly spaced, each family by itself.
 
 In: an upright picture that was not photographed. Out: px per mm down and across, or None where the picture
-does not surely tell. Paper's squares are square, and `grid` looks for two families of lines of nearly one pitch
-that go on over the page. In plots 0.5 mV may be twice as tall as 0.2 s is wide, or half as tall, and every
-panel may have a grid of its own. What is told here of a family is its period, from the harmonics of short
-profiles across its lines: one profile a panel, each with a phase of its own.
+does not surely tell. Paper's squares are square, and `grid` looks for two families of lines of nearly one
+pitch that go on over the page. In plots 0.5 mV may be twice as tall as 0.2 s is wide, or half as tall, and
+every panel may have a grid of its own. What is told here of a family is its period, from the harmonics of
+short profiles across its lines: one profile a panel, each with a phase of its own.
 """
 
 from __future__ import annotations
@@ -18,14 +18,18 @@ from scipy.ndimage import gaussian_filter1d, percentile_filter
 
 from ecg_hough.box import Box
 from ecg_hough.cores import side_by_side
-from ecg_hough.frames import find_panels
+from ecg_hough.frames import Framed
 from ecg_hough.paper import GRID_MAJOR_MM
 
 STRETCH_MAX = 3.0
 """Ratios of both pitches beyond it are not believed."""
 SHARE_MIN = 0.4
-"""Least share of the profiles' power that the lines must explain. Of 340 own, ECG-Image-Kit and plotted pages the
-right pitch has 0.46 and more wherever a program's own lines are seen; photos stay below."""
+"""Least share of the profiles' power that the lines must explain: of 80 plots the right ones have 0.46 and
+more; of photos nearly all stay below."""
+EVEN_MIN = 0.9
+"""Where no panels are framed, lines must go on from part to part (length of the parts' mean phase, 1 where
+all agree), and so many of the parts that show one family must show the other: lines that bend are seen here
+and there only."""
 FIFTH_MIN = 1.25
 """The fifth harmonic of 5 mm lines over those beside it, at least, where 1 mm lines are printed, too."""
 _PERIODS_PX, _STEP = (7.0, 130.0), 4e-4  # of 5 mm, and the logarithm's step
@@ -40,55 +44,75 @@ _HIGHEST_PERCENT = 99.5  # of a profile: what is darker is a trace's level stret
 _LEAST_PX, _PER_PART = 24, 2.5  # px of a profile, and periods in it
 _EMPTY = 0.05  # of the strongest profile's power
 _BLUR_PX = 0.6  # lines on whole pixels beat
+_LINE = 0.3  # of a profile's highest line: what is lower is none
 _FALL, _FIRST, _OVER_FIFTH = 0.3, 0.5, 0.05  # see `_is_fundamental`
 _WINDOW = 1.5  # mean square of Hann's window over its squared mean
 
 
 class DrawnGrid(NamedTuple):
-    """Px per mm of both families, lines 5 mm apart taken for 0.2 s and 0.5 mV; share of the profiles' power
-    that they explain."""
+    """Px per mm of both families, lines 5 mm apart taken for 0.2 s and 0.5 mV.
+
+    `residual_px`: median distance of the lines from where they would be if evenly spaced; `framed`: they lie
+    in framed panels.
+    """
 
     down: float
     across: float
-    share: float
+    residual_px: float
+    framed: bool
 
 
 class _Family(NamedTuple):
     """Period of one family, px; whether five lines of another spacing lie in it, and whether they could be
-    told; share of the power that it explains."""
+    told; share of the power that it explains; median distance of the lines from their places, px; how surely
+    they go on from part to part, 0 to 1; the parts in which they are seen."""
 
     period_px: float
     fifths: bool
     fine: bool
     share: float
+    off_px: float
+    even: float
+    shown: frozenset[int]
 
 
-def find_drawn_grid(image: NDArray[np.uint8]) -> DrawnGrid | None:
+def find_drawn_grid(framed: Framed) -> DrawnGrid | None:
     """Pitch of the lines of a program's picture, or None where they do not surely tell.
 
     Args:
-        image: (rows, cols, 3) uint8 RGB, upright, with its panels' frames.
+        framed: the picture, upright.
     """
-    parts = find_panels(image) or _parts(image.shape)
-    families = side_by_side(
-        _family,
-        [[part.cut(image) for part in parts], [part.cut(image).swapaxes(0, 1) for part in parts]],
-    )
-    down, across = families
+    image = framed.image if framed.image.ndim == 3 else framed.image[..., None]
+    boxes = [_inside(panel, framed.slack_px) for panel in framed.panels] or _parts(image.shape)
+    parts = [(box.top, box.cut(image)) for box in boxes]
+    turned = [(box.left, box.cut(image).swapaxes(0, 1)) for box in boxes]
+    down, across = side_by_side(_family, [parts, turned])
     if down is None or across is None or min(down.share, across.share) < SHARE_MIN:
         return None
-    # Lines of one spacing alone may be 1 or 5 mm apart; those whose fifths are too fine to see follow the other
-    # family.
-    if not (down.fifths or across.fifths) or any(f.fine and not f.fifths for f in families):
+    both = len(down.shown & across.shown) / len(down.shown | across.shown)
+    if not framed.frames and min(down.even, across.even, both) < EVEN_MIN:
+        return None
+    # Lines of one spacing alone may be 1 or 5 mm apart; those whose fifths are too fine to see follow the
+    # other family.
+    if not (down.fifths or across.fifths) or any(f.fine and not f.fifths for f in (down, across)):
         return None
     periods = np.array([down.period_px, across.period_px])
-    for k, family in enumerate(families):
+    for k, family in enumerate((down, across)):
         if not family.fifths:
             apart = np.log(periods[k] / periods[1 - k] * np.array([1.0, GRID_MAJOR_MM]))
             periods[k] *= (1.0, GRID_MAJOR_MM)[int(np.abs(apart).argmin())]
     if abs(np.log(periods[0] / periods[1])) > np.log(STRETCH_MAX):
         return None
-    return DrawnGrid(*(periods / GRID_MAJOR_MM).tolist(), min(down.share, across.share))
+    pitch = periods / GRID_MAJOR_MM
+    off = float(np.hypot(down.off_px, across.off_px))
+    return DrawnGrid(float(pitch[0]), float(pitch[1]), off, bool(framed.frames))
+
+
+def _inside(panel: Box, slack_px: int) -> Box:
+    """A panel without its frame's lines; what is left of them counts little, at a profile's ends."""
+    top, left, bottom, right = panel
+    inset = slack_px // 2 + 1
+    return Box(top + inset, left + inset, bottom - inset, right - inset)
 
 
 def _parts(shape: tuple[int, ...]) -> list[Box]:
@@ -109,16 +133,23 @@ def _profile(part: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.asarray(depth - depth.mean(), float)
 
 
-def _family(parts: list[NDArray[np.uint8]]) -> _Family | None:
-    """Lines along the rows of parts (rows, cols, 3), each with a phase of its own."""
-    found = [_profile(part) for part in parts if min(part.shape[:2]) >= _LEAST_PX]
-    power = [float((profile**2).mean()) for profile in found]
-    found = [p for p, of in zip(found, power, strict=True) if of > max(_EMPTY * max(power), 1e-3)]
-    if not found:
+def _family(parts: list[tuple[int, NDArray[np.uint8]]]) -> _Family | None:
+    """Lines along the rows of parts (rows, cols, 3), each with a phase of its own.
+
+    Args:
+        parts: each with the picture's row at which it begins.
+    """
+    seen = {k: _profile(part) for k, (_, part) in enumerate(parts) if min(part.shape[:2]) >= _LEAST_PX}
+    power = {k: float((profile**2).mean()) for k, profile in seen.items()}
+    least = max(_EMPTY * max(power.values(), default=0.0), 1e-3)
+    seen = {k: profile for k, profile in seen.items() if power[k] > least}
+    if not seen:
         return None
+    found = list(seen.values())
     length = float(np.median([profile.size for profile in found]))
     spectrum = _spectrum(found)
-    periods = np.exp(np.arange(*np.log(_PERIODS_PX), _STEP))
+    shortest, longest = np.log(_PERIODS_PX)
+    periods = np.exp(np.arange(shortest, longest, _STEP))
     energy = _energies(spectrum, periods)
     share = np.where(
         (periods <= length / _PER_PART) & _is_fundamental(energy, periods),
@@ -132,7 +163,25 @@ def _family(parts: list[NDArray[np.uint8]]) -> _Family | None:
     period = float(near[_share(_energies(spectrum, near), near, length).argmax()])
     fine = period / GRID_MAJOR_MM >= _FINEST_PX
     fifth, beside = energy[5, best], (energy[4, best] + energy[6, best]) / 2
-    return _Family(period, bool(fifth > FIFTH_MIN * beside), fine, float(share[best]))
+    fifths = bool(fifth > FIFTH_MIN * beside)
+    off = _off_px(found, period / GRID_MAJOR_MM if fifths else period)
+    turns = np.array(
+        [np.exp(2j * np.pi * (parts[k][0] + np.arange(p.size)) / period) @ p for k, p in seen.items()]
+    )
+    even = float(np.abs(turns.sum()) / np.abs(turns).sum())
+    return _Family(period, fifths, fine, float(share[best]), off, even, frozenset(seen))
+
+
+def _off_px(found: list[NDArray[np.float64]], pitch_px: float) -> float:
+    """Median distance of the lines of all profiles from places so far apart, px."""
+    off = []
+    for profile in found:
+        inner = profile[1:-1]
+        line = (inner >= profile[:-2]) & (inner > profile[2:]) & (inner > _LINE * profile.max())
+        if line.any():
+            turns = np.exp(2j * np.pi * np.flatnonzero(line) / pitch_px)
+            off.append(np.abs(np.angle(turns / turns.mean())) / (2 * np.pi) * pitch_px)
+    return float(np.median(np.concatenate(off))) if off else np.nan
 
 
 def _spectrum(found: list[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -154,9 +203,7 @@ def _energies(spectrum: NDArray[np.float64], periods: NDArray[np.float64]) -> ND
     return np.where((at > 0) & (at < _NYQUIST), energy, 0.0)
 
 
-def _share(
-    energy: NDArray[np.float64], periods: NDArray[np.float64], length: float
-) -> NDArray[np.float64]:
+def _share(energy: NDArray[np.float64], periods: NDArray[np.float64], length: float) -> NDArray[np.float64]:
     """Share of the power that each period explains, less what as many harmonics of any noise would."""
     of_noise = 2 * _NYQUIST * periods / (_WINDOW * length * 0.375)  # 0.375: mean square of Hann's window
     return np.asarray(1 - (1 - energy.sum(axis=0)) / np.maximum(1 - of_noise, 0.05), float)

@@ -21,6 +21,7 @@ from scipy.linalg import solveh_banded
 from ecg_hough.cores import side_by_side
 from ecg_hough.drawn_grid import DrawnGrid, find_drawn_grid
 from ecg_hough.errors import PageError
+from ecg_hough.frames import Framed
 from ecg_hough.grid import (
     GOOD_SUPPORT,
     Grid,
@@ -257,7 +258,7 @@ def on_every_pixel(
     return fine[0], fine[1]
 
 
-def find_geometry(image: NDArray[np.uint8], framed: NDArray[np.uint8] | None = None) -> PageGeometry:
+def find_geometry(image: NDArray[np.uint8], framed: Framed | None = None) -> PageGeometry:
     """Angle, pitch and mm -> px map of a page from its printed grid.
 
     Without a visible grid no pitch is given: the map comes from the sheet's edges where all four are seen,
@@ -265,7 +266,7 @@ def find_geometry(image: NDArray[np.uint8], framed: NDArray[np.uint8] | None = N
 
     Args:
         image: (rows, cols, 3) or (rows, cols) uint8.
-        framed: the same with frames round its panels, if it has any: their sides are lines of the grids.
+        framed: the same with frames round its panels, if it has any.
     Raises:
         ValueError: not such an array.
     """
@@ -276,8 +277,9 @@ def find_geometry(image: NDArray[np.uint8], framed: NDArray[np.uint8] | None = N
         )
     found = _by_grid(image)
     if found is None or abs(found.angle_deg) <= _PLOT_DEG:
-        drawn = find_drawn_grid(np.atleast_3d(image if framed is None else framed))
-        if drawn is not None and not _is_same(found, drawn):
+        drawn = find_drawn_grid(framed if framed is not None else Framed(image, (), 0))
+        # In framed panels one map for all of a page's lines is at best as good as their pitch.
+        if drawn is not None and (drawn.framed or not _is_same(found, drawn)):
             found = _of_drawn(drawn, image.shape[:2])
     if found is None:
         found = _by_grid(image, curled=True)
@@ -323,22 +325,21 @@ def _is_same(found: PageGeometry | None, drawn: DrawnGrid) -> bool:
 
 
 def _of_drawn(drawn: DrawnGrid, shape: tuple[int, int]) -> PageGeometry:
-    """Geometry of a program's own picture: upright, flat, with squares as tall and as wide as it drew them."""
+    """Geometry of a program's own picture: upright, flat, its squares as tall and as wide as it drew them."""
     size_mm = (shape[0] / drawn.down, shape[1] / drawn.across)
-    ratio, warnings = drawn.down / drawn.across, ()
-    if abs(np.log(ratio)) > _MAX_ASPECT:
-        warnings = (
-            f"grid: its squares are {ratio:.2f} times as tall as wide; each was taken as 5 mm both ways,"
-            " 0.2 s and 0.5 mV at 25 mm/s and 10 mm/mV",
-        )
+    ratio = drawn.down / drawn.across
+    warning = (
+        f"grid: its squares are {ratio:.2f} times as tall as wide; each was taken as 5 mm both ways,"
+        " 0.2 s and 0.5 mV at 25 mm/s and 10 mm/mV"
+    )
     return PageGeometry(
         angle_deg=0.0,
         px_per_mm=(drawn.down, drawn.across),
         grid_found=True,
         page_map=PageMap.from_affine([[drawn.down, 0, 0], [0, drawn.across, 0]], size_mm),
-        residual_px=0.5,
+        residual_px=drawn.residual_px,
         method="grid-affine",
-        warnings=warnings,
+        warnings=(warning,) if abs(np.log(ratio)) > _MAX_ASPECT else (),
     )
 
 
