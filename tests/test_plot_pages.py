@@ -12,7 +12,7 @@ import pytest
 from ecg_hough.digitize import digitize
 from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.evaluation import read_leads
-from ecg_hough.metrics import challenge_snr
+from ecg_hough.metrics import challenge_snr, unaligned_snr
 from ecg_hough.paper import LEADS
 from ecg_hough.plot_pages import CHOICES, PANEL_MV, draw_plot, render_plots
 
@@ -54,6 +54,8 @@ def test_only_what_a_plot_shows_is_its_truth(tmp_path: Path, sequential: bool) -
         {"axes": "one", "shape": "12x1", "stretch": 2.0},
         {"axes": "each", "shape": "3x4", "stretch": 1.4},
         {"axes": "each", "shape": "3x4", "stretch": 1.0},
+        {"axes": "each", "shape": "4x3", "stretch": 2.0},
+        {"axes": "each", "shape": "6x2", "stretch": 0.5},
     ],
     ids=lambda choice: "-".join(str(value) for value in choice.values()),
 )
@@ -64,7 +66,19 @@ def test_plots_are_read(tmp_path: Path, choice: dict[str, Any]) -> None:
     found = digitize(tmp_path / "plot.png")
     assert found.px_per_mm is not None
     across = choice["scale"] * choice["dpi"] / 25.4
-    assert found.px_per_mm == pytest.approx((across * choice["stretch"], across), rel=0.01)
+    assert found.px_per_mm == pytest.approx((across * choice["stretch"], across), rel=0.015)
     snrs = [challenge_snr(true, seen, ecg.fs) for true, seen in zip(shown, found.signals, strict=True)]
     assert len(snrs) == len(LEADS)
     assert np.mean(snrs) > 12
+
+
+def test_spaces_between_panels_are_no_time(tmp_path: Path) -> None:
+    """Three columns of a third of ten seconds, 4 mm apart, each in a frame that hides its first samples."""
+    ecg = generate_ecg(6)
+    choice = CHOICE | {"axes": "each", "shape": "4x3", "sequential": True}
+    shown = draw_plot(ecg.signals, ecg.fs, choice, tmp_path / "plot.png")
+    found = digitize(tmp_path / "plot.png")
+    for true, seen in zip(shown, found.signals, strict=True):
+        first, begins = (np.flatnonzero(np.isfinite(lead))[0] / ecg.fs for lead in (true, seen))
+        assert begins == pytest.approx(first, abs=0.02)
+    assert np.mean([unaligned_snr(t, s) for t, s in zip(shown, found.signals, strict=True)]) > 12

@@ -24,8 +24,8 @@ from ecg_hough.paper import GRID_MAJOR_MM
 STRETCH_MAX = 3.0
 """Ratios of both pitches beyond it are not believed."""
 SHARE_MIN = 0.4
-"""Least share of the profiles' power that the lines must explain: of 80 plots the right ones have 0.46 and
-more; of photos nearly all stay below."""
+"""Least share of the profiles' power that the lines must explain; the right pitches of 80 plots have 0.46 and
+more."""
 EVEN_MIN = 0.9
 """Where no panels are framed, lines must go on from part to part (length of the parts' mean phase, 1 where
 all agree), and so many of the parts that show one family must show the other: lines that bend are seen here
@@ -46,7 +46,7 @@ _EMPTY = 0.05  # of the strongest profile's power
 _BLUR_PX = 0.6  # lines on whole pixels beat
 _LINE = 0.3  # of a profile's highest line: what is lower is none
 _FALL, _FIRST, _OVER_FIFTH = 0.3, 0.5, 0.05  # see `_is_fundamental`
-_WINDOW = 1.5  # mean square of Hann's window over its squared mean
+_WINDOW, _MEAN_SQUARE = 1.5, 0.375  # of Hann's window: mean square over squared mean, mean square
 
 
 class DrawnGrid(NamedTuple):
@@ -185,7 +185,7 @@ def _off_px(found: list[NDArray[np.float64]], pitch_px: float) -> float:
 
 
 def _spectrum(found: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Power of profiles from 0 to 1/2 cycle per px; a lone wave's peak is its share of the whole."""
+    """Power of profiles from 0 to 1/2 cycle per px; a lone wave's peak is 1.2 times its share of the whole."""
     n = 1 << int(np.ceil(np.log2(8 * max(profile.size for profile in found))))
     total = np.zeros(n // 2 + 1)
     for profile in found:
@@ -205,7 +205,7 @@ def _energies(spectrum: NDArray[np.float64], periods: NDArray[np.float64]) -> ND
 
 def _share(energy: NDArray[np.float64], periods: NDArray[np.float64], length: float) -> NDArray[np.float64]:
     """Share of the power that each period explains, less what as many harmonics of any noise would."""
-    of_noise = 2 * _NYQUIST * periods / (_WINDOW * length * 0.375)  # 0.375: mean square of Hann's window
+    of_noise = 2 * _NYQUIST * periods / (_WINDOW * _MEAN_SQUARE * length)
     return np.asarray(1 - (1 - energy.sum(axis=0)) / np.maximum(1 - of_noise, 0.05), float)
 
 

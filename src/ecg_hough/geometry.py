@@ -57,6 +57,7 @@ _TILTED_FROM_MM = 50.0  # reach from which a camera's perspective is told
 _MAX_ASPECT = 0.2  # log ratio of both pitches; a camera 30 degrees off the page's normal gives 0.15
 _MAX_ASPECT_AMBIGUOUS = 0.15
 _PLOT_DEG = 0.7  # from this angle on a page is no program's own picture
+_LEVEL_DEG = 0.05  # up to this angle it may be one as it was drawn, neither printed nor scanned
 _SAME_PITCH = 0.02  # log ratio; what a program drew is known better where it differs by more
 _IMAGE_MM = (80.0, 1200.0)  # long side of the image: a strip alone to a banner of four times 10 s
 _IMAGE_MM_AMBIGUOUS = (130.0, 500.0)  # where 1 or 5 mm is by the page's size, that size must make sense
@@ -279,7 +280,8 @@ def find_geometry(image: NDArray[np.uint8], framed: Framed | None = None) -> Pag
     if found is None or abs(found.angle_deg) <= _PLOT_DEG:
         drawn = find_drawn_grid(framed if framed is not None else Framed(image, (), 0))
         # In framed panels one map for all of a page's lines is at best as good as their pitch.
-        if drawn is not None and (drawn.framed or not _is_same(found, drawn)):
+        level = drawn is not None and drawn.framed and (found is None or abs(found.angle_deg) <= _LEVEL_DEG)
+        if drawn is not None and (level or not _is_same(found, drawn)):
             found = _of_drawn(drawn, image.shape[:2])
     if found is None:
         found = _by_grid(image, curled=True)
