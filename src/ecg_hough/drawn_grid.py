@@ -185,7 +185,7 @@ def _off_px(found: list[NDArray[np.float64]], pitch_px: float) -> float:
 
 
 def _spectrum(found: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Power of profiles from 0 to 1/2 cycle per px; a lone wave's peak is 1.2 times its share of the whole."""
+    """Power of profiles from 0 to 1/2 cycle per px; a lone wave's peak is 1.2 times its share of it."""
     n = 1 << int(np.ceil(np.log2(8 * max(profile.size for profile in found))))
     total = np.zeros(n // 2 + 1)
     for profile in found:

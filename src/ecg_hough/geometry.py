@@ -279,9 +279,9 @@ def find_geometry(image: NDArray[np.uint8], framed: Framed | None = None) -> Pag
     found = _by_grid(image)
     if found is None or abs(found.angle_deg) <= _PLOT_DEG:
         drawn = find_drawn_grid(framed if framed is not None else Framed(image, (), 0))
+        level = found is None or abs(found.angle_deg) <= _LEVEL_DEG
         # In framed panels one map for all of a page's lines is at best as good as their pitch.
-        level = drawn is not None and drawn.framed and (found is None or abs(found.angle_deg) <= _LEVEL_DEG)
-        if drawn is not None and (level or not _is_same(found, drawn)):
+        if drawn is not None and ((drawn.framed and level) or not _is_same(found, drawn)):
             found = _of_drawn(drawn, image.shape[:2])
     if found is None:
         found = _by_grid(image, curled=True)
