@@ -88,3 +88,18 @@ def test_photographed_lines_are_left_to_the_phase() -> None:
     matrix = cv2.getPerspectiveTransform(corners, aside.astype(np.float32))
     seen = cv2.warpPerspective(image, matrix, (cols, rows), borderMode=cv2.BORDER_REPLICATE)
     assert find_geometry(seen).method == "grid-phase"
+
+
+@pytest.mark.parametrize("angle_deg", [-0.5, 0.3])
+def test_a_stretched_plot_may_be_scanned_not_quite_upright(angle_deg: float) -> None:
+    image = draw_grid(7.0, aspect=0.5)
+    rows, cols = image.shape[:2]
+    turn = cv2.getRotationMatrix2D((cols / 2, rows / 2), angle_deg, 1.0)
+    found = find_geometry(cv2.warpAffine(image, turn, (cols, rows), borderMode=cv2.BORDER_REPLICATE))
+    assert found.px_per_mm == pytest.approx((7.0, 3.5), rel=0.005)
+    assert found.angle_deg == pytest.approx(angle_deg, abs=0.05)
+    assert found.page_map is not None
+    # Two places on one line of the grid, by the turn that was made.
+    line = np.array([[0.1 * cols, 35 * 7.0, 1.0], [0.9 * cols, 35 * 7.0, 1.0]]) @ turn.T
+    y_mm, _ = found.page_map.to_mm(line[:, 1], line[:, 0])
+    assert y_mm[0] == pytest.approx(y_mm[1], abs=0.1)

@@ -21,7 +21,7 @@ from scipy.linalg import solveh_banded
 from ecg_hough.cores import side_by_side
 from ecg_hough.drawn_grid import DrawnGrid, find_drawn_grid
 from ecg_hough.errors import PageError
-from ecg_hough.frames import Framed
+from ecg_hough.frames import Framed, find_frames
 from ecg_hough.grid import (
     GOOD_SUPPORT,
     Grid,
@@ -57,7 +57,7 @@ _TILTED_FROM_MM = 50.0  # reach from which a camera's perspective is told
 _MAX_ASPECT = 0.2  # log ratio of both pitches; a camera 30 degrees off the page's normal gives 0.15
 _MAX_ASPECT_AMBIGUOUS = 0.15
 _PLOT_DEG = 0.7  # from this angle on a page is no program's own picture
-_LEVEL_DEG = 0.05  # up to this angle it may be one as it was drawn, neither printed nor scanned
+_LEVEL_DEG = 0.05  # up to this angle it may be one as it was drawn, not scanned
 _SAME_PITCH = 0.02  # log ratio; what a program drew is known better where it differs by more
 _IMAGE_MM = (80.0, 1200.0)  # long side of the image: a strip alone to a banner of four times 10 s
 _IMAGE_MM_AMBIGUOUS = (130.0, 500.0)  # where 1 or 5 mm is by the page's size, that size must make sense
@@ -278,11 +278,7 @@ def find_geometry(image: NDArray[np.uint8], framed: Framed | None = None) -> Pag
         )
     found = _by_grid(image)
     if found is None or abs(found.angle_deg) <= _PLOT_DEG:
-        drawn = find_drawn_grid(framed if framed is not None else Framed(image, (), 0))
-        level = found is None or abs(found.angle_deg) <= _LEVEL_DEG
-        # In framed panels one map for all of a page's lines is at best as good as their pitch.
-        if drawn is not None and ((drawn.framed and level) or not _is_same(found, drawn)):
-            found = _of_drawn(drawn, image.shape[:2])
+        found = _if_drawn(found, framed if framed is not None else Framed(image, (), 0))
     if found is None:
         found = _by_grid(image, curled=True)
     return _without_grid(image) if found is None else found
@@ -317,6 +313,40 @@ def _by_grid(image: NDArray[np.uint8], *, curled: bool = False) -> PageGeometry 
     )
 
 
+def _if_drawn(found: PageGeometry | None, framed: Framed) -> PageGeometry | None:
+    """Geometry of a program's picture, as it drew it or scanned all but upright, where that tells more than
+    the phase of one grid; what was found else."""
+    rows, cols = framed.image.shape[:2]
+    seen_deg = 0.0 if found is None else found.angle_deg
+    angle, drawn = 0.0, find_drawn_grid(framed)
+    # (x, y) px of the page -> of the page turned upright.
+    turn = cv2.getRotationMatrix2D((cols / 2, rows / 2), 0.0, 1.0)
+    if drawn is None and abs(seen_deg) > _LEVEL_DEG:
+        angle, turn = seen_deg, cv2.getRotationMatrix2D((cols / 2, rows / 2), -seen_deg, 1.0)
+        upright = cv2.warpAffine(framed.image, turn, (cols, rows), borderMode=cv2.BORDER_REPLICATE)
+        drawn = find_drawn_grid(find_frames(upright))
+    # In framed panels one map for all of a page's lines is at best as good as their pitch, if level.
+    level = abs(seen_deg) <= _LEVEL_DEG
+    if drawn is None or (not (drawn.framed and level) and _is_same(found, drawn)):
+        return found
+    back = cv2.invertAffineTransform(turn)[::-1]
+    matrix = np.column_stack([back[:, 1] * drawn.down, back[:, 0] * drawn.across, back[:, 2]])
+    ratio = drawn.down / drawn.across
+    warning = (
+        f"grid: its squares are {ratio:.2f} times as tall as wide; each was taken as 5 mm both ways,"
+        " 0.2 s and 0.5 mV at 25 mm/s and 10 mm/mV"
+    )
+    return PageGeometry(
+        angle_deg=angle,
+        px_per_mm=(drawn.down, drawn.across),
+        grid_found=True,
+        page_map=PageMap.from_affine(matrix, (rows / drawn.down, cols / drawn.across)),
+        residual_px=drawn.residual_px,
+        method="grid-affine",
+        warnings=(warning,) if abs(np.log(ratio)) > _MAX_ASPECT else (),
+    )
+
+
 def _is_same(found: PageGeometry | None, drawn: DrawnGrid) -> bool:
     """Whether both have the same pitch, or take the same lines for 1 and for 5 mm."""
     if found is None or found.px_per_mm is None:
@@ -324,25 +354,6 @@ def _is_same(found: PageGeometry | None, drawn: DrawnGrid) -> bool:
     apart = np.log(found.px_per_mm) - np.log([drawn.down, drawn.across])
     steps = [0.0] if found.ambiguous else np.log([1.0, _MAJOR_MM, 1 / _MAJOR_MM])
     return bool(min(np.abs(apart - step).max() for step in steps) <= _SAME_PITCH)
-
-
-def _of_drawn(drawn: DrawnGrid, shape: tuple[int, int]) -> PageGeometry:
-    """Geometry of a program's own picture: upright, flat, its squares as tall and as wide as it drew them."""
-    size_mm = (shape[0] / drawn.down, shape[1] / drawn.across)
-    ratio = drawn.down / drawn.across
-    warning = (
-        f"grid: its squares are {ratio:.2f} times as tall as wide; each was taken as 5 mm both ways,"
-        " 0.2 s and 0.5 mV at 25 mm/s and 10 mm/mV"
-    )
-    return PageGeometry(
-        angle_deg=0.0,
-        px_per_mm=(drawn.down, drawn.across),
-        grid_found=True,
-        page_map=PageMap.from_affine([[drawn.down, 0, 0], [0, drawn.across, 0]], size_mm),
-        residual_px=drawn.residual_px,
-        method="grid-affine",
-        warnings=(warning,) if abs(np.log(ratio)) > _MAX_ASPECT else (),
-    )
 
 
 def _angle_and_pitch(page_map: PageMap, shape: tuple[int, int]) -> tuple[float, tuple[float, float]]:
