@@ -72,6 +72,21 @@ def test_nothing_is_told_that_is_not_sure(image: NDArray[np.uint8]) -> None:
     assert find_drawn_grid(bare(image)) is None
 
 
+@pytest.mark.parametrize(
+    "image",
+    [
+        draw_grid(7.0),
+        draw_grid(7.0, aspect=1.1),
+        draw_grid(6.0, minor=None, aspect=1.6),
+        np.full((700, 900), 255),
+    ],
+    ids=["square", "nearly square", "one spacing", "blank"],
+)
+def test_squares_are_square_where_nothing_surely_says_other(image: NDArray[np.uint8]) -> None:
+    found = find_geometry(image.astype(np.uint8))
+    assert not any("times as tall as wide" in warning for warning in found.warnings)
+
+
 def test_every_second_line_is_no_period() -> None:
     """Lines on whole pixels, 7.5 px apart, are alike only every 15 px."""
     drawn = find_drawn_grid(bare(draw_grid(7.5)))

@@ -163,11 +163,11 @@ def digitize(
     box = _box_mm(rows, columns)
     if geometry.grid_found and checked.layout is not None and steps.grid_lines and box is not None:
         down, across = find_lines(reading.image, page_map, box)
-        # A frame's side hides where the traces begin; it is a line itself.
-        for begun in (columns, _on_frames(columns, reading.sides_mm)):
-            columns = _on_lines(begun, across, reading.image, page_map, box)
-            if columns.on_grid:
-                break
+        columns = _on_lines(columns, across, reading.image, page_map, box)
+        if reading.sides_mm and not columns.on_grid:
+            # A frame's side hides where the traces begin; it is a line itself.
+            columns = _on_frames(columns, reading.sides_mm)
+            columns = _on_lines(columns, across, reading.image, page_map, box)
     strips = check_strips(rows, columns.windows, checked.layout, printed=printed)
     warnings += strips.warnings
     layout, columns = strips.layout, replace(columns, windows=strips.windows)
