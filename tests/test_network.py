@@ -60,6 +60,22 @@ def test_a_replaced_network_is_refused(tmp_path: Path) -> None:
         Network(path)
 
 
+def test_int8_needs_the_ranges_of_the_card(tmp_path: Path) -> None:
+    path = write_network(tmp_path)
+    assert Network(path).precision in ("bf16", "f32")
+    with pytest.raises(ValueError, match=r"double.json must hold ranges for int8"):
+        Network(path, precision="int8")
+
+
+def test_batches_can_be_recorded(tmp_path: Path) -> None:
+    network, seen = Network(write_network(tmp_path), threads=1), []
+    network.on_batch = seen.append
+    batch = np.ones((1, 3, 8, 8), np.float32)
+    network.run(batch)
+    assert len(seen) == 1
+    np.testing.assert_array_equal(seen[0], batch)
+
+
 @pytest.mark.parametrize("path", sorted(WEIGHTS.glob("*.onnx")), ids=lambda path: path.stem)
 def test_shipped_networks_fit_their_cards(path: Path) -> None:
     network = Network(path, threads=1)

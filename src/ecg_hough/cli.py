@@ -914,6 +914,31 @@ def export_weights(
     typer.echo(f"Weights in {path}")
 
 
+@app.command("quantize")
+def quantize_weights(
+    weights: Annotated[
+        Path, typer.Argument(help="Exported weights (.onnx), their card (.json) beside them.")
+    ],
+    pages: Annotated[list[Path], typer.Argument(help="Pages and folders of pages to measure on.")],
+    seed: Annotated[int, typer.Option(help="Of the parts of pages that are drawn.")] = 0,
+) -> None:
+    """Measure on pages what a network needs to run in eight bits, and put it into its card.
+
+    The weights stay as they are. Processors with bfloat16 (and so with VNNI) then run it in eight bits.
+
+    Example: `ecg-hough render-benchmark -o output/q -n 60 --seed 31`, then `ecg-hough quantize
+    output/weights/traces.onnx output/q`
+    """
+    with _plain_errors():
+        from ecg_hough.batch import find_pages
+        from ecg_hough.training.quantize_weights import measure_ranges
+
+        with _progress_bar("measuring") as on_progress:
+            found = [page.path for page in find_pages(pages)]
+            ranges = measure_ranges(weights, found, seed=seed, on_progress=on_progress)
+    typer.echo(f"Ranges of {len(ranges)} maps in {weights.with_suffix('.json')}")
+
+
 @contextmanager
 def _plain_errors(extra: str = "train") -> Iterator[None]:
     """Foreseen errors as one line and an exit status; -v shows where they came from."""

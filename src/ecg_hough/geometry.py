@@ -58,6 +58,7 @@ _MAX_ASPECT = 0.2  # log ratio of both pitches; a camera 30 degrees off the page
 _MAX_ASPECT_AMBIGUOUS = 0.15
 _PLOT_DEG = 0.7  # from this angle on a page is no program's own picture
 _LEVEL_DEG = 0.05  # up to this angle it may be one as it was drawn, not scanned
+_BENT_MM = 1.0  # off an affine map: paper in front of a camera, no program's picture (see `_bend_mm`)
 _SAME_PITCH = 0.02  # log ratio; what a program drew is known better where it differs by more
 _IMAGE_MM = (80.0, 1200.0)  # long side of the image: a strip alone to a banner of four times 10 s
 _IMAGE_MM_AMBIGUOUS = (130.0, 500.0)  # where 1 or 5 mm is by the page's size, that size must make sense
@@ -317,6 +318,8 @@ def _if_drawn(found: PageGeometry | None, framed: Framed) -> PageGeometry | None
     """Geometry of a program's picture, as it drew it or scanned all but upright, where that tells more than
     the phase of one grid; what was found else."""
     rows, cols = framed.image.shape[:2]
+    if found is not None and not framed.frames and _bend_mm(found, (rows, cols)) > _BENT_MM:
+        return found
     seen_deg = 0.0 if found is None else found.angle_deg
     angle, drawn = 0.0, find_drawn_grid(framed)
     # (x, y) px of the page -> of the page turned upright.
@@ -347,6 +350,22 @@ def _if_drawn(found: PageGeometry | None, framed: Framed) -> PageGeometry | None
     )
 
 
+def _bend_mm(found: PageGeometry, shape: tuple[int, int]) -> float:
+    """How far a found map is from an affine one, mm: root mean square over the image."""
+    if found.page_map is None:
+        return 0.0
+    at = _over(shape)
+    mm = np.column_stack(found.page_map.to_mm(*at))
+    affine = np.column_stack([*at, np.ones(at[0].size)])
+    off = mm - affine @ np.linalg.lstsq(affine, mm, rcond=None)[0]
+    return float(np.sqrt(np.mean(np.sum(off**2, axis=1))))
+
+
+def _over(shape: tuple[int, int]) -> list[NDArray[np.float64]]:
+    """Rows and columns of points spread over an image."""
+    return [at.ravel() * size for at, size in zip(np.mgrid[0.1:0.9:9j, 0.1:0.9:9j], shape, strict=True)]
+
+
 def _is_same(found: PageGeometry | None, drawn: DrawnGrid) -> bool:
     """Whether both have the same pitch, or take the same lines for 1 and for 5 mm."""
     if found is None or found.px_per_mm is None:
@@ -358,8 +377,7 @@ def _is_same(found: PageGeometry | None, drawn: DrawnGrid) -> bool:
 
 def _angle_and_pitch(page_map: PageMap, shape: tuple[int, int]) -> tuple[float, tuple[float, float]]:
     """Angle in degrees, and px per mm down and across, medians over the image."""
-    at_r, at_c = (g.ravel() for g in np.mgrid[0.1:0.9:9j, 0.1:0.9:9j])
-    y, x = page_map.to_mm(at_r * shape[0], at_c * shape[1])
+    y, x = page_map.to_mm(*_over(shape))
     seen = np.array(
         [page_map.to_pixels(y + dy, x + dx) for dy, dx in ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5))]
     )

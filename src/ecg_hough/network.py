@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock, local
@@ -16,8 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.int8 import quantize, without_joins
+
 WEIGHTS = Path(__file__).with_name("weights")
 """Folder of the shipped networks: `<name>.onnx` and its card `<name>.json`."""
+
+RANGES = "ranges"
+"""Of a card: lowest and highest activation by node, which `int8.quantize` takes."""
 
 
 class Network:
@@ -26,9 +32,14 @@ class Network:
     Args:
         path: the ONNX file; its card is the JSON file beside it.
         threads: threads of one inference; None takes all cores.
-        precision: "auto" takes bfloat16 where the processor has it; "f32" for exact comparisons.
+        precision: "int8", "bf16" or "f32"; "auto" takes the first that the processor has, and int8 only where
+            the card holds the activations' ranges. "f32" is for exact comparisons.
+    Attributes:
+        precision: the one taken.
+        on_batch: called with every batch that is run; None, or what records them.
     Raises:
-        ValueError: file or card missing, or the file is not the one that the card describes.
+        ValueError: file or card missing, or the file is not the one that the card describes; int8 of a card
+            without ranges.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None, precision: str = "auto") -> None:
@@ -50,10 +61,22 @@ class Network:
         self._config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if threads is not None:
             self._config["INFERENCE_NUM_THREADS"] = threads
-        if precision == "f32":
+        self.precision = self._auto() if precision == "auto" else precision
+        if self.precision == "int8" and RANGES not in self.card:
+            raise ValueError(
+                f"{card_path.name} must hold {RANGES} for int8 (ecg-hough quantize measures them)"
+            )
+        if self.precision == "f32":
             self._config["INFERENCE_PRECISION_HINT"] = "f32"
+        self.on_batch: Callable[[NDArray[np.float32]], Any] | None = None
         self._compiled: dict[tuple[int, ...] | None, Any] = {}
         self._compiling, self._of_thread = Lock(), local()
+
+    def _auto(self) -> str:
+        # Where there is bfloat16 there is VNNI, too; sums of eight-bit products overflow without.
+        if "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            return "f32"
+        return "int8" if RANGES in self.card else "bf16"
 
     @property
     def version(self) -> str:
@@ -67,10 +90,15 @@ class Network:
             few_shapes: compile for this shape: faster where few occur, as the canvas, and strips of few
                 heights. Without, one compilation serves all shapes.
         """
+        if self.on_batch is not None:
+            self.on_batch(batch)
         key = batch.shape if few_shapes else None
         with self._compiling:
             if key not in self._compiled:
                 model = self._core.read_model(str(self.path))
+                if self.precision == "int8":
+                    without_joins(model)
+                    quantize(model, self.card[RANGES])
                 if key is not None:
                     model.reshape(list(key))
                 self._compiled[key] = self._core.compile_model(model, "CPU", self._config)
