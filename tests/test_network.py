@@ -65,6 +65,8 @@ def test_int8_needs_the_ranges_of_the_card(tmp_path: Path) -> None:
     assert Network(path).precision in ("bf16", "f32")
     with pytest.raises(ValueError, match=r"double.json must hold ranges for int8"):
         Network(path, precision="int8")
+    with pytest.raises(ValueError, match="precision must be one of auto, int8, bf16, f32; got 'fp16'"):
+        Network(path, precision="fp16")
 
 
 def test_batches_can_be_recorded(tmp_path: Path) -> None:

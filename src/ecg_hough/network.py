@@ -22,6 +22,7 @@ from ecg_hough.int8 import quantize, without_joins
 WEIGHTS = Path(__file__).with_name("weights")
 """Folder of the shipped networks: `<name>.onnx` and its card `<name>.json`."""
 
+PRECISIONS = ("auto", "int8", "bf16", "f32")
 RANGES = "ranges"
 """Of a card: lowest and highest activation by node, which `int8.quantize` takes."""
 
@@ -38,13 +39,15 @@ class Network:
         precision: the one taken.
         on_batch: called with every batch that is run; None, or what records them.
     Raises:
-        ValueError: file or card missing, or the file is not the one that the card describes; int8 of a card
-            without ranges.
+        ValueError: file or card missing, or the file is not the one that the card describes; no such
+            precision, or int8 of a card without ranges.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None, precision: str = "auto") -> None:
         import openvino as ov
 
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
         self.path = Path(path)
         card_path = self.path.with_suffix(".json")
         for needed in (self.path, card_path):
