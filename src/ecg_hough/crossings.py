@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -74,19 +75,23 @@ def contests(rows: Sequence[RowView]) -> list[NDArray[np.float64]]:
 def settle(rows: Sequence[RowView]) -> list[NDArray[np.float64]]:
     """(n,) mm per row: where it runs down the page, as read but for contested ink; NaN as in `y_mm`."""
     places = [row.y_mm.copy() for row in rows]
-    spans = [_spans(contest > DOUBT_MIN) for contest in contests(rows)]
-    peaks = [[_peaks(row, a, b) for a, b in spans[k]] for k, row in enumerate(rows)]
+    contested = [
+        _contested(row, contest > DOUBT_MIN) for row, contest in zip(rows, contests(rows), strict=True)
+    ]
     for _ in range(SWEEPS):
-        for k, row in enumerate(rows):
-            others = [(rows[j], places[j]) for j in range(len(rows)) if j != k]
-            for (a, b), (at, worth) in zip(spans[k], peaks[k], strict=True):
-                taken = np.zeros_like(at)
-                for other, place in others:
-                    off = at - _places_at(other, place, row.x_mm[a:b])[:, None]
+        for k, (row, stretches) in enumerate(zip(rows, contested, strict=True)):
+            if not stretches.readout.size:
+                continue
+            taken = np.zeros_like(stretches.at)
+            for j, (other, place) in enumerate(zip(rows, places, strict=True)):
+                if j != k:
+                    runs_at = _places_at(other, place, row.x_mm[stretches.readout])
+                    off = stretches.at - runs_at[:, None]
                     taken = np.fmax(taken, np.exp(-0.5 * (off / TAKEN_MM) ** 2))
-                chosen = _smoothest(at, UNARY * worth - TAKEN * taken)
-                here = at[np.arange(b - a), chosen]
-                places[k][a:b] = np.where(np.isfinite(row.y_mm[a:b]), here, np.nan)
+            chosen = _smoothest(stretches.at, UNARY * stretches.worth - TAKEN * taken, stretches.lengths)
+            here = np.take_along_axis(stretches.at, chosen[:, None], 1)[:, 0]
+            seen = np.isfinite(row.y_mm[stretches.readout])
+            places[k][stretches.readout] = np.where(seen, here, np.nan)
     return places
 
 
@@ -95,16 +100,33 @@ def _places_at(row: RowView, place: NDArray[np.float64], x_mm: NDArray[np.float6
     return np.interp(x_mm, row.x_mm, place, left=np.nan, right=np.nan)
 
 
-def _spans(contested: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First and stop of contested read-outs, with those beside them."""
-    return [(a, b) for a, b in runs(maximum_filter1d(contested, 2 * BESIDE + 1)) if b - a >= 3]
+class _Contested(NamedTuple):
+    """Stretches of a row's read-outs that are contested, one after the other.
+
+    Attributes:
+        readout: (n,) of all stretches; lengths: (stretches,) of each, 3 at least.
+        at: (n, PEAKS) mm of the highest peaks; worth: their log share of the highest.
+    """
+
+    readout: NDArray[np.intp]
+    lengths: NDArray[np.intp]
+    at: NDArray[np.float64]
+    worth: NDArray[np.float64]
 
 
-def _peaks(row: RowView, a: int, b: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(b - a, PEAKS) mm of the highest peaks of read-outs a to b, and their log share of the highest."""
+def _contested(row: RowView, contested: NDArray[np.bool_]) -> _Contested:
+    """Contested read-outs with those beside them, and their peaks."""
+    spans = [(a, b) for a, b in runs(maximum_filter1d(contested, 2 * BESIDE + 1)) if b - a >= 3]
+    readout = np.concatenate([np.arange(a, b) for a, b in spans] or [np.arange(0)])
+    return _Contested(readout, np.array([b - a for a, b in spans], np.intp), *_peaks(row, readout))
+
+
+def _peaks(row: RowView, readout: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(n, PEAKS) mm of the highest peaks of the read-outs (n,), and their log share of the highest."""
     n_sub = row.logits.shape[0]
-    at = np.arange(a, b)
-    logits = row.logits[at % n_sub, :, at // n_sub]
+    if not readout.size:
+        return np.zeros((0, PEAKS)), np.zeros((0, PEAKS))
+    logits = row.logits[readout % n_sub, :, readout // n_sub]
     p = cv2.blur(np.exp(logits - logits.max(axis=1, keepdims=True)), (PEAK_SMOOTH_PX, 1))
     share = p / p.max(axis=1, keepdims=True)
     beside = np.pad(share, ((0, 0), (1, 1)))
@@ -114,22 +136,35 @@ def _peaks(row: RowView, a: int, b: int) -> tuple[NDArray[np.float64], NDArray[n
     return row.levels_mm[best], np.take_along_axis(worth, best, 1).astype(float)
 
 
-def _smoothest(at: NDArray[np.float64], worth: NDArray[np.float64]) -> NDArray[np.intp]:
-    """(m,) index of the peak that each of m >= 3 read-outs takes: dynamic programming over pairs of peaks.
+def _smoothest(
+    at: NDArray[np.float64], worth: NDArray[np.float64], lengths: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """(n,) index of the peak that each read-out takes: dynamic programming over pairs of peaks.
 
     Args:
-        at: (m, k) mm; worth: (m, k).
+        at: (n, k) mm; worth: (n, k).
+        lengths: of the stretches that the n read-outs make up, each 3 at least; they are walked abreast.
     """
-    m, k = at.shape
-    total = worth[0][:, None] + worth[1][None, :]
-    back = np.zeros((m, k, k), np.intp)
-    for i in range(2, m):
-        bend = at[i][None, None, :] - 2 * at[i - 1][None, :, None] + at[i - 2][:, None, None]
-        ways = total[:, :, None] - np.log1p((bend / BEND_MM) ** 2)
-        back[i] = ways.argmax(axis=0)
-        total = ways.max(axis=0) + worth[i]
-    chosen = np.empty(m, np.intp)
-    chosen[-2], chosen[-1] = np.unravel_index(total.argmax(), total.shape)
-    for i in range(m - 1, 1, -1):
-        chosen[i - 2] = back[i][chosen[i - 1], chosen[i]]
+    # The longest come first: those that are not at their end yet are always the first ones.
+    order = np.argsort(-lengths, kind="stable")
+    first = (np.cumsum(lengths) - lengths)[order]
+    long = lengths[order]
+    k = at.shape[1]
+    total = worth[first][:, :, None] + worth[first + 1][:, None, :]
+    back: list[NDArray[np.intp]] = []
+    for i in range(2, int(long[0])):
+        here = first[: np.count_nonzero(long > i)] + i
+        bend = (
+            at[here][:, None, None, :] - 2 * at[here - 1][:, None, :, None] + at[here - 2][:, :, None, None]
+        )
+        ways = total[: here.size, :, :, None] - np.log1p((bend / BEND_MM) ** 2)
+        back.append(ways.argmax(axis=1))
+        total[: here.size] = ways.max(axis=1) + worth[here][:, None, :]
+    chosen = np.empty(len(at), np.intp)
+    best = total.reshape(-1, k * k).argmax(axis=1)
+    chosen[first + long - 2], chosen[first + long - 1] = best // k, best % k
+    for i in range(int(long[0]) - 1, 1, -1):
+        which = np.arange(np.count_nonzero(long > i))
+        here = first[which] + i
+        chosen[here - 2] = back[i - 2][which, chosen[here - 1], chosen[here]]
     return chosen

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter, percentile_filter, uniform_filter1d
 
 from ecg_hough.box import Box
+from ecg_hough.cores import side_by_side
 from ecg_hough.geometry import PageMap
 from ecg_hough.paper import MM_PER_INCH
 from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
@@ -112,26 +113,29 @@ def find_lines(
     pixels, factor = shrink_for_strips(image, float(np.mean(page_map.px_per_mm)))
     strip = cut_strip(pixels, strip_map(StripFrame(top, left, shape), page_map), factor, cubic=False)
     shade = cv2.cvtColor(strip, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    families = [_family(_profiles(shade.T), top), _family(_profiles(shade), left)]
-    beats = [None if family is None else family.beat() for family in families]
+
+    def look(axis: int) -> tuple[_Family, _Beat, int | None] | None:
+        family = _family(_profiles(shade if axis else shade.T), left if axis else top)
+        if family is None:
+            return None
+        return family, family.beat(), _width_px(image, page_map, box_mm, family, axis)
+
+    seen = side_by_side(look, (0, 1))
+    beats = [None if one is None else one[1] for one in seen]
     pixels_mm = [
         None if beat is None else beat.pixel_mm(beats, 1.0 / scale)
         for beat, scale in zip(beats, page_map.px_per_mm, strict=True)
     ]
     # Pixels are square, or nearly so: one family's beat speaks for the other, too.
     found = [
-        None
-        if family is None or beat is None
-        else _lines(family, beat, own or other, scale, _width_px(image, page_map, box_mm, family, axis))
-        for axis, (family, beat, own, other, scale) in enumerate(
-            zip(families, beats, pixels_mm, pixels_mm[::-1], page_map.px_per_mm, strict=True)
-        )
+        None if one is None else _lines(*one, own or other, scale)
+        for one, own, other, scale in zip(seen, pixels_mm, pixels_mm[::-1], page_map.px_per_mm, strict=True)
     ]
     return found[0], found[1]
 
 
 def _lines(
-    family: _Family, beat: _Beat, pixel_mm: float | None, px_per_mm: float, width_px: int | None
+    family: _Family, beat: _Beat, width_px: int | None, pixel_mm: float | None, px_per_mm: float
 ) -> GridLines:
     if width_px is not None:
         late = 0.5 / px_per_mm if width_px == 1 else 0.0

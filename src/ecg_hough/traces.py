@@ -143,9 +143,9 @@ def read_rows(
         places = settle(views)
         if network is not None and steps.second_look:
             again = list(pool.map(partial(reader.look_again, looks, views, places), range(len(looks))))
-            better = _less_contested(looks, again, views)
-            if better is not looks:
-                looks, views = better, list(pool.map(_view, better))
+            if any(new is not old for new, old in zip(again, looks, strict=True)):
+                looks = _less_contested(looks, again, views, list(pool.map(_view, again)))
+                views = list(pool.map(_view, looks))
                 places = settle(views)
         if network is not None and steps.settled:
             readings = list(pool.map(_settled, looks, views, places))
@@ -371,11 +371,14 @@ def _in_mm(rows: NDArray[np.float64], frame: StripFrame) -> tuple[NDArray[np.flo
     return mm[:, 0], mm[:, 1]
 
 
-def _less_contested(old: list[_Look], new: list[_Look], views: list[RowView]) -> list[_Look]:
-    """Of every tile the look that leaves less doubt and fewer places that two rows share."""
-    if all(a is b for a, b in zip(old, new, strict=True)):
-        return old
-    fresh = [view if a is b else _view(b) for a, b, view in zip(old, new, views, strict=True)]
+def _less_contested(
+    old: list[_Look], new: list[_Look], views: list[RowView], fresh: list[RowView]
+) -> list[_Look]:
+    """Of every tile the look that leaves less doubt and fewer places that two rows share.
+
+    Args:
+        views, fresh: of the old looks and of the new ones.
+    """
     out = []
     for a, b, before, after in zip(old, new, contests(views), contests(fresh), strict=True):
         assert a.logits is not None
