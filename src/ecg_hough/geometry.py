@@ -628,12 +628,12 @@ class _Bend:
         step = max(step, max(shape) / 40)
         nodes = (int(np.ceil(shape[0] / step)) + 3, int(np.ceil(shape[1] / step)) + 3)
         basis = _spline_basis(points, nodes, step)
+        normal = _Normal.of(basis, _BENDING * _bending(nodes), 3 * nodes[1] + 3)
         transposed = basis.T.tocsr()
-        bending = _BENDING * _bending(nodes)
 
         def displacement(family: tuple[NDArray[np.float64], ...]) -> NDArray[np.float64]:
             base, seen, weight = family
-            error, weighted = seen - base, basis.copy()
+            error = seen - base
             fit: NDArray[np.float64] = np.zeros(len(points))
             coefficients: NDArray[np.float64] = np.zeros(basis.shape[1])
             for turn in range(6):
@@ -644,9 +644,7 @@ class _Bend:
                 if turn:
                     scale = max(_OUTLIER_MM, 1.5 * float(np.median(np.abs(left[weight > 0]))))
                 w = weight / (1 + (left / scale) ** 2) ** 2
-                weighted.data = basis.data * np.repeat(w, np.diff(basis.indptr))
-                system = transposed @ weighted + bending
-                coefficients = _solve_banded(system, transposed @ (w * (fit + left)), 3 * nodes[1] + 3)
+                coefficients = solveh_banded(normal.weighted(w), transposed @ (w * (fit + left)))
                 fit = basis @ coefficients
             return coefficients
 
@@ -654,15 +652,51 @@ class _Bend:
         return cls(flat, nodes, step, (down, across))
 
 
-def _solve_banded(system: sparse.csr_matrix, target: NDArray[np.float64], band: int) -> NDArray[np.float64]:
-    """Solution of a positive definite system whose entries lie within `band` of the diagonal."""
-    entries = system.tocoo()
-    upper = entries.row <= entries.col
-    row, col = entries.row[upper], entries.col[upper]
-    packed = np.zeros((band + 1, len(target)))
-    packed[band + row - col, col] = entries.data[upper]
-    out: NDArray[np.float64] = solveh_banded(packed, target)
-    return out
+@dataclass(frozen=True)
+class _Normal:
+    """Normal matrix of a spline's weighted least squares, the upper half of its band.
+
+    Points of one cell of the lattice share their 16 splines, so it is a sum of small dense matrices.
+
+    Attributes:
+        members: (cells, m) points of every cell, filled up with one more than there are.
+        values: (cells, m, 16) of the splines.
+        places: (cells, 16, 16) of every pair of splines in the band, `band.size` for the lower half.
+        band: (band + 1, nodes) of what is added to it.
+    """
+
+    members: NDArray[np.intp]
+    values: NDArray[np.float64]
+    places: NDArray[np.intp]
+    band: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, basis: sparse.csr_matrix, added: sparse.csr_matrix, width: int) -> _Normal:
+        """Of a `_spline_basis`, and a form that is added, both within `width` of the diagonal."""
+        n, n_nodes = basis.shape
+        splines = basis.indices.reshape(n, -1)
+        first, cell, count = np.unique(splines[:, 0], return_inverse=True, return_counts=True)
+        order = np.argsort(cell, kind="stable")
+        place = np.arange(n) - np.repeat(np.cumsum(count) - count, count)
+        members = np.full((first.size, int(count.max())), n)
+        members[cell[order], place] = order
+        values = np.zeros((n + 1, splines.shape[1]))
+        values[:n] = basis.data.reshape(n, -1)
+        of_cell = splines[members[:, 0]]
+        row, col = of_cell[:, :, None], of_cell[:, None, :]
+        size = (width + 1) * n_nodes
+        places = np.where(row <= col, (width + row - col) * n_nodes + col, size)
+        band = np.zeros((width + 1, n_nodes))
+        entries = sparse.triu(added).tocoo()
+        band[width + entries.row - entries.col, entries.col] = entries.data
+        return cls(members, values[members], places, band)
+
+    def weighted(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(band + 1, nodes) with the points' weights (n,)."""
+        weighted = self.values * np.append(weight, 0.0)[self.members][..., None]
+        products = self.values.transpose(0, 2, 1) @ weighted
+        summed = np.bincount(self.places.ravel(), products.ravel(), self.band.size + 1)[:-1]
+        return self.band + summed.reshape(self.band.shape)
 
 
 def _spline_basis(points: NDArray[np.float64], nodes: tuple[int, int], step: float) -> sparse.csr_matrix:
