@@ -143,6 +143,19 @@ def test_one_change_alone(data: Path, calls: list[tuple[str, str]], tmp_path: Pa
 
 
 @pytest.mark.usefixtures("unaligned")
+def test_what_is_made_again_is_what_was_asked_for(
+    data: Path, calls: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    out = tmp_path / "a.csv"
+    measure_ablations([data], out, n=1, changes=["centroid"])
+    before = len(calls)
+    table = measure_ablations([data / "worn"], out, n=1, changes=["centroid"], overwrite=True)
+    assert calls[before:] == [("worn/made_up_a", name) for name in (FULL, FULL, "centroid")]
+    assert set(table["profile"]) == {"clean", "worn", ALL}
+    assert not pd.read_csv(out.with_suffix(".pages.csv")).duplicated(["profile", "page", "change"]).any()
+
+
+@pytest.mark.usefixtures("unaligned")
 def test_rows_of_other_weights_are_made_again(
     data: Path, calls: list[tuple[str, str]], tmp_path: Path
 ) -> None:
@@ -156,6 +169,9 @@ def test_rows_of_other_weights_are_made_again(
     measure_ablations([data], out, n=1)
     assert {page for page, _ in calls[before:]} == {"clean/made_up_a"}
     assert "older" not in pages.read_text()
+    table["weights"] = "older"
+    table.to_csv(pages, index=False)
+    assert len(measure_ablations([data], out, n=1, overwrite=True)) == 3 * len(CHANGES)
 
 
 def test_scores_of_one_page_are_the_challenges(data: Path, calls: list[tuple[str, str]]) -> None:

@@ -141,6 +141,20 @@ def test_a_speed_that_stands_alone_must_suit_the_beats(
     assert any("not believed" in warning for warning in found.warnings) == (source != "text")
 
 
+@pytest.mark.parametrize(("score", "sure"), [(STATED_MIN - 0.05, False), (STATED_MIN, True)])
+def test_a_gain_believed_for_the_speed_beside_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, score: float, sure: bool
+) -> None:
+    monkeypatch.setattr(paper_scale, "fifty_odds", lambda *_: 0.0)
+    page = PageMap.from_affine(np.array([[8.0, 0.0, 0.0], [0.0, 8.0, 0.0]]), (210.0, 297.0))
+    words = (PrintedWord("25 mm/s", 100.0, 100.0, 0.95), PrintedWord("5 mm/mV", 100.0, 300.0, score))
+    image = np.full((80, 80, 3), 255, np.uint8)
+    found = paper_scale.find_paper_scale(image, page, None, (), (), words)
+    assert (found.gain_mm_mv, found.gain_from) == (5.0, "text")
+    assert any("5 mm/mV is printed, but" in warning for warning in found.warnings) != sure
+    assert not any("25 mm/s is printed" in warning for warning in found.warnings)
+
+
 @pytest.mark.parametrize(
     ("block_mm", "odds", "speed"), [(500.0, 3.0, 50.0), (250.0, 3.0, 25.0), (500.0, -2.0, 25.0)]
 )

@@ -113,7 +113,7 @@ def measure_ablations(
         out: the CSV of changes and profiles, see `COLUMNS`.
         n: pages of each profile, the first ones; None takes all.
         changes: which of `CHANGES` are measured, beside the full method; all, if none is named.
-        overwrite: make all rows again.
+        overwrite: make the rows of these pages and changes again.
         allow_trained: score records that the shipped networks were trained on too, with a warning.
         on_progress: called with the pages read and pages in all, every change a page of its own.
 
@@ -152,8 +152,12 @@ def measure_ablations(
     pages = [pages[k] for k in np.argsort(turn, kind="stable")]
     detail = out.with_suffix(".pages.csv")
     weights = " ".join(load_network(name).version for name in (LEADS_NETWORK, TRACE_NETWORK))
-    kept = _read(detail) if detail.is_file() and not overwrite else pd.DataFrame(columns=list(PAGE_COLUMNS))
+    kept = _read(detail) if detail.is_file() else pd.DataFrame(columns=list(PAGE_COLUMNS))
     kept = kept[(kept["weights"] == weights) & kept["change"].isin(CHANGES)]
+    if overwrite:
+        anew = {(profile, page.stem, name) for profile, page in pages for name in asked}
+        key = kept[["profile", "page", "change"]].itertuples(index=False, name=None)
+        kept = kept[np.array([row not in anew for row in key], bool)]
     done = set(kept[["profile", "page", "change"]].itertuples(index=False, name=None))
     todo = [
         (profile, page, [name for name in asked if (profile, page.stem, name) not in done])

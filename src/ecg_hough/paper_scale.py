@@ -95,7 +95,7 @@ def find_paper_scale(
         has_grid: whether the millimetres come from a grid.
     """
     pulses: tuple[Pulse, ...] = ()
-    words = with_partners(words, page_map)
+    alone, words = words, with_partners(words, page_map)
     printed_speed, printed_gain = stated(words, SPEED_WORDS), stated(words, GAIN_WORDS)
     if ink is not None and ink.contrast >= CONTRAST_MIN:
         pulses = find_pulses(image, page_map, ink, rows, windows)
@@ -145,6 +145,13 @@ def find_paper_scale(
     if gain is None:
         gain, gain_from = GAIN_MM_MV, "assumed"
         warnings.append(f"gain of {gain:g} mm/mV assumed: no calibration pulse or text could be read")
+    for source, value, values, unit in (
+        (speed_from, speed, SPEED_WORDS, "mm/s"),
+        (gain_from, gain, GAIN_WORDS, "mm/mV"),
+    ):
+        score = max((word.score for word in alone if values.get(word.word) == value), default=1.0)
+        if source == "text" and score < STATED_MIN:
+            warnings.append(f"{value:g} {unit} is printed, but read with little certainty ({score:.2f})")
     pulse_mm = common_height(pulses, len(rows))
     place = place_of_pulses(pulses, gain if has_grid or pulse_mm is None else pulse_mm / PULSE_MV)
     return PaperScale(speed, gain, speed_from, gain_from, tuple(warnings), place, pulse_mm, len(pulses))
