@@ -300,3 +300,18 @@ def test_a_map_turns_with_its_image(turns: int) -> None:
     assert np.hypot(*(np.array(turned.to_pixels(*mm)) - there)) < 1e-3
     known = {0: (30.0, 25.0), 1: (25.0, 52.0), 2: (52.0, 32.0), 3: (32.0, 30.0)}[turns % 4]
     assert mm == pytest.approx(known, abs=0.3)
+
+
+def test_a_bends_normal_matrix_is_that_of_all_its_points() -> None:
+    rng = np.random.default_rng(4)
+    nodes, width = (7, 9), 3 * 9 + 3
+    # Crowded on one side: cells hold several points, one, or none.
+    points = rng.uniform(0, 1, (200, 2)) ** 2 * [400.0, 600.0]
+    basis = geometry._spline_basis(points, nodes, 100.0)
+    added, weight = geometry._bending(nodes), rng.uniform(0, 2, len(points))
+    got = geometry._Normal.of(basis, added, width).weighted(weight)
+    full = basis.toarray().T @ (weight[:, None] * basis.toarray()) + added.toarray()
+    expected = np.zeros_like(got)
+    for k in range(width + 1):
+        expected[width - k, k:] = np.diagonal(full, k)
+    assert np.allclose(got, expected, atol=1e-12)

@@ -21,7 +21,6 @@ from ecg_hough.traces import (
     _Look,
     _settled,
     _tiles,
-    _view,
     centroid_rows,
     distribution_rows,
     read_logits,
@@ -274,13 +273,13 @@ def test_a_row_read_elsewhere_than_it_runs_is_read_there():
     logits[:, [20]] = np.maximum(bell(level, height=7.5), bell(far, height=8))[:, None]
     look = _Look(0, StripFrame(0.0, 0.0, (128, 2 * n)), None, None, None, np.ones(4 * n, bool),
                  np.repeat(logits[None], 4, axis=0).astype(np.float32))  # fmt: skip
-    view = _view(look)
+    view = look.view
     assert np.ptp(view.y_mm) > 7
-    rows, sd, presence = _settled(look, view, settle([view])[0])
+    rows, sd, presence = _settled(look, settle([view])[0])
     assert np.allclose(rows, (level + 0.5) * 2 - 0.5, atol=0.1)
     assert np.allclose(sd, sd[0], atol=0.05)
     assert (presence > 0.9).all()
-    untouched = _settled(look, view, view.y_mm)
+    untouched = _settled(look, view.y_mm)
     assert all(a is b for a, b in zip(untouched, look.reading[:3], strict=True))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock, local
 from typing import Any
@@ -81,6 +81,15 @@ class Network:
             return "f32"
         return "int8" if RANGES in self.card else "bf16"
 
+    @cached_property
+    def _model(self) -> Any:
+        """Of no shape yet; every compilation takes a copy."""
+        model = self._core.read_model(str(self.path))
+        if self.precision == "int8":
+            without_joins(model)
+            quantize(model, self.card[RANGES])
+        return model
+
     @property
     def version(self) -> str:
         """Name and first digits of the weights' sha256, for reports."""
@@ -98,10 +107,7 @@ class Network:
         key = batch.shape if few_shapes else None
         with self._compiling:
             if key not in self._compiled:
-                model = self._core.read_model(str(self.path))
-                if self.precision == "int8":
-                    without_joins(model)
-                    quantize(model, self.card[RANGES])
+                model = self._model.clone()
                 if key is not None:
                     model.reshape(list(key))
                 self._compiled[key] = self._core.compile_model(model, "CPU", self._config)

@@ -149,8 +149,7 @@ def find_paper_scale(
         (speed_from, speed, SPEED_WORDS, "mm/s"),
         (gain_from, gain, GAIN_WORDS, "mm/mV"),
     ):
-        score = max((word.score for word in alone if values.get(word.word) == value), default=1.0)
-        if source == "text" and score < STATED_MIN:
+        if source == "text" and (score := _score(value, alone, values)) < STATED_MIN:
             warnings.append(f"{value:g} {unit} is printed, but read with little certainty ({score:.2f})")
     pulse_mm = common_height(pulses, len(rows))
     place = place_of_pulses(pulses, gain if has_grid or pulse_mm is None else pulse_mm / PULSE_MV)
@@ -215,7 +214,12 @@ def with_partners(words: tuple[PrintedWord, ...], page_map: PageMap) -> tuple[Pr
 
 def _stands_alone(speed: float, words: tuple[PrintedWord, ...]) -> bool:
     """Whether a speed is read without a gain in its line; `words` have credit for partners."""
-    return max(word.score for word in words if SPEED_WORDS.get(word.word) == speed) <= PAIRED_MIN
+    return _score(speed, words, SPEED_WORDS) <= PAIRED_MIN
+
+
+def _score(value: float, words: tuple[PrintedWord, ...], values: dict[str, float]) -> float:
+    """The best score of the words that state a value."""
+    return max(word.score for word in words if values.get(word.word) == value)
 
 
 def stated(words: tuple[PrintedWord, ...], values: dict[str, float]) -> float | None:

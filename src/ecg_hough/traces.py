@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import pairwise
+from operator import attrgetter
 from typing import NamedTuple
 
 import cv2
@@ -136,19 +137,20 @@ def read_rows(
     edges = [(min(p.start_col for p in mine), max(p.end_col for p in mine)) for mine in panels]
     masks = row_masks(probabilities, layout)
     reader = _Reader(pixels, factor, image.shape[:2], page_map, canvas, masks, edges, network, steps)
+    view_of = attrgetter("view")
     # Much of a row's reading runs on one core: rows are read side by side.
     with pool_for(len(indices)) as pool:
         looks = [look for look in pool.map(reader.look, range(len(indices))) if look is not None]
-        views = list(pool.map(_view, looks)) if network is not None else []
+        views = list(pool.map(view_of, looks)) if network is not None else []
         places = settle(views)
         if network is not None and steps.second_look:
             again = list(pool.map(partial(reader.look_again, looks, views, places), range(len(looks))))
             if any(new is not old for new, old in zip(again, looks, strict=True)):
-                looks = _less_contested(looks, again, views, list(pool.map(_view, again)))
-                views = list(pool.map(_view, looks))
+                looks = _less_contested(looks, again, views, list(pool.map(view_of, again)))
+                views = list(pool.map(view_of, looks))
                 places = settle(views)
         if network is not None and steps.settled:
-            readings = list(pool.map(_settled, looks, views, places))
+            readings = list(pool.map(_settled, looks, places))
         else:
             readings = list(pool.map(_as_read, looks))
         return tuple(pool.map(reader.read, looks, readings, [indices[look.k] for look in looks]))
@@ -180,6 +182,17 @@ class _Look:
             rows, sd, presence = centroid_rows(self.strip, self.own)
             return rows, sd, presence, np.zeros_like(rows)
         return read_logits(self.logits, self.frame.shape[1])
+
+    @cached_property
+    def view(self) -> RowView:
+        """What the network says of the row, for all rows to be settled together."""
+        assert self.logits is not None
+        rows, _, presence, doubt = self.reading
+        y_mm, x_mm = _in_mm(rows, self.frame)
+        levels = (np.arange(self.logits.shape[1], dtype=float) + 0.5) * _stride(self.logits) - 0.5
+        seen = self.inside & (presence >= PRESENT_MIN)
+        levels_mm: NDArray[np.float64] = self.frame.y_mm + levels / STRIP_PX_PER_MM
+        return RowView(x_mm, np.where(seen, y_mm, np.nan), doubt, self.logits, levels_mm)
 
 
 @dataclass(frozen=True)
@@ -397,31 +410,21 @@ def _less_contested(
     return out
 
 
-def _view(look: _Look) -> RowView:
-    assert look.logits is not None
-    rows, _, presence, doubt = look.reading
-    y_mm, x_mm = _in_mm(rows, look.frame)
-    levels = (np.arange(look.logits.shape[1], dtype=float) + 0.5) * _stride(look.logits) - 0.5
-    seen = look.inside & (presence >= PRESENT_MIN)
-    levels_mm: NDArray[np.float64] = look.frame.y_mm + levels / STRIP_PX_PER_MM
-    return RowView(x_mm, np.where(seen, y_mm, np.nan), doubt, look.logits, levels_mm)
-
-
 def _as_read(look: _Look) -> tuple[NDArray[np.float64], ...]:
     """Row, expected error (both strip px) and presence of the read-outs of a row, each at its own peak."""
     return look.reading[:3]
 
 
-def _settled(look: _Look, view: RowView, place: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+def _settled(look: _Look, place: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
     """Row, expected error (both strip px) and presence of the read-outs of a row that runs at `place`, mm."""
     rows, sd, presence = _as_read(look)
-    at = np.flatnonzero(np.abs(place - view.y_mm) > MEET_MM)
+    at = np.flatnonzero(np.abs(place - look.view.y_mm) > MEET_MM)
     if not at.size:
         return rows, sd, presence
     assert look.logits is not None
     n_sub, stride = look.logits.shape[0], _stride(look.logits)
     columns = look.logits[at % n_sub, :, at // n_sub]
-    peak = np.interp(place[at], view.levels_mm, np.arange(view.levels_mm.size))
+    peak = np.interp(place[at], look.view.levels_mm, np.arange(look.view.levels_mm.size))
     mean, spread, _ = _round_peaks(np.exp(columns - columns.max(axis=1, keepdims=True)), peak)
     rows, sd = rows.copy(), sd.copy()
     rows[at], sd[at] = (mean + 0.5) * stride - 0.5, spread * stride

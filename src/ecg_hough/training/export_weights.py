@@ -170,7 +170,13 @@ def list_records(card: Path, records: Path) -> None:
         ValueError: the folder holds another number of records than the card counts.
     """
     content = _read_json(card)
-    content["data"] = {**content["data"], **_names_of(records, int(content["data"].get("records") or 0))}
+    data = content["data"]
+    put_into_card(card, {"data": {**data, **_names_of(records, int(data.get("records") or 0))}})
+
+
+def put_into_card(card: Path, values: dict[str, Any]) -> None:
+    """Replace entries of a card, or add them; the file is whole at every moment."""
+    content = _read_json(card) | values
     part = card.with_name(f".{card.name}.part")
     part.write_text(json.dumps(content, indent=1) + "\n")
     os.replace(part, card)

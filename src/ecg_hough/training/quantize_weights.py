@@ -5,8 +5,6 @@ In: exported weights and pages. Out: `ranges` in the weights' card. Needs neithe
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from ecg_hough.digitize import digitize
 from ecg_hough.errors import PageError
 from ecg_hough.int8 import rounded_inputs, without_joins
 from ecg_hough.network import RANGES, Network, load_network
+from ecg_hough.training.export_weights import put_into_card
 
 OnProgress = Callable[[int, int], Any]
 
@@ -70,7 +69,8 @@ def measure_ranges(
     ranges = {
         name: (float(f"{a:.4g}"), float(f"{b:.4g}")) for name, a, b in zip(names, low, high, strict=True)
     }
-    _put(weights.with_suffix(".json"), {RANGES: ranges, "ranges_from": {"pages": len(lows), "seed": seed}})
+    measured = {RANGES: ranges, "ranges_from": {"pages": len(lows), "seed": seed}}
+    put_into_card(weights.with_suffix(".json"), measured)
     return ranges
 
 
@@ -85,10 +85,3 @@ def _watched(path: Path) -> tuple[Any, list[str]]:
     results = [ov.opset13.result(source) for source in sources.values()]
     watched = ov.Model(results, model.get_parameters())
     return core.compile_model(watched, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}), list(sources)
-
-
-def _put(card: Path, values: dict[str, Any]) -> None:
-    content = json.loads(card.read_text()) | values
-    part = card.with_name(f".{card.name}.part")
-    part.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(part, card)
