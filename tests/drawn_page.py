@@ -8,12 +8,12 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.layout import PageLayout, find_layout
+from ecg_hough.layout.fit import PageLayout, find_layout
+from ecg_hough.networks.canvas import Canvas, to_canvas
 from ecg_hough.paper import make_layout
 from ecg_hough.render import RenderedPage, render_page
+from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.style import CameraStyle, PageStyle, SheetStyle, WearStyle
-from ecg_hough.segmentation import Canvas, to_canvas
 from ecg_hough.training.prepare_data import page_canvas
 
 

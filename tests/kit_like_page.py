@@ -11,8 +11,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.paper import LEADS, make_layout
+from ecg_hough.render.ecg_model import generate_ecg
 
 PX_PER_MM = 200 / 25.4
 FS = 500

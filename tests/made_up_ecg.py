@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ecg_hough.page import read_page
+from ecg_hough.image.reading import read_page
 from ecg_hough.paper import LEADS
 from ecg_hough.record import Ecg, LeadStatus, Trace
 
@@ -92,9 +92,9 @@ def stand_in_digitize(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise RuntimeError("a bug")
         return made_up_ecg(fs, source=read.name)
 
-    module = ModuleType("ecg_hough.digitize")
+    module = ModuleType("ecg_hough.pipeline")
     module.digitize = digitize  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "ecg_hough.digitize", module)
+    monkeypatch.setitem(sys.modules, "ecg_hough.pipeline", module)
     return calls
 
 

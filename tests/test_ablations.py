@@ -10,10 +10,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
-
-from ecg_hough import ablations
-from ecg_hough.ablations import (
+from ecg_lab import ablations
+from ecg_lab.ablations import (
     ALL,
     CHANGES,
     COLUMNS,
@@ -23,11 +21,13 @@ from ecg_hough.ablations import (
     measure_page,
     summarise,
 )
+from typer.testing import CliRunner
+
 from ecg_hough.cli import app
 from ecg_hough.errors import PageError
-from ecg_hough.export import write_signals
-from ecg_hough.metrics import challenge_snr, unaligned_snr
-from ecg_hough.steps import SHIPPED
+from ecg_hough.options import SHIPPED
+from ecg_hough.output.export import write_signals
+from ecg_hough.scores.metrics import challenge_snr, unaligned_snr
 from made_up_ecg import made_up_ecg
 
 FS = 100

@@ -5,11 +5,11 @@ import io
 import numpy as np
 from PIL import Image
 
-from ecg_hough.digitize import digitize
-from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.metrics import unaligned_snr
+from ecg_hough.options import Steps
 from ecg_hough.paper import LEADS, MM_PER_INCH, make_layout
-from ecg_hough.steps import Steps
+from ecg_hough.pipeline import digitize
+from ecg_hough.render.ecg_model import generate_ecg
+from ecg_hough.scores.metrics import unaligned_snr
 
 PAGE_MM = (279.4, 215.9)
 LEFT_MM, FIRST_MM, PITCH_MM, COLUMN_S = 15.0, 90.0, 36.0, 2.5

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import wfdb
+from ecg_lab.benchmark import COVERAGES, bootstrap_interval, risk_coverage, run_benchmark
 from numpy.typing import NDArray
 
-from ecg_hough.benchmark import COVERAGES, bootstrap_interval, risk_coverage, run_benchmark
 from ecg_hough.paper import LEADS
 
 FS = 250
@@ -144,7 +144,7 @@ def test_the_batch_is_used_without_an_own_predict(
         return batch.BatchReport((), (), failures, tuple(results), 1.0)
 
     monkeypatch.setattr(batch, "predict_pages", predict_pages)
-    monkeypatch.setattr("ecg_hough.benchmark._time_one_page", lambda *_: {})
+    monkeypatch.setattr("ecg_lab.benchmark._time_one_page", lambda *_: {})
     result = run_benchmark(data, tmp_path / "out", readout="centroid", workers=1, results=None)
     assert calls == [
         (2, "clean", {"readout": "centroid", "workers": 1}),

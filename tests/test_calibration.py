@@ -5,8 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecg_hough.calibration import calibrate, scale_from_columns
-from ecg_hough.columns import (
+from ecg_hough.errors import PageError
+from ecg_hough.paper import LEADS, make_layout
+from ecg_hough.render.ecg_model import generate_ecg
+from ecg_hough.scores.metrics import unaligned_snr
+from ecg_hough.signals.calibrate import calibrate, scale_from_columns
+from ecg_hough.signals.columns import (
     Columns,
     PulsePlace,
     Window,
@@ -19,11 +23,7 @@ from ecg_hough.columns import (
     traced_block,
     trim_windows,
 )
-from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.errors import PageError
-from ecg_hough.metrics import unaligned_snr
-from ecg_hough.paper import LEADS, make_layout
-from ecg_hough.traces import RowTrace
+from ecg_hough.traces.read import RowTrace
 
 FS = 500
 

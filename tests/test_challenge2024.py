@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from ecg_hough.datasets import STANDARD_PAGE, printed_part
 from ecg_hough.datasets.challenge2024 import LABELS, header_values
-from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.errors import PageError
-from ecg_hough.evaluation import resample_lead
-from ecg_hough.page import read_page
+from ecg_hough.image.reading import read_page
 from ecg_hough.paper import LEADS
 from ecg_hough.record import Ecg, LeadStatus
+from ecg_hough.render.ecg_model import generate_ecg
+from ecg_hough.scores.evaluation import resample_lead
 from made_up_ecg import made_up_ecg, write_page_image
 
 pytest.importorskip("neurokit2", reason="needs the experiments extra")
@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "experiments" / "challenge202
 import team_code
 from ecg_features import FEATURES, ecg_features
 
-DIGITIZE = import_module("ecg_hough.digitize")
+DIGITIZE = import_module("ecg_hough.pipeline")
 FS = 500
 RHYTHMS = {"NORM": "sinus rhythm", "TACHY": "sinus tachycardia", "BRADY": "sinus bradycardia"}
 HEADER_LEADS = ("I", "II", "III", "AVR", "AVL", "AVF", *LEADS[6:])
@@ -65,10 +65,10 @@ def stand_in(pages: dict[str, NDArray[np.float64]]) -> Any:
         like = made_up_ecg(fs, seconds=signals.shape[1] / fs)
         return Ecg(**{**vars(like), "signals": signals, "lead_status": status})
 
-    module = ModuleType("ecg_hough.digitize")
+    module = ModuleType("ecg_hough.pipeline")
     module.digitize = digitize  # type: ignore[attr-defined]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "ecg_hough.digitize", module)
+        patch.setitem(sys.modules, "ecg_hough.pipeline", module)
         yield module
 
 
@@ -257,7 +257,7 @@ def test_a_classifier_learns_thresholds_and_answers_always() -> None:
 def test_real_pages_from_image_to_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ecg_hough.render import render_page
 
-    monkeypatch.setitem(sys.modules, "ecg_hough.digitize", DIGITIZE)  # no stand-in here
+    monkeypatch.setitem(sys.modules, "ecg_hough.pipeline", DIGITIZE)  # no stand-in here
     data, hidden, model = tmp_path / "training", tmp_path / "hidden", tmp_path / "model"
     for k, label in enumerate(("TACHY", "BRADY", "TACHY", "BRADY", "TACHY")):
         ecg = generate_ecg(70 + k, fs=FS, rhythm=RHYTHMS[label])

@@ -67,9 +67,9 @@ def test_predict_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.Monke
         seen.update(options)
         raise ecg_hough.PageError("grid", "no grid")
 
-    module = ModuleType("ecg_hough.digitize")
+    module = ModuleType("ecg_hough.pipeline")
     module.digitize = digitize  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "ecg_hough.digitize", module)
+    monkeypatch.setitem(sys.modules, "ecg_hough.pipeline", module)
     page = write_page_image(tmp_path / "a.png")
     options = ("--fs", 1000, "--readout", "centroid", "--speed", 50, "--gain", 5)
     printed = run("predict", page, "-o", tmp_path / "out", *options, status=1)
@@ -203,7 +203,7 @@ def test_train_without_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_evaluate_reads_what_predict_wrote(tmp_path: Path, calls: list[str]) -> None:
-    pytest.importorskip("ecg_hough.evaluation")
+    pytest.importorskip("ecg_hough.scores.evaluation")
     page = write_page_image(tmp_path / "pages" / "a.png")
     run("predict", page, "-o", tmp_path / "out")
     signals = wfdb.rdrecord(str(tmp_path / "out" / "a")).p_signal.T
@@ -220,7 +220,7 @@ def test_evaluate_reads_what_predict_wrote(tmp_path: Path, calls: list[str]) -> 
 def test_benchmark_prints_accuracy_speed_and_memory(
     tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("ecg_hough.benchmark")
+    pytest.importorskip("ecg_lab.benchmark")
     monkeypatch.chdir(tmp_path)
     page = write_page_image(tmp_path / "kit" / "clean" / "a.png")
     made_up_ecg(source="truth").to_wfdb(page.parent, "a")

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 import wfdb
+from ecg_lab.compare import compare_methods
 
-from ecg_hough.compare import compare_methods
-from ecg_hough.evaluation import evaluate
 from ecg_hough.paper import LEADS
+from ecg_hough.scores.evaluation import evaluate
 from kit_like_page import PX_PER_MM, kit_like_page
 
 

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from ecg_lab import confidence_check
+from ecg_lab.confidence_check import check_confidence
 
-from ecg_hough import confidence_check
-from ecg_hough.confidence_check import check_confidence
 from ecg_hough.errors import PageError
 from ecg_hough.render import render_page
 from made_up_ecg import made_up_ecg

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecg_hough.crossings import BESIDE, RowView, _contested, contests, settle
+from ecg_hough.traces.crossings import BESIDE, RowView, _contested, contests, settle
 
 N_SUB, LEVELS = 4, np.arange(160) * 0.25
 X_MM = np.arange(800) / 16.0

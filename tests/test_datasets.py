@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from ecg_hough import datasets
 from ecg_hough.datasets import STANDARD_PAGE, read_pages, read_records
 from ecg_hough.datasets.challenge2024 import LABELS, header_values
-from ecg_hough.datasets.guard import find_trained, refuse_trained, trained_on
 from ecg_hough.datasets.kaggle import read_test
 from ecg_hough.datasets.ludb import Wave, read_waves
 from ecg_hough.datasets.ptbxl import challenge_labels
-from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.evaluation import evaluate
+from ecg_hough.datasets.split import held_out_records, split_records
 from ecg_hough.paper import LEADS
-from ecg_hough.training.records import held_out_records, split_records
+from ecg_hough.render.ecg_model import generate_ecg
+from ecg_hough.scores.evaluation import evaluate
+from ecg_hough.scores.guard import find_trained, refuse_trained, trained_on
 from made_up_ecg import as_printed
 
 FS = 100

@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 import wfdb
 
-from ecg_hough import PageError, digitize
-from ecg_hough.box import Box
-from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.geometry import turn_back
-from ecg_hough.metrics import challenge_snr, dice
-from ecg_hough.overlay import LABEL_MM, draw_label_map
-from ecg_hough.page import read_page
+from ecg_hough import PageError
+from ecg_hough import pipeline as digitize
+from ecg_hough.elements import Box
+from ecg_hough.geometry.page_geometry import turn_back
+from ecg_hough.image.reading import read_page
+from ecg_hough.output.overlay import LABEL_MM, draw_label_map
 from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.render import render_page, sample_style
+from ecg_hough.render.ecg_model import generate_ecg
+from ecg_hough.scores.metrics import challenge_snr, dice
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
@@ -310,7 +311,7 @@ def test_turn_back_inverts_a_quarter_turn(turns):
 @pytest.mark.parametrize(("grid_inside", "taken"), [(False, "whole"), (True, "part")])
 def test_a_sheet_without_a_grid_is_no_page_where_the_picture_shows_one(grid_inside, taken, monkeypatch):
     """A frame of strokes looks like a sheet, and what it holds like leads, on a page of few leads."""
-    module = importlib.import_module("ecg_hough.digitize")
+    module = importlib.import_module("ecg_hough.pipeline")
     grids = {"whole": True, "part": grid_inside}
     coherence = {"whole": 1.4, "part": 2.8}
     parts = {"whole": Box(0, 0, 1400, 3300), "part": Box(500, 1100, 1000, 2000)}

@@ -8,16 +8,16 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from ecg_lab.plot_pages import draw_plot
 from numpy.typing import NDArray
 
 from drawn_page import draw_grid
-from ecg_hough.drawn_grid import find_drawn_grid
-from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.frames import Framed, find_frames
-from ecg_hough.geometry import find_geometry
-from ecg_hough.page import read_page
+from ecg_hough.geometry.grid.plotted import find_drawn_grid
+from ecg_hough.geometry.page_geometry import find_geometry
+from ecg_hough.image.frames import Framed, find_frames
+from ecg_hough.image.reading import read_page
 from ecg_hough.paper import MM_PER_INCH
-from ecg_hough.plot_pages import draw_plot
+from ecg_hough.render.ecg_model import generate_ecg
 
 
 def bare(image: NDArray) -> Framed:

@@ -5,8 +5,8 @@ import pytest
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks
 
-from ecg_hough.ecg_model import MAX_WAVE_MV, RHYTHMS, GeneratedEcg, generate_ecg
 from ecg_hough.paper import LEADS
+from ecg_hough.render.ecg_model import MAX_WAVE_MV, RHYTHMS, GeneratedEcg, generate_ecg
 
 LEAD = {name: k for k, name in enumerate(LEADS)}
 

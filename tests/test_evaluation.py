@@ -11,8 +11,8 @@ import pytest
 import wfdb
 from numpy.typing import NDArray
 
-from ecg_hough.evaluation import evaluate, read_leads, resample_lead, without_nan
 from ecg_hough.paper import LEADS
+from ecg_hough.scores.evaluation import evaluate, read_leads, resample_lead, without_nan
 
 FS = 250
 SECONDS = 4.0

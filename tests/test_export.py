@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ecg_hough import export
 from ecg_hough.errors import PageError
-from ecg_hough.overlay import draw_overlay
+from ecg_hough.output import export
+from ecg_hough.output.overlay import draw_overlay
 from ecg_hough.paper import LEADS
 from ecg_hough.record import Ecg
 from made_up_ecg import made_up_ecg
@@ -118,7 +118,7 @@ def test_page_writes_what_was_asked_and_lists_it(tmp_path: Path) -> None:
     assert set(record["files"]) | {"a_b.json"} == names(tmp_path)
     assert "a b" in record["record_name_note"]
     assert record["x"] == 1
-    from ecg_hough.page import Image
+    from ecg_hough.image.reading import Image
 
     assert np.asarray(Image.open(tmp_path / "a_b.overlay.png"))[0, 0].tolist() == [200, 0, 0]
 

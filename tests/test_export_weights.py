@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecg_hough.network import Network
+from ecg_hough.networks.runtime import Network
 from ecg_hough.paper import LEADS
 
 pytest.importorskip("torch")

@@ -8,12 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
-
-from ecg_hough.cli import app
-from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.export import write_signals
-from ecg_hough.fidelity import (
+from ecg_lab.fidelity import (
     AMPLITUDES,
     INTERVALS,
     MEASURES,
@@ -24,7 +19,12 @@ from ecg_hough.fidelity import (
     read_pairs,
     store,
 )
+from typer.testing import CliRunner
+
+from ecg_hough.cli import app
+from ecg_hough.output.export import write_signals
 from ecg_hough.paper import LEADS
+from ecg_hough.render.ecg_model import generate_ecg
 
 pytest.importorskip("neurokit2", reason="needs the experiments extra")
 FS = 500

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ecg_hough.frames import find_frames, without_frames
-from ecg_hough.geometry import find_geometry
-from ecg_hough.grid import find_grid
-from ecg_hough.grid_frames import without_steps
+from ecg_hough.geometry.grid.find import find_grid
+from ecg_hough.geometry.grid.islands import without_steps
+from ecg_hough.geometry.page_geometry import find_geometry
+from ecg_hough.image.frames import find_frames, without_frames
 
 PX_PER_MM, PANEL_MM, SPACE_MM = 6.0, (40.0, 62.5), 6.3
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ecg_hough import geometry
-from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.geometry import PageGeometry, PageMap, find_geometry
-from ecg_hough.grid import find_grid
-from ecg_hough.leads import CURLED_MM
+from ecg_hough.geometry import page_geometry as geometry
+from ecg_hough.geometry.grid.find import find_grid
+from ecg_hough.geometry.page_geometry import PageGeometry, PageMap, find_geometry
+from ecg_hough.layout.view import CURLED_MM
 from ecg_hough.render import RenderedPage, render_page, sample_style
+from ecg_hough.render.ecg_model import generate_ecg
 
 FS = 500
 KIT = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "ecg_image_kit"
@@ -96,8 +96,8 @@ def test_a_map_whose_lines_stand_farther_apart_than_the_spectrum_shows_is_none(
     grid = find_grid(image)
     assert grid is not None
     slipped = replace(grid, x_mm=stretch * grid.x_mm)
-    monkeypatch.setattr("ecg_hough.geometry.find_grid", lambda image, **_: slipped)
-    monkeypatch.setattr("ecg_hough.geometry.follow_again", lambda grid, to_mm: grid)
+    monkeypatch.setattr("ecg_hough.geometry.page_geometry.find_grid", lambda image, **_: slipped)
+    monkeypatch.setattr("ecg_hough.geometry.page_geometry.follow_again", lambda grid, to_mm: grid)
     assert find_geometry(image).grid_found == kept
 
 

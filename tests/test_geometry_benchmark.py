@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from ecg_hough.geometry_benchmark import (
+from ecg_lab.geometry_benchmark import (
     HARD_TILT_DEG,
     PageErrors,
     benchmark_page,

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from drawn_page import draw_grid
-from ecg_hough.grid import find_grid, follow_again
+from ecg_hough.geometry.grid.find import find_grid, follow_again
 
 
 @pytest.mark.parametrize("px_per_mm", [2.83, 3.94, 7.87, 11.81])

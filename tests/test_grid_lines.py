@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ecg_hough.geometry import PageMap
-from ecg_hough.grid_lines import GridLines, find_lines
+from ecg_hough.geometry.grid.lines import GridLines, find_lines
+from ecg_hough.geometry.page_geometry import PageMap
 
 PX_PER_MM = 200 / 25.4
 SIZE_MM = (127.0, 203.2)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from ecg_hough.grid_spacing import are_harmonics, mm_per_cycle
+from ecg_hough.geometry.grid.spacing import are_harmonics, mm_per_cycle
 
 SHAPE = (700, 900)
 PLACES = np.array([[r, c] for r in range(100, 700, 100) for c in range(100, 900, 100)], float)

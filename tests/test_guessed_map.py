@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from ecg_hough.geometry import PageGeometry
-from ecg_hough.guessed_map import block_corners, common_turn, map_without_grid
-from ecg_hough.layout import LeadPanel, PageLayout
+from ecg_hough.geometry.page_geometry import PageGeometry
+from ecg_hough.layout.fit import LeadPanel, PageLayout
+from ecg_hough.layout.guessed_map import block_corners, common_turn, map_without_grid
+from ecg_hough.networks.canvas import to_canvas
 from ecg_hough.paper import make_layout
-from ecg_hough.segmentation import to_canvas
 
 SHAPE = (700, 700)
 LEVELS = np.linspace(150.0, 550.0, 6)

@@ -6,8 +6,8 @@ import openvino as ov
 import pytest
 from numpy.typing import NDArray
 
-from ecg_hough.int8 import LEVELS, _with_zero, quantize, rounded_inputs, without_joins
-from ecg_hough.network import RANGES, WEIGHTS, Network
+from ecg_hough.networks.int8 import LEVELS, _with_zero, quantize, rounded_inputs, without_joins
+from ecg_hough.networks.runtime import RANGES, WEIGHTS, Network
 from ecg_hough.render import render_page
 
 SHIPPED = sorted(WEIGHTS.glob("*.onnx"))
@@ -18,7 +18,7 @@ one range is half of what it must be."""
 
 def batch_for(network: Network) -> NDArray[np.float32]:
     """A corner of a rendered page, with half masks where the network takes some."""
-    from ecg_hough.ecg_model import generate_ecg
+    from ecg_hough.render.ecg_model import generate_ecg
 
     ecg = generate_ecg(3)
     image = render_page(ecg.signals, ecg.fs, seed=3, profile="scan", dpi=100).image[:256, :256]

@@ -11,15 +11,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from ecg_lab.kaggle import Pace, check_submission, lead_values, score_train, submit
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from ecg_hough.cli import app
-from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.kaggle import Pace, check_submission, lead_values, score_train, submit
-from ecg_hough.page import read_page
+from ecg_hough.image.reading import read_page
 from ecg_hough.paper import LEADS
 from ecg_hough.record import Ecg
+from ecg_hough.render.ecg_model import generate_ecg
 from made_up_ecg import as_printed, made_up_ecg, write_page_image
 
 pa = pytest.importorskip("pyarrow", reason="needs the kaggle extra")
@@ -98,9 +98,9 @@ def digitised(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
             signals[1, 100:120] = np.nan  # a gap in II
         return Ecg(**{**vars(ecg), "signals": signals})
 
-    module = ModuleType("ecg_hough.digitize")
+    module = ModuleType("ecg_hough.pipeline")
     module.digitize = digitize  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "ecg_hough.digitize", module)
+    monkeypatch.setitem(sys.modules, "ecg_hough.pipeline", module)
     return calls
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import wfdb
 
+from ecg_hough.datasets.kit_pages import KitPage, find_kit_pages, read_kit_page
 from ecg_hough.paper import LEADS
-from ecg_hough.training.kit_pages import KitPage, find_kit_pages, read_kit_page
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "ecg_image_kit"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="development pages are not on this machine")

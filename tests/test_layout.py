@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
+from ecg_hough.datasets.split import read_signals
 from ecg_hough.errors import PageError
-from ecg_hough.layout import MIN_AGREEMENT, PageLayout, find_layout, fit_layout, fit_names
-from ecg_hough.names import CanvasName
+from ecg_hough.layout.fit import MIN_AGREEMENT, PageLayout, find_layout, fit_layout, fit_names
+from ecg_hough.layout.names import CanvasName
 from ecg_hough.paper import LEADS, Layout, make_layout
 from ecg_hough.render import render_page
 from ecg_hough.render.page import RenderedPage
 from ecg_hough.render.style import sample_style
-from ecg_hough.training.records import read_signals
 
 CANVAS = 704
 PROFILES = ("clean", "scan", "worn", "photo")

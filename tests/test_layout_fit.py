@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecg_hough.layout_check import WEIGHTS
+from ecg_hough.signals.choose_layout import WEIGHTS
 from ecg_hough.training.layout_fit import MeasuredPage, cross_validated, fit_weights, share_right
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ecg_hough.layout_score import layout_table, score_layouts, score_page
+from ecg_hough.scores.layout_score import layout_table, score_layouts, score_page
 
 
 def truth(**changes: Any) -> dict[str, Any]:

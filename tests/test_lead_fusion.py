@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ecg_hough.lead_fusion import PanelSignal, fuse, lead_residuals
 from ecg_hough.paper import IN_I_AND_II, LEADS
+from ecg_hough.signals.lead_fusion import PanelSignal, fuse, lead_residuals
 
 FS = 500
 N = 1250

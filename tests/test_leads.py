@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ecg_lab.robustness import FIRST_SEED, page_style
 
-from ecg_hough import leads
-from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.errors import PageError
-from ecg_hough.leads import find_leads
+from ecg_hough.layout import view as leads
+from ecg_hough.layout.view import find_leads
 from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.render import render_page, sample_style
-from ecg_hough.robustness import FIRST_SEED, page_style
+from ecg_hough.render.ecg_model import generate_ecg
 
 
 @pytest.mark.parametrize(

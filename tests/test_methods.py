@@ -8,24 +8,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
-from ecg_hough.errors import PageError
-from ecg_hough.methods import METHODS, find_method, mask_methods, run_method
-from ecg_hough.methods.common import Options, column_runs, find_block, find_pulse, row_levels, turn_upright
-from ecg_hough.methods.ecgtizer import fragmented, full, lazy
-from ecg_hough.methods.grid_estimators import (
+from ecg_lab.methods import METHODS, find_method, mask_methods, run_method
+from ecg_lab.methods.common import Options, column_runs, find_block, find_pulse, row_levels, turn_upright
+from ecg_lab.methods.ecgtizer import fragmented, full, lazy
+from ecg_lab.methods.grid_estimators import (
     compare_pitches,
     marginal_distribution,
     matched_filter,
     pitch_px_per_mm,
     spectral,
 )
-from ecg_hough.methods.krones2024 import lead_masks, time_scale
-from ecg_hough.methods.masks import check_labels, find_label_file, network_labels, read_labels
-from ecg_hough.methods.paper_ecg import first_period, viterbi
-from ecg_hough.methods.vindigitizer import least_cost_path
-from ecg_hough.metrics import challenge_snr
+from ecg_lab.methods.krones2024 import lead_masks, time_scale
+from ecg_lab.methods.masks import check_labels, find_label_file, network_labels, read_labels
+from ecg_lab.methods.paper_ecg import first_period, viterbi
+from ecg_lab.methods.vindigitizer import least_cost_path
+
+from ecg_hough.errors import PageError
 from ecg_hough.paper import LEADS, make_layout
+from ecg_hough.scores.metrics import challenge_snr
 from kit_like_page import PX_PER_MM, ZERO_PX, kit_like_page
 
 LEAST_DB = {

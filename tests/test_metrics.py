@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage, signal
 
-from ecg_hough import metrics
+from ecg_hough.scores import metrics
 
 FS = 500
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecg_hough.names import CanvasName, add_names, canvas_names, place_names
+from ecg_hough.layout.names import CanvasName, add_names, canvas_names, place_names
+from ecg_hough.layout.rows import RowEvidence, TraceRows, gather_evidence
 from ecg_hough.paper import LEADS
-from ecg_hough.rows import RowEvidence, TraceRows, gather_evidence
 
 N_COLS = 400
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecg_hough.network import WEIGHTS, Network
+from ecg_hough.networks.canvas import CANVAS_PX, lead_probabilities, to_canvas
+from ecg_hough.networks.runtime import WEIGHTS, Network
 from ecg_hough.render import render_page
-from ecg_hough.segmentation import CANVAS_PX, lead_probabilities, to_canvas
 
 MAX_DIFFERENCE = 1e-3
 """Of a class probability."""
@@ -93,7 +93,7 @@ def test_probabilities_are_nnunets_own(tmp_path: Path) -> None:
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    from ecg_hough.ecg_model import generate_ecg
+    from ecg_hough.render.ecg_model import generate_ecg
     from ecg_hough.training.export_weights import export, load_run
     from made_up_run import make_dataset_json, make_plans, write_nnunet_run
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ecg_hough.errors import PageError
-from ecg_hough.orientation import hough_angle, hough_angle_krones2024
+from ecg_hough.geometry.orientation import hough_angle, hough_angle_krones2024
 
 
 def draw_page(angle_deg: float, *, rows: int = 1300, cols: int = 1700, step: float = 39.4) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ecg_hough.errors import PageError
-from ecg_hough.page import read_page
+from ecg_hough.image.reading import read_page
 from made_up_ecg import header_only_png
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from ecg_lab.geometry_benchmark import benchmark_page, map_errors_px
 
-from ecg_hough.geometry import find_geometry
-from ecg_hough.geometry_benchmark import benchmark_page, map_errors_px
-from ecg_hough.paper_edges import FORMATS_MM, find_sheet
+from ecg_hough.geometry.page_geometry import find_geometry
+from ecg_hough.geometry.sheet_edges import FORMATS_MM, find_sheet
 
 
 def sheet_on_table(

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from ecg_hough import paper_scale
-from ecg_hough.beats import FIFTY_MIN
-from ecg_hough.columns import Window
-from ecg_hough.geometry import PageMap
-from ecg_hough.ink import InkModel
-from ecg_hough.paper_scale import (
+from ecg_hough.geometry.page_geometry import PageMap
+from ecg_hough.networks.words_net import GAIN_WORDS, SPEED_WORDS, PrintedWord
+from ecg_hough.signals import scale as paper_scale
+from ecg_hough.signals.beats import FIFTY_MIN
+from ecg_hough.signals.columns import Window
+from ecg_hough.signals.scale import (
     PAIR_MM,
     STATED_MARGIN,
     STATED_MIN,
@@ -17,7 +17,7 @@ from ecg_hough.paper_scale import (
     true_millimetre,
     with_partners,
 )
-from ecg_hough.words import GAIN_WORDS, SPEED_WORDS, PrintedWord
+from ecg_hough.traces.ink import InkModel
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecg_hough.paths import PanelPlace, find_paths, row_shares
-from ecg_hough.rows import find_rows
+from ecg_hough.layout.paths import PanelPlace, find_paths, row_shares
+from ecg_hough.layout.rows import find_rows
 
 SIDE = 240
 LINES = (70, 130, 190)

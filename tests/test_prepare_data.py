@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import wfdb
 
-from ecg_hough.ecg_model import generate_ecg
+from ecg_hough.datasets.split import held_out_records
+from ecg_hough.networks.canvas import CANVAS_PX
 from ecg_hough.paper import LEADS
-from ecg_hough.segmentation import CANVAS_PX
+from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.training.prepare_data import prepare
-from ecg_hough.training.records import held_out_records
 
 N = 3
 TINY_DPI = 40
@@ -203,7 +203,7 @@ def test_ptbxl_fetches_as_many_records_as_pages_show(tmp_path: Path, monkeypatch
         asked.append(n)
         return write_records(folder, database[:n])
 
-    monkeypatch.setattr("ecg_hough.training.ptbxl.fetch_ptbxl", fetch)
+    monkeypatch.setattr("ecg_hough.datasets.ptbxl_table.fetch_ptbxl", fetch)
     options = {"source": "ptbxl", "folder": tmp_path / "ptbxl", "dpi": TINY_DPI}
     root = prepare_tiny(tmp_path, n=8, generated=0.0, **options)
     shown = [case["source"] for case in read_cases(root)]
@@ -220,7 +220,7 @@ def test_ptbxl_is_not_asked_for_generated_pages(tmp_path: Path, monkeypatch: pyt
     def fetch(folder: Path, *, n: int) -> list[Path]:
         raise AssertionError(f"asked for {n} records")
 
-    monkeypatch.setattr("ecg_hough.training.ptbxl.fetch_ptbxl", fetch)
+    monkeypatch.setattr("ecg_hough.datasets.ptbxl_table.fetch_ptbxl", fetch)
     root = prepare_tiny(tmp_path, n=1, source="ptbxl", generated=1.0, dpi=TINY_DPI)
     assert read_cases(root)[0]["source"] == "generated"
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import wfdb
 
+from ecg_hough.datasets import ptbxl_table as ptbxl
+from ecg_hough.datasets.ptbxl_table import fetch_ptbxl, patient_groups
+from ecg_hough.datasets.split import read_signals
 from ecg_hough.paper import LEADS
-from ecg_hough.training import ptbxl
-from ecg_hough.training.ptbxl import fetch_ptbxl, patient_groups
-from ecg_hough.training.records import read_signals
 
 NAMES = ["records500/00000/00001_hr", "records500/00000/00002_hr", "records500/01000/01001_hr"]
 PATIENTS = ["15709.0", "13243.0", "15709.0"]

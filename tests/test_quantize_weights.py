@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.network import RANGES, WEIGHTS, Network
+from ecg_hough.networks.runtime import RANGES, WEIGHTS, Network
 from ecg_hough.render import render_page
+from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.training.quantize_weights import measure_ranges
 
 

@@ -88,7 +88,7 @@ def test_package_offers_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert issubclass(ecg_hough.PageError, Exception)
     stand_in_digitize(monkeypatch)
     # What the import system does when the submodule is imported; the name must stay the function.
-    ecg_hough.digitize = sys.modules["ecg_hough.digitize"]  # type: ignore[assignment]
+    ecg_hough.pipeline = sys.modules["ecg_hough.pipeline"]  # type: ignore[assignment]
     ecg = ecg_hough.digitize(write_page_image(tmp_path / "a.png"))
     assert isinstance(ecg, Ecg)
     with pytest.raises(AttributeError):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ecg_hough.rows import find_rows
+from ecg_hough.layout.rows import find_rows
 
 SIDE = 704
 

@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from ecg_hough.columns import Window
-from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.ink import InkModel
 from ecg_hough.paper import make_layout
 from ecg_hough.render import render_page, sample_style
+from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.page import Panel, RenderedPage
-from ecg_hough.separators import find_separators
+from ecg_hough.signals.columns import Window
+from ecg_hough.signals.separators import find_separators
+from ecg_hough.traces.ink import InkModel
 
 BLACK = InkModel(np.full(3, -1 / (3 * 255)), -1.0, 9.0)
 """Darkness 1 for black, 0 for white."""

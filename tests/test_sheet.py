@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.paper import make_layout
 from ecg_hough.render import render_page, sample_style
+from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.style import CameraStyle
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ecg_hough.stroke_fit import find_paper, find_pen, fit_stroke
+from ecg_hough.traces.stroke_fit import find_paper, find_pen, fit_stroke
 
 PX_PER_MM = 8.0
 SHAPE = (256, 800)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ecg_hough.ecg_model import generate_ecg
 from ecg_hough.paper import make_layout
 from ecg_hough.render import PageStyle, SheetStyle, render_page
+from ecg_hough.render.ecg_model import generate_ecg
 
 trace_data = pytest.importorskip("ecg_hough.training.trace_data")
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from drawn_page import drawn_page
-from ecg_hough.crossings import settle
+from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame
+from ecg_hough.options import Steps
 from ecg_hough.paper import LEADS
-from ecg_hough.steps import Steps
-from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame
-from ecg_hough.traces import (
+from ecg_hough.traces.crossings import settle
+from ecg_hough.traces.read import (
     HEADROOM_MM,
     STRIP_ROWS,
     TARGET_SIGMA_PX,

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecg_hough.network import Network
-from ecg_hough.segmentation import CANVAS_PX
+from ecg_hough.networks.canvas import CANVAS_PX
+from ecg_hough.networks.runtime import Network
 from ecg_hough.training.prepare_data import prepare
 from ecg_hough.training.train import CONFIGS, _check_input, _planned, read_config, train
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ecg_hough import words
-from ecg_hough.training import words_check
-from ecg_hough.words import PrintedWord
+from ecg_lab import words_check
+
+from ecg_hough.networks import words_net as words
+from ecg_hough.networks.words_net import PrintedWord
 
 
 def test_words_are_counted_where_they_stand(monkeypatch):

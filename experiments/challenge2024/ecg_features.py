@@ -1,6 +1,6 @@
 """Features of a digitised ECG for the Challenge's classification: leads in mV enter, named numbers leave.
 
-Beats, intervals and amplitudes are those of `ecg_hough.fidelity`; added are rhythm, beat shapes, Q and T
+Beats, intervals and amplitudes are those of `ecg_lab.fidelity`; added are rhythm, beat shapes, Q and T
 waves, the electrical axis and two voltage criteria. What cannot be measured is NaN, which the model can take.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+from ecg_lab.fidelity import AMPLITUDES, INTERVALS, RHYTHM_LEAD, Beats, find_beats, measure
 from numpy.typing import NDArray
 
-from ecg_hough.fidelity import AMPLITUDES, INTERVALS, RHYTHM_LEAD, Beats, find_beats, measure
 from ecg_hough.paper import LEADS
 
 PREMATURE = 0.85

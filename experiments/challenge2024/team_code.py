@@ -1,7 +1,7 @@
 """The entry for the PhysioNet Challenge 2024's harness: headers and images enter, signals and labels leave.
 
 `train_model.py` calls `train_models`; `run_model.py` calls `load_models`, then `run_models` for every record.
-Digitisation is `ecg_hough.digitize` with its shipped networks: nothing of it is trained here. The
+Digitisation is `ecg_hough.pipeline` with its shipped networks: nothing of it is trained here. The
 classification task is answered by gradient boosted trees, one model a label, on features of the digitised
 signals (`ecg_features`). A record that cannot be read is told and left out: the harness goes on.
 """
@@ -95,7 +95,7 @@ def run_models(
             signal[:n, column] = signals[rows[name.strip().casefold()], :n]
     signal[np.abs(signal) > MAX_MV] = np.nan
     if fs != FS_FEATURES:
-        from ecg_hough.evaluation import resample_lead
+        from ecg_hough.scores.evaluation import resample_lead
 
         signals = np.stack([resample_lead(lead, fs, FS_FEATURES) for lead in signals])
     return signal, classify(ecg_features(signals, FS_FEATURES), classification)
@@ -107,7 +107,7 @@ def read_record(record: Path, fs: int, verbose: bool) -> NDArray[np.float64] | N
     As many images as the record has pieces of 10 s show one piece each, in their order; else all show the
     same, and each lead is taken from the image where it was read with the most confidence.
     """
-    from ecg_hough.digitize import digitize
+    from ecg_hough.pipeline import digitize
 
     text = _header(record)
     names = header_values(text, "Image")
@@ -211,7 +211,7 @@ def _seconds(text: str) -> float:
 
 
 def _weights_versions() -> dict[str, str]:
-    from ecg_hough.network import WEIGHTS
+    from ecg_hough.networks.runtime import WEIGHTS
 
     cards = [json.loads(path.read_text()) for path in sorted(WEIGHTS.glob("*.json"))]
     return {card["name"]: card["sha256"][:8] for card in cards}

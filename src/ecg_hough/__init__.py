@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ecg_hough.errors import PageError
 
 if TYPE_CHECKING:
-    from ecg_hough.digitize import digitize
+    from ecg_hough.pipeline import digitize
     from ecg_hough.record import Ecg
 
 __version__ = "0.1.0"
@@ -23,13 +23,13 @@ __all__ = ["Ecg", "PageError", "__version__", "digitize"]
 class _Package(ModuleType):
     """The package's module type.
 
-    Importing the submodule `ecg_hough.digitize` binds the name `digitize` here to the module; a
+    Importing the submodule `ecg_hough.pipeline` binds the name `digitize` here to the module; a
     property keeps it the function, whoever imports what first.
     """
 
     @property
     def digitize(self) -> Any:
-        from ecg_hough.digitize import digitize
+        from ecg_hough.pipeline import digitize
 
         return digitize
 

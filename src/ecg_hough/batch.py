@@ -24,7 +24,8 @@ from typing import Any, Literal, NamedTuple
 
 import ecg_hough
 from ecg_hough.errors import PageError
-from ecg_hough.export import (
+from ecg_hough.image.reading import IMAGE_SUFFIXES, read_page
+from ecg_hough.output.export import (
     LABELS_SUFFIX,
     OVERLAY_SUFFIX,
     PROGRAM,
@@ -32,7 +33,6 @@ from ecg_hough.export import (
     write_document,
     write_page,
 )
-from ecg_hough.page import IMAGE_SUFFIXES, read_page
 from ecg_hough.paper import FS_HZ
 from ecg_hough.record import Ecg
 
@@ -290,7 +290,7 @@ def _check_arguments(
 
 
 def _check_method(method: str, masks: str | Path | None, readout: str) -> None:
-    from ecg_hough.methods import OURS, find_method, mask_methods
+    from ecg_lab.methods import OURS, find_method, mask_methods
 
     reads = find_method(method).reads
     if masks is not None and reads != "masks":
@@ -360,7 +360,7 @@ def _predict_page(job: _Job) -> PageResult:
         ecg = _digitize(page.path, options)
         picture = masks = None
         if options.overlay or options.labels:
-            from ecg_hough.overlay import draw_label_map, draw_overlay
+            from ecg_hough.output.overlay import draw_label_map, draw_overlay
 
             image = read_page(page.path).image
             picture = draw_overlay(image, ecg) if options.overlay else None
@@ -392,11 +392,11 @@ def _predict_page(job: _Job) -> PageResult:
 
 def _digitize(path: Path, options: _Options) -> Ecg:
     """The record of one page by the chosen method."""
-    from ecg_hough.methods import OURS
+    from ecg_lab.methods import OURS
 
     if options.method == OURS:
         # The submodule by its full name; the networks it loads stay loaded in this process.
-        from ecg_hough.digitize import digitize
+        from ecg_hough.pipeline import digitize
 
         return digitize(
             path,
@@ -405,8 +405,9 @@ def _digitize(path: Path, options: _Options) -> Ecg:
             gain_mm_mv=options.gain_mm_mv,
             readout=options.readout,
         )
-    from ecg_hough.methods import run_method
-    from ecg_hough.methods.common import Options
+    from ecg_lab.methods import run_method
+    from ecg_lab.methods.common import Options
+
     from ecg_hough.paper import GAIN_MM_MV, PAPER_SPEED_MM_S
 
     known = Options(
@@ -424,7 +425,7 @@ def _request(job: _Job) -> dict[str, Any]:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     request = {"sha256": digest, "options": asdict(job.options), "versions": job.versions}
     if job.options.masks is not None:
-        from ecg_hough.methods.masks import find_label_file
+        from ecg_lab.methods.masks import find_label_file
 
         labels = find_label_file(Path(job.options.masks), job.page.path.stem)
         if labels is not None:

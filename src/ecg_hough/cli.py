@@ -19,10 +19,10 @@ import ecg_hough
 from ecg_hough.errors import PageError
 
 if TYPE_CHECKING:
+    from ecg_lab.kaggle import Check, Pace
     from rich.progress import Progress, TaskID
 
     from ecg_hough.batch import PageResult
-    from ecg_hough.kaggle import Check, Pace
     from ecg_hough.record import Ecg
 
 log = logging.getLogger("ecg_hough")
@@ -206,11 +206,11 @@ def info(
     Example: `ecg-hough info scan.png`
     """
     with _plain_errors():
-        from ecg_hough.digitize import digitize
+        from ecg_hough.pipeline import digitize
 
         ecg = digitize(page, speed_mm_s=speed, gain_mm_mv=gain)
         if as_json:
-            from ecg_hough.export import json_bytes
+            from ecg_hough.output.export import json_bytes
 
             typer.echo(json_bytes(ecg.to_dict()).decode(), nl=False)
         else:
@@ -256,7 +256,7 @@ def evaluate(
     Example: `ecg-hough evaluate out/ truth/ -o scores/`
     """
     with _plain_errors():
-        from ecg_hough.evaluation import evaluate as score
+        from ecg_hough.scores.evaluation import evaluate as score
 
         evaluation = score(predictions, truth, workers=workers, allow_trained=allow_trained)
         _print_table(evaluation.table())
@@ -287,7 +287,7 @@ def benchmark(
     Example: `ecg-hough benchmark data/ecg_image_kit -o output/benchmark`
     """
     with _plain_errors():
-        from ecg_hough.benchmark import run_benchmark
+        from ecg_lab.benchmark import run_benchmark
 
         for folder in folders:
             result = run_benchmark(
@@ -332,7 +332,7 @@ def robustness(
     Example: `ecg-hough robustness -n 4 --only blur --only noise`
     """
     with _plain_errors():
-        from ecg_hough.robustness import SEVERITIES, measure_angles, measure_robustness, summary_table
+        from ecg_lab.robustness import SEVERITIES, measure_angles, measure_robustness, summary_table
 
         with _progress_bar("distorting") as on_progress:
             rows = measure_robustness(
@@ -368,7 +368,7 @@ def fidelity(
     Example: `ecg-hough fidelity output/samples samples/truth -o output/fidelity.csv`
     """
     with _plain_errors():
-        from ecg_hough.fidelity import compare_measures, store, summary_table
+        from ecg_lab.fidelity import compare_measures, store, summary_table
 
         with _progress_bar("measuring") as on_progress:
             pairs = compare_measures(predictions, truth, method=method, on_progress=on_progress)
@@ -389,7 +389,7 @@ def paper(
     Example: `ecg-hough paper -o output/figures`
     """
     with _plain_errors():
-        from ecg_hough.figures import draw_all
+        from ecg_lab.figures import draw_all
 
         outcome = draw_all(
             out,
@@ -426,7 +426,7 @@ def compare(
     Example: `ecg-hough compare data/ludb --methods ours,ecgminer --pages 8`
     """
     with _plain_errors():
-        from ecg_hough.compare import compare_methods
+        from ecg_lab.compare import compare_methods
 
         chosen = None if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
         with _progress_bar("comparing") as on_progress:
@@ -474,7 +474,7 @@ def ablations(
     Example: `ecg-hough ablations data/ecg_image_kit data/ludb -n 4`
     """
     with _plain_errors():
-        from ecg_hough.ablations import measure_ablations, summary_table
+        from ecg_lab.ablations import measure_ablations, summary_table
 
         with _progress_bar("leaving out") as on_progress:
             rows = measure_ablations(
@@ -509,7 +509,7 @@ def geometry_benchmark(
     Example: `ecg-hough geometry-benchmark -n 5 --set photo --set hard`
     """
     with _plain_errors(), _progress_bar("finding maps") as on_progress:
-        from ecg_hough.geometry_benchmark import SETS, run_geometry_benchmark
+        from ecg_lab.geometry_benchmark import SETS, run_geometry_benchmark
 
         result = run_geometry_benchmark(
             n=n, seed=seed, sets=tuple(sets or SETS), results=out, on_progress=on_progress
@@ -534,9 +534,10 @@ def confidence(
     Example: `ecg-hough confidence -n 20 --records data/ptbxl`
     """
     with _plain_errors(), _progress_bar("digitising") as on_progress:
-        from ecg_hough.confidence_check import check_confidence
-        from ecg_hough.export import write_document
-        from ecg_hough.training.records import split_records
+        from ecg_lab.confidence_check import check_confidence
+
+        from ecg_hough.datasets.split import split_records
+        from ecg_hough.output.export import write_document
 
         held_out = split_records(records)[1] if records is not None else []
         figures = check_confidence(n, seed=seed, records=held_out, on_progress=on_progress)
@@ -597,7 +598,7 @@ def render_benchmark(
     - `ecg-hough benchmark data/all_layouts`
     """
     with _plain_errors(), _progress_bar("rendering") as on_progress:
-        from ecg_hough.benchmark_pages import render_benchmark as draw
+        from ecg_lab.benchmark_pages import render_benchmark as draw
 
         paths = draw(out, n=n, seed=seed, records=records, on_progress=on_progress)
     typer.echo(f"{len(paths)} pages in {out}")
@@ -618,7 +619,7 @@ def render_plots(
     - `ecg-hough benchmark data/plots`
     """
     with _plain_errors(), _progress_bar("drawing") as on_progress:
-        from ecg_hough.plot_pages import render_plots as draw
+        from ecg_lab.plot_pages import render_plots as draw
 
         paths = draw(out, n=n, seed=seed, records=records, on_progress=on_progress)
     typer.echo(f"{len(paths)} plots in {out}")
@@ -795,7 +796,7 @@ def kaggle_submit(
     Example: `ecg-hough kaggle-submit /kaggle/input/physionet-ecg-image-digitization --check`
     """
     with _plain_errors("kaggle"):
-        from ecg_hough.kaggle import check_submission, submit
+        from ecg_lab.kaggle import check_submission, submit
 
         with _pace_bar() as on_page:
             result = submit(data, out, work=work, workers=workers, on_page=on_page)
@@ -818,7 +819,7 @@ def kaggle_check(
     Example: `ecg-hough kaggle-check submission.parquet contest/`
     """
     with _plain_errors("kaggle"):
-        from ecg_hough.kaggle import check_submission
+        from ecg_lab.kaggle import check_submission
 
         passed = _print_check(check_submission(submission, data))
     if not passed:
@@ -843,7 +844,7 @@ def kaggle_score(
     Example: `ecg-hough kaggle-score contest/ --type 0001 --type 0003 -n 100 -o scores.json`
     """
     with _plain_errors():
-        from ecg_hough.kaggle import score_train
+        from ecg_lab.kaggle import score_train
 
         with _pace_bar() as on_page:
             score = score_train(

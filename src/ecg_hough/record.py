@@ -176,25 +176,25 @@ class Ecg:
 
     def to_wfdb(self, folder: str | Path, name: str) -> tuple[Path, Path]:
         """Write `folder/name.hea` and `.dat`; see `export.write_wfdb`."""
-        from ecg_hough.export import write_wfdb
+        from ecg_hough.output.export import write_wfdb
 
         return write_wfdb(self, folder, name)
 
     def to_csv(self, path: str | Path) -> Path:
         """Write time and 12 leads as CSV; see `export.write_csv`."""
-        from ecg_hough.export import write_csv
+        from ecg_hough.output.export import write_csv
 
         return write_csv(self, path)
 
     def to_json(self, path: str | Path) -> Path:
         """Write everything but the arrays as JSON; see `export.write_json`."""
-        from ecg_hough.export import write_json
+        from ecg_hough.output.export import write_json
 
         return write_json(self, path)
 
     def plot(self) -> Figure:
         """Matplotlib figure of the 12 leads on an ECG grid; see `overlay.plot_ecg`."""
-        from ecg_hough.overlay import plot_ecg
+        from ecg_hough.output.overlay import plot_ecg
 
         return plot_ecg(self)
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from ecg_hough.datasets import DatasetPage, Reference, load_wfdb, log
-from ecg_hough.training.kit_pages import read_kit_truth
+from ecg_hough.datasets.kit_pages import read_kit_truth
 
 DATASET = "challenge2024"
 LABELS = (
@@ -30,7 +30,7 @@ def read_pages(folder: Path) -> Iterator[DatasetPage]:
     Raises:
         ValueError: no header there names an image.
     """
-    from ecg_hough.training.ptbxl import patient_groups
+    from ecg_hough.datasets.ptbxl_table import patient_groups
 
     folder = Path(folder)
     patients = patient_groups(folder)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ecg_hough.datasets import STANDARD_PAGE, DatasetPage, index_records, log, wfdb_loader
-from ecg_hough.page import IMAGE_SUFFIXES
+from ecg_hough.image.reading import IMAGE_SUFFIXES
 
 DATASET = "ecg-image-database"
 TYPES: dict[str, str] = {
@@ -41,7 +41,7 @@ def read_pages(folder: Path) -> Iterator[DatasetPage]:
     Raises:
         ValueError: no image is named <record>-<type>.
     """
-    from ecg_hough.training.ptbxl import patient_groups
+    from ecg_hough.datasets.ptbxl_table import patient_groups
 
     images = [path for path in sorted(Path(folder).rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
     named = [(path, match) for path in images if (match := _NAME.fullmatch(path.stem))]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ecg_hough.datasets import STANDARD_PAGE, DatasetPage, Reference, wfdb_loader
-from ecg_hough.training.kit_pages import find_kit_pages, kit_image_path, read_kit_truth
+from ecg_hough.datasets.kit_pages import find_kit_pages, kit_image_path, read_kit_truth
 
 DATASET = "ecg-image-kit"
 _NUMBER = re.compile(r"(?:-\d+)+(?:_0000)?$")
@@ -27,7 +27,7 @@ def read_pages(folder: Path) -> Iterator[DatasetPage]:
     Raises:
         ValueError: no page of the kit there, or a sidecar without its picture.
     """
-    from ecg_hough.training.ptbxl import patient_groups
+    from ecg_hough.datasets.ptbxl_table import patient_groups
 
     folder = Path(folder)
     sidecars = find_kit_pages(folder)

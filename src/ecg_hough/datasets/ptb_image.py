@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ecg_hough.datasets import DatasetPage, index_records, log, wfdb_loader
-from ecg_hough.page import IMAGE_SUFFIXES
+from ecg_hough.image.reading import IMAGE_SUFFIXES
 
 DATASET = "ptb-image"
 _RECORD = re.compile(r"s\d{4}(?:_?[a-z]{2,3})?", re.IGNORECASE)

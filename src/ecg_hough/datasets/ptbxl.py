@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ecg_hough.datasets import DatasetRecord, index_records
-from ecg_hough.training.ptbxl import DATABASE_CSV, patient_groups, read_table
+from ecg_hough.datasets.ptbxl_table import DATABASE_CSV, patient_groups, read_table
 
 DATASET = "ptbxl"
 ACUTE_MI_STATEMENTS = frozenset(

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
+from ecg_hough.networks.words_net import GAIN_WORDS, SPEED_WORDS, WORDS, words_in
 from ecg_hough.paper import GRID_MAJOR_MM, GRID_MINOR_MM, LEADS, MM_PER_INCH, PULSE_MV
 from ecg_hough.render.style import NAME_SHARES, NAME_VARIANTS, RGB, SheetStyle
 from ecg_hough.render.text import FACES, draw_text, text_width
-from ecg_hough.words import GAIN_WORDS, SPEED_WORDS, WORDS, words_in
 
 _SUPERSAMPLE = 2  # traces are drawn this much finer: stroke widths in half pixels, at a fifth of 4x's cost
 _SUBPIXEL_BITS = 5  # cv2 draws at 1/32 px

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecg_hough.network import WEIGHTS, Network
-from ecg_hough.training.records import patients_of, split_records, trained_names
-from ecg_hough.words import WORDS
+from ecg_hough.datasets.split import patients_of, split_records, trained_names
+from ecg_hough.networks.runtime import WEIGHTS, Network
+from ecg_hough.networks.words_net import WORDS
 
 if TYPE_CHECKING:
     import onnx

@@ -18,11 +18,11 @@ from rich.progress import track
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from ecg_hough.digitize import read_traces
 from ecg_hough.errors import PageError
-from ecg_hough.layout_check import WEIGHTS, at_common_edges, measure
-from ecg_hough.layout_score import TRUTH_SUFFIX
-from ecg_hough.page import read_page
+from ecg_hough.image.reading import read_page
+from ecg_hough.pipeline import read_traces
+from ecg_hough.scores.layout_score import TRUTH_SUFFIX
+from ecg_hough.signals.choose_layout import WEIGHTS, at_common_edges, measure
 
 RIDGE = 0.3
 """Pull to the weights so far, which know other pages: their squared distance is multiplied by it."""

@@ -26,15 +26,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.datasets import RECORD_SETS, read_records
-from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.export import LABELS_SUFFIX, write_signals
-from ecg_hough.overlay import LABEL_MM
+from ecg_hough.datasets.split import held_out_records, read_signals, split_records
+from ecg_hough.networks.canvas import CANVAS_PX, to_canvas
+from ecg_hough.networks.words_net import BLOB_MM, BLOB_SHARE, WORD_PX_PER_MM, WORDS, word_picture
+from ecg_hough.output.export import LABELS_SUFFIX, write_signals
+from ecg_hough.output.overlay import LABEL_MM
 from ecg_hough.paper import LEADS
 from ecg_hough.record import trace_box
 from ecg_hough.render import RenderedPage, draw_labels, render_page, sample_style
-from ecg_hough.segmentation import CANVAS_PX, to_canvas
-from ecg_hough.training.records import held_out_records, read_signals, split_records
-from ecg_hough.words import BLOB_MM, BLOB_SHARE, WORD_PX_PER_MM, WORDS, word_picture
+from ecg_hough.render.ecg_model import generate_ecg
 
 MIN_STROKE_PX = 3.0
 """Traces are labelled at least this wide on the canvas: one pixel wide classes are slow to learn."""
@@ -335,7 +335,7 @@ def _records_digest(records: Path | None) -> str | None:
 
 def _ptbxl_cases(folder: Path, n: int, generated: float, seed: int) -> list[Case]:
     """The database's records in its own order, so that more pages go on where fewer ended."""
-    from ecg_hough.training.ptbxl import fetch_ptbxl
+    from ecg_hough.datasets.ptbxl_table import fetch_ptbxl
 
     held_out = held_out_records()
     shows_record = [np.random.default_rng([seed * 1_000_003 + k, 1]).random() >= generated for k in range(n)]
@@ -365,7 +365,7 @@ def _ptbxl_cases(folder: Path, n: int, generated: float, seed: int) -> list[Case
 
 
 def _kit_cases(folder: Path, n: int) -> list[Case]:
-    from ecg_hough.training.kit_pages import find_kit_pages
+    from ecg_hough.datasets.kit_pages import find_kit_pages
 
     sidecars = find_kit_pages(folder)[:n]
     if not sidecars:
@@ -384,7 +384,7 @@ def _kit_cases(folder: Path, n: int) -> list[Case]:
 
 
 def _patients(folder: Path) -> dict[str, str]:
-    from ecg_hough.training.ptbxl import patient_groups
+    from ecg_hough.datasets.ptbxl_table import patient_groups
 
     return {name: str(group) for name, group in patient_groups(folder).items()}
 
@@ -481,8 +481,8 @@ def page_canvas(page: RenderedPage, side: int = CANVAS_PX) -> tuple[NDArray[np.u
 
 def kit_page(sidecar: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """An ECG-Image-Kit page as it is: image (rows, cols, 3) and label map (rows, cols)."""
-    from ecg_hough.page import read_page
-    from ecg_hough.training.kit_pages import read_kit_page
+    from ecg_hough.datasets.kit_pages import read_kit_page
+    from ecg_hough.image.reading import read_page
 
     page = read_kit_page(sidecar)
     return read_page(page.image_path).image, page.labels

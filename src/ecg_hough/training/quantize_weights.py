@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.digitize import digitize
 from ecg_hough.errors import PageError
-from ecg_hough.int8 import rounded_inputs, without_joins
-from ecg_hough.network import RANGES, Network, load_network
+from ecg_hough.networks.int8 import rounded_inputs, without_joins
+from ecg_hough.networks.runtime import RANGES, Network, load_network
+from ecg_hough.pipeline import digitize
 from ecg_hough.training.export_weights import put_into_card
 
 OnProgress = Callable[[int, int], Any]

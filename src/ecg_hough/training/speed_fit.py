@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.beats import EDGE_MM, FIFTY_MIN, STEP_MM, beat_lengths
+from ecg_hough.datasets.split import read_signals, split_records
 from ecg_hough.paper import BLOCK_MM, GAIN_MM_MV
-from ecg_hough.training.records import read_signals, split_records
+from ecg_hough.signals.beats import EDGE_MM, FIFTY_MIN, STEP_MM, beat_lengths
 
 PEN_MM = 0.4
 """Width over which a printed trace is smoothed."""

@@ -15,15 +15,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.ecg_model import generate_ecg
-from ecg_hough.layout import LeadPanel, PageLayout
-from ecg_hough.network import WEIGHTS, Network
+from ecg_hough.datasets.split import read_signals
+from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
+from ecg_hough.layout.fit import LeadPanel, PageLayout
+from ecg_hough.networks.canvas import LEADS_NETWORK, Canvas, lead_probabilities, to_canvas
+from ecg_hough.networks.runtime import WEIGHTS, Network
 from ecg_hough.render import Panel, RenderedPage, render_page, sample_style
+from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.style import with_random_grid
-from ecg_hough.segmentation import LEADS_NETWORK, Canvas, lead_probabilities, to_canvas
-from ecg_hough.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
-from ecg_hough.traces import READOUTS_PER_COLUMN, readout_columns, row_masks
-from ecg_hough.training.records import read_signals
+from ecg_hough.traces.read import READOUTS_PER_COLUMN, readout_columns, row_masks
 
 CROP_SHAPE = (256, 320)
 """Rows and columns of a crop: 32 x 40 mm."""

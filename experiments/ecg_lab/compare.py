@@ -1,0 +1,377 @@
+"""Every method on the same pages: folders of pages with known signals enter; one table of scores leaves.
+
+A variant is a method, with our leads network's masks where it reads masks; "NAME+true" is the same with the
+true masks, on the pages whose masks are known (ECG-Image-Kit's sidecars). A page that a method cannot read
+scores as the metrics say, 0 for each lead, and is counted.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from ecg_hough.batch import predict_pages
+from ecg_hough.errors import PageError
+from ecg_hough.image.reading import read_page
+from ecg_hough.output.export import LABELS_SUFFIX, record_name
+from ecg_hough.scores.evaluation import Evaluation, evaluate, summarise, without_nan
+from ecg_lab.benchmark import bootstrap_interval, first_pages
+from ecg_lab.methods import METHODS, find_method
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+logger = logging.getLogger(__name__)
+
+RESULTS = Path("experiments/results/compare.json")
+TRUE = "+true"
+"""Ending of variants that read the true masks."""
+MASK_STROKE_PX = 1
+"""Width of the lines of true masks. A perfect mask of the winner's kind is the line itself: with 2 px, column
+centroids on ECG-Image-Kit's clean pages lose 9 dB: a flank's stroke reaches into the columns beside it."""
+SCORES = ("challenge_snr_db", "unaligned_snr_db", "kaggle_db")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison measured.
+
+    Attributes:
+        figures: all that goes into the JSON: "variants" by name, then "data/profile" or "all"; "grid_pitch".
+    """
+
+    figures: dict[str, Any]
+
+    def table(self) -> Table:
+        """One row per variant and profile, as a rich table."""
+        from rich.table import Table
+
+        table = Table(title="Methods on the same pages (95 % intervals over pages)")
+        for heading in ("method", "profile"):
+            table.add_column(heading)
+        for heading in (
+            "pages", "failed", "Challenge dB", "95 %", "unaligned dB", "95 %", "Kaggle dB", "95 %", "found %",
+            "pages/s",
+        ):  # fmt: skip
+            table.add_column(heading, justify="right")
+        for name, profiles in self.figures["variants"].items():
+            for profile, row in profiles.items():
+                cells = []
+                for score in SCORES:
+                    low, high = row["interval_95"][score]
+                    cells += [_digits(row[score], 2), f"{_digits(low, 1)} to {_digits(high, 1)}"]
+                table.add_row(
+                    name, profile, str(row["pages"]), str(row["failed"]), *cells,
+                    _digits(row["found_pct"], 1), _digits(row["pages_per_s"], 2),
+                    end_section=profile == "all",
+                )  # fmt: skip
+        return table
+
+    def pitch_table(self) -> Table | None:
+        """Deviation of ECG-Image-Kit's grid estimators from our pitch, as a rich table; None without any."""
+        from rich.table import Table
+
+        if not self.figures.get("grid_pitch"):
+            return None
+        table = Table(title="Grid estimators of ECG-Image-Kit against our pitch")
+        for heading in ("estimator", "profile"):
+            table.add_column(heading)
+        for heading in ("pages", "without", "median |deviation| %", "within 1 %"):
+            table.add_column(heading, justify="right")
+        for name, profiles in self.figures["grid_pitch"].items():
+            for profile, row in profiles.items():
+                table.add_row(
+                    name, profile, str(row["pages"]), str(row["without"]),
+                    _digits(row["median_abs_pct"], 2), f"{row['within_1_pct']} %",
+                )  # fmt: skip
+        return table
+
+
+def compare_methods(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    methods: Sequence[str] | None = None,
+    pages: int | None = None,
+    workers: int = 1,
+    results: Path | None = RESULTS,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Comparison:
+    """Run methods on the pages of folders and score them.
+
+    Predictions are kept under `out`, and a page done before with the same options, weights and masks is not
+    done again. The figures are written after every variant; variants of earlier runs stay in the file where
+    they were made on the same pages.
+
+    Args:
+        folders: pages with WFDB records of the same stems, flat or with a subfolder per profile.
+        out: folder of predictions and true masks.
+        methods: names; None takes all.
+        pages: the first ones of each profile; None takes all.
+        workers: processes of the batch, and threads of the evaluation.
+        results: JSON file; None writes none.
+        on_progress: called with pages done and their number.
+
+    Raises:
+        ValueError: no page with a record, an unknown method, or `out` inside a folder.
+    """
+    names = list(METHODS) if methods is None else list(methods)
+    for name in names:
+        find_method(name)
+    chosen: dict[Path, list[Path]] = {}
+    for folder in folders:
+        folder = Path(folder).resolve()
+        if Path(out).resolve().is_relative_to(folder):
+            raise ValueError(f"out must lie outside the folder of true signals; got {out}")
+        chosen[folder] = first_pages(folder, pages)
+        if not chosen[folder]:
+            raise ValueError(
+                f"folder must hold page images with a WFDB record beside them; got none in {folder}"
+            )
+    masks = {folder: _true_masks(folder, found, Path(out) / "masks") for folder, found in chosen.items()}
+    variants = _variants(names, any(masks.values()))
+    total = sum(
+        len(masks[folder]) if name.endswith(TRUE) else len(found)
+        for name in variants
+        for folder, found in chosen.items()
+    )
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        if on_progress is not None:
+            on_progress(done, total)
+
+    made_from = {
+        f"{folder.name}/{_key(page, folder)}": page.stat().st_size
+        for folder, found in chosen.items()
+        for page in found
+    }
+    figures = _earlier(results, made_from)
+    for name in variants:
+        figures["variants"][name] = {}
+        parts = []
+        for folder, found in chosen.items():
+            use = (
+                [page for page in found if _key(page, folder) in masks[folder]]
+                if name.endswith(TRUE)
+                else found
+            )
+            if use:
+                place = Path(out) / "masks" / folder.name
+                parts.append(_score(name, folder, use, Path(out), place, workers, step))
+        figures["variants"][name] = _rows(parts)
+        figures["created"] = datetime.now(UTC).isoformat(timespec="seconds")
+        _write(figures, results)
+    if "grid_pitch" not in figures:
+        figures["grid_pitch"] = _grid_pitches(chosen)
+        _write(figures, results)
+    return Comparison(figures)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One variant on one folder: evaluation of the used pages, seconds a page (failed ones too), failures."""
+
+    data: str
+    evaluation: Evaluation
+    seconds: dict[str, float]
+    failed: dict[str, str]
+
+
+def _variants(names: Sequence[str], with_true: bool) -> list[str]:
+    out = []
+    for name in names:
+        out.append(name)
+        if with_true and find_method(name).reads == "masks":
+            out.append(name + TRUE)
+    return out
+
+
+def _key(page: Path, folder: Path) -> str:
+    return page.relative_to(folder).with_suffix("").as_posix()
+
+
+def _true_masks(folder: Path, pages: Sequence[Path], out: Path) -> dict[str, Path]:
+    """Label maps of the pages whose sidecar fits their picture, by key; drawn once."""
+    from ecg_hough.datasets.kit_pages import read_kit_page
+
+    masks = {}
+    for page in pages:
+        sidecar = page.with_suffix(".json")
+        if not sidecar.is_file():
+            continue
+        key = _key(page, folder)
+        path = (
+            out / folder.name / page.parent.relative_to(folder) / f"{record_name(page.stem)}{LABELS_SUFFIX}"
+        )
+        if not path.is_file():
+            try:
+                labels = read_kit_page(sidecar, stroke_px=MASK_STROKE_PX).labels
+            except ValueError as error:
+                # Pages turned or warped after drawing: their sidecar describes another picture.
+                logger.info("%s: no true mask: %s", key, error)
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), labels)
+        masks[key] = path
+    return masks
+
+
+def _score(
+    name: str,
+    folder: Path,
+    pages: Sequence[Path],
+    out: Path,
+    masks: Path,
+    workers: int,
+    step: Callable[[], None],
+) -> _Part:
+    """Predict the pages with one variant and evaluate them."""
+    place = out / "predictions" / name / folder.name
+    failed: dict[str, str] = {}
+    seconds: dict[str, float] = {}
+    for parent in sorted({page.parent for page in pages}):
+        profile = parent.relative_to(folder)
+        report = predict_pages(
+            [page for page in pages if page.parent == parent],
+            place / profile,
+            method=name.removesuffix(TRUE),
+            masks=masks / profile if name.endswith(TRUE) else None,
+            workers=workers,
+            on_page=lambda *_: step(),
+        )
+        for result in report.pages:
+            key = _key(result.path, folder)
+            if result.status == "failed":
+                failed[key], seconds[key] = f"{result.stage}: {result.message}", result.seconds
+            else:
+                document = json.loads((place / profile / f"{result.stem}.json").read_bytes())
+                seconds[key] = float(document["seconds"]["total"])
+    whole = evaluate(place, folder, workers=workers, failed=failed)
+    used = {_key(page, folder) for page in pages}
+    return _Part(folder.name, _only(whole, used), seconds, failed)
+
+
+def _only(evaluation: Evaluation, keys: set[str]) -> Evaluation:
+    """The evaluation of some of its pages, "profile/stem"."""
+    leads, pages = (
+        table[
+            [
+                f"{a}/{b}" in keys if a else b in keys
+                for a, b in zip(table["profile"], table["page"], strict=True)
+            ]
+        ]
+        for table in (evaluation.leads, evaluation.pages)
+    )
+    missing = {key: reason for key, reason in evaluation.missing.items() if key in keys}
+    return Evaluation(leads, pages, missing)
+
+
+def _rows(parts: Sequence[_Part]) -> dict[str, Any]:
+    """Figures per "data/profile", and of all pages."""
+    import pandas as pd
+
+    rows: dict[str, Any] = {}
+    for part in parts:
+        for profile in sorted(part.evaluation.pages["profile"].unique()):
+            prefix = f"{profile}/" if profile else ""
+            rows[f"{part.data}/{profile}" if profile else part.data] = _row(
+                part.evaluation.leads[part.evaluation.leads["profile"] == profile],
+                part.evaluation.pages[part.evaluation.pages["profile"] == profile],
+                {k: v for k, v in part.seconds.items() if k.startswith(prefix)},
+                {k: v for k, v in part.failed.items() if k.startswith(prefix)},
+            )
+    if len(rows) != 1:
+        # Profiles of one name in two folders are apart.
+        leads, pages = (
+            pd.concat([table.assign(profile=part.data + "/" + table["profile"]) for part, table in tables])
+            for tables in (
+                [(part, part.evaluation.leads) for part in parts],
+                [(part, part.evaluation.pages) for part in parts],
+            )
+        )
+        seconds = {f"{part.data}/{k}": v for part in parts for k, v in part.seconds.items()}
+        failed = {f"{part.data}/{k}": v for part in parts for k, v in part.failed.items()}
+        rows["all"] = _row(leads, pages, seconds, failed)
+    return rows
+
+
+def _row(leads: Any, pages: Any, seconds: dict[str, float], failed: dict[str, str]) -> dict[str, Any]:
+    summary = summarise(leads, pages)
+    times = [value for value in seconds.values() if value > 0]
+    return {
+        "pages": len(pages),
+        "failed": len(failed),
+        **{score: summary[score] for score in SCORES},
+        "found_pct": summary["found_pct"],
+        "rmse_mv": summary["rmse_mv"],
+        "pages_per_s": 1.0 / float(np.median(times)) if times else float("nan"),
+        "interval_95": bootstrap_interval(leads, pages),
+        "reasons": failed,
+    }
+
+
+def _grid_pitches(chosen: dict[Path, list[Path]]) -> dict[str, Any]:
+    """Deviation of ECG-Image-Kit's grid estimators from our pitch, by estimator and profile."""
+    from ecg_lab.methods.grid_estimators import GRID_ESTIMATORS, compare_pitches
+
+    found: dict[str, dict[str, list[float | None]]] = {name: {} for name in GRID_ESTIMATORS}
+    for folder, pages in chosen.items():
+        for page in pages:
+            profile = Path(folder.name, page.parent.relative_to(folder)).as_posix()
+            try:
+                deviations = compare_pitches(read_page(page).image)
+            except PageError as error:
+                logger.info("%s: %s", page, error)
+                continue
+            for name, pair in deviations.items():
+                worst = None if pair is None else max(abs(value) for value in pair)
+                found[name].setdefault(profile, []).append(worst)
+    out: dict[str, Any] = {}
+    for name, profiles in found.items():
+        out[name] = {}
+        for profile, values in profiles.items():
+            known = [value for value in values if value is not None]
+            out[name][profile] = {
+                "pages": len(values),
+                "without": len(values) - len(known),
+                "median_abs_pct": 100 * float(np.median(known)) if known else float("nan"),
+                "within_1_pct": round(100 * sum(value <= 0.01 for value in known) / len(values)),
+            }
+    return out
+
+
+def _earlier(results: Path | None, made_from: dict[str, int]) -> dict[str, Any]:
+    """Figures of an earlier run on the same pages, or empty ones."""
+    fresh: dict[str, Any] = {"command": "ecg-hough compare", "pages": made_from, "variants": {}}
+    if results is None or not Path(results).is_file():
+        return fresh
+    try:
+        figures = json.loads(Path(results).read_text(encoding="utf-8"))
+        same = figures["pages"] == made_from and isinstance(figures["variants"], dict)
+    except (ValueError, KeyError, TypeError):
+        return fresh
+    return dict(figures) if same else fresh
+
+
+def _write(figures: dict[str, Any], results: Path | None) -> None:
+    if results is None:
+        return
+    results = Path(results)
+    results.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(without_nan(figures), indent=1, ensure_ascii=False, allow_nan=False)
+    results.write_text(text + "\n", encoding="utf-8")
+
+
+def _digits(value: float | None, digits: int) -> str:
+    return f"{value:.{digits}f}" if value is not None and np.isfinite(value) else "-"

@@ -1,0 +1,168 @@
+"""ECGtizer: tracks by the variance of rows, and three ways to read a track: lazy, full, fragmented.
+
+UMMISCO, github.com/UMMISCO/ecgtizer.
+
+Taken: grey, blur 5 x 5, Otsu, or the fixed level 40 where the image's variance calls it noisy; connected
+pieces narrower than a third of the page, once widened, are text and go; tracks are cut halfway between
+the peaks of the rows' variance; *lazy* starts at the mean ink row of the track's first column and goes to
+the nearest ink row of each next one; *full* is the mean ink row of each column; *fragmented* groups each
+column's ink into fragments and follows one of them; scale and zero from the reference pulse; the rest is
+stretched to the record's length and cut into equal columns.
+
+Departs: the pulse is found in the ink, not by the format's fixed number of samples; a page without one
+ends in an error, not in a scale from the dpi; a fragment is the one nearest to the last, and on steep
+parts, where fragments are tall, its extreme in the direction of travel is taken (published as following
+extremes; the present source takes the lowest fragment's mean); unprinted seconds are not completed; the
+input is an image, not a PDF.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_hough.errors import PageError
+from ecg_hough.record import Ecg
+from ecg_lab.methods.common import (
+    LeadPath,
+    Options,
+    Run,
+    band,
+    column_runs,
+    find_block,
+    find_pulse,
+    grey_of,
+    paths_to_ecg,
+    row_levels,
+    split_row,
+    without_frame,
+)
+
+BLUR_PX = 5
+PLAIN_VARIANCE = (600.0, 2000.0)
+"""An image whose values' variance lies outside is called noisy."""
+NOISY_LEVEL = 40
+"""Darkest grey level that is no ink there."""
+TEXT_REACH = 0.0075
+"""Ink is widened by this share of the page's height before pieces are measured (ECGtizer's value)."""
+TEXT_WIDTH = 1 / 3
+"""Narrower pieces, of the page's width, are text."""
+STEEP_FRAGMENTS = 3.0
+"""A fragment this many times the usual height is a steep part."""
+
+Extract = Callable[[NDArray[np.bool_]], NDArray[np.float64]]
+"""(rows, cols) ink of a track -> (cols,) row, NaN where the column has none."""
+
+
+def run(
+    image: NDArray[np.uint8],
+    labels: NDArray[np.uint8] | None,
+    options: Options,
+    *,
+    extract: Extract,
+    name: str,
+) -> Ecg:
+    """Digitise one page (rows, cols, 3) with one of the three extractors; `labels` is not used.
+
+    Raises:
+        PageError: tracks or the pulse are not found.
+    """
+    dark = without_frame(binarise(image))
+    layout = options.layout
+    levels = row_levels(dark, layout.n_rows)
+    pulse = find_pulse(dark, levels)  # a pulse that stands apart would go with the text
+    ink = without_text(dark)
+    if pulse is None or pulse.height_px <= 0:
+        raise PageError(
+            "calibration", "ECGtizer takes its scale from the reference pulse; found none in the tracks"
+        )
+    block = find_block(dark, levels, pulse)
+    first, last = max(0, int(block.start_col)), min(ink.shape[1], int(np.ceil(block.end_col)))
+    paths: list[LeadPath] = []
+    for k, level in enumerate(levels):
+        track = band(levels, k, ink.shape[0])
+        rows = extract(ink[track, first:last]) + track.start
+        paths += split_row(
+            layout, k, np.arange(first, last, dtype=float), rows, block,
+            duration_s=options.duration_s, px_per_mv=pulse.height_px, zero_row=float(level),
+        )  # fmt: skip
+    scale = (pulse.height_px / options.gain_mm_mv, paths[0].px_per_s / options.speed_mm_s)
+    return paths_to_ecg(paths, options, method=name, px_per_mm=scale)
+
+
+def binarise(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Dark pixels (rows, cols): grey, blurred, Otsu; on an image called noisy a fixed level."""
+    if not PLAIN_VARIANCE[0] <= float(image.var()) <= PLAIN_VARIANCE[1]:
+        return grey_of(image) <= NOISY_LEVEL
+    smooth = cv2.GaussianBlur(grey_of(image), (BLUR_PX, BLUR_PX), 0)
+    level, _ = cv2.threshold(smooth, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return smooth <= level
+
+
+def without_text(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Ink without pieces that are narrower than a third of the page once widened."""
+    size = max(1, int(TEXT_REACH * ink.shape[0]))
+    wide = cv2.dilate(ink.astype(np.uint8), np.ones((size, size), np.uint8))
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
+    keep = stats[:, cv2.CC_STAT_WIDTH] >= TEXT_WIDTH * ink.shape[1]
+    keep[0] = False
+    return ink & keep[pieces]
+
+
+def lazy(track: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The nearest ink row to the last one."""
+    out = np.full(track.shape[1], np.nan)
+    anchor: int | None = None
+    for c in range(track.shape[1]):
+        ink = np.flatnonzero(track[:, c])
+        if not ink.size:
+            continue
+        anchor = int(ink.mean()) if anchor is None else anchor
+        if not track[anchor, c]:
+            anchor = int(ink[np.abs(ink - anchor).argmin()])
+        out[c] = anchor
+    return out
+
+
+def full(track: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The mean ink row of each column."""
+    count = track.sum(axis=0)
+    mean = (track * np.arange(track.shape[0])[:, None]).sum(axis=0) / np.maximum(count, 1)
+    return np.where(count > 0, mean, np.nan)
+
+
+def fragmented(track: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The middle of the fragment nearest to the last one; of a tall fragment the end that lies ahead."""
+    out = np.full(track.shape[1], np.nan)
+    fragments = column_runs(track)
+    heights = [b - a + 1 for column in fragments for a, b in column]
+    if not heights:
+        return out
+    tall = STEEP_FRAGMENTS * float(np.median(heights))
+    last: Run | None = None
+    for c, column in enumerate(fragments):
+        if not column:
+            continue
+        a, b = _next_fragment(column, last)
+        out[c] = (a + b) / 2
+        if last is not None and b - a + 1 > tall:
+            out[c] = b if (a + b) / 2 > (last[0] + last[1]) / 2 else a
+        last = (a, b)
+    return out
+
+
+def _next_fragment(column: list[Run], last: Run | None) -> Run:
+    """The fragment with the least gap to the last one, then the nearest middle; the tallest at the start."""
+    if last is None:
+        return max(column, key=lambda run: run[1] - run[0])
+    low, high = last
+    return min(column, key=lambda run: (max(run[0] - high, low - run[1], 0), abs(sum(run) - low - high)))
+
+
+run_lazy = partial(run, extract=lazy, name="ecgtizer-lazy")
+run_full = partial(run, extract=full, name="ecgtizer-full")
+run_fragmented = partial(run, extract=fragmented, name="ecgtizer-fragmented")

@@ -1,0 +1,1 @@
+"""Pixels to page millimetres: orientation, sheet edges, printed grid, page map, strips."""

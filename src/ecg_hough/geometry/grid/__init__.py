@@ -1,0 +1,1 @@
+"""The printed grid: its period, its phase all over the page, its lines."""

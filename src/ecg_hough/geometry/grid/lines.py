@@ -1,0 +1,284 @@
+"""Where the lines of a printed grid stand, to a hundredth of a millimetre, and by how much they stand late.
+
+In: the page's pixels and map, and the block of traces on it. Out: the lines' place across and down the page.
+Programs begin their traces on a line of the grid that they draw. That line is known from hundreds of others,
+a trace's end only from a stroke's round end (`columns`).
+
+A program that draws lines on whole pixels, as matplotlib does where they are an odd number of pixels wide,
+puts them up to a pixel late, half a pixel in the mean, and draws its traces between pixels. How late each
+line stands repeats itself as the lines' pitch and the pixels beat with each other. That pattern survives
+printing, scanning and a camera, and its size is the pixel's. In the program's own picture the lines' profile
+tells more: each is one pixel wide and late, or two and not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import median_filter, percentile_filter, uniform_filter1d
+
+from ecg_hough.cores import side_by_side
+from ecg_hough.elements import Box
+from ecg_hough.geometry.page_geometry import PageMap
+from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
+from ecg_hough.paper import MM_PER_INCH
+
+LINE_MM = 1.0
+"""Lines of this spacing are looked for: those 5 mm apart are among them."""
+MAJOR = 5
+"""Every fifth line is a stronger one, which may stand otherwise than those between."""
+COHERENT_MIN = 0.5
+"""Least share of the lines' places that must agree for the grid to be seen."""
+BACKGROUND_MM = 5.0
+"""The paper's own shade is taken over so much."""
+BAND_MM = 5.0
+"""Lines are read in bands so high."""
+DRIFT_LINES = 16
+"""The map's own errors are smooth over so many lines."""
+BEAT_MIN, BEAT_SAME = 0.04, 0.004
+"""Fewest beats of pitch and pixel per line that are seen through that drift; how far those of both families
+may be apart to be the same."""
+BEAT_WORTH = 10.0
+"""Least log likelihood ratio of a beat over noise."""
+OFF_MAX_MM = 0.15
+"""Farthest that a line is rounded off its place: half a pixel of a coarse raster."""
+RASTERS_DPI = (72, 96, 100, 120, 150, 200, 240, 250, 300, 400, 600)
+"""Usual ones."""
+HEIGHT_SHARE = 0.7
+"""Error of the pixel by a beat's height, its logarithm: noise and misread lines make it less."""
+ONE_PIXEL_MM = 0.1
+"""Lines are finer than twice that: one pixel wide where pixels are larger. Lines of an even number of pixels
+stand where they are meant."""
+EVEN_MM = 0.01
+"""Lines that stand this evenly were drawn between pixels, too."""
+ON_LINE_MM, ON_EVEN_LINE_MM = 0.12, 0.05
+"""A place this near to a line is on it; ends of traces are read better where lines are even."""
+ON_LINE_PX = 0.9
+"""The same in a program's own picture, if that is more."""
+PROFILES, PROFILE_PX = 7, 24
+"""Places down the picture where its lines' profiles are looked at, over so many pixels each."""
+PAPER_PX, PAPER_PERCENT = 61, 20
+"""The paper's own shade is this percentile over so many: lines may take half of them."""
+LINE_DEPTH, LINES_MIN = 4.0, 60
+"""Grey levels of a line that is looked at, and fewest profiles that tell."""
+ONE_MAX, TWO_MIN, SKEW_MAX, CRISP_SHARE = 0.3, 0.8, 0.06, 0.85
+"""Darkness beside a line over its own where it is one pixel wide, and two; most by which it is darker on one
+side of one pixel; share of the lines that must be one or the other: what is scanned, photographed or drawn
+between pixels is neither."""
+
+
+@dataclass(frozen=True)
+class GridLines:
+    """One family of lines, `LINE_MM` apart.
+
+    Attributes:
+        phase_mm: place of one of them, 0 to `LINE_MM`.
+        late_mm: how far lines stand from where they are meant; several where the page does not tell which,
+            none where it does not tell that a program drew them.
+        near_mm: a place this near to where a line is meant is on it.
+    """
+
+    phase_mm: float
+    late_mm: tuple[float, ...]
+    near_mm: float = ON_LINE_MM
+
+    def shift_to(self, at_mm: float) -> float | None:
+        """How far a place is from where the next line is meant to be, mm; None where it is on no line."""
+        shift = min(self.offsets(np.array([at_mm]))[:, 0].tolist(), key=abs, default=np.inf)
+        return shift if abs(shift) <= self.near_mm else None
+
+    def offsets(self, at_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(late, n) mm from places (n,) to where the next line is meant to be, for every `late_mm`."""
+        off = self.phase_mm - np.array(self.late_mm)[:, None] - at_mm
+        out: NDArray[np.float64] = off - LINE_MM * np.round(off / LINE_MM)
+        return out
+
+
+def find_lines(
+    image: NDArray[np.uint8], page_map: PageMap, box_mm: tuple[float, float, float, float]
+) -> tuple[GridLines | None, GridLines | None]:
+    """Lines across the page's height, and across its width; None where they are not seen.
+
+    Args:
+        image: the page, upright (rows, cols, 3); page_map: its millimetres.
+        box_mm: top, left, bottom and right of what is looked at.
+    """
+    top, left, bottom, right = box_mm
+    shape = (round((bottom - top) * STRIP_PX_PER_MM), round((right - left) * STRIP_PX_PER_MM))
+    if min(shape) < 2 * DRIFT_LINES * LINE_MM * STRIP_PX_PER_MM:
+        return None, None
+    pixels, factor = shrink_for_strips(image, float(np.mean(page_map.px_per_mm)))
+    strip = cut_strip(pixels, strip_map(StripFrame(top, left, shape), page_map), factor, cubic=False)
+    shade = cv2.cvtColor(strip, cv2.COLOR_RGB2GRAY).astype(np.float32)
+
+    def look(axis: int) -> tuple[_Family, _Beat, int | None] | None:
+        family = _family(_profiles(shade if axis else shade.T), left if axis else top)
+        if family is None:
+            return None
+        return family, family.beat(), _width_px(image, page_map, box_mm, family, axis)
+
+    seen = side_by_side(look, (0, 1))
+    beats = [None if one is None else one[1] for one in seen]
+    pixels_mm = [
+        None if beat is None else beat.pixel_mm(beats, 1.0 / scale)
+        for beat, scale in zip(beats, page_map.px_per_mm, strict=True)
+    ]
+    # Pixels are square, or nearly so: one family's beat speaks for the other, too.
+    found = [
+        None if one is None else _lines(*one, own or other, scale)
+        for one, own, other, scale in zip(seen, pixels_mm, pixels_mm[::-1], page_map.px_per_mm, strict=True)
+    ]
+    return found[0], found[1]
+
+
+def _lines(
+    family: _Family, beat: _Beat, width_px: int | None, pixel_mm: float | None, px_per_mm: float
+) -> GridLines:
+    if width_px is not None:
+        late = 0.5 / px_per_mm if width_px == 1 else 0.0
+        return GridLines(family.phase_mm, (late,), max(ON_LINE_MM, ON_LINE_PX / px_per_mm))
+    if pixel_mm is not None:
+        half = 0.5 * pixel_mm
+        return GridLines(family.phase_mm, (half,) if pixel_mm > ONE_PIXEL_MM else (half, 0.0))
+    # Lines a whole number of pixels apart are even, too, when each is drawn as late as the next.
+    whole = abs(px_per_mm * LINE_MM - round(px_per_mm * LINE_MM)) < BEAT_MIN
+    even = beat.sd_mm <= EVEN_MM and not whole
+    return GridLines(family.phase_mm, (0.0,) if even else (), ON_EVEN_LINE_MM)
+
+
+def _width_px(
+    image: NDArray[np.uint8],
+    page_map: PageMap,
+    box_mm: tuple[float, float, float, float],
+    family: _Family,
+    axis: int,
+) -> int | None:
+    """1 or 2 where the lines are so many whole pixels wide, as in a program's own picture; else None."""
+    corners = page_map.to_pixels(np.array(box_mm[::2]), np.array(box_mm[1::2]))
+    part = Box.around(np.column_stack(corners), image.shape)
+    pixels, begin = part.cut(image), (part.top, part.left)
+    if axis == 0:
+        pixels, begin = pixels.swapaxes(0, 1), begin[::-1]
+    n_rows, n_cols = pixels.shape[:2]
+    if n_rows < PROFILE_PX or n_cols < PAPER_PX:
+        return None
+    ratios: list[NDArray[np.float64]] = []
+    for first in np.linspace(0, n_rows - PROFILE_PX, PROFILES + 2)[1:-1].astype(int):
+        profile = np.median(255.0 - pixels[first : first + PROFILE_PX].min(axis=2), axis=0)
+        along = np.arange(0.0, n_cols, 4.0)
+        across = np.full(along.size, begin[0] + first + PROFILE_PX / 2)
+        here = along + begin[1]
+        mm = page_map.to_mm(across, here)[1] if axis == 1 else page_map.to_mm(here, across)[0]
+        lines = np.arange(np.ceil((mm[0] - family.phase_mm) / LINE_MM), (mm[-1] - family.phase_mm) / LINE_MM)
+        at = np.round(np.interp(family.phase_mm + lines * LINE_MM, mm, along)).astype(int)
+        at = at[(at >= 4) & (at < n_cols - 4)]
+        if not at.size:
+            continue
+        paper = percentile_filter(profile, PAPER_PERCENT, PAPER_PX, mode="nearest")
+        near = (profile - paper)[at[:, None] + np.arange(-4, 5)]
+        line, peak = np.arange(len(near)), 2 + near[:, 2:-2].argmax(axis=1)
+        side = np.where(near[line, peak + 1] > near[line, peak - 1], 1, -1)
+        beside = near[line, peak + side]
+        other, beyond = near[line, peak - side], near[line, peak + 2 * side]
+        shares = np.column_stack([beside, other, beyond]) / np.maximum(near[line, peak], 1e-6)[:, None]
+        ratios.append(shares[near[line, peak] > LINE_DEPTH])
+    beside, other, beyond = np.concatenate(ratios).T if ratios else np.zeros((3, 0))
+    one = (beside < ONE_MAX) & (beside - other < SKEW_MAX)
+    two = (beside > TWO_MIN) & (np.maximum(other, beyond) < ONE_MAX)
+    if one.size < LINES_MIN or (one | two).mean() < CRISP_SHARE:
+        return None
+    return 1 if one.mean() > two.mean() else 2
+
+
+def _profiles(shade: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(bands, n) mean darkness of the columns over the paper beside; ink counts no more than a line."""
+    depth = cv2.blur(shade, (round(BACKGROUND_MM * STRIP_PX_PER_MM) | 1, 1)) - shade
+    most = 2.0 * float(np.abs(depth).mean()) + 1e-6
+    height = round(BAND_MM * STRIP_PX_PER_MM)
+    whole = np.clip(depth, -most, most)[: len(depth) // height * height]
+    return whole.reshape(-1, height, depth.shape[1]).mean(axis=1, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class _Beat:
+    """A pattern in how far lines stand off their places.
+
+    Attributes:
+        per_line: beats per line; height_mm: of the wave; worth: log likelihood ratio over noise.
+        sd_mm: of all that is neither smooth nor repeated by every fifth line.
+    """
+
+    per_line: float
+    height_mm: float
+    worth: float
+    sd_mm: float
+
+    def pixel_mm(self, beats: list[_Beat | None], image_pixel_mm: float) -> float | None:
+        """The image's own pixel, or that of a usual raster, if it makes such a pattern; else None.
+
+        A line is a whole number of pixels and a beat, or less a beat, from the next one. Which number it is
+        the pattern's height tells.
+        """
+        same = [b for b in beats if b is not None and abs(b.per_line - self.per_line) <= BEAT_SAME]
+        if sum(b.worth for b in same) < BEAT_WORTH:
+            return None
+        # Rounding to pixels is a saw-tooth of the pixel's height; its first harmonic has 1 / pi of that.
+        rough = np.pi * float(np.mean([b.height_mm for b in same]))
+        usual = [MM_PER_INCH / dpi for dpi in RASTERS_DPI]
+        for known in (image_pixel_mm, *sorted(usual, key=lambda mm: abs(np.log(mm / rough)))):
+            off = abs(abs(LINE_MM / known - round(LINE_MM / known)) - self.per_line)
+            if off <= BEAT_SAME and abs(np.log(known / rough)) <= HEIGHT_SHARE:
+                return float(known)
+        return None
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Lines of one direction: the common place, mm, and how far each stands off it, with weights (n,)."""
+
+    phase_mm: float
+    off_mm: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+    def beat(self) -> _Beat:
+        """The strongest pattern, what is smooth and what every fifth line repeats left out."""
+        # No line is rounded farther than half a pixel: text or a trace was taken for it.
+        smooth = median_filter(self.off_mm, DRIFT_LINES + 1, mode="reflect")
+        off = np.where(np.abs(self.off_mm - smooth) <= OFF_MAX_MM, self.off_mm, smooth)
+        off -= uniform_filter1d(off, DRIFT_LINES, mode="reflect")
+        for k in range(MAJOR):
+            off[k::MAJOR] -= np.average(off[k::MAJOR], weights=self.weight[k::MAJOR])
+        off *= self.weight
+        n = off.size
+        spectrum = np.abs(np.fft.rfft(off, 8 * n))
+        per_line = np.fft.rfftfreq(8 * n)
+        best = int(np.where(per_line >= BEAT_MIN, spectrum, 0.0).argmax())
+        total = float((off**2).sum()) + 1e-12
+        left = max(total - 2.0 * float(spectrum[best]) ** 2 / n, 1e-3 * total)
+        height = 2.0 * float(spectrum[best]) / float(self.weight.sum())
+        worth = 0.5 * n * float(np.log(total / left))
+        return _Beat(float(per_line[best]), height, worth, float(np.sqrt(total / n)))
+
+
+def _family(profiles: NDArray[np.float64], start_mm: float) -> _Family | None:
+    """Lines from the profiles across them, whose first column is at `start_mm`; None where none are seen."""
+    at = np.arange(profiles.shape[1]) / STRIP_PX_PER_MM
+    turned = profiles * np.exp(-2j * np.pi * at / LINE_MM)
+    per_line = round(LINE_MM * STRIP_PX_PER_MM)
+    # The common place from the whole; then every line's own, over a whole period about it.
+    first = (-np.angle(turned.sum()) / (2 * np.pi) % 1.0) * per_line
+    begin = max(0, round(first - per_line / 2))
+    n = (turned.shape[1] - begin) // per_line
+    bands = turned[:, begin : begin + n * per_line].reshape(-1, n, per_line).sum(axis=2)
+    bands *= np.exp(2j * np.pi * first / per_line)
+    # Text and traces stand beside a line in some bands only.
+    own = np.median(bands.real, axis=0) + 1j * np.median(bands.imag, axis=0)
+    size = np.abs(own)
+    if np.abs(own.sum()) <= COHERENT_MIN * size.sum():
+        return None
+    off_mm = -np.angle(own) / (2 * np.pi) * LINE_MM
+    phase = (start_mm + first / STRIP_PX_PER_MM) % LINE_MM
+    return _Family(float(phase), off_mm, np.clip(size / (np.median(size) + 1e-9), 1e-3, 2.0))

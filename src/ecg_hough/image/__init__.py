@@ -1,0 +1,1 @@
+"""Files to pixels: decoding, frames round panels, colours."""

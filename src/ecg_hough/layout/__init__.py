@@ -1,0 +1,1 @@
+"""Which lead stands where on the page, from the page networks."""

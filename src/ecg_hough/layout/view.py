@@ -1,0 +1,272 @@
+"""Which way up the page is and which lead stands where: both networks that look at the page as a whole.
+
+In: the page's pixels, its small angle and, where known, its scale. Out: `FoundLeads`: quarter turns, class
+probabilities on the canvas, the layout, and the known words. The leads network was shown wrongly turned pages
+with nothing to find, and letters on their side spell no name, so the turn with the most coherent layout and
+the most names is the right one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_hough.elements import Box
+from ecg_hough.errors import PageError
+from ecg_hough.geometry.page_geometry import PageMap, turn_back
+from ecg_hough.geometry.sheet_edges import USUAL_LONG_MM
+from ecg_hough.layout.fit import LayoutFit, PageLayout, find_layout, fit_layout, fit_names
+from ecg_hough.layout.names import CanvasName, canvas_names
+from ecg_hough.layout.rows import clean_ink
+from ecg_hough.networks.canvas import (
+    CANVAS_PX,
+    LEADS_NETWORK,
+    Canvas,
+    lead_probabilities,
+    to_canvas,
+    to_flat_canvas,
+)
+from ecg_hough.networks.runtime import load_network
+from ecg_hough.networks.words_net import GAIN_WORDS, SPEED_WORDS, WORDS_NETWORK, PrintedWord, find_words
+from ecg_hough.paper import LEADS
+
+LEVEL_EVIDENCE = 4.0
+"""Layout evidence, nats per canvas column, from which a page's rows are level: sideways it shows less. Upside
+down one page in ten shows as much, of few rows and without names more than the right way up."""
+NAME_EVIDENCE, SCALE_EVIDENCE = 0.75, 5.0
+"""What a name, or a paper speed or gain, that is surely read in a turn adds to its layout evidence, each word
+once: of 720 wrong turns of 240 own renders one showed a speed, of the right ones 209 a speed or gain. Of 240
+others (seeds 31313, 50505) one upright page is turned by a weight of 3 and five upside-down ones stay; by one
+of 5 none is turned and two stay."""
+SURE_WORD = 0.9
+"""Score of such a word: of what is no word one in a few pages has it."""
+TOLD_MIN = 2.0
+"""What words must say for no look at the page upside down: a speed, or three names."""
+TURNED_TIMES = 1.2
+"""A turned page must have this many times the evidence of the page as it is: most pages are upright. Of these
+240 none is turned then, and two are taken as upright where they are given upside down."""
+NEAR_PX, FAR_PX = (40.0, 50.0), (95.0, 70.0)
+"""Distances of rows on the canvas from which they stand too near, or too far, for the network to read leads
+well; and to which they are drawn then."""
+SMALL_SHARE = 0.67
+"""Traces that, with what is beside them, fill no more of the image's longer side are looked at closer."""
+BESIDE_SHARE = 0.25
+"""What is seen beside them then, of their longer extent: the network may have missed some, and words stand
+there."""
+WIDE_SHARE = 0.2
+"""Least width of connected ink, of the widest one's, that is a row's and not a texture beside the page: a
+quarter of a rhythm strip is the shortest part of one."""
+INK_PERCENTILES = (2.0, 98.0)
+"""Of such ink, within which the traces stand: beyond are specks."""
+DRAWN_TIMES, SHOWN_MIN = 1.1, 2.0
+"""How much coherence that must show, as `FLAT_TIMES`; and at least, on a page that shows too little as it is:
+rendered pages show 3.5 and more then, a page of text up to 1.0."""
+WIDE_TIMES = 2.0
+"""A picture that is wider than high by more is drawn taller, as high as wide, where it shows too little: of a
+banner of 10 s at 50 mm/s with twelve rows, in margins, their distance is a few px."""
+CURLED_MM = 1.5
+"""Departure of rows from straight lines from which they may be taken for each other."""
+FLAT_TIMES = 1.3
+"""The same for a curled page flattened along its map: the network was shown such pages as they are, and reads
+most of them as well; but rows that curl by more than they are apart can only be told when flattened."""
+BESIDE_MM = 25.0
+"""What is seen beside a flattened page's traces: a margin as most pages have."""
+MIN_EVIDENCE = 0.25
+"""Below this in the best turn the page is not a 12-lead ECG, or beyond reading. Pictures, noise and most
+empty grids stay below it; of 680 own renders one does. Text, tables and other curves are told later."""
+NAMED_EVIDENCE = 0.2
+"""The same for a page with `NAMED_LEADS` printed names beside its traces: it may show few leads."""
+NAMED_LEADS = 3
+
+
+@dataclass(frozen=True)
+class FoundLeads:
+    """What the page shows as a whole.
+
+    Attributes:
+        turns: quarter turns of the page, counter-clockwise; all else is of the page turned back.
+        canvas: the picture that the leads network saw; probabilities: (13, rows, cols) on it.
+        layout: which lead stands where, on the canvas.
+        words: the known words, in px of the page turned back.
+        coherence: layout evidence, nats per canvas column.
+        part: the part of the image as given that the page seems to take; None where it fills the image.
+    """
+
+    turns: int
+    canvas: Canvas
+    probabilities: NDArray[np.float32]
+    layout: PageLayout
+    words: tuple[PrintedWord, ...]
+    coherence: float
+    part: Box | None
+
+
+@dataclass(frozen=True)
+class _Turn:
+    turns: int
+    image: NDArray[np.uint8]
+    canvas: Canvas
+    probabilities: NDArray[np.float32]
+    fitted: LayoutFit | None
+    of_part: bool = False
+
+    @property
+    def coherence(self) -> float:
+        return self.fitted.coherence if self.fitted is not None else 0.0
+
+
+def find_leads(
+    image: NDArray[np.uint8],
+    angle_deg: float,
+    px_per_mm: tuple[float, float] | None = None,
+    page_map: PageMap | None = None,
+) -> FoundLeads:
+    """Find the page's turn, its leads and its words.
+
+    Args:
+        image: (rows, cols, 3) as given; angle_deg: its small angle; px_per_mm: its vertical and
+            horizontal scale, None where no grid tells them.
+        page_map: its map, where one is known; a curled page is flattened where that shows its leads better.
+
+    Raises:
+        PageError: no turn shows leads.
+    """
+    usual = max(image.shape[:2]) / USUAL_LONG_MM
+    scale = float(np.mean(px_per_mm)) if px_per_mm is not None else usual
+    tried: list[_Turn] = []
+    words: dict[int, tuple[PrintedWord, ...]] = {}
+    evidence: dict[int, float] = {}
+    for turns in (0, 2, 1, 3):
+        turn = _try_turn(image, angle_deg, turns)
+        words[turns] = read_words(turn.image, angle_deg, scale)
+        told = _told(words[turns]) if _shows_leads(turn, words[turns]) else 0.0
+        evidence[turns] = (turn.coherence + told) * (TURNED_TIMES if turns == 0 else 1.0)
+        tried.append(turn)
+        level = max(seen.coherence for seen in tried) >= LEVEL_EVIDENCE
+        # Rows are as level upside down; letters tell, or both ways must be compared.
+        if level and (told >= TOLD_MIN or turns == 2):
+            break
+    best = max(tried, key=lambda turn: evidence[turn.turns])
+    found = words[best.turns]
+    upright_map = None if page_map is None else page_map.turned(best.turns, image.shape)
+    if upright_map is not None and upright_map.row_bend_mm > CURLED_MM:
+        flat = _look_flat(best, upright_map)
+        best = flat if flat.coherence > FLAT_TIMES * best.coherence else best
+    if best.fitted is not None:
+        best = replace(best, fitted=fit_names(best.fitted, _on_canvas(found, best.canvas)))
+    fitted, coherence = best.fitted, best.coherence
+    least = NAMED_EVIDENCE if fitted is not None and len(fitted.names) >= NAMED_LEADS else MIN_EVIDENCE
+    if coherence < least:
+        raise PageError(
+            "segmentation",
+            f"a page must show leads of an ECG; evidence {coherence:.2f} is below {least} in the best"
+            " of four turns of the page. Is it a printed 12-lead ECG, in focus and whole?",
+        )
+    layout = find_layout(best.probabilities, fitted)
+    part = None
+    if best.of_part and is_small(box := _box_of_traces(best), image):
+        part = _turned_back(box, best.turns, image)
+    return FoundLeads(best.turns, best.canvas, best.probabilities, layout, found, coherence, part)
+
+
+def _turned_back(box: Box, turns: int, image: NDArray[np.uint8]) -> Box:
+    """A part of the page turned upright, in the image as given."""
+    return Box.around(turn_back(box.corners, turns, image.shape[:2]), image.shape)
+
+
+def read_words(image: NDArray[np.uint8], angle_deg: float, px_per_mm: float) -> tuple[PrintedWord, ...]:
+    """`words.find_words` with the shipped network."""
+    return find_words(image, angle_deg, px_per_mm, load_network(WORDS_NETWORK))
+
+
+def _try_turn(image: NDArray[np.uint8], angle_deg: float, turns: int) -> _Turn:
+    """The page in one turn."""
+    upright = np.ascontiguousarray(np.rot90(image, -turns))
+    seen = _look(turns, upright, to_canvas(upright, angle_deg))
+    n_rows, n_cols = upright.shape[:2]
+    if seen.coherence < SHOWN_MIN and n_cols > WIDE_TIMES * n_rows:
+        taller = _look(turns, upright, to_canvas(upright, angle_deg, tall=n_cols / n_rows))
+        seen = taller if taller.coherence > SHOWN_MIN else seen
+    return _look_closer(seen, angle_deg)
+
+
+def _look_closer(seen: _Turn, angle_deg: float) -> _Turn:
+    """The page looked at once more where its traces are small, or their rows too near or far.
+
+    Then the traces fill the canvas, drawn taller or lower: twice as tall they are those of a page at twice
+    the gain with rows twice as far apart, and such the network knows.
+    """
+    box = _box_of_traces(seen)
+    closer = CANVAS_PX / (max(box.shape) * seen.canvas.scale)
+    pitch = seen.fitted.rows.pitch if seen.fitted is not None else np.nan  # NaN with one row, too
+    near, far = pitch < NEAR_PX[0], pitch > FAR_PX[0]
+    if not (near or far or is_small(box, seen.image)):
+        return seen
+    tall = 1.0
+    if near:
+        tall = max(1.0, NEAR_PX[1] / (closer * pitch))
+    elif far:
+        tall = FAR_PX[1] / (closer * pitch)
+    again = _look(seen.turns, seen.image, to_canvas(seen.image, angle_deg, tall=tall, box=box), of_part=True)
+    least = SHOWN_MIN if seen.coherence < MIN_EVIDENCE else DRAWN_TIMES * seen.coherence
+    return again if again.coherence > least else seen
+
+
+def is_small(box: Box, image: NDArray[np.uint8]) -> bool:
+    """Whether a part of an image is so small that it is looked at by itself."""
+    return max(box.shape) <= SMALL_SHARE * max(image.shape[:2])
+
+
+def _box_of_traces(seen: _Turn) -> Box:
+    """The page's part with what looked like traces, and what is beside them."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(clean_ink(seen.probabilities).astype(np.uint8))
+    widths = stats[:, cv2.CC_STAT_WIDTH].copy()
+    widths[0] = 0  # what is no ink
+    points = np.argwhere((widths >= max(1.0, WIDE_SHARE * widths.max()))[labels]).astype(float)
+    if not points.size:
+        return Box.of(seen.image.shape)
+    low, high = np.percentile(seen.canvas.to_page(points), INK_PERCENTILES, axis=0)
+    beside = BESIDE_SHARE * float((high - low).max())
+    return Box.around([low - beside, high + beside], seen.image.shape)
+
+
+def _look(turns: int, upright: NDArray[np.uint8], canvas: Canvas, *, of_part: bool = False) -> _Turn:
+    probabilities = lead_probabilities(canvas, load_network(LEADS_NETWORK))
+    probabilities[0][~canvas.covered] = 1.0
+    probabilities[1:, ~canvas.covered] = 0.0
+    return _Turn(turns, upright, canvas, probabilities, fit_layout(probabilities), of_part)
+
+
+def _look_flat(seen: _Turn, page_map: PageMap) -> _Turn:
+    """The same page, what looked like traces and what is beside them flattened along its map."""
+    points = np.argwhere(clean_ink(seen.probabilities)).astype(float)
+    if not points.size:
+        return seen
+    page = seen.canvas.to_page(points)
+    mm = np.stack(page_map.to_mm(page[:, 0], page[:, 1]))
+    (top, left), (bottom, right) = mm.min(axis=1) - BESIDE_MM, mm.max(axis=1) + BESIDE_MM
+    return _look(seen.turns, seen.image, to_flat_canvas(seen.image, page_map, (top, left, bottom, right)))
+
+
+def _shows_leads(turn: _Turn, words: tuple[PrintedWord, ...]) -> bool:
+    """Whether a turn shows any, by its traces or by the names at them: plots have names on their side."""
+    if turn.fitted is None or turn.coherence >= NAMED_EVIDENCE:
+        return turn.fitted is not None
+    return fit_names(turn.fitted, _on_canvas(words, turn.canvas)).coherence >= NAMED_EVIDENCE
+
+
+def _told(words: tuple[PrintedWord, ...]) -> float:
+    """What words say for the turn in which they were read; I, II and III read alike upside down."""
+    sure = {word.word for word in words if word.score >= SURE_WORD} - set(LEADS[:3])
+    scales = sum(word in SPEED_WORDS or word in GAIN_WORDS for word in sure)
+    return SCALE_EVIDENCE * scales + NAME_EVIDENCE * (len(sure) - scales)
+
+
+def _on_canvas(words: tuple[PrintedWord, ...], canvas: Canvas) -> tuple[CanvasName, ...]:
+    places = canvas.from_page(np.array([(w.row, w.col) for w in words], float).reshape(-1, 2))
+    return canvas_names(
+        [(w.word, float(r), float(c), w.score) for w, (r, c) in zip(words, places, strict=True)]
+    )

@@ -1,0 +1,125 @@
+"""Run an exported network on the processor: ONNX in OpenVINO, with the card that describes it.
+
+In: the name of a shipped network or the path of an ONNX file. Out: a `Network` whose `run` takes
+and returns arrays. Neither torch nor nnunetv2 is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import cached_property, lru_cache
+from pathlib import Path
+from threading import Lock, local
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_hough.networks.int8 import quantize, without_joins
+
+WEIGHTS = Path(__file__).with_name("weights")
+"""Folder of the shipped networks: `<name>.onnx` and its card `<name>.json`."""
+
+PRECISIONS = ("auto", "int8", "bf16", "f32")
+RANGES = "ranges"
+"""Of a card: lowest and highest activation by node, which `int8.quantize` takes."""
+
+
+class Network:
+    """An ONNX network, compiled once and kept loaded.
+
+    Args:
+        path: the ONNX file; its card is the JSON file beside it.
+        threads: threads of one inference; None takes all cores.
+        precision: "int8", "bf16" or "f32"; "auto" takes the first that the processor has, and int8 only where
+            the card holds the activations' ranges. "f32" is for exact comparisons.
+    Attributes:
+        precision: the one taken.
+        on_batch: called with every batch that is run; None, or what records them.
+    Raises:
+        ValueError: file or card missing, or the file is not the one that the card describes; no such
+            precision, or int8 of a card without ranges.
+    """
+
+    def __init__(self, path: Path, *, threads: int | None = None, precision: str = "auto") -> None:
+        import openvino as ov
+
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
+        self.path = Path(path)
+        card_path = self.path.with_suffix(".json")
+        for needed in (self.path, card_path):
+            if not needed.is_file():
+                raise ValueError(f"network must have an ONNX file and a card; {needed.name} is missing")
+        self.card: dict[str, Any] = json.loads(card_path.read_text())
+        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        if digest != self.card["sha256"]:
+            raise ValueError(
+                f"{self.path.name} must have the sha256 of its card, {self.card['sha256'][:12]}...; "
+                f"got {digest[:12]}... (damaged or replaced: reinstall or export again)"
+            )
+        self._core = ov.Core()
+        self._config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        if threads is not None:
+            self._config["INFERENCE_NUM_THREADS"] = threads
+        self.precision = self._auto() if precision == "auto" else precision
+        if self.precision == "int8" and RANGES not in self.card:
+            raise ValueError(
+                f"{card_path.name} must hold {RANGES} for int8 (ecg-hough quantize measures them)"
+            )
+        if self.precision == "f32":
+            self._config["INFERENCE_PRECISION_HINT"] = "f32"
+        self.on_batch: Callable[[NDArray[np.float32]], Any] | None = None
+        self._compiled: dict[tuple[int, ...] | None, Any] = {}
+        self._compiling, self._of_thread = Lock(), local()
+
+    def _auto(self) -> str:
+        # Where there is bfloat16 there is VNNI, too; sums of eight-bit products overflow without.
+        if "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            return "f32"
+        return "int8" if RANGES in self.card else "bf16"
+
+    @cached_property
+    def _model(self) -> Any:
+        """Of no shape yet; every compilation takes a copy."""
+        model = self._core.read_model(str(self.path))
+        if self.precision == "int8":
+            without_joins(model)
+            quantize(model, self.card[RANGES])
+        return model
+
+    @property
+    def version(self) -> str:
+        """Name and first digits of the weights' sha256, for reports."""
+        return f"{self.card['name']}-{self.card['sha256'][:8]}"
+
+    def run(self, batch: NDArray[np.float32], *, few_shapes: bool = True) -> NDArray[np.float32]:
+        """(n, channels, rows, cols) float32 -> (n, outputs, rows, cols) float32 logits.
+
+        Args:
+            few_shapes: compile for this shape: faster where few occur, as the canvas, and strips of few
+                heights. Without, one compilation serves all shapes.
+        """
+        if self.on_batch is not None:
+            self.on_batch(batch)
+        key = batch.shape if few_shapes else None
+        with self._compiling:
+            if key not in self._compiled:
+                model = self._model.clone()
+                if key is not None:
+                    model.reshape(list(key))
+                self._compiled[key] = self._core.compile_model(model, "CPU", self._config)
+        # A thread keeps its requests: they hold the memory of an inference.
+        requests: dict[tuple[int, ...] | None, Any] = self._of_thread.__dict__.setdefault("requests", {})
+        if key not in requests:
+            requests[key] = self._compiled[key].create_infer_request()
+        result = requests[key].infer([np.ascontiguousarray(batch, np.float32)])
+        return np.array(result[0], np.float32)
+
+
+@lru_cache(maxsize=4)
+def load_network(name: str, threads: int | None = None) -> Network:
+    """The shipped network of that name; the second call returns the loaded one."""
+    return Network(WEIGHTS / f"{name}.onnx", threads=threads)

@@ -1,0 +1,1 @@
+"""Writing a record: files, overlays, label maps."""

@@ -1,0 +1,1 @@
+"""Comparing predicted records with true ones."""

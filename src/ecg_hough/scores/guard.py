@@ -1,0 +1,128 @@
+"""A guard against scoring on what was trained on: names of records enter, a refusal leaves.
+
+The weights' cards list the records, and where known the patients, that the networks were trained on
+(`data.record_names`, `data.patient_ids`). A page is told by its name: it shows a record if the record's
+name is a part of it between separators, so `00021_hr-0003` and `photo_0007_00021_hr` show `00021_hr`. The two
+rates of PTB-XL are one recording: `00021_lr` is `00021_hr`. A name of digits alone must be the whole name of
+the page, because many data sets count from 1; leading zeros do not count (LUDB's `5` and its page `005`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecg_hough.networks.runtime import WEIGHTS
+
+SHOWN = 5
+"""Names that the refusal tells; the rest are counted."""
+_PARTS = re.compile(r"[-_.\s]")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """What one network was trained on.
+
+    Attributes:
+        network: its name.
+        records: names of the records.
+        patients: ids of the patients, where known.
+        listed: whether the card lists all records that it counts.
+    """
+
+    network: str
+    records: frozenset[str]
+    patients: frozenset[str]
+    listed: bool
+
+
+def trained_on(weights: Path | None = None) -> tuple[TrainedOn, ...]:
+    """What the cards in a folder say; None takes the shipped weights."""
+    found = []
+    for path in sorted((WEIGHTS if weights is None else Path(weights)).glob("*.json")):
+        data = json.loads(path.read_text()).get("data", {})
+        names = frozenset(_canonical(name) for name in data.get("record_names", ()))
+        patients = frozenset(str(patient) for patient in data.get("patient_ids", ()))
+        found.append(TrainedOn(path.stem, names, patients, len(names) >= int(data.get("records") or 0)))
+    return tuple(found)
+
+
+def find_trained(
+    names: Iterable[str], *, patients: Mapping[str, str] | None = None, weights: Path | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Those of the names that some network was trained on -> the networks.
+
+    Args:
+        names: of records or pages.
+        patients: name of a record -> its patient, such as from `training.ptbxl.patient_groups`.
+        weights: folder of the weights; None takes the shipped ones.
+    """
+    networks = trained_on(weights)
+    for network in networks:
+        if not network.listed:
+            log.warning(
+                "the card of %s does not list its records: what it was trained on is not known",
+                network.network,
+            )
+    patient_of = {_canonical(record): patient for record, patient in (patients or {}).items()}
+    found: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        shown = _shown_records(name)
+        persons = {patient_of[record] for record in shown if record in patient_of}
+        seen = tuple(n.network for n in networks if shown & n.records or persons & n.patients)
+        if seen:
+            found[name] = seen
+    return found
+
+
+def refuse_trained(
+    names: Iterable[str],
+    *,
+    patients: Mapping[str, str] | None = None,
+    allow: bool = False,
+    weights: Path | None = None,
+) -> None:
+    """Refuse to score records or patients that the networks were trained on.
+
+    Args:
+        names, patients, weights: as for `find_trained`.
+        allow: only warn.
+
+    Raises:
+        ValueError: some were trained on.
+    """
+    names = list(names)
+    found = find_trained(names, patients=patients, weights=weights)
+    if not found:
+        return
+    networks = sorted({network for seen in found.values() for network in seen})
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    words = (
+        f"no page may show a record or patient that a network was trained on; {len(found)} of {len(names)} "
+        f"do ({', '.join(sorted(found)[:SHOWN])}{more}: trained on by {', '.join(networks)})"
+    )
+    if not allow:
+        raise ValueError(
+            f"{words}. Take others, or say --allow-trained: the score then is of the training data"
+        )
+    log.warning("%s: the score is of the training data", words)
+
+
+def _canonical(name: str) -> str:
+    name = name.strip()
+    return str(int(name)) if name.isdecimal() else re.sub(r"_lr$", "_hr", name)
+
+
+def _shown_records(name: str) -> frozenset[str]:
+    """Names of records that a page of this name may show."""
+    separators = [match.span() for match in _PARTS.finditer(name)]
+    starts = [0, *(end for _, end in separators)]
+    ends = [*(start for start, _ in separators), len(name)]
+    parts = {name[a:b] for a in starts for b in ends if a < b}
+    return frozenset(_canonical(part) for part in parts if part == name or not part.isdecimal())

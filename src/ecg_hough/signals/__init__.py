@@ -1,0 +1,1 @@
+"""From traces to millivolts and seconds: layout, scale, columns, zero lines, fusion."""

@@ -1,0 +1,249 @@
+"""Zero line of every row of traces, mm down the page: where the pen stands at 0 mV.
+
+In: row traces in page millimetres, panels at their columns' edges, paper speed and gain, the pulses' feet.
+Out: one zero line a row, by least squares over all that speaks of them. ECG amplifiers pass no direct current
+(high-pass at 0.05 Hz or above), so a long lead is zero in the mean; a pulse's foot is drawn on the zero line;
+rows are printed at equal distances; and what must hold at every instant (Einthoven's and Goldberger's sums, a
+rhythm strip and the short copy of its lead) holds for the zero lines, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_hough.geometry.grid.lines import LINE_MM, GridLines
+from ecg_hough.paper import IN_I_AND_II
+from ecg_hough.signals.columns import PulsePlace, Window
+from ecg_hough.signals.limb_sums import outside_limb_space
+from ecg_hough.signals.raster import STEP_MM, on_raster
+from ecg_hough.traces.read import RowTrace
+
+# Means of PTB-XL's leads over 2.5, 5 and 10 s scatter by 0.035, 0.019 and 0.004 mV.
+MEAN_SD_MV, MEAN_S = 0.035, 2.5
+"""Scatter of a lead's mean over that time; over others it falls with the time."""
+LEAST_MEAN_SD_MV = 0.008
+FOOT_SD_MM, EVEN_SD_MM, LINE_SD_MM, SUM_SD_MM = 0.05, 0.05, 0.04, 0.03
+"""Errors of a pulse's foot, of equal distances, of a line of the grid, and least ones of what must hold at
+every instant."""
+UNEVEN_MM = 0.8
+"""Rows whose mean levels stand this near to equal distances (root mean square) are equally far apart."""
+FOOT_MM = 2.5
+"""A pulse's foot farther than this from its row's mean level is not its zero line."""
+READINGS_MIN = 16
+"""Fewest read-outs of a panel, and places that several show, that count."""
+INDEPENDENT_MM = 2.5
+"""Errors of a trace that far apart have nothing in common."""
+ALIKE_MIN = 0.9
+"""Correlation from which a rhythm strip and a short copy of its lead show the same seconds."""
+ON_LINES_MIN = 2.5
+"""Least log odds that zero lines stand on lines of the grid."""
+ROUNDS, OUTLIER_SDS = 8, 2.5
+"""Of the robust least squares: rounds, and the misfit at which an observation's weight has halved."""
+
+
+@dataclass(frozen=True)
+class ZeroLines:
+    """Zero lines of the rows that were read.
+
+    Attributes:
+        mm: by row, down the page; on_grid: lines of the grid have a say in them.
+    """
+
+    mm: dict[int, float]
+    on_grid: bool = False
+
+
+@dataclass(frozen=True)
+class _Observation:
+    """What speaks of the zero lines: the sum of `weights` times them is `value_mm`, within `sd_mm`."""
+
+    weights: dict[int, float]
+    value_mm: float
+    sd_mm: float
+
+
+def zero_lines(
+    rows: tuple[RowTrace, ...],
+    windows: tuple[Window, ...],
+    *,
+    speed_mm_s: float,
+    gain_mm_mv: float,
+    pulse: PulsePlace | None = None,
+    lines: GridLines | None = None,
+    simultaneous: bool = False,
+) -> ZeroLines:
+    """Zero line of every row that was read.
+
+    Args:
+        rows: traces in page millimetres; windows: panels at their columns' edges.
+        pulse: where calibration pulses stand; None without any.
+        lines: the grid's lines down the page, if they are seen.
+        simultaneous: all columns show the same seconds, from their start on.
+    """
+    by_row = {row.row_index: row for row in rows}
+    seen = _means(by_row, windows, speed_mm_s, gain_mm_mv)
+    indices = sorted({row for one in seen for row in one.weights})
+    if not indices:
+        return ZeroLines({})
+    level = {k: float(np.median([one.value_mm for one in seen if k in one.weights])) for k in indices}
+    feet = pulse.feet_mm if pulse is not None else {}
+    # A program that draws a grid on whole pixels draws pulses so, too, and traces between them. A stroke of
+    # an odd number of pixels is as late as the grid's lines, one of an even number is not; nobody sees which.
+    late = lines.late_mm[0] if lines is not None and lines.late_mm else 0.0
+    foot_sd = float(np.linalg.norm([FOOT_SD_MM, late / np.sqrt(3.0), 0.5 * late]))
+    seen += [
+        _Observation({k: 1.0}, y - 0.5 * late, foot_sd)
+        for k, y in feet.items()
+        if k in level and abs(y - level[k]) <= FOOT_MM
+    ]
+    # Rhythm strips may stand nearer to each other than short leads.
+    short = sorted({w.row_index for w in windows if not w.rhythm} & set(level))
+    seen += _equal_distances(level, short)
+    known = tuple(w for w in windows if w.row_index in level)
+    seen += _limb_sums(by_row, known, simultaneous) + _repeats(by_row, known, simultaneous)
+    zero, precision = _solved(seen, level)
+    on_grid = _to_lines(zero, precision, lines) if lines is not None else None
+    if on_grid is not None:
+        drawn = zip(level, on_grid.tolist(), strict=True)
+        zero, _ = _solved(seen + [_Observation({k: 1.0}, y, LINE_SD_MM) for k, y in drawn], level)
+    return ZeroLines(dict(zip(level, zero.tolist(), strict=True)), on_grid is not None)
+
+
+def _solved(
+    seen: list[_Observation], level: dict[int, float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Zero lines (n,) of the rows in `level`, near those levels, and their precision (n, n)."""
+    matrix = np.array([[one.weights.get(k, 0.0) for k in level] for one in seen])
+    value, sd = (np.array(v) for v in zip(*((one.value_mm, one.sd_mm) for one in seen), strict=True))
+    zero = np.array(list(level.values()))
+    weighted = matrix
+    for _ in range(ROUNDS):
+        misfit = (matrix @ zero - value) / sd
+        weight = 1.0 / sd / np.sqrt(1.0 + (misfit / OUTLIER_SDS) ** 2)
+        weighted = matrix * weight[:, None]
+        zero, *_ = np.linalg.lstsq(weighted, value * weight, rcond=None)
+    return zero, weighted.T @ weighted
+
+
+def _to_lines(
+    zero: NDArray[np.float64], precision: NDArray[np.float64], lines: GridLines
+) -> NDArray[np.float64] | None:
+    """Zero lines (n,) on the grid's lines, if all stand so near to some as to tell."""
+    best, found = ON_LINES_MIN, None
+    _, log_det = np.linalg.slogdet(precision / (2.0 * np.pi))
+    for off in lines.offsets(zero):
+        # Zero lines that keep to no line are as likely at every place between two.
+        odds = 0.5 * float(log_det - off @ precision @ off) + len(zero) * np.log(LINE_MM)
+        if odds > best:
+            best, found = odds, zero + off
+    return found
+
+
+def _means(
+    by_row: dict[int, RowTrace], windows: tuple[Window, ...], speed_mm_s: float, gain_mm_mv: float
+) -> list[_Observation]:
+    out = []
+    for window in windows:
+        row = by_row[window.row_index]
+        y = row.y_mm[(row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm)]
+        y = y[np.isfinite(y)]
+        if y.size < READINGS_MIN:
+            continue
+        seconds = y.size * (row.x_mm[1] - row.x_mm[0]) / speed_mm_s
+        sd_mv = max(MEAN_SD_MV * MEAN_S / seconds, LEAST_MEAN_SD_MV)
+        out.append(_Observation({window.row_index: 1.0}, float(y.mean()), sd_mv * gain_mm_mv))
+    return out
+
+
+def _equal_distances(level: dict[int, float], rows: list[int]) -> list[_Observation]:
+    """Each row between its neighbours, where the rows look so."""
+    if len(rows) < 3:
+        return []
+    seen = np.array([level[k] for k in rows])
+    even = np.polyval(np.polyfit(rows, seen, 1), rows)
+    if np.sqrt(np.sum((seen - even) ** 2) / (len(rows) - 2)) > UNEVEN_MM:
+        return []
+    out = []
+    for a, b, c in zip(rows, rows[1:], rows[2:], strict=False):
+        share = (b - a) / (c - a)
+        out.append(_Observation({a: 1 - share, b: -1.0, c: share}, 0.0, EVEN_SD_MM))
+    return out
+
+
+def _limb_sums(
+    by_row: dict[int, RowTrace], windows: tuple[Window, ...], simultaneous: bool
+) -> list[_Observation]:
+    """Einthoven's and Goldberger's sums of limb leads of every column, or of all at the same seconds."""
+    out = []
+    limb = [w for w in windows if not w.rhythm and w.lead in IN_I_AND_II]
+    together = [limb]
+    if not simultaneous:
+        columns = sorted({w.column_index for w in limb})
+        together = [[w for w in limb if w.column_index == j] for j in columns]
+    for members in together:
+        if len(members) < 3:
+            continue
+        traces = _at_same_time(by_row, members, simultaneous)
+        if traces.shape[1] < READINGS_MIN:
+            continue
+        # With aVR and with -aVR, as Cabrera pages print it: what breaks the sums less.
+        candidates = [
+            _sums(basis, traces, members) for basis in outside_limb_space([w.lead for w in members])
+        ]
+        out += min(candidates, key=lambda sums: sum(one.sd_mm for one in sums))
+    return out
+
+
+def _sums(
+    basis: NDArray[np.float64], traces: NDArray[np.float64], windows: list[Window]
+) -> list[_Observation]:
+    """What sums (k, windows) that are empty say of the zero lines of traces (windows, n) upwards, mm."""
+    out = []
+    for weights, along in zip(basis, basis @ traces, strict=True):
+        value = float(np.median(along))
+        of_row: dict[int, float] = {}
+        for window, weight in zip(windows, weights.tolist(), strict=True):
+            of_row[window.row_index] = of_row.get(window.row_index, 0.0) + weight
+        out.append(_Observation(of_row, -value, _sd_of_median(along - value)))
+    return out
+
+
+def _repeats(
+    by_row: dict[int, RowTrace], windows: tuple[Window, ...], simultaneous: bool
+) -> list[_Observation]:
+    """Rhythm strips and the short copies of their leads that show the same seconds."""
+    out = []
+    for strip in (w for w in windows if w.rhythm):
+        for short in windows:
+            if short.rhythm or short.lead != strip.lead:
+                continue
+            traces = _at_same_time(by_row, [strip, short], simultaneous)
+            if traces.shape[1] >= READINGS_MIN and np.corrcoef(*traces).item(0, 1) >= ALIKE_MIN:
+                out += _sums(np.array([[1.0, -1.0]]), traces, [strip, short])
+    return out
+
+
+def _at_same_time(
+    by_row: dict[int, RowTrace], windows: list[Window], simultaneous: bool
+) -> NDArray[np.float64]:
+    """Traces (windows, n) upwards, mm, at the instants that all windows hold and all rows know.
+
+    Instants are places along the page, or, where columns are simultaneous, from each window's start.
+    """
+    starts = [w.start_mm for w in windows]
+    if not simultaneous:
+        starts = [max(starts)] * len(windows)
+    length = min(w.end_mm - start for w, start in zip(windows, starts, strict=True))
+    traces = np.stack(
+        [on_raster(by_row[w.row_index], start, length) for w, start in zip(windows, starts, strict=True)]
+    )
+    return traces[:, np.isfinite(traces).all(axis=0)]
+
+
+def _sd_of_median(off: NDArray[np.float64]) -> float:
+    """Error of the median of a raster's values about it."""
+    spread = 1.4826 * float(np.median(np.abs(off)))
+    return max(SUM_SD_MM, spread / np.sqrt(max(1.0, off.size * STEP_MM / INDEPENDENT_MM)))

@@ -1,0 +1,1 @@
+"""Where each row of traces runs, in page millimetres."""
