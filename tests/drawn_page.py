@@ -8,7 +8,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from ecg_hough.layout.fit import PageLayout, find_layout
+from ecg_hough.elements import PageLayout
+from ecg_hough.layout.fit import find_layout
 from ecg_hough.networks.canvas import Canvas, to_canvas
 from ecg_hough.paper import make_layout
 from ecg_hough.render import RenderedPage, render_page

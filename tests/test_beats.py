@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
+from ecg_hough.elements import RowTrace, Window
 from ecg_hough.output.export import write_signals
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.signals.beats import FIFTY_MIN, beat_lengths, fifty_odds
-from ecg_hough.signals.columns import Window
-from ecg_hough.traces.read import RowTrace
 from ecg_hough.training.speed_fit import lengths_on_paper
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from ecg_lab.benchmark_pages import CHOICES, draw_evenly, render_benchmark, render_choice
 
+from ecg_hough.output.read_back import read_leads
 from ecg_hough.paper import LEADS
 from ecg_hough.render.ecg_model import generate_ecg
-from ecg_hough.scores.evaluation import read_leads
 
 
 def test_choices_are_drawn_evenly_and_independently() -> None:

@@ -5,15 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ecg_hough.elements import Columns, PulsePlace, RowTrace, Window
 from ecg_hough.errors import PageError
+from ecg_hough.layout.guessed_map import scale_from_columns
 from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.scores.metrics import unaligned_snr
-from ecg_hough.signals.calibrate import calibrate, scale_from_columns
+from ecg_hough.signals.calibrate import calibrate
 from ecg_hough.signals.columns import (
-    Columns,
-    PulsePlace,
-    Window,
     column_edges,
     find_block,
     panels_apart,
@@ -23,7 +22,6 @@ from ecg_hough.signals.columns import (
     traced_block,
     trim_windows,
 )
-from ecg_hough.traces.read import RowTrace
 
 FS = 500
 

@@ -22,10 +22,10 @@ from ecg_hough.datasets import STANDARD_PAGE, printed_part
 from ecg_hough.datasets.challenge2024 import LABELS, header_values
 from ecg_hough.errors import PageError
 from ecg_hough.image.reading import read_page
+from ecg_hough.output.read_back import resample_lead
 from ecg_hough.paper import LEADS
 from ecg_hough.record import Ecg, LeadStatus
 from ecg_hough.render.ecg_model import generate_ecg
-from ecg_hough.scores.evaluation import resample_lead
 from made_up_ecg import made_up_ecg, write_page_image
 
 pytest.importorskip("neurokit2", reason="needs the experiments extra")

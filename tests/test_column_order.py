@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ecg_hough.elements import Columns, RowTrace, Window
 from ecg_hough.paper import LEADS, Layout, make_layout
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.signals.calibrate import calibrate
 from ecg_hough.signals.column_order import find_column_order
-from ecg_hough.signals.columns import Columns, Window, place_columns
-from ecg_hough.traces.read import RowTrace
+from ecg_hough.signals.columns import place_columns
 
 FS = 500
 

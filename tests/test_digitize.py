@@ -15,9 +15,9 @@ import wfdb
 from ecg_hough import PageError
 from ecg_hough import pipeline as digitize
 from ecg_hough.elements import Box
-from ecg_hough.geometry.page_geometry import turn_back
 from ecg_hough.image.reading import read_page
 from ecg_hough.output.overlay import LABEL_MM, draw_label_map
+from ecg_hough.page_map import turn_back
 from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.render import render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg

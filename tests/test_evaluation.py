@@ -11,8 +11,9 @@ import pytest
 import wfdb
 from numpy.typing import NDArray
 
+from ecg_hough.output.read_back import read_leads, resample_lead
 from ecg_hough.paper import LEADS
-from ecg_hough.scores.evaluation import evaluate, read_leads, resample_lead, without_nan
+from ecg_hough.scores.evaluation import evaluate, without_nan
 
 FS = 250
 SECONDS = 4.0

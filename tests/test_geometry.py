@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from ecg_hough.geometry import page_geometry as geometry
 from ecg_hough.geometry.grid.find import find_grid
-from ecg_hough.geometry.page_geometry import PageGeometry, PageMap, find_geometry
+from ecg_hough.geometry.page_geometry import PageGeometry, find_geometry
 from ecg_hough.layout.view import CURLED_MM
+from ecg_hough.page_map import PageMap
 from ecg_hough.render import RenderedPage, render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ecg_hough.geometry.grid.lines import GridLines, find_lines
-from ecg_hough.geometry.page_geometry import PageMap
+from ecg_hough.page_map import PageMap
 
 PX_PER_MM = 200 / 25.4
 SIZE_MM = (127.0, 203.2)

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from ecg_hough.elements import LeadPanel, PageLayout
 from ecg_hough.geometry.page_geometry import PageGeometry
-from ecg_hough.layout.fit import LeadPanel, PageLayout
 from ecg_hough.layout.guessed_map import block_corners, common_turn, map_without_grid
 from ecg_hough.networks.canvas import to_canvas
 from ecg_hough.paper import make_layout

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from ecg_hough.datasets.split import read_signals
+from ecg_hough.elements import PageLayout
 from ecg_hough.errors import PageError
-from ecg_hough.layout.fit import MIN_AGREEMENT, PageLayout, find_layout, fit_layout, fit_names
+from ecg_hough.layout.fit import MIN_AGREEMENT, find_layout, fit_layout, fit_names
 from ecg_hough.layout.names import CanvasName
 from ecg_hough.paper import LEADS, Layout, make_layout
 from ecg_hough.render import render_page

@@ -7,19 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ecg_hough.elements import Candidate, RowTrace, Window
 from ecg_hough.paper import LEADS, Layout, make_layout
 from ecg_hough.render.ecg_model import generate_ecg
-from ecg_hough.signals.choose_layout import (
-    EVEN_BEAT_REST,
-    Candidate,
-    at_common_edges,
-    check_layout,
-    measure,
-    strip_odds,
-)
-from ecg_hough.signals.columns import Window
+from ecg_hough.signals.choose_layout import EVEN_BEAT_REST, at_common_edges, check_layout, measure, strip_odds
 from ecg_hough.signals.limb_sums import limb_columns, limb_rest, renamed_columns, usual_beat_rest
-from ecg_hough.traces.read import RowTrace
 
 FS = 500
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecg_hough.networks.canvas import CANVAS_PX, lead_probabilities, to_canvas
+from ecg_hough.networks.canvas import CANVAS_PX, to_canvas
+from ecg_hough.networks.leads_net import lead_probabilities
 from ecg_hough.networks.runtime import WEIGHTS, Network
 from ecg_hough.render import render_page
 

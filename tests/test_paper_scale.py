@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from ecg_hough.geometry.page_geometry import PageMap
-from ecg_hough.networks.words_net import GAIN_WORDS, SPEED_WORDS, PrintedWord
+from ecg_hough.elements import PrintedWord, Window
+from ecg_hough.page_map import PageMap
+from ecg_hough.paper import GAIN_WORDS, SPEED_WORDS
 from ecg_hough.signals import scale as paper_scale
 from ecg_hough.signals.beats import FIFTY_MIN
-from ecg_hough.signals.columns import Window
 from ecg_hough.signals.scale import (
     PAIR_MM,
     STATED_MARGIN,

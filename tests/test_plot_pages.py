@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from ecg_lab.plot_pages import CHOICES, PANEL_MV, draw_plot, render_plots
 
+from ecg_hough.output.read_back import read_leads
 from ecg_hough.paper import LEADS
 from ecg_hough.pipeline import digitize
 from ecg_hough.render.ecg_model import generate_ecg
-from ecg_hough.scores.evaluation import read_leads
 from ecg_hough.scores.metrics import challenge_snr, unaligned_snr
 
 CHOICE: dict[str, Any] = {name: values[0] for name, values in CHOICES.items()} | {"dpi": 150}

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
+from ecg_hough.elements import RowTrace, Window
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame
 from ecg_hough.paper import make_layout
 from ecg_hough.render import render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.page import RenderedPage
-from ecg_hough.signals.columns import Window
 from ecg_hough.signals.pulse import (
     Pulse,
     best_pulse,
@@ -25,7 +25,6 @@ from ecg_hough.signals.pulse import (
 )
 from ecg_hough.signals.scale import ONE_AGAINST_TEXT
 from ecg_hough.traces.ink import find_ink
-from ecg_hough.traces.read import RowTrace
 
 SCALE = STRIP_PX_PER_MM
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ecg_hough.geometry.page_geometry import PageMap
 from ecg_hough.networks.canvas import CANVAS_PX, to_canvas, to_flat_canvas
+from ecg_hough.page_map import PageMap
 
 MARKS = np.array([[100.0, 200.0], [800.0, 1200.0], [450.0, 650.0]])
 

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
+from ecg_hough.elements import Window
 from ecg_hough.paper import make_layout
 from ecg_hough.render import render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.page import Panel, RenderedPage
-from ecg_hough.signals.columns import Window
 from ecg_hough.signals.separators import find_separators
 from ecg_hough.traces.ink import InkModel
 

@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ecg_hough.elements import RowTrace, Window
 from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.render.ecg_model import generate_ecg
-from ecg_hough.signals.columns import Window
 from ecg_hough.signals.strip_names import check_strips
-from ecg_hough.traces.read import RowTrace
 
 COLUMN_MM = 62.5
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecg_hough.geometry.page_geometry import PageMap
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
+from ecg_hough.page_map import PageMap
 
 
 @settings(max_examples=30, deadline=None)

@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 
 from drawn_page import drawn_page
+from ecg_hough.elements import RowTrace
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame
 from ecg_hough.options import Steps
 from ecg_hough.paper import LEADS
+from ecg_hough.traces.centroid import centroid_rows
 from ecg_hough.traces.crossings import settle
+from ecg_hough.traces.masks import row_masks
 from ecg_hough.traces.read import (
     HEADROOM_MM,
     STRIP_ROWS,
     TARGET_SIGMA_PX,
     TILE_COLS,
     TILE_OVERLAP,
-    RowTrace,
     _frame,
     _Look,
     _settled,
     _tiles,
-    centroid_rows,
     distribution_rows,
     read_logits,
     read_rows,
-    row_masks,
     strip_logits,
     without_loose_ends,
     without_ruled_lines,

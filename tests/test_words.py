@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ecg_hough.layout.view import SURE_WORD, read_words
-from ecg_hough.networks.words_net import WORD_PX_PER_MM, WORDS, blobs, word_picture, words_in
-from ecg_hough.paper import LEADS, make_layout
+from ecg_hough.networks.words_net import WORD_PX_PER_MM, blobs, word_picture, words_in
+from ecg_hough.paper import LEADS, WORDS, make_layout
 from ecg_hough.render import CameraStyle, PageStyle, SheetStyle, render_page
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.text import FACES, draw_text, text_coverage, text_width

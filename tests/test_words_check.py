@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ecg_lab import words_check
 
+from ecg_hough.elements import PrintedWord
 from ecg_hough.networks import words_net as words
-from ecg_hough.networks.words_net import PrintedWord
 
 
 def test_words_are_counted_where_they_stand(monkeypatch):

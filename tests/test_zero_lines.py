@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ecg_hough.elements import PulsePlace, RowTrace, Window
 from ecg_hough.geometry.grid.lines import GridLines
 from ecg_hough.paper import IN_I_AND_II
-from ecg_hough.signals.columns import PulsePlace, Window
 from ecg_hough.signals.zero_lines import zero_lines
-from ecg_hough.traces.read import RowTrace
 
 SPEED, GAIN, PITCH = 25.0, 10.0, 30.0
 SECONDS = 2.5

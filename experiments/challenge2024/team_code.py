@@ -95,7 +95,7 @@ def run_models(
             signal[:n, column] = signals[rows[name.strip().casefold()], :n]
     signal[np.abs(signal) > MAX_MV] = np.nan
     if fs != FS_FEATURES:
-        from ecg_hough.scores.evaluation import resample_lead
+        from ecg_hough.output.read_back import resample_lead
 
         signals = np.stack([resample_lead(lead, fs, FS_FEATURES) for lead in signals])
     return signal, classify(ecg_features(signals, FS_FEATURES), classification)

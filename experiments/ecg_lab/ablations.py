@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecg_hough.errors import PageError
-from ecg_hough.networks.canvas import LEADS_NETWORK
+from ecg_hough.networks.leads_net import LEADS_NETWORK
 from ecg_hough.networks.runtime import load_network
 from ecg_hough.options import CENTROID, SHIPPED, Steps
+from ecg_hough.output.read_back import read_leads
 from ecg_hough.paper import LEADS
 from ecg_hough.pipeline import digitize
 from ecg_hough.scores import metrics
-from ecg_hough.scores.evaluation import FOUND_SHARE, read_leads
+from ecg_hough.scores.evaluation import FOUND_SHARE
 from ecg_hough.traces.read import TRACE_NETWORK
 from ecg_lab.benchmark import first_pages
 

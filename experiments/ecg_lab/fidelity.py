@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.output.read_back import read_leads, record_stems, resample_lead
 from ecg_hough.paper import LEADS
-from ecg_hough.scores.evaluation import read_leads, record_stems, resample_lead
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.geometry.page_geometry import PageMap, find_geometry
+from ecg_hough.geometry.page_geometry import find_geometry
+from ecg_hough.page_map import PageMap
 from ecg_hough.render import RenderedPage, render_page
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.style import sample_style

@@ -28,9 +28,10 @@ from ecg_hough.batch import PageResult, predict_pages
 from ecg_hough.datasets import STANDARD_PAGE, DatasetPage, Reference
 from ecg_hough.datasets.kaggle import AskedPage, read_pages, read_test
 from ecg_hough.output.export import record_name
+from ecg_hough.output.read_back import read_leads
 from ecg_hough.paper import GAIN_MM_MV, LEADS, PAPER_SPEED_MM_S, RECORD_S
 from ecg_hough.scores import metrics
-from ecg_hough.scores.evaluation import read_leads, without_nan
+from ecg_hough.scores.evaluation import without_nan
 from ecg_hough.scores.guard import refuse_trained
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ecg_hough.errors import PageError
 from ecg_hough.geometry.orientation import hough_angle, hough_angle_krones2024
 from ecg_hough.geometry.page_geometry import find_geometry
-from ecg_hough.networks.canvas import LEADS_NETWORK
+from ecg_hough.networks.leads_net import LEADS_NETWORK
 from ecg_hough.networks.runtime import load_network
 from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.pipeline import READOUTS, digitize

@@ -15,7 +15,8 @@ import numpy as np
 from rich.progress import track
 
 from ecg_hough.networks.runtime import Network, load_network
-from ecg_hough.networks.words_net import GAIN_WORDS, SPEED_WORDS, WORD_PX_PER_MM, WORDS_NETWORK, find_words
+from ecg_hough.networks.words_net import WORD_PX_PER_MM, WORDS_NETWORK, find_words
+from ecg_hough.paper import GAIN_WORDS, SPEED_WORDS
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_lab.benchmark_pages import CHOICES, draw_evenly, render_choice
 

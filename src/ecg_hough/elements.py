@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from ecg_hough.paper import Layout
 
 
 class Box(NamedTuple):
@@ -47,3 +50,202 @@ class Box(NamedTuple):
         """A box of the part of an image that `outer` cuts, as one of that image."""
         top, left = outer[:2]
         return Box(self.top + top, self.left + left, self.bottom + top, self.right + left)
+
+
+@dataclass(frozen=True)
+class RowTrace:
+    """One row of traces.
+
+    Attributes:
+        row_index: row of the page, from the top.
+        x_mm: (m,) place of every read-out along the page, evenly spaced.
+        y_mm: (m,) place down the page, NaN where there is no trace.
+        sd_mm: (m,) expected error of y_mm, NaN likewise.
+        presence: (m,) probability of a trace.
+        pen_mm: width of the stroke, NaN where unknown; bars: it is a raster's, whose ends are square.
+    """
+
+    row_index: int
+    x_mm: NDArray[np.float64]
+    y_mm: NDArray[np.float64]
+    sd_mm: NDArray[np.float64]
+    presence: NDArray[np.float64]
+    pen_mm: float = np.nan
+    bars: bool = False
+
+
+@dataclass(frozen=True)
+class Window:
+    """A panel on the page: lead, row, column, and its start and end along the page in mm."""
+
+    lead: str
+    row_index: int
+    column_index: int
+    rhythm: bool
+    start_mm: float
+    end_mm: float
+
+
+@dataclass(frozen=True)
+class PulsePlace:
+    """Where a page's calibration pulses stand, mm: their outer strokes, and their feet row by row.
+
+    Attributes:
+        left_mm, right_mm: middles of the pulses' strokes.
+        feet_mm: zero line of the rows that have a clear pulse, mm down the page.
+    """
+
+    left_mm: float
+    right_mm: float
+    feet_mm: dict[int, float]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Panels whose rows were read, at their columns' common edges.
+
+    Attributes:
+        windows: the panels; starts_s: start of every column, s, where columns follow each other.
+        duration_s: of the whole block.
+        on_grid: a line of the grid tells where the block begins.
+        apart: panels stand apart, maybe on grids of their own.
+    """
+
+    windows: tuple[Window, ...]
+    starts_s: dict[int, float]
+    duration_s: float
+    on_grid: bool = False
+    apart: bool = False
+
+    @property
+    def start_mm(self) -> float:
+        """Where the first panels begin."""
+        return min(window.start_mm for window in self.windows)
+
+    def moved_to_lines(self, by_mm: dict[int, float]) -> Columns:
+        """The same, all panels moved along the page to where lines of the grid have them begin, evenly.
+
+        Args:
+            by_mm: how far lines are from the starts of those columns at which they are seen; of the first one
+                alone where one grid holds for the page.
+        """
+        even = np.polyfit(list(by_mm), list(by_mm.values()), min(1, len(by_mm) - 1))
+        moved = []
+        for w in self.windows:
+            by = float(np.polyval(even, w.column_index))
+            moved.append(replace(w, start_mm=w.start_mm + by, end_mm=w.end_mm + by))
+        return replace(self, windows=tuple(moved), on_grid=True)
+
+    def with_pitch(self, by_mm: float) -> Columns:
+        """The same, columns so much farther apart and so much wider; the first one begins where it did."""
+        moved = [
+            replace(w, end_mm=w.end_mm + by_mm * len(self.starts_s))
+            if w.rhythm
+            else replace(
+                w,
+                start_mm=w.start_mm + by_mm * w.column_index,
+                end_mm=w.end_mm + by_mm * (w.column_index + 1),
+            )
+            for w in self.windows
+        ]
+        width = max(w.end_mm for w in self.windows) - self.start_mm
+        stretch = 1.0 + by_mm * len(self.starts_s) / width
+        starts_s = {j: start * stretch for j, start in self.starts_s.items()}
+        return replace(self, windows=tuple(moved), starts_s=starts_s, duration_s=self.duration_s * stretch)
+
+
+@dataclass(frozen=True)
+class PanelBox:
+    """Where one printed piece of one lead stands, in canvas pixels (pixel k's centre is at k).
+
+    Attributes:
+        lead: name as in `paper.LEADS`.
+        row_index: row of traces on the page, from the top.
+        column_index: column of the layout, from the left; 0 for rhythm strips and one-column layouts.
+        rhythm: a full-width strip printed besides the short rows.
+        start_col, end_col: half-open window in columns at the height of the row, sub-pixel; may lie
+            outside the canvas when the page is cropped.
+    """
+
+    lead: str
+    row_index: int
+    column_index: int
+    rhythm: bool
+    start_col: float
+    end_col: float
+
+
+@dataclass(frozen=True)
+class LeadPanel(PanelBox):
+    """A panel and the trace in it.
+
+    Attributes:
+        path_rows: (cols,) coarse row of the trace for every canvas column, NaN where there is none.
+        confidence: share of the panel's columns that hold trace of the expected class, 0 to 1.
+    """
+
+    path_rows: NDArray[np.float64]
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A known layout laid on the page: its panels, and the evidence for it, nats per traced canvas column."""
+
+    layout: Layout
+    panels: tuple[PanelBox, ...]
+    evidence: float
+
+
+@dataclass(frozen=True)
+class PageLayout:
+    """All panels of a page.
+
+    Attributes:
+        panels: from top to bottom, left to right.
+        layout: the known layout that fits, or None.
+        rivals: all known layouts as they would lie on the page, likeliest first.
+        loose: where no known layout fits, what each row's own evidence says.
+        score: log-likelihood gain of the best layout over unnamed leads, in nats; compares orientations
+            of one page.
+        agreement: share of the traced columns that carry the class expected there, 0 to 1.
+        row_pitch: median distance of neighbouring rows in canvas pixels, NaN with one row.
+        printed: panels beside which their lead's name is printed, as (lead, row_index); named: their share.
+        warnings: what a reader of the result should know.
+    """
+
+    panels: tuple[LeadPanel, ...]
+    layout: Layout | None
+    score: float
+    agreement: float
+    row_pitch: float
+    named: float = 0.0
+    printed: frozenset[tuple[str, int]] = frozenset()
+    warnings: tuple[str, ...] = ()
+    rivals: tuple[Rival, ...] = ()
+    loose: tuple[PanelBox, ...] = ()
+
+
+@dataclass(frozen=True)
+class PrintedWord:
+    """A word found on the page.
+
+    Attributes:
+        word: one of `WORDS`.
+        row, col: its middle in px of the page, pixel centres.
+        score: mean probability of its pixels, 0 to 1.
+    """
+
+    word: str
+    row: float
+    col: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A known layout, its panels on the page, and the leads network's evidence, nats per traced column."""
+
+    layout: Layout
+    windows: tuple[Window, ...]
+    evidence: float

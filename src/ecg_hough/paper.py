@@ -104,3 +104,17 @@ def make_layout(shape: str, *, rhythm: tuple[str, ...] = (), cabrera: bool = Fal
     if shape not in blocks:
         raise ValueError(f"shape must be one of {', '.join(blocks)}; got {shape!r}")
     return Layout(shape, blocks[shape], cabrera=cabrera).with_strips(rhythm)
+
+
+INVERTED_AVR = "-aVR"
+SPEED_WORDS: dict[str, float] = {"25 mm/s": 25.0, "50 mm/s": 50.0}
+GAIN_WORDS: dict[str, float] = {"5 mm/mV": 5.0, "10 mm/mV": 10.0, "20 mm/mV": 20.0}
+WORDS: tuple[str, ...] = (*LEADS, INVERTED_AVR, *SPEED_WORDS, *GAIN_WORDS)
+"""The words told apart: label k + 1 of a label map is WORDS[k]."""
+_SHAPES = ("3x4", "6x2", "12x1", "4x3", "2x6", "6x1-limb", "6x1-precordial")
+KNOWN_LAYOUTS: tuple[Layout, ...] = (
+    *(make_layout(shape) for shape in _SHAPES),
+    *(make_layout(shape, cabrera=True) for shape in _SHAPES if shape != "6x1-precordial"),
+)
+"""Layouts that carts print, without rhythm strips; the commonest first. Reading, rendering, fitting and the
+docs take them from here."""

@@ -14,33 +14,33 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 import ecg_hough
-from ecg_hough.elements import Box
+from ecg_hough.elements import Box, Candidate, Columns, PageLayout, PrintedWord, Rival, RowTrace, Window
 from ecg_hough.errors import PageError
 from ecg_hough.geometry.grid.lines import GridLines, find_lines
-from ecg_hough.geometry.page_geometry import PageGeometry, PageMap, find_geometry, turn_back
+from ecg_hough.geometry.page_geometry import PageGeometry, find_geometry
 from ecg_hough.geometry.sheet_edges import find_sheet
 from ecg_hough.image.frames import Framed, find_frames, left_sides, without_frames
 from ecg_hough.image.reading import MIN_SIDE_PX, read_page
-from ecg_hough.layout.fit import PageLayout, Rival
 from ecg_hough.layout.guessed_map import map_without_grid
 from ecg_hough.layout.view import SHOWN_MIN, SURE_WORD, FoundLeads, find_leads, is_small
 from ecg_hough.layout.windows import block_mm, windows_on_rows
-from ecg_hough.networks.canvas import LEADS_NETWORK
+from ecg_hough.networks.leads_net import LEADS_NETWORK
 from ecg_hough.networks.runtime import load_network
-from ecg_hough.networks.words_net import GAIN_WORDS, SPEED_WORDS, WORDS_NETWORK, PrintedWord
+from ecg_hough.networks.words_net import WORDS_NETWORK
 from ecg_hough.options import CENTROID, SHIPPED, Steps
-from ecg_hough.paper import FS_HZ
+from ecg_hough.page_map import PageMap, turn_back
+from ecg_hough.paper import FS_HZ, GAIN_WORDS, SPEED_WORDS
 from ecg_hough.record import Ecg, Trace
 from ecg_hough.signals.calibrate import calibrate
-from ecg_hough.signals.choose_layout import NAMED_MIN, Candidate, check_layout
+from ecg_hough.signals.choose_layout import NAMED_MIN, check_layout
 from ecg_hough.signals.column_order import find_column_order
-from ecg_hough.signals.columns import Columns, Window, paper_stretch, place_columns, trim_windows
+from ecg_hough.signals.columns import paper_stretch, place_columns, trim_windows
 from ecg_hough.signals.scale import PaperScale, find_paper_scale, true_millimetre
 from ecg_hough.signals.separators import find_separators
 from ecg_hough.signals.strip_names import check_strips
 from ecg_hough.signals.zero_lines import zero_lines
 from ecg_hough.traces.ink import find_ink
-from ecg_hough.traces.read import TRACE_NETWORK, RowTrace, read_rows, without_ruled_lines
+from ecg_hough.traces.read import TRACE_NETWORK, read_rows, without_ruled_lines
 
 READOUTS = ("trace", "centroid")
 STRANGE_QUALITY, STRANGE_NAMED = 0.25, 0.25

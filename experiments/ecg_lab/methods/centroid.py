@@ -22,18 +22,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ecg_hough
-from ecg_hough.elements import Box
+from ecg_hough.elements import Box, PageLayout, RowTrace
 from ecg_hough.errors import PageError
-from ecg_hough.geometry.page_geometry import PageMap, find_geometry
-from ecg_hough.layout.fit import PageLayout, find_layout
+from ecg_hough.geometry.page_geometry import find_geometry
+from ecg_hough.layout.fit import find_layout
 from ecg_hough.layout.windows import panel_windows
 from ecg_hough.networks.canvas import Canvas, to_canvas
+from ecg_hough.page_map import PageMap
 from ecg_hough.paper import LEADS
 from ecg_hough.pipeline import digitize, page_traces
 from ecg_hough.record import Ecg
 from ecg_hough.signals.calibrate import calibrate
 from ecg_hough.signals.columns import place_columns
-from ecg_hough.traces.read import RowTrace
 from ecg_lab.methods.common import Options, grey_of
 from ecg_lab.methods.masks import canvas_probabilities, check_labels
 

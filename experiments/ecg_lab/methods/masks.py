@@ -19,7 +19,7 @@ from ecg_hough.networks.canvas import Canvas
 from ecg_hough.output.export import LABELS_SUFFIX, record_name
 from ecg_hough.paper import LEADS
 from ecg_hough.traces.ink import pen_under
-from ecg_hough.traces.read import MASK_MIN, row_masks
+from ecg_hough.traces.masks import MASK_MIN, row_masks
 
 BESIDE_MM = 8.0
 """Paper is sampled up to about this far above and below a row of traces, on a page that is 280 mm wide."""

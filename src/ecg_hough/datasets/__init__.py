@@ -158,7 +158,7 @@ def load_wfdb(stem: Path, printed: Layout | None = None) -> Reference:
     Raises:
         ValueError: the record cannot be read, is not in mV, or lacks one of the 12 leads.
     """
-    from ecg_hough.scores.evaluation import read_leads
+    from ecg_hough.output.read_back import read_leads
 
     try:
         leads, fs = read_leads(stem)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.geometry.page_geometry import PageMap, on_every_pixel
+from ecg_hough.page_map import PageMap, on_every_pixel
 
 STRIP_PX_PER_MM = 8.0
 """Scale of strips in both directions, about that of a 200 dpi scan; two read-outs a column give the

@@ -13,16 +13,17 @@ where none fits, each row's segments by its own evidence are handed on, too.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.elements import LeadPanel, PageLayout, PanelBox, Rival
 from ecg_hough.errors import PageError
+from ecg_hough.layout.named import named_layout
 from ecg_hough.layout.names import CanvasName, PlacedName, add_names, place_names
 from ecg_hough.layout.paths import PanelPlace, find_paths
 from ecg_hough.layout.rows import RowEvidence, TraceRows, at_columns, cumulate, find_rows, gather_evidence
-from ecg_hough.paper import LEADS, Layout, by_column, by_row, make_layout
+from ecg_hough.paper import KNOWN_LAYOUTS, LEADS, Layout
 
 # Tuned on the disturbed masks of 200 rendered pages on a 704 px canvas (2.3-2.7 px/mm), see test_layout.
 MISSING_COST = 30.0
@@ -66,96 +67,12 @@ PRESENT_MIN = 0.12
 """Share of a panel's columns that must hold the expected class for the lead to be there."""
 MISNAMED_MIN = 0.5
 """Share of a panel's columns with any trace from which a lead is there under a wrong name."""
-NAMED_LEADS_MIN = 6
-"""Fewest names that tell a layout by themselves."""
-ORDERED_LEADS_MIN = 4
-"""Fewest names that tell one of `_other_orders`."""
-NAMED_APART_PX = 40.0
-"""Names of two columns stand at least this far apart: 15 mm."""
-NAMED_SETS = tuple(map(set, (LEADS, LEADS[:6], LEADS[6:])))
-"""Leads that such a layout usually holds, no more and no fewer; others where every row of the page has names:
-eight leads, say, of which the others follow."""
-TRACED_MASS, NAMED_END_OFF = 0.3, 0.4
-"""Least probability of any lead on a traced column of a row; farthest that traces may end off where the names
-of any leads have them end, in columns' widths."""
 SEGMENT_MIN_PX = 28
 """Shortest panel where no layout fits: 11 mm."""
 SURE_SHARE = 0.35
 """Share of a panel's columns with the expected class from which its name is believed."""
 SWITCH_COST = 20.0
 """Cost of a change of lead inside a row where no layout fits, in nats."""
-
-
-@dataclass(frozen=True)
-class PanelBox:
-    """Where one printed piece of one lead stands, in canvas pixels (pixel k's centre is at k).
-
-    Attributes:
-        lead: name as in `paper.LEADS`.
-        row_index: row of traces on the page, from the top.
-        column_index: column of the layout, from the left; 0 for rhythm strips and one-column layouts.
-        rhythm: a full-width strip printed besides the short rows.
-        start_col, end_col: half-open window in columns at the height of the row, sub-pixel; may lie
-            outside the canvas when the page is cropped.
-    """
-
-    lead: str
-    row_index: int
-    column_index: int
-    rhythm: bool
-    start_col: float
-    end_col: float
-
-
-@dataclass(frozen=True)
-class LeadPanel(PanelBox):
-    """A panel and the trace in it.
-
-    Attributes:
-        path_rows: (cols,) coarse row of the trace for every canvas column, NaN where there is none.
-        confidence: share of the panel's columns that hold trace of the expected class, 0 to 1.
-    """
-
-    path_rows: NDArray[np.float64]
-    confidence: float
-
-
-@dataclass(frozen=True)
-class Rival:
-    """A known layout laid on the page: its panels, and the evidence for it, nats per traced canvas column."""
-
-    layout: Layout
-    panels: tuple[PanelBox, ...]
-    evidence: float
-
-
-@dataclass(frozen=True)
-class PageLayout:
-    """All panels of a page.
-
-    Attributes:
-        panels: from top to bottom, left to right.
-        layout: the known layout that fits, or None.
-        rivals: all known layouts as they would lie on the page, likeliest first.
-        loose: where no known layout fits, what each row's own evidence says.
-        score: log-likelihood gain of the best layout over unnamed leads, in nats; compares orientations
-            of one page.
-        agreement: share of the traced columns that carry the class expected there, 0 to 1.
-        row_pitch: median distance of neighbouring rows in canvas pixels, NaN with one row.
-        printed: panels beside which their lead's name is printed, as (lead, row_index); named: their share.
-        warnings: what a reader of the result should know.
-    """
-
-    panels: tuple[LeadPanel, ...]
-    layout: Layout | None
-    score: float
-    agreement: float
-    row_pitch: float
-    named: float = 0.0
-    printed: frozenset[tuple[str, int]] = frozenset()
-    warnings: tuple[str, ...] = ()
-    rivals: tuple[Rival, ...] = ()
-    loose: tuple[PanelBox, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -357,7 +274,7 @@ def _all_fits(rows: TraceRows, evidence: RowEvidence, named: Layout | None) -> t
     # A page turned by a small angle: columns lean by what the rows slope.
     lean = float(np.clip(-rows.slope, -LEAN_MAX, LEAN_MAX))
     start, end = _extent(evidence, lean)
-    templates = [*_known_layouts(), *([named] if named is not None else [])]
+    templates = [*KNOWN_LAYOUTS, *([named] if named is not None else [])]
     fits = [_assign(template, evidence, (start, end, lean)) for template in templates]
     fits = sorted(fits, key=lambda fit: -fit.score)
     fits[:3] = sorted((_refine_edges(fit, evidence) for fit in fits[:3]), key=lambda fit: -fit.score)
@@ -396,98 +313,6 @@ def _on_edges_of(best: _Fit, fit: _Fit) -> _Fit:
     part = np.linspace(0.0, 1.0, n)
     edges = best.edges[0] + part * (best.edges[-1] - best.edges[0])
     return replace(fit, edges=edges, lean=best.lean[0] + part * (best.lean[-1] - best.lean[0]))
-
-
-@cache
-def _known_layouts() -> tuple[Layout, ...]:
-    """Known layouts, Cabrera or not; 3x4 first: it wins ties. Rhythm strips are added by the fit."""
-    shapes = ("3x4", "6x2", "12x1", "4x3", "2x6", "6x1-limb")
-    usual = [make_layout(shape) for shape in (*shapes, "6x1-precordial")]
-    return (*usual, *(make_layout(shape, cabrera=True) for shape in shapes))
-
-
-def named_layout(names: tuple[PlacedName, ...], rows: TraceRows) -> Layout | None:
-    """The layout that printed names tell by themselves: leads in any order, as they stand.
-
-    Its name is its rows and columns with "-named", e.g. "4x3-named". Where names are missing, those that are
-    read must stand as in one of `_other_orders`.
-
-    Returns:
-        None where the names leave a gap, one stands twice, or they are those of a known layout.
-    """
-    if len(names) < ORDERED_LEADS_MIN:
-        return None
-    # Columns lean by what the rows slope.
-    col = np.array([name.name.col + rows.slope * name.name.row for name in names])
-    order = np.argsort(col)
-    column = np.empty(len(names), int)
-    column[order] = np.concatenate([[0], np.cumsum(np.diff(col[order]) > NAMED_APART_PX)])
-    n_columns = int(column.max()) + 1
-    grid: dict[int, dict[int, str]] = {}
-    for name, j in zip(names, column, strict=True):
-        grid.setdefault(name.row, {})[int(j)] = LEADS[name.name.lead]
-    # Under several columns a row with one name is a rhythm strip.
-    short = [grid[i] for i in sorted(grid) if len(grid[i]) > 1 or n_columns == 1]
-    leads = [lead for row in short for lead in row.values()]
-    missing = [(k, j) for k, row in enumerate(short) for j in range(n_columns) if j not in row]
-    absent = [lead for lead in LEADS if lead not in leads]
-    if len(missing) == 1 and len(absent) == 1:
-        k, j = missing.pop()
-        short[k][j] = absent.pop()
-        leads = list(LEADS)
-    strips = _strips(grid, len(short), leads)
-    every_row = strips is not None and len(grid) == len(rows.lines)
-    told = set(leads) in NAMED_SETS or (every_row and _fill_rows(col, column, rows))
-    whole = not missing and len(set(leads)) == len(leads) and told
-    if not whole or len(names) < NAMED_LEADS_MIN:
-        places = [(LEADS[name.name.lead], name.row, int(j)) for name, j in zip(names, column, strict=True)]
-        return next((order for order in _other_orders() if _stands_as(places, order)), None)
-    block = tuple(tuple(row[j] for j in range(n_columns)) for row in short)
-    if any(known.rows == block for known in _known_layouts()):
-        return None
-    return Layout(f"{len(block)}x{n_columns}-named", block).with_strips(strips or ())
-
-
-def _fill_rows(col: NDArray[np.float64], column: NDArray[np.intp], rows: TraceRows) -> bool:
-    """Whether traces end one column behind the last names: farther on leads stand whose names were missed."""
-    starts = np.array([col[column == j].mean() for j in range(int(column.max()) + 1)])
-    traced = np.flatnonzero((rows.mass.sum(axis=1) > TRACED_MASS).mean(axis=0) > 0.5)
-    if len(starts) == 1 or not traced.size:
-        return False
-    pitch = float(np.diff(starts).mean())
-    return abs(traced[-1] - starts[-1] - pitch) < NAMED_END_OFF * pitch
-
-
-def _strips(grid: dict[int, dict[int, str]], n_short: int, leads: list[str]) -> tuple[str, ...] | None:
-    """Leads of the rows below the first `n_short`, each one of `leads` at the row's start; None otherwise."""
-    below = [grid[i] for i in sorted(grid)][n_short:]
-    one = all(list(row) == [0] and row[0] in leads for row in below)
-    return tuple(row[0] for row in below) if one else None
-
-
-@cache
-def _other_orders() -> tuple[Layout, ...]:
-    """Layouts in orders that no cart prints but plotting programs do, such as 6x2 along its rows."""
-    shapes = (3, 4), (6, 2), (4, 3), (2, 6)
-    along = [by_row(LEADS, n_columns) for _, n_columns in shapes]
-    down = [by_column(LEADS, n_rows) for n_rows, _ in shapes]
-    known = {layout.rows for layout in _known_layouts()}
-    blocks = [block for block in (*along, *down) if block not in known]
-    return tuple(Layout(f"{len(block)}x{len(block[0])}-named", block) for block in blocks)
-
-
-def _stands_as(places: list[tuple[str, int, int]], layout: Layout) -> bool:
-    """Whether names, each (lead, row of the page, column), all stand as a layout has them."""
-    if layout.n_columns != max(column for *_, column in places) + 1:
-        return False
-    at = {lead: (i, j) for i, row in enumerate(layout.rows) for j, lead in enumerate(row)}
-    rows: dict[int, int] = {}
-    for lead, row, column in places:
-        i, j = at[lead]
-        if j != column or rows.setdefault(row, i) != i:
-            return False
-    order = [rows[row] for row in sorted(rows)]
-    return order == sorted(set(order))
 
 
 def _extent(evidence: RowEvidence, lean: float) -> tuple[float, float]:

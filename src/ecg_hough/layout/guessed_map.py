@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.stats import theilslopes
 
-from ecg_hough.geometry.page_geometry import PageGeometry, PageMap
+from ecg_hough.elements import PageLayout
+from ecg_hough.errors import PageError
+from ecg_hough.geometry.page_geometry import PageGeometry
 from ecg_hough.geometry.sheet_edges import homography, project
-from ecg_hough.layout.fit import PageLayout
 from ecg_hough.layout.windows import block_mm, panel_windows, row_paths
 from ecg_hough.networks.canvas import Canvas
-from ecg_hough.paper import BLOCK_MM, PAPER_SPEED_MM_S
-from ecg_hough.signals.calibrate import scale_from_columns
+from ecg_hough.page_map import PageMap
+from ecg_hough.paper import BLOCK_MM, PAPER_SPEED_MM_S, RECORD_S
 
 # Tuned on the 31 pages without a grid among 710 own renders (benchmark_pages, other seeds than the published
 # one): seven of a missed perspective rise and fall by 4.5 to 35 mm, others on no sheet of known format by up
@@ -170,3 +171,12 @@ def _squared(page_map: PageMap, corners: NDArray[np.float64]) -> PageMap:
     v, u = np.meshgrid((y - top) / (bottom - top), (x - left) / (right - left), indexing="ij")
     y_seen, x_seen = np.moveaxis(project(homography(corners), v, u), -1, 0)
     return PageMap(y, x, *page_map.to_pixels(y_seen, x_seen))
+
+
+def scale_from_columns(
+    start_px: float, end_px: float, speed_mm_s: float = PAPER_SPEED_MM_S, seconds: float = RECORD_S
+) -> float:
+    """px per mm when nothing but the block's width is known: the usual 10 s (Krones et al. 2024)."""
+    if not end_px > start_px:
+        raise PageError("calibration", f"block of traces must have a width; got {end_px - start_px:.0f} px")
+    return (end_px - start_px) / (seconds * speed_mm_s)

@@ -14,24 +14,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.elements import Box
+from ecg_hough.elements import Box, PageLayout, PrintedWord
 from ecg_hough.errors import PageError
-from ecg_hough.geometry.page_geometry import PageMap, turn_back
 from ecg_hough.geometry.sheet_edges import USUAL_LONG_MM
-from ecg_hough.layout.fit import LayoutFit, PageLayout, find_layout, fit_layout, fit_names
+from ecg_hough.layout.fit import LayoutFit, find_layout, fit_layout, fit_names
 from ecg_hough.layout.names import CanvasName, canvas_names
 from ecg_hough.layout.rows import clean_ink
-from ecg_hough.networks.canvas import (
-    CANVAS_PX,
-    LEADS_NETWORK,
-    Canvas,
-    lead_probabilities,
-    to_canvas,
-    to_flat_canvas,
-)
+from ecg_hough.networks.canvas import CANVAS_PX, Canvas, to_canvas, to_flat_canvas
+from ecg_hough.networks.leads_net import LEADS_NETWORK, lead_probabilities
 from ecg_hough.networks.runtime import load_network
-from ecg_hough.networks.words_net import GAIN_WORDS, SPEED_WORDS, WORDS_NETWORK, PrintedWord, find_words
-from ecg_hough.paper import LEADS
+from ecg_hough.networks.words_net import WORDS_NETWORK, find_words
+from ecg_hough.page_map import PageMap, turn_back
+from ecg_hough.paper import GAIN_WORDS, LEADS, SPEED_WORDS
 
 LEVEL_EVIDENCE = 4.0
 """Layout evidence, nats per canvas column, from which a page's rows are level: sideways it shows less. Upside

@@ -10,10 +10,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.geometry.page_geometry import PageMap
-from ecg_hough.layout.fit import PageLayout, PanelBox
+from ecg_hough.elements import PageLayout, PanelBox, Window
 from ecg_hough.networks.canvas import Canvas
-from ecg_hough.signals.columns import Window
+from ecg_hough.page_map import PageMap
 
 
 def panel_windows(layout: PageLayout, canvas: Canvas, page_map: PageMap) -> tuple[Window, ...]:

@@ -15,12 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.elements import Box
-from ecg_hough.geometry.page_geometry import PageMap, on_every_pixel
-from ecg_hough.networks.runtime import Network
+from ecg_hough.page_map import PageMap, on_every_pixel
 
 CANVAS_PX = 704
 """Side of the canvas. A 280 mm wide page has 2.5 px/mm there: enough for rows and names of leads."""
-LEADS_NETWORK = "leads"
 UPRIGHT_DEG = 0.7
 """Pages turned less than this are not turned back: the network has seen such, and one resampling is saved."""
 FLAT_PX_PER_MM = 2.5
@@ -155,11 +153,3 @@ def to_flat_canvas(
     flat = cv2.remap(small, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     covered = (row > -0.5) & (row < rows - 0.5) & (col > -0.5) & (col < cols - 0.5)
     return Canvas(flat.astype(np.uint8), matrix, covered, page_map)
-
-
-def lead_probabilities(canvas: Canvas, network: Network) -> NDArray[np.float32]:
-    """(13, rows, cols) class probabilities of a canvas: background, then `paper.LEADS`."""
-    logits = network.run(canvas.image.astype(np.float32).transpose(2, 0, 1)[None] / 255.0)[0]
-    logits -= logits.max(axis=0, keepdims=True)
-    np.exp(logits, out=logits)
-    return logits / logits.sum(axis=0, keepdims=True)

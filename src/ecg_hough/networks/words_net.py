@@ -8,24 +8,19 @@ is a word. Words are evidence, not truth: the layout weighs them with where the 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.elements import PrintedWord
 from ecg_hough.networks.canvas import Canvas, to_canvas
 from ecg_hough.networks.runtime import Network
-from ecg_hough.paper import LEADS
+from ecg_hough.paper import GAIN_WORDS, INVERTED_AVR, SPEED_WORDS, WORDS
 
 WORDS_NETWORK = "words"
 WORD_PX_PER_MM = 4.0
 """Scale of the picture: the smallest names, 1.8 mm high, have 7 px."""
-INVERTED_AVR = "-aVR"
-SPEED_WORDS: dict[str, float] = {"25 mm/s": 25.0, "50 mm/s": 50.0}
-GAIN_WORDS: dict[str, float] = {"5 mm/mV": 5.0, "10 mm/mV": 10.0, "20 mm/mV": 20.0}
-WORDS: tuple[str, ...] = (*LEADS, INVERTED_AVR, *SPEED_WORDS, *GAIN_WORDS)
-"""The words told apart: label k + 1 of a label map is WORDS[k]."""
 BLOB_MM = (1.4, 4.0)
 """Least and greatest width of a word's label; it stands in the word's middle."""
 BLOB_SHARE = 0.7
@@ -48,22 +43,6 @@ _LEAD = re.compile(
 )
 _SPEED = re.compile(_NUMBER + r"\s*mm\s*/\s*s(?:ec)?\b", re.IGNORECASE)
 _GAIN = re.compile(_NUMBER + r"\s*(?P<unit>[mc]m)\s*/\s*mV\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class PrintedWord:
-    """A word found on the page.
-
-    Attributes:
-        word: one of `WORDS`.
-        row, col: its middle in px of the page, pixel centres.
-        score: mean probability of its pixels, 0 to 1.
-    """
-
-    word: str
-    row: float
-    col: float
-    score: float
 
 
 def words_in(text: str) -> list[tuple[str, int, int]]:

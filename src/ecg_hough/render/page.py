@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ecg_hough.geometry.page_geometry import PageMap
+from ecg_hough.page_map import PageMap
 from ecg_hough.paper import LEADS, Layout
 from ecg_hough.render.camera import Warp, apply_warp, expose, make_warp
 from ecg_hough.render.sheet import SheetPanel, Word, draw_sheet

@@ -13,8 +13,17 @@ import cv2
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
-from ecg_hough.networks.words_net import GAIN_WORDS, SPEED_WORDS, WORDS, words_in
-from ecg_hough.paper import GRID_MAJOR_MM, GRID_MINOR_MM, LEADS, MM_PER_INCH, PULSE_MV
+from ecg_hough.networks.words_net import words_in
+from ecg_hough.paper import (
+    GAIN_WORDS,
+    GRID_MAJOR_MM,
+    GRID_MINOR_MM,
+    LEADS,
+    MM_PER_INCH,
+    PULSE_MV,
+    SPEED_WORDS,
+    WORDS,
+)
 from ecg_hough.render.style import NAME_SHARES, NAME_VARIANTS, RGB, SheetStyle
 from ecg_hough.render.text import FACES, draw_text, text_width
 

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import find_peaks, welch
 
-from ecg_hough.signals.columns import Window
-from ecg_hough.traces.read import RowTrace
+from ecg_hough.elements import RowTrace, Window
 
 STEP_MM = 0.25
 """Traces are measured on this raster."""

@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
+from ecg_hough.elements import Columns, PulsePlace, RowTrace, Window
 from ecg_hough.errors import PageError
 from ecg_hough.geometry.grid.lines import GridLines
 from ecg_hough.numeric import runs
-from ecg_hough.paper import IN_I_AND_II, LEADS, PAPER_SPEED_MM_S, RECORD_S, Layout
+from ecg_hough.paper import IN_I_AND_II, LEADS, Layout
 from ecg_hough.record import LeadStatus
-from ecg_hough.signals.columns import Columns, PulsePlace, Window
 from ecg_hough.signals.lead_fusion import LeadResiduals, PanelSignal, fuse, lead_residuals
 from ecg_hough.signals.limb_sums import LimbColumn, avr_is_inverted, limb_columns
 from ecg_hough.signals.zero_lines import zero_lines
-from ecg_hough.traces.read import RowTrace
 
 # Tuned on own renders and the development pages.
 FOUND_SHARE = 0.2
@@ -354,12 +353,3 @@ def _status(
         confidence[k] = 0.0
         return LeadStatus(lead, False, f"only {share:.0%} of the trace could be read; at least 20% is needed")
     return LeadStatus(lead, True, None, float(confidence[k, span].mean()), start_s, end_s)
-
-
-def scale_from_columns(
-    start_px: float, end_px: float, speed_mm_s: float = PAPER_SPEED_MM_S, seconds: float = RECORD_S
-) -> float:
-    """px per mm when nothing but the block's width is known: the usual 10 s (Krones et al. 2024)."""
-    if not end_px > start_px:
-        raise PageError("calibration", f"block of traces must have a width; got {end_px - start_px:.0f} px")
-    return (end_px - start_px) / (seconds * speed_mm_s)

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.elements import Candidate, RowTrace, Window
 from ecg_hough.paper import Layout
-from ecg_hough.signals.columns import Window, place_columns
+from ecg_hough.signals.columns import place_columns
 from ecg_hough.signals.limb_sums import limb_columns, limb_rest, renamed_columns, usual_beat_rest
 from ecg_hough.signals.strip_names import measure as measure_strips
-from ecg_hough.traces.read import RowTrace
 
 NAMED_MIN = 0.6
 """Share of panels with a printed name from which print is believed: it may show leads in any order."""
@@ -44,15 +44,6 @@ LONE_EVIDENCE = 1.0
 SURE = 0.9
 """Probability from which the second likeliest layout is not mentioned."""
 _NONE = "layout: no known layout fits the page's traces; leads are placed by their own evidence"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A known layout, its panels on the page, and the leads network's evidence, nats per traced column."""
-
-    layout: Layout
-    windows: tuple[Window, ...]
-    evidence: float
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from ecg_hough.elements import RowTrace, Window
 from ecg_hough.paper import Layout
-from ecg_hough.signals.columns import Window, column_edges, places_on_strip
+from ecg_hough.signals.columns import column_edges, places_on_strip
 from ecg_hough.signals.limb_sums import limb_columns, same_seconds_rest
 from ecg_hough.signals.raster import LAG_MM, STEP_MM, activity, find_beats, on_raster, share_left
-from ecg_hough.traces.read import RowTrace
 
 SEQUENTIAL, SIMULTANEOUS, ONE = "sequential", "simultaneous", "one"
 

@@ -7,16 +7,16 @@ rows' traces end; a usual duration and separators make them sharper.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from ecg_hough.elements import Columns, PulsePlace, RowTrace, Window
 from ecg_hough.errors import PageError
 from ecg_hough.numeric import runs
 from ecg_hough.paper import PAPER_SPEED_MM_S, Layout
-from ecg_hough.traces.read import RowTrace
 
 # Tuned on own renders and the development pages.
 END_REACH_MM = 12.0
@@ -70,86 +70,6 @@ EVEN_MM = 0.05
 """Scale of the robust loss by which panels that stand apart are laid at equal distances."""
 APART_SHARE, PANEL_SHARE = 0.75, 0.5
 """Least share of the ends that must be that near; least width of a panel in parts of the widest."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """A panel on the page: lead, row, column, and its start and end along the page in mm."""
-
-    lead: str
-    row_index: int
-    column_index: int
-    rhythm: bool
-    start_mm: float
-    end_mm: float
-
-
-@dataclass(frozen=True)
-class PulsePlace:
-    """Where a page's calibration pulses stand, mm: their outer strokes, and their feet row by row.
-
-    Attributes:
-        left_mm, right_mm: middles of the pulses' strokes.
-        feet_mm: zero line of the rows that have a clear pulse, mm down the page.
-    """
-
-    left_mm: float
-    right_mm: float
-    feet_mm: dict[int, float]
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Panels whose rows were read, at their columns' common edges.
-
-    Attributes:
-        windows: the panels; starts_s: start of every column, s, where columns follow each other.
-        duration_s: of the whole block.
-        on_grid: a line of the grid tells where the block begins.
-        apart: panels stand apart, maybe on grids of their own.
-    """
-
-    windows: tuple[Window, ...]
-    starts_s: dict[int, float]
-    duration_s: float
-    on_grid: bool = False
-    apart: bool = False
-
-    @property
-    def start_mm(self) -> float:
-        """Where the first panels begin."""
-        return min(window.start_mm for window in self.windows)
-
-    def moved_to_lines(self, by_mm: dict[int, float]) -> Columns:
-        """The same, all panels moved along the page to where lines of the grid have them begin, evenly.
-
-        Args:
-            by_mm: how far lines are from the starts of those columns at which they are seen; of the first one
-                alone where one grid holds for the page.
-        """
-        even = np.polyfit(list(by_mm), list(by_mm.values()), min(1, len(by_mm) - 1))
-        moved = []
-        for w in self.windows:
-            by = float(np.polyval(even, w.column_index))
-            moved.append(replace(w, start_mm=w.start_mm + by, end_mm=w.end_mm + by))
-        return replace(self, windows=tuple(moved), on_grid=True)
-
-    def with_pitch(self, by_mm: float) -> Columns:
-        """The same, columns so much farther apart and so much wider; the first one begins where it did."""
-        moved = [
-            replace(w, end_mm=w.end_mm + by_mm * len(self.starts_s))
-            if w.rhythm
-            else replace(
-                w,
-                start_mm=w.start_mm + by_mm * w.column_index,
-                end_mm=w.end_mm + by_mm * (w.column_index + 1),
-            )
-            for w in self.windows
-        ]
-        width = max(w.end_mm for w in self.windows) - self.start_mm
-        stretch = 1.0 + by_mm * len(self.starts_s) / width
-        starts_s = {j: start * stretch for j, start in self.starts_s.items()}
-        return replace(self, windows=tuple(moved), starts_s=starts_s, duration_s=self.duration_s * stretch)
 
 
 def panels_apart(

@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.elements import RowTrace, Window
 from ecg_hough.paper import IN_I_AND_II, Layout
-from ecg_hough.signals.columns import Window, column_edges
+from ecg_hough.signals.columns import column_edges
 from ecg_hough.signals.raster import LAG_MM, STEP_MM, find_beats, upwards
-from ecg_hough.traces.read import RowTrace
 
 # Tuned on own renders of all layouts (benchmark_pages, other seeds than the published one).
 KEPT = 0.93

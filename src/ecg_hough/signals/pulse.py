@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_closing
 
 from ecg_hough.cores import side_by_side
-from ecg_hough.geometry.page_geometry import PageMap
+from ecg_hough.elements import PulsePlace, RowTrace, Window
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
+from ecg_hough.page_map import PageMap
 from ecg_hough.paper import PULSE_MV
-from ecg_hough.signals.columns import PulsePlace, Window
 from ecg_hough.traces.ink import InkModel
-from ecg_hough.traces.read import RowTrace
 
 # Tuned on own renders of all layouts (benchmark_pages, other seeds than the published one).
 OUTSIDE_MM, INSIDE_MM = 22.0, 9.0

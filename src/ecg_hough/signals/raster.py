@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
-from ecg_hough.traces.read import RowTrace
+from ecg_hough.elements import RowTrace
 
 # Tuned on own renders of all layouts.
 STEP_MM = 0.25

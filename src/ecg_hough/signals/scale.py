@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.geometry.page_geometry import PageMap
-from ecg_hough.networks.words_net import GAIN_WORDS, SPEED_WORDS, PrintedWord
-from ecg_hough.paper import BLOCK_MM, GAIN_MM_MV, PAPER_SPEED_MM_S, PULSE_MV
+from ecg_hough.elements import PrintedWord, PulsePlace, RowTrace, Window
+from ecg_hough.page_map import PageMap
+from ecg_hough.paper import BLOCK_MM, GAIN_MM_MV, GAIN_WORDS, PAPER_SPEED_MM_S, PULSE_MV, SPEED_WORDS
 from ecg_hough.signals.beats import FIFTY_MIN, fifty_odds
-from ecg_hough.signals.columns import PulsePlace, Window
 from ecg_hough.signals.pulse import (
     SNAP_SHARE,
     Pulse,
@@ -26,7 +25,6 @@ from ecg_hough.signals.pulse import (
     place_of_pulses,
 )
 from ecg_hough.traces.ink import InkModel
-from ecg_hough.traces.read import RowTrace
 
 SNAP_UNSURE = 0.25
 """Allowed error of a pulse's height where the page shows no grid."""

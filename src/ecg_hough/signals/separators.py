@@ -12,10 +12,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.geometry.page_geometry import PageMap
+from ecg_hough.elements import Window
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
 from ecg_hough.numeric import runs
-from ecg_hough.signals.columns import Window
+from ecg_hough.page_map import PageMap
 from ecg_hough.traces.ink import InkModel
 
 REACH_MM = 3.0

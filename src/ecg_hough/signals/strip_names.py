@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from ecg_hough.elements import RowTrace, Window
 from ecg_hough.paper import Layout
-from ecg_hough.signals.columns import Window, column_edges, places_on_strip
+from ecg_hough.signals.columns import column_edges, places_on_strip
 from ecg_hough.signals.raster import on_raster, time_apart
-from ecg_hough.traces.read import RowTrace
 
 ALIKE_MM = 0.3
 """Where a strip and its copy are farther apart, one is misread, and how far says nothing."""

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.elements import PulsePlace, RowTrace, Window
 from ecg_hough.geometry.grid.lines import LINE_MM, GridLines
 from ecg_hough.paper import IN_I_AND_II
-from ecg_hough.signals.columns import PulsePlace, Window
 from ecg_hough.signals.limb_sums import outside_limb_space
 from ecg_hough.signals.raster import STEP_MM, on_raster
-from ecg_hough.traces.read import RowTrace
 
 # Means of PTB-XL's leads over 2.5, 5 and 10 s scatter by 0.035, 0.019 and 0.004 mV.
 MEAN_SD_MV, MEAN_S = 0.035, 2.5

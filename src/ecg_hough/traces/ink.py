@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.geometry.page_geometry import PageMap
+from ecg_hough.page_map import PageMap
 
 if TYPE_CHECKING:
-    from ecg_hough.traces.read import RowTrace
+    from ecg_hough.elements import RowTrace
 
 SAMPLE_MM = 0.5
 """Traces are sampled at this distance."""

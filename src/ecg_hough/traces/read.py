@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.cores import pool_for
-from ecg_hough.geometry.page_geometry import PageMap, on_every_pixel
+from ecg_hough.elements import PageLayout, RowTrace
 from ecg_hough.geometry.strips import (
     STRIP_PX_PER_MM,
     StripFrame,
@@ -29,15 +29,14 @@ from ecg_hough.geometry.strips import (
     strip_map,
     strip_to_page,
 )
-from ecg_hough.layout.fit import PageLayout
-from ecg_hough.layout.paths import class_weights
 from ecg_hough.networks.canvas import Canvas
 from ecg_hough.networks.runtime import Network
 from ecg_hough.numeric import runs
 from ecg_hough.options import SHIPPED, Steps
-from ecg_hough.paper import LEADS
+from ecg_hough.page_map import PageMap, on_every_pixel
+from ecg_hough.traces.centroid import centroid_rows
 from ecg_hough.traces.crossings import MEET_MM, PEAK_SMOOTH_PX, RowView, contests, settle
-from ecg_hough.traces.ink import pen_under
+from ecg_hough.traces.masks import row_masks
 from ecg_hough.traces.stroke_fit import FittedStroke, fit_stroke
 
 TRACE_NETWORK = "traces"
@@ -54,8 +53,6 @@ INK_MIN = 0.4
 """Lead probability of a canvas pixel that is a row's ink."""
 INK_POINTS = 2000
 """Pixels of a row's ink, at least, that tell where its strip lies."""
-MASK_MIN = 0.3
-"""Lead probability from which a pixel lies under a row's coarse mask, for the centroid read-out."""
 BESIDE_PANELS_PX = 30.0
 """Canvas px beside a row's panels in which ink may be its own: 12 mm, what the network's edges may be off."""
 SPECK_PERCENTILES = (2.0, 98.0)
@@ -68,10 +65,6 @@ CHANGED_MIN = 8
 """Read-outs, half a millimetre, that are settled elsewhere than read, from which a tile is seen again."""
 MASK_SHRINK, MASK_BLUR = 3, 0.6
 """Drawn masks are as coarse as the leads network's: strip px per pixel, and their blur."""
-PATH_REACH_PX = 4.0
-"""Canvas px by which ink must be nearer to one row's path than to another's for a claim e times as strong."""
-NAME_FLOOR = 0.15
-"""Claim of a row on ink that is surely named as another row's lead, beside 1 + this for its own."""
 PRESENT_MIN = 0.5
 """Probability of a trace from which a column is read."""
 JUMP_MM, LOOSE_MM, BESIDE_MM = 5.0, 7.0, 8.0
@@ -90,28 +83,6 @@ READOUT_SD_TIMES = 0.75
 lie within 1.645 of it on rendered pages (`ecg-hough confidence`)."""
 SD_FLOOR_PX = 0.2
 """Least expected error: 0.05 mm."""
-
-
-@dataclass(frozen=True)
-class RowTrace:
-    """One row of traces.
-
-    Attributes:
-        row_index: row of the page, from the top.
-        x_mm: (m,) place of every read-out along the page, evenly spaced.
-        y_mm: (m,) place down the page, NaN where there is no trace.
-        sd_mm: (m,) expected error of y_mm, NaN likewise.
-        presence: (m,) probability of a trace.
-        pen_mm: width of the stroke, NaN where unknown; bars: it is a raster's, whose ends are square.
-    """
-
-    row_index: int
-    x_mm: NDArray[np.float64]
-    y_mm: NDArray[np.float64]
-    sd_mm: NDArray[np.float64]
-    presence: NDArray[np.float64]
-    pen_mm: float = np.nan
-    bars: bool = False
 
 
 def read_rows(
@@ -507,40 +478,6 @@ def _extent_mm(row: RowTrace) -> float:
     return float(high - low)
 
 
-def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray[np.float32]:
-    """(n, 2, rows, cols) per row of the page: ink of its own traces, ink of other rows' traces.
-
-    Ink is shared out by the distance to the rows' coarse paths and by its class, against the classes that a
-    row shows along its path: a misnamed trace stays with its row, and where a tall QRS crosses another row
-    its class decides.
-    """
-    _, n_rows, n_cols = probabilities.shape
-    indices = sorted({panel.row_index for panel in layout.panels})
-    n = len(indices)
-    weights = np.zeros((n, len(LEADS), n_cols), np.float32)
-    path = np.full((n, n_cols), np.nan)
-    for panel in layout.panels:
-        k = indices.index(panel.row_index)
-        a, b = (int(np.clip(round(v), 0, n_cols)) for v in (panel.start_col, panel.end_col))
-        path[k, a:b] = panel.path_rows[a:b]
-        known = np.arange(a, b)[np.isfinite(panel.path_rows[a:b])]
-        if known.size:
-            at = np.clip(np.rint(panel.path_rows[known]).astype(int), 0, n_rows - 1)
-            weights[k, :, a:b] = class_weights(probabilities[1:, at, known].sum(axis=1))[:, None]
-    for k in range(n):  # a row's line where its path is not known: that of its nearest known columns
-        known = np.flatnonzero(np.isfinite(path[k]))
-        path[k] = np.interp(np.arange(n_cols), known, path[k, known]) if known.size else 0.0
-    ink = 1.0 - probabilities[0]
-    rows = np.arange(n_rows, dtype=np.float32)
-    distance = np.abs(rows[None, :, None] - path[:, None, :].astype(np.float32))
-    claim = np.exp(-(distance - distance.min(axis=0)) / PATH_REACH_PX)
-    sure = 1.0 / np.maximum(ink, 1e-3)
-    for k in range(n):
-        claim[k] *= NAME_FLOOR + sure * np.einsum("crx,cx->rx", probabilities[1:], weights[k])
-    claim *= ink / np.maximum(claim.sum(axis=0), 1e-9)
-    return np.stack([claim, np.clip(ink - claim, 0, 1)], axis=1)
-
-
 def _frame(
     own: NDArray[np.float32], edges: tuple[float, float], page_map: PageMap, canvas: Canvas
 ) -> StripFrame:
@@ -606,37 +543,3 @@ def _round_peaks(
     # The network was taught bells of this width: what is wider is its own doubt.
     variance = np.maximum(q @ rows**2 / mass - mean**2 - TARGET_SIGMA_PX**2, SD_FLOOR_PX**2)
     return mean.astype(float), np.sqrt(variance).astype(float), mass
-
-
-def centroid_rows(
-    strip: NDArray[np.uint8], own: NDArray[np.float32]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The winner's read-out: mean row of each column of the lead's mask, here the pen's pixels under it.
-
-    Krones et al. 2024, vectorisation. The winner's masks are as fine as the trace; the leads network's are
-    some millimetres wide, and hold grid lines and letters: `ink.pen_under` takes the pen.
-    """
-    under = cv2.dilate((own > MASK_MIN).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    mask = pen_under(strip, under)
-    n_rows, n_cols = mask.shape
-    count = mask.sum(axis=0)
-    rows = np.arange(n_rows)[:, None]
-    mean = (mask * rows).sum(axis=0) / np.maximum(count, 1)
-    spread = np.sqrt(np.maximum((mask * rows**2).sum(axis=0) / np.maximum(count, 1) - mean**2, 0.25))
-    centres = np.arange(n_cols)
-    at = (centres[:, None] + [-0.25, 0.25]).ravel()
-    known = count > 0
-    if not known.any():
-        return np.zeros(2 * n_cols), np.ones(2 * n_cols), np.zeros(2 * n_cols)
-    # A gap of a column or two is a light spot in the stroke, not the end of the trace.
-    gap = _distance(at, known)
-    row = np.interp(at, centres[known], mean[known])
-    return row, np.repeat(spread, 2), np.where(gap <= 3, 1.0, 0.0)
-
-
-def _distance(at: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Distance in columns from each place to the nearest known column."""
-    where = np.flatnonzero(known)
-    after = np.clip(np.searchsorted(where, at), 0, where.size - 1)
-    before = np.maximum(after - 1, 0)
-    return np.minimum(np.abs(where[after] - at), np.abs(where[before] - at))

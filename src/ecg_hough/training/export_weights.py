@@ -29,7 +29,7 @@ import numpy as np
 
 from ecg_hough.datasets.split import patients_of, split_records, trained_names
 from ecg_hough.networks.runtime import WEIGHTS, Network
-from ecg_hough.networks.words_net import WORDS
+from ecg_hough.paper import WORDS
 
 if TYPE_CHECKING:
     import onnx

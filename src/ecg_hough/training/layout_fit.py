@@ -27,8 +27,6 @@ from ecg_hough.signals.choose_layout import WEIGHTS, at_common_edges, measure
 RIDGE = 0.3
 """Pull to the weights so far, which know other pages: their squared distance is multiplied by it."""
 FOLDS = 8
-
-
 MeasuredPage = tuple[NDArray[np.float64], NDArray[np.bool_]]
 """(candidates, features) of a page, and which of them are true: a layout is tried in more than one way."""
 

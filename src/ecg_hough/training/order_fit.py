@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from ecg_hough.datasets.split import read_signals, split_records
+from ecg_hough.elements import RowTrace, Window
 from ecg_hough.paper import BLOCK_MM, GAIN_MM_MV, LEADS, Layout, make_layout
 from ecg_hough.signals.column_order import SIMULTANEOUS, find_column_order, measure_columns, order_by_strips
-from ecg_hough.signals.columns import Window
-from ecg_hough.traces.read import RowTrace
 
 LAYOUTS = (("3x4", ()), ("3x4", ("II",)), ("3x4", ("II", "V1", "V5")), ("6x2", ()), ("6x2", ("II",)),
            ("4x3", ()), ("2x6", ()))  # fmt: skip

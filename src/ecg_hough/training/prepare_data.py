@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 from ecg_hough.datasets import RECORD_SETS, read_records
 from ecg_hough.datasets.split import held_out_records, read_signals, split_records
 from ecg_hough.networks.canvas import CANVAS_PX, to_canvas
-from ecg_hough.networks.words_net import BLOB_MM, BLOB_SHARE, WORD_PX_PER_MM, WORDS, word_picture
+from ecg_hough.networks.words_net import BLOB_MM, BLOB_SHARE, WORD_PX_PER_MM, word_picture
 from ecg_hough.output.export import LABELS_SUFFIX, write_signals
 from ecg_hough.output.overlay import LABEL_MM
-from ecg_hough.paper import LEADS
+from ecg_hough.paper import LEADS, WORDS
 from ecg_hough.record import trace_box
 from ecg_hough.render import RenderedPage, draw_labels, render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg

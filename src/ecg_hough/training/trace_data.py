@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.datasets.split import read_signals
+from ecg_hough.elements import LeadPanel, PageLayout
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
-from ecg_hough.layout.fit import LeadPanel, PageLayout
-from ecg_hough.networks.canvas import LEADS_NETWORK, Canvas, lead_probabilities, to_canvas
+from ecg_hough.networks.canvas import Canvas, to_canvas
+from ecg_hough.networks.leads_net import LEADS_NETWORK, lead_probabilities
 from ecg_hough.networks.runtime import WEIGHTS, Network
 from ecg_hough.render import Panel, RenderedPage, render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.style import with_random_grid
-from ecg_hough.traces.read import READOUTS_PER_COLUMN, readout_columns, row_masks
+from ecg_hough.traces.masks import row_masks
+from ecg_hough.traces.read import READOUTS_PER_COLUMN, readout_columns
 
 CROP_SHAPE = (256, 320)
 """Rows and columns of a crop: 32 x 40 mm."""

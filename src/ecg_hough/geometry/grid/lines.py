@@ -22,8 +22,8 @@ from scipy.ndimage import median_filter, percentile_filter, uniform_filter1d
 
 from ecg_hough.cores import side_by_side
 from ecg_hough.elements import Box
-from ecg_hough.geometry.page_geometry import PageMap
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
+from ecg_hough.page_map import PageMap
 from ecg_hough.paper import MM_PER_INCH
 
 LINE_MM = 1.0

@@ -1,0 +1,19 @@
+"""The leads network: for every canvas pixel, which lead it belongs to."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_hough.networks.canvas import Canvas
+from ecg_hough.networks.runtime import Network
+
+LEADS_NETWORK = "leads"
+
+
+def lead_probabilities(canvas: Canvas, network: Network) -> NDArray[np.float32]:
+    """(13, rows, cols) class probabilities of a canvas: background, then `paper.LEADS`."""
+    logits = network.run(canvas.image.astype(np.float32).transpose(2, 0, 1)[None] / 255.0)[0]
+    logits -= logits.max(axis=0, keepdims=True)
+    np.exp(logits, out=logits)
+    return logits / logits.sum(axis=0, keepdims=True)
