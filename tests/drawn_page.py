@@ -8,8 +8,10 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from ecg_hough.elements import PageLayout
+from ecg_hough.elements import Box, PageLayout
+from ecg_hough.geometry.page_geometry import PageGeometry
 from ecg_hough.layout.fit import find_layout
+from ecg_hough.layout.sheet import Sheet
 from ecg_hough.networks.canvas import Canvas, to_canvas
 from ecg_hough.paper import make_layout
 from ecg_hough.render import RenderedPage, render_page
@@ -24,6 +26,16 @@ class DrawnPage:
     canvas: Canvas
     probabilities: np.ndarray  # (13, 704, 704)
     layout: PageLayout
+
+    @property
+    def sheet(self) -> Sheet:
+        """The page as found without an error."""
+        page_map, image = self.page.page_map, self.page.image
+        geometry = PageGeometry(0.0, page_map.px_per_mm, True, page_map, 0.0, "grid-affine", ())
+        return Sheet(
+            0, Box.of(image.shape), image, geometry, page_map, self.canvas, self.probabilities, self.layout,
+            words=(), sides_mm=(), warnings=(),
+        )  # fmt: skip
 
 
 @lru_cache(maxsize=8)

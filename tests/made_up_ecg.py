@@ -14,8 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from ecg_hough.image.reading import read_page
+from ecg_hough.output.ecg import Ecg
 from ecg_hough.paper import LEADS
-from ecg_hough.record import Ecg, LeadStatus, Trace
+from ecg_hough.record import LeadStatus, Trace
 
 MISSING = "aVR"
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import ecg_hough
 from ecg_hough.cli import app
+from ecg_hough.options import CENTROID
 from made_up_ecg import header_only_png, made_up_ecg, stand_in_digitize, write_page_image
 
 
@@ -74,7 +75,7 @@ def test_predict_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.Monke
     options = ("--fs", 1000, "--readout", "centroid", "--speed", 50, "--gain", 5)
     printed = run("predict", page, "-o", tmp_path / "out", *options, status=1)
     assert "a.png: grid: no grid" in printed
-    assert seen == {"fs": 1000, "readout": "centroid", "speed_mm_s": 50.0, "gain_mm_mv": 5.0}
+    assert seen == {"fs": 1000, "options": CENTROID, "speed_mm_s": 50.0, "gain_mm_mv": 5.0}
 
 
 def bad_pages(folder: Path) -> dict[str, str]:

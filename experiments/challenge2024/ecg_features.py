@@ -9,10 +9,10 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from ecg_lab.fidelity import AMPLITUDES, INTERVALS, RHYTHM_LEAD, Beats, find_beats, measure
 from numpy.typing import NDArray
 
 from ecg_hough.paper import LEADS
+from ecg_lab.fidelity import AMPLITUDES, INTERVALS, RHYTHM_LEAD, Beats, find_beats, measure
 
 PREMATURE = 0.85
 """A beat after less than this share of the median RR is premature (a free choice)."""

@@ -10,7 +10,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ import numpy as np
 from ecg_hough.errors import PageError
 from ecg_hough.networks.leads_net import LEADS_NETWORK
 from ecg_hough.networks.runtime import load_network
-from ecg_hough.options import CENTROID, SHIPPED, Steps
+from ecg_hough.options import CENTROID, SHIPPED, Options
 from ecg_hough.output.read_back import read_leads
 from ecg_hough.paper import LEADS
 from ecg_hough.pipeline import digitize
@@ -35,27 +34,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Change:
-    """One row of the table: the read-out and the steps taken."""
-
-    readout: str
-    steps: Steps
-
-
-CHANGES: dict[str, Change] = {
-    "full method": Change("trace", SHIPPED),
-    "no stroke fit": Change("trace", Steps(stroke_fit=False)),
-    "stroke fit, grid left in": Change("trace", Steps(grid_out=False)),
-    "no separators": Change("trace", Steps(separators=False)),
-    "no grid lines": Change("trace", Steps(grid_lines=False)),
-    "no lead fusion": Change("trace", Steps(lead_fusion=False)),
-    "no second look": Change("trace", Steps(second_look=False)),
-    "not settled": Change("trace", Steps(settled=False)),
-    "linear strips": Change("trace", Steps(cubic=False)),
-    "flip averaged": Change("trace", Steps(flip=True)),
-    "centroid": Change("centroid", CENTROID),
-    "centroid, stroke fit": Change("centroid", SHIPPED),
+CHANGES: dict[str, Options] = {
+    "full method": SHIPPED,
+    "no stroke fit": Options(stroke_fit=False),
+    "stroke fit, grid left in": Options(grid_out=False),
+    "no separators": Options(separators=False),
+    "no grid lines": Options(grid_lines=False),
+    "no lead fusion": Options(lead_fusion=False),
+    "no second look": Options(second_look=False),
+    "not settled": Options(settled=False),
+    "linear strips": Options(cubic=False),
+    "flip averaged": Options(flip=True),
+    "centroid": CENTROID,
+    "centroid, stroke fit": Options(readout="centroid"),
 }
 """Every change against the method as it ships, which comes first."""
 FULL = next(iter(CHANGES))
@@ -185,7 +176,7 @@ def measure_ablations(
     return table
 
 
-def measure_page(path: Path, change: Change) -> dict[str, Any]:
+def measure_page(path: Path, change: Options) -> dict[str, Any]:
     """Read one page and compare it with the record of the same stem; keys as `PAGE_COLUMNS`.
 
     The signal is read at the record's own sampling frequency. A printed lead that is not read has 0 dB, as
@@ -195,7 +186,7 @@ def measure_page(path: Path, change: Change) -> dict[str, Any]:
     failure = ""
     start, cpu_start = time.perf_counter(), time.process_time()
     try:
-        read = digitize(path, fs=round(fs), readout=change.readout, steps=change.steps).signals
+        read = digitize(path, fs=round(fs), options=change).signals
     except PageError as error:
         read, failure = np.full((len(LEADS), 0), np.nan), str(error)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start

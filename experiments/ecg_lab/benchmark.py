@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.options import READOUTS
 from ecg_hough.scores import metrics
 from ecg_hough.scores.evaluation import Evaluation, evaluate, without_nan
 from ecg_hough.scores.layout_score import layout_table, score_layouts
@@ -435,7 +436,7 @@ def _time_one_page(
                 else:
                     from ecg_hough.pipeline import digitize
 
-                    digitize(path, readout=readout)
+                    digitize(path, options=READOUTS[readout])
                 timed[name] = time.perf_counter() - start
     except Exception as error:
         logger.error("the timed page failed: %s", error)

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.options import CENTROID
 from ecg_hough.output.overlay import LEAD_COLOURS
 from ecg_hough.paper import LEADS
 from ecg_lab.fidelity import LIMITS_SD, MEASURES, bland_altman, read_pairs
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ecg_hough.record import Ecg
+    from ecg_hough.output.ecg import Ecg
     from ecg_hough.render import RenderedPage
 
 logger = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ def vectorisation_figure(page: RenderedPage | None = None, *, n_leads: int = 3) 
     page = page or clean_page()
     read = {
         "trace network": digitize(page.image),
-        "column centroid": digitize(page.image, readout="centroid"),
+        "column centroid": digitize(page.image, options=CENTROID),
     }
     panels = sorted(
         (panel for panel in page.panels if not panel.rhythm),

@@ -23,8 +23,9 @@ from ecg_hough.geometry.orientation import hough_angle, hough_angle_krones2024
 from ecg_hough.geometry.page_geometry import find_geometry
 from ecg_hough.networks.leads_net import LEADS_NETWORK
 from ecg_hough.networks.runtime import load_network
+from ecg_hough.options import READOUTS
 from ecg_hough.paper import LEADS, make_layout
-from ecg_hough.pipeline import READOUTS, digitize
+from ecg_hough.pipeline import digitize
 from ecg_hough.render import RenderedPage, render_page
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.style import CameraStyle, PageStyle, SheetStyle, WearStyle, sample_style
@@ -250,7 +251,7 @@ def score_page(page: RenderedPage, readout: str) -> dict[str, Any]:
     blank = np.full(page.signals.shape, np.nan)
     failure = ""
     try:
-        read = digitize(page.image, fs=page.fs, readout=readout).signals
+        read = digitize(page.image, fs=page.fs, options=READOUTS[readout]).signals
     except PageError as error:
         read, failure = blank, str(error)
     n = min(read.shape[1], page.signals.shape[1])

@@ -25,6 +25,8 @@ from typing import Any, Literal, NamedTuple
 import ecg_hough
 from ecg_hough.errors import PageError
 from ecg_hough.image.reading import IMAGE_SUFFIXES, read_page
+from ecg_hough.options import READOUTS
+from ecg_hough.output.ecg import Ecg
 from ecg_hough.output.export import (
     LABELS_SUFFIX,
     OVERLAY_SUFFIX,
@@ -34,7 +36,6 @@ from ecg_hough.output.export import (
     write_page,
 )
 from ecg_hough.paper import FS_HZ
-from ecg_hough.record import Ecg
 
 log = logging.getLogger(__name__)
 
@@ -403,12 +404,11 @@ def _digitize(path: Path, options: _Options) -> Ecg:
             fs=options.fs,
             speed_mm_s=options.speed_mm_s,
             gain_mm_mv=options.gain_mm_mv,
-            readout=options.readout,
+            options=READOUTS[options.readout],
         )
+    from ecg_hough.paper import GAIN_MM_MV, PAPER_SPEED_MM_S
     from ecg_lab.methods import run_method
     from ecg_lab.methods.common import Options
-
-    from ecg_hough.paper import GAIN_MM_MV, PAPER_SPEED_MM_S
 
     known = Options(
         fs=options.fs,

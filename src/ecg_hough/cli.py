@@ -19,11 +19,11 @@ import ecg_hough
 from ecg_hough.errors import PageError
 
 if TYPE_CHECKING:
-    from ecg_lab.kaggle import Check, Pace
     from rich.progress import Progress, TaskID
 
     from ecg_hough.batch import PageResult
-    from ecg_hough.record import Ecg
+    from ecg_hough.output.ecg import Ecg
+    from ecg_lab.kaggle import Check, Pace
 
 log = logging.getLogger("ecg_hough")
 
@@ -534,10 +534,9 @@ def confidence(
     Example: `ecg-hough confidence -n 20 --records data/ptbxl`
     """
     with _plain_errors(), _progress_bar("digitising") as on_progress:
-        from ecg_lab.confidence_check import check_confidence
-
         from ecg_hough.datasets.split import split_records
         from ecg_hough.output.export import write_document
+        from ecg_lab.confidence_check import check_confidence
 
         held_out = split_records(records)[1] if records is not None else []
         figures = check_confidence(n, seed=seed, records=held_out, on_progress=on_progress)

@@ -1,14 +1,19 @@
-"""An upright box of an image's pixels: the part of a picture that is read."""
+"""The nouns of the method, which one stage makes and later ones read.
+
+In: nothing. Out: frozen data. `Box` is a part of an image; `RowTrace` a read row; `PanelBox`, `LeadPanel`,
+`Candidate` and `PageLayout` are where leads stand on the canvas; `PrintedWord` is a word on the page;
+`Window`, `PulsePlace` and `Columns` are in page millimetres.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ecg_hough.paper import Layout
+from ecg_hough.paper import GAIN_MM_MV, GRID_MINOR_MM, PAPER_SPEED_MM_S, Layout
 
 
 class Box(NamedTuple):
@@ -122,6 +127,11 @@ class Columns:
         """Where the first panels begin."""
         return min(window.start_mm for window in self.windows)
 
+    @property
+    def spans_mm(self) -> dict[int, tuple[float, float]]:
+        """Where each column's short panels begin and end, mm along the page."""
+        return {w.column_index: (w.start_mm, w.end_mm) for w in self.windows if not w.rhythm}
+
     def moved_to_lines(self, by_mm: dict[int, float]) -> Columns:
         """The same, all panels moved along the page to where lines of the grid have them begin, evenly.
 
@@ -188,12 +198,16 @@ class LeadPanel(PanelBox):
     confidence: float
 
 
+Panel = TypeVar("Panel", PanelBox, Window)
+
+
 @dataclass(frozen=True)
-class Rival:
-    """A known layout laid on the page: its panels, and the evidence for it, nats per traced canvas column."""
+class Candidate(Generic[Panel]):
+    """A known layout laid on the page: its panels, on the canvas or in page millimetres, and the leads
+    network's evidence for it, nats per traced canvas column."""
 
     layout: Layout
-    panels: tuple[PanelBox, ...]
+    panels: tuple[Panel, ...]
     evidence: float
 
 
@@ -204,7 +218,7 @@ class PageLayout:
     Attributes:
         panels: from top to bottom, left to right.
         layout: the known layout that fits, or None.
-        rivals: all known layouts as they would lie on the page, likeliest first.
+        candidates: all known layouts as they would lie on the page, likeliest first.
         loose: where no known layout fits, what each row's own evidence says.
         score: log-likelihood gain of the best layout over unnamed leads, in nats; compares orientations
             of one page.
@@ -222,7 +236,7 @@ class PageLayout:
     named: float = 0.0
     printed: frozenset[tuple[str, int]] = frozenset()
     warnings: tuple[str, ...] = ()
-    rivals: tuple[Rival, ...] = ()
+    candidates: tuple[Candidate[PanelBox], ...] = ()
     loose: tuple[PanelBox, ...] = ()
 
 
@@ -242,10 +256,65 @@ class PrintedWord:
     score: float
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A known layout, its panels on the page, and the leads network's evidence, nats per traced column."""
+LINE_MM = GRID_MINOR_MM
+"""Lines of a grid of this spacing are looked for: those 5 mm apart are among them."""
 
-    layout: Layout
-    windows: tuple[Window, ...]
-    evidence: float
+
+ON_LINE_MM = 0.12
+"""A place this near to a line is on it."""
+
+
+@dataclass(frozen=True)
+class GridLines:
+    """One family of lines, `LINE_MM` apart.
+
+    Attributes:
+        phase_mm: place of one of them, 0 to `LINE_MM`.
+        late_mm: how far lines stand from where they are meant; several where the page does not tell which,
+            none where it does not tell that a program drew them.
+        near_mm: a place this near to where a line is meant is on it.
+    """
+
+    phase_mm: float
+    late_mm: tuple[float, ...]
+    near_mm: float = ON_LINE_MM
+
+    def shift_to(self, at_mm: float) -> float | None:
+        """How far a place is from where the next line is meant to be, mm; None where it is on no line."""
+        shift = min(self.offsets(np.array([at_mm]))[:, 0].tolist(), key=abs, default=np.inf)
+        return shift if abs(shift) <= self.near_mm else None
+
+    def offsets(self, at_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(late, n) mm from places (n,) to where the next line is meant to be, for every `late_mm`."""
+        off = self.phase_mm - np.array(self.late_mm)[:, None] - at_mm
+        out: NDArray[np.float64] = off - LINE_MM * np.round(off / LINE_MM)
+        return out
+
+
+@dataclass(frozen=True)
+class TimeBase:
+    """Panels at their columns' edges, and what a millimetre of the page map is in time and in voltage.
+
+    Attributes:
+        columns: panels at common edges; layout: the known layout, if any.
+        mm_per_s, mm_per_mv: millimetres of the page map per second and millivolt. On a guessed map, or where
+            traces are drawn longer than the grid says, they differ from paper speed and gain.
+        order: "sequential", "simultaneous" or "one", see `column_order`.
+        pulse: where calibration pulses stand; None without any.
+        lines: the grid's lines down the page, if they are seen.
+        warnings: what a person should check, in sentences.
+    """
+
+    columns: Columns
+    layout: Layout | None
+    mm_per_s: float = PAPER_SPEED_MM_S
+    mm_per_mv: float = GAIN_MM_MV
+    order: str = "sequential"
+    pulse: PulsePlace | None = None
+    lines: GridLines | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def simultaneous(self) -> bool:
+        """Whether all columns show the same seconds."""
+        return self.order == "simultaneous"

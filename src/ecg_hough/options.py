@@ -1,32 +1,38 @@
 """Steps of the method that can be left out or added, so that each one's worth can be measured.
 
-In: nothing. Out: a `Steps` that `digitize` passes down to the stages; `ablations` measures them.
+In: nothing. Out: `Options`, which `digitize` passes down to the stages; the ablations measure them.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Steps:
-    """Which steps are taken; as given here, the method as it ships.
+class Options:
+    """How a page is read; the defaults are the method as it ships.
 
     Attributes:
-        stroke_fit: analysis by synthesis after the read-out (`stroke_fit`).
+        readout: "trace" (the trace network), or "centroid" (the 2024 winner's column centroids).
+        stroke_fit: analysis by synthesis after the read-out (`traces.stroke_fit`).
         grid_out: the printed grid is taken out of the ink before that fit.
-        separators: columns begin where separators stand, else where traces end (`separators`).
-        grid_lines: blocks and zero lines that stand near a line of the grid stand on it (`grid_lines`).
-        lead_fusion: limb leads and repeated leads are made to agree (`lead_fusion`).
+        separators: columns begin where separators stand, else where traces end (`signals.separators`).
+        grid_lines: blocks and zero lines that stand near a line of the grid stand on it
+            (`geometry.grid.lines`).
+        lead_fusion: limb leads and repeated leads are made to agree (`signals.lead_fusion`).
         second_look: where rows contest ink, they are read again with masks of their first reading
-            (`crossings`).
+            (`traces.crossings`).
         settled: where rows contest ink, all take their likeliest ways together; else every read-out takes
-            its own highest peak (`crossings`).
+            its own highest peak (`traces.crossings`).
         cubic: strips are cut with cubic interpolation; else linear.
         flip: the trace network also sees every strip mirrored along time, and both answers are averaged.
             It takes twice the time of the read-out.
+    Raises:
+        ValueError: no such read-out.
     """
 
+    readout: str = "trace"
     stroke_fit: bool = True
     grid_out: bool = True
     separators: bool = True
@@ -37,7 +43,24 @@ class Steps:
     cubic: bool = True
     flip: bool = False
 
+    def __post_init__(self) -> None:
+        if self.readout not in ("trace", "centroid"):
+            raise ValueError(f"readout must be trace or centroid; got {self.readout!r}")
 
-SHIPPED = Steps()
-CENTROID = Steps(stroke_fit=False, grid_lines=False)
-"""Of the centroid read-out: a baseline, not to be mended by what the winner had not."""
+
+SHIPPED = Options()
+CENTROID = Options(readout="centroid", stroke_fit=False, grid_lines=False)
+"""The column-centroid read-out: a baseline, not to be mended by what the winner had not."""
+READOUTS: dict[str, Options] = {"trace": SHIPPED, "centroid": CENTROID}
+"""Options of each read-out by its name."""
+
+
+def check_arguments(**numbers: float | None) -> None:
+    """Check numbers that a user gives, such as fs or paper speed; None is for what is not given.
+
+    Raises:
+        ValueError: one is not finite and positive; names it.
+    """
+    for name, value in numbers.items():
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{name} must be positive and finite; got {value}")

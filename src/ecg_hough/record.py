@@ -1,23 +1,19 @@
 """The result of digitising one page: 12 calibrated leads and everything measured on the way.
 
-What enters: the numbers of every stage. What leaves: `Ecg`, which writes itself as WFDB, CSV, JSON
-or a figure. NaN in a signal means "not printed or not readable", never zero.
+What enters: the numbers of every stage. What leaves: `Record`, pure data. NaN in a signal means "not printed
+or not readable", never zero.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.paper import LEADS
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -57,8 +53,8 @@ class Trace:
 
 
 @dataclass(frozen=True)
-class Ecg:
-    """A digitised 12-lead ECG.
+class Record:
+    """A digitised 12-lead ECG as pure data; `output.ecg.Ecg` is one that writes itself.
 
     Attributes:
         signals: (12, N) mV in the order of `leads`; NaN = not printed or not readable.
@@ -173,30 +169,6 @@ class Ecg:
             "versions": dict(self.versions),
             "seconds": {stage: _number(value) for stage, value in self.seconds.items()},
         }
-
-    def to_wfdb(self, folder: str | Path, name: str) -> tuple[Path, Path]:
-        """Write `folder/name.hea` and `.dat`; see `export.write_wfdb`."""
-        from ecg_hough.output.export import write_wfdb
-
-        return write_wfdb(self, folder, name)
-
-    def to_csv(self, path: str | Path) -> Path:
-        """Write time and 12 leads as CSV; see `export.write_csv`."""
-        from ecg_hough.output.export import write_csv
-
-        return write_csv(self, path)
-
-    def to_json(self, path: str | Path) -> Path:
-        """Write everything but the arrays as JSON; see `export.write_json`."""
-        from ecg_hough.output.export import write_json
-
-        return write_json(self, path)
-
-    def plot(self) -> Figure:
-        """Matplotlib figure of the 12 leads on an ECG grid; see `overlay.plot_ecg`."""
-        from ecg_hough.output.overlay import plot_ecg
-
-        return plot_ecg(self)
 
 
 def trace_box(points: NDArray[np.floating]) -> list[float] | None:

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.record import Ecg
+from ecg_hough.output.ecg import Ecg
 from ecg_lab.methods.common import Options
 
 OURS = "ours"

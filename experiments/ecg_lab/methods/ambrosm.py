@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ecg_hough.errors import PageError
+from ecg_hough.output.ecg import Ecg
 from ecg_hough.paper import MM_PER_INCH, make_layout
-from ecg_hough.record import Ecg
 from ecg_lab.methods.common import (
     LeadPath,
     Options,

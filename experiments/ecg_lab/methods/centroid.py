@@ -22,18 +22,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ecg_hough
-from ecg_hough.elements import Box, PageLayout, RowTrace
+from ecg_hough.assembly import record_of
+from ecg_hough.elements import Box, PageLayout, RowTrace, TimeBase
 from ecg_hough.errors import PageError
 from ecg_hough.geometry.page_geometry import find_geometry
+from ecg_hough.image.reading import Picture
 from ecg_hough.layout.fit import find_layout
+from ecg_hough.layout.sheet import Sheet
 from ecg_hough.layout.windows import panel_windows
 from ecg_hough.networks.canvas import Canvas, to_canvas
+from ecg_hough.options import CENTROID
+from ecg_hough.output.ecg import Ecg
 from ecg_hough.page_map import PageMap
 from ecg_hough.paper import LEADS
-from ecg_hough.pipeline import digitize, page_traces
-from ecg_hough.record import Ecg
+from ecg_hough.pipeline import digitize
 from ecg_hough.signals.calibrate import calibrate
 from ecg_hough.signals.columns import place_columns
+from ecg_hough.signals.scale import PaperScale
 from ecg_lab.methods.common import Options, grey_of
 from ecg_lab.methods.masks import canvas_probabilities, check_labels
 
@@ -60,7 +65,7 @@ def run(image: NDArray[np.uint8], labels: NDArray[np.uint8] | None, options: Opt
             fs=options.fs,
             speed_mm_s=options.speed_mm_s,
             gain_mm_mv=options.gain_mm_mv,
-            readout="centroid",
+            options=CENTROID,
         )
         return replace(ecg, versions=ecg.versions | {"method": "centroid"})
     check_labels(labels, image.shape)
@@ -68,7 +73,8 @@ def run(image: NDArray[np.uint8], labels: NDArray[np.uint8] | None, options: Opt
     if geometry.page_map is None or not geometry.grid_found:
         raise PageError("grid", "a given label map is read at the grid's scale; no grid is visible")
     canvas = to_canvas(image, geometry.angle_deg)
-    layout = find_layout(canvas_probabilities(labels, canvas))
+    probabilities = canvas_probabilities(labels, canvas)
+    layout = find_layout(probabilities)
     if layout.layout is None:
         raise PageError(
             "layout",
@@ -77,34 +83,16 @@ def run(image: NDArray[np.uint8], labels: NDArray[np.uint8] | None, options: Opt
     rows = label_rows(image, labels, geometry.page_map, canvas, layout)
     windows = panel_windows(layout, canvas, geometry.page_map)
     columns = place_columns(rows, windows, layout.layout, options.speed_mm_s)
-    result = calibrate(
-        rows, columns, layout.layout,
-        fs=options.fs, speed_mm_s=options.speed_mm_s, gain_mm_mv=options.gain_mm_mv,
+    base = TimeBase(columns, layout.layout, options.speed_mm_s, options.gain_mm_mv)
+    sheet = Sheet(
+        0, Box.of(image.shape), image, geometry, geometry.page_map, canvas, probabilities, layout,
+        words=(), sides_mm=(), warnings=(*geometry.warnings, *layout.warnings),
     )  # fmt: skip
-    found = [status.confidence for status in result.statuses if status.found]
-    return Ecg(
-        signals=result.signals,
-        fs=options.fs,
-        confidence=result.confidence,
-        sd_mv=result.sd_mv,
-        lead_status=result.statuses,
-        angle_deg=geometry.angle_deg,
-        quarter_turns=0,
-        px_per_mm=geometry.px_per_mm,
-        layout=layout.layout.name if layout.layout is not None else "unknown",
-        speed_mm_s=options.speed_mm_s,
-        gain_mm_mv=options.gain_mm_mv,
-        warnings=(*geometry.warnings, *layout.warnings, *result.warnings),
-        traces=page_traces(rows, result.windows, geometry.page_map, 0, Box.of(image.shape)),
-        quality=float(np.mean(found)) * result.agreement if found else 0.0,
-        versions={"ecg_hough": ecg_hough.__version__, "method": "centroid"},
-        seconds={},
-        source="array",
-        einthoven_mv=result.residuals.einthoven_mv,
-        goldberger_mv=result.residuals.goldberger_mv,
-        repeat_mv=result.residuals.repeat_mv,
-        leads_agree=result.leads_agree,
-    )
+    scale = PaperScale(options.speed_mm_s, options.gain_mm_mv, "given", "given")
+    result = calibrate(rows, base, fs=options.fs)
+    versions = {"ecg_hough": ecg_hough.__version__, "method": "centroid"}
+    picture = Picture(image, "array")
+    return record_of(picture, sheet, rows, base, scale, result, versions=versions, seconds={})
 
 
 def label_rows(

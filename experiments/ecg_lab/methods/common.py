@@ -19,8 +19,9 @@ import ecg_hough
 from ecg_hough.errors import PageError
 from ecg_hough.geometry.orientation import hough_angle
 from ecg_hough.numeric import runs
+from ecg_hough.output.ecg import Ecg
 from ecg_hough.paper import FS_HZ, GAIN_MM_MV, LEADS, PAPER_SPEED_MM_S, RECORD_S, Layout, make_layout
-from ecg_hough.record import Ecg, LeadStatus, Trace
+from ecg_hough.record import LeadStatus, Trace
 
 Run = tuple[int, int]
 """First and last row of a vertical run of ink in one column."""

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
-from ecg_hough.record import Ecg
+from ecg_hough.output.ecg import Ecg
 from ecg_lab.methods.common import (
     LeadPath,
     Options,

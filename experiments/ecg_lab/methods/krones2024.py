@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
 from ecg_hough.geometry.orientation import hough_angle_krones2024
+from ecg_hough.output.ecg import Ecg
 from ecg_hough.paper import LEADS, make_layout
-from ecg_hough.record import Ecg
 from ecg_lab.methods.common import LeadPath, Options, paths_to_ecg, turn_upright
 from ecg_lab.methods.masks import check_labels, network_labels
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.output.ecg import Ecg
 from ecg_hough.pipeline import digitize
-from ecg_hough.record import Ecg
 from ecg_lab.methods.common import Options
 
 

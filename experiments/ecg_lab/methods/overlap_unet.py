@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
 from ecg_hough.geometry.orientation import hough_angle
+from ecg_hough.output.ecg import Ecg
 from ecg_hough.paper import LEADS
-from ecg_hough.record import Ecg
 from ecg_lab.methods.common import (
     Block,
     LeadPath,

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from ecg_hough.errors import PageError
-from ecg_hough.record import Ecg
+from ecg_hough.output.ecg import Ecg
 from ecg_lab.methods.common import (
     LeadPath,
     Options,

@@ -64,6 +64,13 @@ class PageGeometry:
     paper: str | None = None
     ambiguous: bool = False
 
+    @property
+    def scale(self) -> tuple[float, float] | None:
+        """Px per mm down and across, by a grid or by the sheet's edges; None where neither is seen."""
+        if self.px_per_mm is not None or self.page_map is None:
+            return self.px_per_mm
+        return self.page_map.px_per_mm
+
     def turned(self, turns: int, shape: tuple[int, ...]) -> PageGeometry:
         """The geometry of an image of `shape` after `turns` clockwise quarter turns."""
         page_map = None if self.page_map is None else self.page_map.turned(turns, shape)

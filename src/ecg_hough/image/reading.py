@@ -1,7 +1,7 @@
 """Reading one page: a file or an array in, RGB pixels the right way up for its EXIF tag out.
 
 What enters: a path (PNG, JPEG, TIFF, BMP, WebP, GIF; the first page of a PDF if pypdfium2 is
-installed) or an array. What leaves: `Page`, an image (rows, cols, 3) uint8 RGB with its name and
+installed) or an array. What leaves: `Picture`, an image (rows, cols, 3) uint8 RGB with its name and
 warnings. A dark screen's colours are inverted; the image is not turned, scaled or enhanced beyond that.
 """
 
@@ -49,7 +49,7 @@ WORKING_SIDE_PX = 12_000
 
 
 @dataclass(frozen=True)
-class Page:
+class Picture:
     """A page as read.
 
     Attributes:
@@ -63,7 +63,7 @@ class Page:
     warnings: tuple[str, ...] = ()
 
 
-def read_page(source: str | Path | NDArray[Any]) -> Page:
+def read_page(source: str | Path | NDArray[Any]) -> Picture:
     """Read a page from a file or an array.
 
     Args:
@@ -93,7 +93,7 @@ def read_page(source: str | Path | NDArray[Any]) -> Page:
         notes.append("Traces are light on a dark ground; the page was read with its colours inverted.")
     if max(image.shape[:2]) > WORKING_SIDE_PX:
         notes.append(f"The page is {image.shape[1]} x {image.shape[0]} px; reading it will be slow.")
-    return Page(image, name, tuple(notes))
+    return Picture(image, name, tuple(notes))
 
 
 def _check_file(path: Path) -> None:

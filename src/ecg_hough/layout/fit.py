@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.elements import LeadPanel, PageLayout, PanelBox, Rival
+from ecg_hough.elements import Candidate, LeadPanel, PageLayout, PanelBox
 from ecg_hough.errors import PageError
 from ecg_hough.layout.named import named_layout
 from ecg_hough.layout.names import CanvasName, PlacedName, add_names, place_names
@@ -228,16 +228,16 @@ def find_layout(probabilities: NDArray[np.float32], fitted: LayoutFit | None = N
     # Rows that the likeliest layout has no place for are traced, too: another one may have.
     placed = {box.row for box in shown}
     boxes = [*shown, *(box for box in loose if box.row not in placed)]
-    rivals = _rivals(fitted, shown, {box.row for box in boxes}) if whole else ()
+    candidates = _candidates(fitted, shown, {box.row for box in boxes}) if whole else ()
     panels = _as_panels(boxes, evidence, probabilities, rows)
     named = float(np.mean([(panel.lead, panel.row_index) in printed for panel in panels]))
     places = tuple(_as_place(box) for box in loose)
     return PageLayout(
-        panels, known, fit.score, agreement, rows.pitch, named, printed, tuple(warnings), rivals, places
+        panels, known, fit.score, agreement, rows.pitch, named, printed, tuple(warnings), candidates, places
     )
 
 
-def _rivals(fitted: LayoutFit, present: list[_Box], traced: set[int]) -> tuple[Rival, ...]:
+def _candidates(fitted: LayoutFit, present: list[_Box], traced: set[int]) -> tuple[Candidate[PanelBox], ...]:
     """All known layouts whose rows are traced, likeliest first; of the first the panels that are there."""
     held = max(1.0, float(fitted.evidence.weight.sum()))
     out = []
@@ -245,7 +245,7 @@ def _rivals(fitted: LayoutFit, present: list[_Box], traced: set[int]) -> tuple[R
         boxes = present if fit is fitted.fit else fit.boxes(fitted.evidence.level)
         if {box.row for box in boxes} <= traced:
             places = tuple(_as_place(box) for box in boxes)
-            out.append(Rival(fit.layout, places, fit.score / held))
+            out.append(Candidate(fit.layout, places, fit.score / held))
     return tuple(out)
 
 

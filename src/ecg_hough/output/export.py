@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
 from ecg_hough.paper import LEADS
-from ecg_hough.record import Ecg
+from ecg_hough.record import Record
 
 PROGRAM = "ecg-hough"
 """Stands in every header and JSON, and tells our files from others of the same name."""
@@ -48,7 +48,7 @@ def record_name(stem: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", stem)
 
 
-def write_wfdb(ecg: Ecg, folder: str | Path, stem: str) -> tuple[Path, Path]:
+def write_wfdb(ecg: Record, folder: str | Path, stem: str) -> tuple[Path, Path]:
     """Write a WFDB record in format 16, 1000 adu/mV, NaN as "no value".
 
     A lead beyond ±32.767 mV gets a lower gain, so that nothing is clipped.
@@ -81,7 +81,7 @@ def write_signals(
     return header, data
 
 
-def write_csv(ecg: Ecg, path: str | Path) -> Path:
+def write_csv(ecg: Record, path: str | Path) -> Path:
     """Write a column time_s, one a lead in mV, and one a lead of its expected error; an empty field is NaN.
 
     Raises:
@@ -90,7 +90,7 @@ def write_csv(ecg: Ecg, path: str | Path) -> Path:
     return _write_whole(Path(path), _csv_text(ecg).encode())
 
 
-def write_json(ecg: Ecg, path: str | Path, *, extra: dict[str, Any] | None = None) -> Path:
+def write_json(ecg: Record, path: str | Path, *, extra: dict[str, Any] | None = None) -> Path:
     """Write everything but the arrays, and `extra`, as JSON.
 
     Raises:
@@ -109,7 +109,7 @@ def write_document(document: dict[str, Any], path: str | Path) -> Path:
 
 
 def write_page(
-    ecg: Ecg,
+    ecg: Record,
     folder: str | Path,
     stem: str,
     *,
@@ -213,7 +213,7 @@ def _gain(lead: NDArray[np.float64]) -> float:
     return float(np.floor(gain)) if gain >= 1 else gain
 
 
-def _comments(ecg: Ecg) -> list[str]:
+def _comments(ecg: Record) -> list[str]:
     missing = [status for status in ecg.lead_status if not status.found]
     return [
         f"Digitised from {ecg.source} by {PROGRAM} {ecg.versions.get('ecg_hough', '')}".rstrip(),
@@ -223,7 +223,7 @@ def _comments(ecg: Ecg) -> list[str]:
     ]
 
 
-def _csv_text(ecg: Ecg) -> str:
+def _csv_text(ecg: Record) -> str:
     times = np.arange(ecg.signals.shape[1]) / ecg.fs
     lines = [",".join(("time_s", *LEADS, *(f"{lead}_sd" for lead in LEADS)))]
     values = np.concatenate([ecg.signals, ecg.sd_mv]).T.tolist()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ecg_hough.numeric import runs
 from ecg_hough.paper import LEADS, RECORD_S
-from ecg_hough.record import Ecg
+from ecg_hough.record import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,7 @@ LABEL_MM = 0.5
 """OpenCV draws at 1/8 px, so that a trace does not look like stairs."""
 
 
-def draw_overlay(image: NDArray[np.uint8], ecg: Ecg) -> NDArray[np.uint8]:
+def draw_overlay(image: NDArray[np.uint8], ecg: Record) -> NDArray[np.uint8]:
     """The page with its traces and lead names, and the calibrated leads beside it.
 
     Args:
@@ -86,7 +86,7 @@ def draw_overlay(image: NDArray[np.uint8], ecg: Ecg) -> NDArray[np.uint8]:
     return np.concatenate([page, _draw_leads(ecg, page.shape[0])], axis=1)
 
 
-def _draw_leads(ecg: Ecg, height: int) -> NDArray[np.uint8]:
+def _draw_leads(ecg: Record, height: int) -> NDArray[np.uint8]:
     """Twelve rows of calibrated leads on an ECG grid, `height` pixels tall."""
     width = round(height * PANEL_ASPECT)
     panel = np.full((height, width, 3), 255, np.uint8)
@@ -147,7 +147,7 @@ def _draw_text(
     cv2.putText(image, plain, at, FONT, size, colour, max(1, round(2 * size)), cv2.LINE_AA)
 
 
-def draw_label_map(shape: tuple[int, ...], ecg: Ecg) -> NDArray[np.uint8]:
+def draw_label_map(shape: tuple[int, ...], ecg: Record) -> NDArray[np.uint8]:
     """Label map (rows, cols) of the read traces: 0 background, k + 1 for LEADS[k].
 
     Args:
@@ -165,7 +165,7 @@ def draw_label_map(shape: tuple[int, ...], ecg: Ecg) -> NDArray[np.uint8]:
     return labels
 
 
-def plot_ecg(ecg: Ecg) -> Figure:
+def plot_ecg(ecg: Record) -> Figure:
     """The 12 leads on an ECG grid, limb leads left and chest leads right.
 
     Grey shows the expected error (one standard deviation); a lead that was not found shows why.
@@ -184,7 +184,7 @@ def plot_ecg(ecg: Ecg) -> Figure:
     return figure
 
 
-def _plot_lead(axis: Axes, ecg: Ecg, index: int, seconds: float) -> None:
+def _plot_lead(axis: Axes, ecg: Record, index: int, seconds: float) -> None:
     signal, status = ecg.signals[index], ecg.lead_status[index]
     middle, span = _row_range(signal)
     low, high = middle - span / 2, middle + span / 2

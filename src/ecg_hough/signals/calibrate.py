@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
-from ecg_hough.elements import Columns, PulsePlace, RowTrace, Window
+from ecg_hough.elements import RowTrace, TimeBase, Window
 from ecg_hough.errors import PageError
-from ecg_hough.geometry.grid.lines import GridLines
 from ecg_hough.numeric import runs
-from ecg_hough.paper import IN_I_AND_II, LEADS, Layout
+from ecg_hough.paper import IN_I_AND_II, LEADS
 from ecg_hough.record import LeadStatus
 from ecg_hough.signals.lead_fusion import LeadResiduals, PanelSignal, fuse, lead_residuals
 from ecg_hough.signals.limb_sums import LimbColumn, avr_is_inverted, limb_columns
@@ -63,7 +62,7 @@ class Calibrated:
     """Signals and what is known of them.
 
     Attributes:
-        signals, sd_mv, confidence: (12, N).
+        signals, sd_mv, confidence: (12, N) at fs, Hz.
         statuses: one a lead; windows: as placed, after the common edges were found.
         duration_s: of the printed block.
         residuals: how far leads of the same instant miss each other, as read, before they were made to agree.
@@ -72,6 +71,7 @@ class Calibrated:
     """
 
     signals: NDArray[np.float64]
+    fs: int
     sd_mv: NDArray[np.float64]
     confidence: NDArray[np.float64]
     statuses: tuple[LeadStatus, ...]
@@ -83,60 +83,36 @@ class Calibrated:
     agreement: float
 
 
-def calibrate(
-    rows: tuple[RowTrace, ...],
-    columns: Columns,
-    layout: Layout | None,
-    *,
-    fs: int,
-    speed_mm_s: float,
-    gain_mm_mv: float,
-    order: str = "sequential",
-    pulse: PulsePlace | None = None,
-    lines: GridLines | None = None,
-    fused_leads: bool = True,
-) -> Calibrated:
+def calibrate(rows: tuple[RowTrace, ...], base: TimeBase, *, fs: int, fused_leads: bool = True) -> Calibrated:
     """Signals of all leads at their own column's time.
 
     Args:
-        rows: traces in page millimetres.
-        columns: panels at their columns' edges; layout: the known layout, if any.
+        rows: traces in page millimetres; base: panels at their columns' edges, and the scale.
         fs: Hz of the signals.
-        order: "simultaneous" puts the start of every column at 0 s (`column_order`).
-        pulse: where calibration pulses stand; None without any.
-        lines: the grid's lines down the page, if they are seen.
         fused_leads: limb leads and repeated leads are made to agree; else only their residuals are found.
     Raises:
         PageError: nothing could be read.
     """
-    by_row = {row.row_index: row for row in rows}
-    windows, starts_s = columns.windows, columns.starts_s
-    warnings: list[str] = []
-    simultaneous = order == "simultaneous"
-    if simultaneous:
-        starts_s = dict.fromkeys(starts_s, 0.0)
+    columns = base.columns
+    starts_s = dict.fromkeys(columns.starts_s, 0.0) if base.simultaneous else columns.starts_s
     n = round(columns.duration_s * fs)
     zero = zero_lines(
         rows,
-        windows,
-        speed_mm_s=speed_mm_s,
-        gain_mm_mv=gain_mm_mv,
-        pulse=pulse,
-        lines=lines,
-        simultaneous=simultaneous,
+        columns.windows,
+        speed_mm_s=base.mm_per_s,
+        gain_mm_mv=base.mm_per_mv,
+        pulse=base.pulse,
+        lines=base.lines,
+        simultaneous=base.simultaneous,
     )
-    panels = []
-    for window in windows:
-        if window.row_index in zero.mm:
-            start_s = 0.0 if window.rhythm else starts_s[window.column_index]
-            row, zero_mm = _within(by_row[window.row_index], window), zero.mm[window.row_index]
-            # Where the layout is unknown, a stray mark far off the block may pass for a panel.
-            if start_s * fs < n and row.x_mm.size >= SPLINE_MIN:
-                panels.append(_panel_signal(row, window, zero_mm, start_s, fs, speed_mm_s, gain_mm_mv))
+    panels = _panel_signals(rows, base, starts_s, zero.mm, fs)
     signals, _, _ = _combine(panels, n)
     if not np.isfinite(signals).any():
         raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
-    limb = limb_columns(by_row, windows, layout) if layout is not None and layout.cabrera else []
+    warnings: list[str] = []
+    by_row = {row.row_index: row for row in rows}
+    layout = base.layout
+    limb = limb_columns(by_row, columns.windows, layout) if layout is not None and layout.cabrera else []
     if limb and _avr_is_inverted(signals, limb):
         panels = [replace(p, mv=-p.mv) if p.lead == "aVR" else p for p in panels]
         signals[LEADS.index("aVR")] *= -1
@@ -152,19 +128,39 @@ def calibrate(
     zero_sd = ZERO_ON_GRID_SD_MV if zero.on_grid else ZERO_SD_MV
     start_sd = START_ON_GRID_SD_S if columns.on_grid else START_SD_S
     sd = np.where(np.isfinite(signals), np.sqrt(sd**2 + zero_sd**2 + (start_sd * slope) ** 2), np.nan)
-    statuses = tuple(_status(lead, windows, starts_s, signals, confidence, fs, speed_mm_s) for lead in LEADS)
+    statuses = tuple(
+        _status(lead, columns.windows, starts_s, signals, confidence, fs, base.mm_per_s) for lead in LEADS
+    )
     return Calibrated(
         signals,
+        fs,
         sd,
         confidence,
         statuses,
-        windows,
+        columns.windows,
         columns.duration_s,
         residuals,
         fused.agree,
         tuple(warnings),
         agreement,
     )
+
+
+def _panel_signals(
+    rows: tuple[RowTrace, ...], base: TimeBase, starts_s: dict[int, float], zero_mm: dict[int, float], fs: int
+) -> list[PanelSignal]:
+    """Every panel at fs whose row has a zero line."""
+    by_row = {row.row_index: row for row in rows}
+    n = round(base.columns.duration_s * fs)
+    panels = []
+    for window in base.columns.windows:
+        if window.row_index in zero_mm:
+            start_s = 0.0 if window.rhythm else starts_s[window.column_index]
+            row, zero = _within(by_row[window.row_index], window), zero_mm[window.row_index]
+            # Where the layout is unknown, a stray mark far off the block may pass for a panel.
+            if start_s * fs < n and row.x_mm.size >= SPLINE_MIN:
+                panels.append(_panel_signal(row, window, zero, start_s, fs, base.mm_per_s, base.mm_per_mv))
+    return panels
 
 
 def residual_warnings(residuals: LeadResiduals, signals: NDArray[np.float64]) -> list[str]:

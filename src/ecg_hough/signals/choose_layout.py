@@ -13,11 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.elements import Candidate, RowTrace, Window
+from ecg_hough.elements import Candidate, PanelBox, RowTrace, Window
+from ecg_hough.layout.sheet import Sheet
+from ecg_hough.layout.windows import windows_on_rows
 from ecg_hough.paper import Layout
-from ecg_hough.signals.columns import place_columns
+from ecg_hough.signals.columns import place_columns, trim_windows
 from ecg_hough.signals.limb_sums import limb_columns, limb_rest, renamed_columns, usual_beat_rest
 from ecg_hough.signals.strip_names import measure as measure_strips
+from ecg_hough.traces.read import Rows
 
 NAMED_MIN = 0.6
 """Share of panels with a printed name from which print is believed: it may show leads in any order."""
@@ -47,7 +50,7 @@ _NONE = "layout: no known layout fits the page's traces; leads are placed by the
 
 
 @dataclass(frozen=True)
-class CheckedLayout:
+class ChosenLayout:
     """The layout and panels to go on with; warnings where they are not those that the network saw."""
 
     layout: Layout | None
@@ -55,15 +58,45 @@ class CheckedLayout:
     warnings: tuple[str, ...] = ()
 
 
+def choose_layout(sheet: Sheet, rows: Rows) -> ChosenLayout:
+    """Choose the layout of a page that was read; panels are trimmed to their rows' traces."""
+    candidates, loose = candidates_on_page(sheet, rows)
+    chosen = check_layout(
+        rows.traces,
+        candidates,
+        loose,
+        known=sheet.layout.layout is not None,
+        named=sheet.layout.named,
+        has_grid=sheet.has_grid,
+    )
+    return replace(chosen, windows=trim_windows(rows.traces, chosen.windows))
+
+
+def candidates_on_page(sheet: Sheet, rows: Rows) -> tuple[tuple[Candidate[Window], ...], tuple[Window, ...]]:
+    """Known layouts on the rows that were read, and panels by each row's own evidence, in page mm."""
+    layout, read = sheet.layout, {row.row_index for row in rows.traces}
+
+    def as_read(candidate: Candidate[PanelBox]) -> Candidate[Window]:
+        windows = windows_on_rows(layout, candidate.panels, read, sheet.canvas, sheet.page_map)
+        # A row taken for a rhythm strip that shows no trace is none.
+        strips = tuple(window.lead for window in windows if window.rhythm)
+        fewer = len(strips) < len(candidate.layout.rhythm)
+        kept = candidate.layout.with_strips(strips) if fewer else candidate.layout
+        return Candidate(kept, windows, candidate.evidence)
+
+    loose = windows_on_rows(layout, layout.loose, read, sheet.canvas, sheet.page_map)
+    return tuple(as_read(candidate) for candidate in layout.candidates), loose
+
+
 def check_layout(
     rows: tuple[RowTrace, ...],
-    candidates: tuple[Candidate, ...],
+    candidates: tuple[Candidate[Window], ...],
     loose: tuple[Window, ...] = (),
     *,
     known: bool = True,
     named: float = 0.0,
     has_grid: bool = True,
-) -> CheckedLayout:
+) -> ChosenLayout:
     """Choose the layout that the network's view and the traces make likeliest.
 
     Args:
@@ -75,9 +108,9 @@ def check_layout(
         has_grid: the page map is a grid's, whose millimetres are equal everywhere.
     """
     if known and named >= NAMED_MIN:
-        return CheckedLayout(candidates[0].layout, candidates[0].windows)
+        return ChosenLayout(candidates[0].layout, candidates[0].panels)
     if not candidates or not rows or named >= NAMED_MIN:
-        return CheckedLayout(None, loose, (_NONE,))
+        return ChosenLayout(None, loose, (_NONE,))
     placed = [at_common_edges(rows, candidate, has_grid=has_grid) for candidate in candidates]
     features = np.array([measure(rows, candidate) for candidate in placed])
     odds = features @ np.array(WEIGHTS)
@@ -87,7 +120,7 @@ def check_layout(
     chosen, other = candidates[best], candidates[second]
     supported = features[best, 2:].sum() > 0 or chosen.evidence >= LONE_EVIDENCE
     if not (supported or known):
-        return CheckedLayout(None, loose, (_NONE,))
+        return ChosenLayout(None, loose, (_NONE,))
     warnings = []
     if best != 0 or not known:
         seen = candidates[0].layout.name if known else "no known layout"
@@ -101,23 +134,25 @@ def check_layout(
             f"layout: {chosen.layout.name} with a probability of {probability:.0%}; it may be"
             f" {other.layout.name}"
         )
-    return CheckedLayout(chosen.layout, chosen.windows, tuple(warnings))
+    return ChosenLayout(chosen.layout, chosen.panels, tuple(warnings))
 
 
-def at_common_edges(rows: tuple[RowTrace, ...], candidate: Candidate, *, has_grid: bool = True) -> Candidate:
+def at_common_edges(
+    rows: tuple[RowTrace, ...], candidate: Candidate[Window], *, has_grid: bool = True
+) -> Candidate[Window]:
     """The candidate with its panels at their columns' common edges: the network's may be a sixth of a column
     off."""
-    windows, layout = candidate.windows, candidate.layout
+    windows, layout = candidate.panels, candidate.layout
     if {row.row_index for row in rows}.isdisjoint(window.row_index for window in windows):
         return candidate
     columns = place_columns(rows, windows, layout, on_guessed_scale=True, has_grid=has_grid)
-    return replace(candidate, windows=columns.windows)
+    return replace(candidate, panels=columns.windows)
 
 
-def measure(rows: tuple[RowTrace, ...], candidate: Candidate) -> NDArray[np.float64]:
+def measure(rows: tuple[RowTrace, ...], candidate: Candidate[Window]) -> NDArray[np.float64]:
     """(4,) what `WEIGHTS` weigh of a layout whose panels are `at_common_edges`."""
     by_row = {row.row_index: row for row in rows}
-    windows, layout = candidate.windows, candidate.layout
+    windows, layout = candidate.panels, candidate.layout
     placed = len({w.row_index for w in windows})
     unplaced = len(by_row) + layout.n_rows - 2 * placed
     columns = limb_columns(by_row, windows, layout)
@@ -133,10 +168,10 @@ def measure(rows: tuple[RowTrace, ...], candidate: Candidate) -> NDArray[np.floa
     return np.array([candidate.evidence, unplaced, sums, beats])
 
 
-def strip_odds(rows: tuple[RowTrace, ...], candidate: Candidate) -> float:
+def strip_odds(rows: tuple[RowTrace, ...], candidate: Candidate[Window]) -> float:
     """Log odds of a layout, its panels `at_common_edges`, by its rhythm strips: what is no strip repeats no
     short lead. 0 without any."""
-    strips, _, features = measure_strips(rows, candidate.windows, candidate.layout)
+    strips, _, features = measure_strips(rows, candidate.panels, candidate.layout)
     if not strips:
         return 0.0
     best = features[:, :, 0].max(axis=1)

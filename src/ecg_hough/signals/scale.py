@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.elements import PrintedWord, PulsePlace, RowTrace, Window
+from ecg_hough.layout.sheet import Sheet
 from ecg_hough.page_map import PageMap
 from ecg_hough.paper import BLOCK_MM, GAIN_MM_MV, GAIN_WORDS, PAPER_SPEED_MM_S, PULSE_MV, SPEED_WORDS
 from ecg_hough.signals.beats import FIFTY_MIN, fifty_odds
@@ -25,6 +26,7 @@ from ecg_hough.signals.pulse import (
     place_of_pulses,
 )
 from ecg_hough.traces.ink import InkModel
+from ecg_hough.traces.read import Rows
 
 SNAP_UNSURE = 0.25
 """Allowed error of a pulse's height where the page shows no grid."""
@@ -71,6 +73,26 @@ class PaperScale:
     n_pulses: int = 0
 
 
+Given = tuple[float | None, float | None]
+"""Paper speed, mm/s, and gain, mm/mV, as the user knows them; None where not."""
+
+
+def find_scale(
+    sheet: Sheet, rows: Rows, windows: tuple[Window, ...], *, given: Given = (None, None)
+) -> PaperScale:
+    """Speed and gain of a page that was read; see `find_paper_scale`."""
+    return find_paper_scale(
+        sheet.image,
+        sheet.page_map,
+        rows.ink,
+        rows.traces,
+        windows,
+        sheet.words,
+        given=given,
+        has_grid=sheet.has_grid,
+    )
+
+
 def find_paper_scale(
     image: NDArray[np.uint8],
     page_map: PageMap,
@@ -79,8 +101,7 @@ def find_paper_scale(
     windows: tuple[Window, ...],
     words: tuple[PrintedWord, ...] = (),
     *,
-    speed_mm_s: float | None = None,
-    gain_mm_mv: float | None = None,
+    given: Given = (None, None),
     has_grid: bool = True,
 ) -> PaperScale:
     """Find a page's speed and gain.
@@ -89,9 +110,10 @@ def find_paper_scale(
         image: the page, upright (rows, cols, 3); page_map: its millimetres; ink: what is ink, if it is known.
         rows, windows: traces, panels.
         words: the known words on the page.
-        speed_mm_s, gain_mm_mv: what the user knows; it wins.
+        given: paper speed and gain that the user knows; they win.
         has_grid: whether the millimetres come from a grid.
     """
+    speed_mm_s, gain_mm_mv = given
     pulses: tuple[Pulse, ...] = ()
     alone, words = words, with_partners(words, page_map)
     printed_speed, printed_gain = stated(words, SPEED_WORDS), stated(words, GAIN_WORDS)

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.elements import PulsePlace, RowTrace, Window
-from ecg_hough.geometry.grid.lines import LINE_MM, GridLines
+from ecg_hough.elements import LINE_MM, GridLines, PulsePlace, RowTrace, Window
 from ecg_hough.paper import IN_I_AND_II
 from ecg_hough.signals.limb_sums import outside_limb_space
 from ecg_hough.signals.raster import STEP_MM, on_raster

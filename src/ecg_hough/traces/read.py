@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.cores import pool_for
-from ecg_hough.elements import PageLayout, RowTrace
+from ecg_hough.elements import RowTrace
 from ecg_hough.geometry.strips import (
     STRIP_PX_PER_MM,
     StripFrame,
@@ -29,13 +29,15 @@ from ecg_hough.geometry.strips import (
     strip_map,
     strip_to_page,
 )
+from ecg_hough.layout.sheet import Sheet
 from ecg_hough.networks.canvas import Canvas
-from ecg_hough.networks.runtime import Network
+from ecg_hough.networks.runtime import Network, load_network
 from ecg_hough.numeric import runs
-from ecg_hough.options import SHIPPED, Steps
+from ecg_hough.options import SHIPPED, Options
 from ecg_hough.page_map import PageMap, on_every_pixel
 from ecg_hough.traces.centroid import centroid_rows
 from ecg_hough.traces.crossings import MEET_MM, PEAK_SMOOTH_PX, RowView, contests, settle
+from ecg_hough.traces.ink import InkModel, find_ink
 from ecg_hough.traces.masks import row_masks
 from ecg_hough.traces.stroke_fit import FittedStroke, fit_stroke
 
@@ -85,42 +87,53 @@ SD_FLOOR_PX = 0.2
 """Least expected error: 0.05 mm."""
 
 
-def read_rows(
-    image: NDArray[np.uint8],
-    page_map: PageMap,
-    canvas: Canvas,
-    probabilities: NDArray[np.float32],
-    layout: PageLayout,
-    network: Network | None,
-    steps: Steps = SHIPPED,
-) -> tuple[RowTrace, ...]:
-    """Read every row of the page.
+@dataclass(frozen=True)
+class Rows:
+    """All rows of a page.
+
+    Attributes:
+        traces: rows in page millimetres, from the top.
+        ink: what is ink on the page; None where it cannot be told from the paper.
+    """
+
+    traces: tuple[RowTrace, ...]
+    ink: InkModel | None
+
+
+def read_rows(sheet: Sheet, options: Options = SHIPPED) -> Rows:
+    """Read every row of a page.
 
     Args:
-        image: the page (rows, cols, 3), upright.
-        page_map: its millimetres; canvas, probabilities: the leads network's view of it.
-        network: the trace network; None reads column centroids.
-        steps: what is left out or added.
+        sheet: the page; options: read-out, and what is left out or added.
     """
-    pixels, factor = shrink_for_strips(image, float(np.mean(page_map.px_per_mm)))
+    network = load_network(TRACE_NETWORK) if options.readout == "trace" else None
+    traces = without_ruled_lines(read_traces(sheet, network, options))
+    return Rows(traces, find_ink(sheet.image, sheet.page_map, traces))
+
+
+def read_traces(sheet: Sheet, network: Network | None, options: Options) -> tuple[RowTrace, ...]:
+    """Traces of all rows; without a network column centroids."""
+    layout, page_map = sheet.layout, sheet.page_map
+    pixels, factor = shrink_for_strips(sheet.image, float(np.mean(page_map.px_per_mm)))
     indices = sorted({panel.row_index for panel in layout.panels})
     panels = [[panel for panel in layout.panels if panel.row_index == index] for index in indices]
     edges = [(min(p.start_col for p in mine), max(p.end_col for p in mine)) for mine in panels]
-    masks = row_masks(probabilities, layout)
-    reader = _Reader(pixels, factor, image.shape[:2], page_map, canvas, masks, edges, network, steps)
+    masks = row_masks(sheet.probabilities, layout)
+    shape = sheet.image.shape[:2]
+    reader = _Reader(pixels, factor, shape, page_map, sheet.canvas, masks, edges, network, options)
     view_of = attrgetter("view")
     # Much of a row's reading runs on one core: rows are read side by side.
     with pool_for(len(indices)) as pool:
         looks = [look for look in pool.map(reader.look, range(len(indices))) if look is not None]
         views = list(pool.map(view_of, looks)) if network is not None else []
         places = settle(views)
-        if network is not None and steps.second_look:
+        if network is not None and options.second_look:
             again = list(pool.map(partial(reader.look_again, looks, views, places), range(len(looks))))
             if any(new is not old for new, old in zip(again, looks, strict=True)):
                 looks = _less_contested(looks, again, views, list(pool.map(view_of, again)))
                 views = list(pool.map(view_of, looks))
                 places = settle(views)
-        if network is not None and steps.settled:
+        if network is not None and options.settled:
             readings = list(pool.map(_settled, looks, places))
         else:
             readings = list(pool.map(_as_read, looks))
@@ -172,7 +185,8 @@ class _Reader:
 
     Attributes:
         pixels, factor: the page, shrunk by the factor; shape: of the page as given.
-        page_map, canvas, network, steps: see `read_rows`.
+        page_map, canvas: as in `Sheet`; options: as for `read_rows`.
+        network: the trace network; None reads column centroids.
         masks: see `row_masks`; edges: canvas columns where each row's panels start and end.
     """
 
@@ -184,7 +198,7 @@ class _Reader:
     masks: NDArray[np.float32]
     edges: list[tuple[float, float]]
     network: Network | None
-    steps: Steps
+    options: Options
 
     def look(self, k: int) -> _Look | None:
         """The k-th row; None where it has no ink."""
@@ -192,11 +206,11 @@ class _Reader:
             return None
         frame = _frame(self.masks[k, 0], self.edges[k], self.page_map, self.canvas)
         where = strip_map(frame, self.page_map)
-        strip = cut_strip(self.pixels, where, self.factor, cubic=self.steps.cubic)
+        strip = cut_strip(self.pixels, where, self.factor, cubic=self.options.cubic)
         row, col = on_every_pixel(partial(self._on_canvas, frame), frame.shape)
         own, other = (cv2.remap(mask, col, row, cv2.INTER_LINEAR) for mask in self.masks[k])
         inside = np.repeat(_inside(where, self.shape), READOUTS_PER_COLUMN)
-        network, flip = self.network, self.steps.flip
+        network, flip = self.network, self.options.flip
         logits = None if network is None else strip_logits(strip, own, other, network, flip=flip)
         return _Look(k, frame, strip, own, other, inside, logits)
 
@@ -223,7 +237,7 @@ class _Reader:
         explained = cv2.dilate(drawn.max(axis=0), np.ones((9, 9)))
         rest = 0.5 * np.clip(look.own + look.other, 0, 1) * (1 - explained)
         own, other = np.maximum(drawn, rest)
-        flip = self.steps.flip
+        flip = self.options.flip
         again = strip_logits(look.strip, own, other, self.network, flip=flip, known=look.logits, tiles=tiles)
         return replace(look, logits=again)
 
@@ -237,7 +251,7 @@ class _Reader:
         presence = np.where(look.inside, presence, 0.0)
         seen = without_loose_ends(rows, presence >= PRESENT_MIN)
         stroke = FittedStroke(rows)
-        if self.steps.stroke_fit:
+        if self.options.stroke_fit:
             stroke = fit_stroke(
                 look.strip,
                 rows,
@@ -245,7 +259,7 @@ class _Reader:
                 seen,
                 STRIP_PX_PER_MM,
                 image_px_per_mm=self.factor * float(np.mean(self.page_map.px_per_mm)),
-                grid_out=self.steps.grid_out,
+                grid_out=self.options.grid_out,
             )
         y_mm, x_mm = _in_mm(stroke.rows, look.frame)
         sd_mm = READOUT_SD_TIMES * sd / STRIP_PX_PER_MM

@@ -20,9 +20,10 @@ from scipy.special import logsumexp
 
 from ecg_hough.errors import PageError
 from ecg_hough.image.reading import read_page
-from ecg_hough.pipeline import read_traces
+from ecg_hough.layout.find_page import find_page
 from ecg_hough.scores.layout_score import TRUTH_SUFFIX
-from ecg_hough.signals.choose_layout import WEIGHTS, at_common_edges, measure
+from ecg_hough.signals.choose_layout import WEIGHTS, at_common_edges, candidates_on_page, measure
+from ecg_hough.traces.read import read_rows
 
 RIDGE = 0.3
 """Pull to the weights so far, which know other pages: their squared distance is multiplied by it."""
@@ -34,15 +35,16 @@ MeasuredPage = tuple[NDArray[np.float64], NDArray[np.bool_]]
 def measure_page(image: Path, truth: str) -> MeasuredPage | None:
     """Measure a page; None where no candidate is true or it cannot be read."""
     try:
-        reading = read_traces(read_page(image).image)
+        sheet = find_page(read_page(image).image)
+        rows = read_rows(sheet)
     except PageError:
         return None
-    true = np.array([c.layout.name == truth for c in reading.candidates])
+    candidates, _ = candidates_on_page(sheet, rows)
+    true = np.array([c.layout.name == truth for c in candidates])
     if not true.any():
         return None
-    has_grid = reading.geometry.grid_found
-    placed = [at_common_edges(reading.rows, c, has_grid=has_grid) for c in reading.candidates]
-    return np.array([measure(reading.rows, c) for c in placed]), true
+    placed = [at_common_edges(rows.traces, c, has_grid=sheet.has_grid) for c in candidates]
+    return np.array([measure(rows.traces, c) for c in placed]), true
 
 
 def fit_weights(pages: list[MeasuredPage]) -> NDArray[np.float64]:

@@ -21,13 +21,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter, percentile_filter, uniform_filter1d
 
 from ecg_hough.cores import side_by_side
-from ecg_hough.elements import Box
+from ecg_hough.elements import LINE_MM, ON_LINE_MM, Box, GridLines
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
 from ecg_hough.page_map import PageMap
 from ecg_hough.paper import MM_PER_INCH
 
-LINE_MM = 1.0
-"""Lines of this spacing are looked for: those 5 mm apart are among them."""
 MAJOR = 5
 """Every fifth line is a stronger one, which may stand otherwise than those between."""
 COHERENT_MIN = 0.5
@@ -54,8 +52,8 @@ ONE_PIXEL_MM = 0.1
 stand where they are meant."""
 EVEN_MM = 0.01
 """Lines that stand this evenly were drawn between pixels, too."""
-ON_LINE_MM, ON_EVEN_LINE_MM = 0.12, 0.05
-"""A place this near to a line is on it; ends of traces are read better where lines are even."""
+ON_EVEN_LINE_MM = 0.05
+"""The same where lines are even: ends of traces are read better there."""
 ON_LINE_PX = 0.9
 """The same in a program's own picture, if that is more."""
 PROFILES, PROFILE_PX = 7, 24
@@ -68,33 +66,6 @@ ONE_MAX, TWO_MIN, SKEW_MAX, CRISP_SHARE = 0.3, 0.8, 0.06, 0.85
 """Darkness beside a line over its own where it is one pixel wide, and two; most by which it is darker on one
 side of one pixel; share of the lines that must be one or the other: what is scanned, photographed or drawn
 between pixels is neither."""
-
-
-@dataclass(frozen=True)
-class GridLines:
-    """One family of lines, `LINE_MM` apart.
-
-    Attributes:
-        phase_mm: place of one of them, 0 to `LINE_MM`.
-        late_mm: how far lines stand from where they are meant; several where the page does not tell which,
-            none where it does not tell that a program drew them.
-        near_mm: a place this near to where a line is meant is on it.
-    """
-
-    phase_mm: float
-    late_mm: tuple[float, ...]
-    near_mm: float = ON_LINE_MM
-
-    def shift_to(self, at_mm: float) -> float | None:
-        """How far a place is from where the next line is meant to be, mm; None where it is on no line."""
-        shift = min(self.offsets(np.array([at_mm]))[:, 0].tolist(), key=abs, default=np.inf)
-        return shift if abs(shift) <= self.near_mm else None
-
-    def offsets(self, at_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(late, n) mm from places (n,) to where the next line is meant to be, for every `late_mm`."""
-        off = self.phase_mm - np.array(self.late_mm)[:, None] - at_mm
-        out: NDArray[np.float64] = off - LINE_MM * np.round(off / LINE_MM)
-        return out
 
 
 def find_lines(

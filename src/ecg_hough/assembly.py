@@ -1,0 +1,83 @@
+"""The record of a page, put together from what every stage found: the one place that knows all its fields."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import ecg_hough
+from ecg_hough.elements import RowTrace, TimeBase, Window
+from ecg_hough.image.reading import Picture
+from ecg_hough.layout.sheet import Sheet
+from ecg_hough.networks.runtime import load_network
+from ecg_hough.options import Options
+from ecg_hough.output.ecg import Ecg
+from ecg_hough.page_map import turn_back
+from ecg_hough.record import Trace
+from ecg_hough.signals.calibrate import Calibrated
+from ecg_hough.signals.quality import page_quality
+from ecg_hough.signals.scale import PaperScale
+
+
+def record_of(
+    picture: Picture,
+    sheet: Sheet,
+    rows: tuple[RowTrace, ...],
+    base: TimeBase,
+    scale: PaperScale,
+    result: Calibrated,
+    *,
+    versions: dict[str, str],
+    seconds: dict[str, float],
+) -> Ecg:
+    """The record of a page; its warnings are those of all stages, in their order."""
+    stages = (picture, sheet, scale, base, result)
+    residuals = result.residuals
+    return Ecg(
+        signals=result.signals,
+        fs=result.fs,
+        confidence=result.confidence,
+        sd_mv=result.sd_mv,
+        lead_status=result.statuses,
+        angle_deg=sheet.geometry.angle_deg,
+        quarter_turns=sheet.turns,
+        px_per_mm=sheet.geometry.px_per_mm,
+        layout=base.layout.name if base.layout is not None else "unknown",
+        speed_mm_s=scale.speed_mm_s,
+        gain_mm_mv=scale.gain_mm_mv,
+        warnings=tuple(warning for stage in stages for warning in stage.warnings),
+        traces=_traces_on_picture(rows, result.windows, sheet),
+        quality=page_quality(result),
+        versions=versions,
+        seconds=seconds,
+        source=picture.name,
+        columns=base.order,
+        speed_from=scale.speed_from,
+        gain_from=scale.gain_from,
+        einthoven_mv=residuals.einthoven_mv,
+        goldberger_mv=residuals.goldberger_mv,
+        repeat_mv=residuals.repeat_mv,
+        leads_agree=result.leads_agree,
+    )
+
+
+def versions_of(options: Options) -> dict[str, str]:
+    """Versions of the package and of every network that reads a page with these options."""
+    names = ("leads", "words", "traces") if options.readout == "trace" else ("leads", "words")
+    return {"ecg_hough": ecg_hough.__version__} | {name: load_network(name).version for name in names}
+
+
+def _traces_on_picture(
+    rows: tuple[RowTrace, ...], windows: tuple[Window, ...], sheet: Sheet
+) -> tuple[Trace, ...]:
+    """The read traces in pixels of the picture as given, of which a part was read."""
+    by_row = {row.row_index: row for row in rows}
+    out = []
+    for window in windows:
+        row = by_row[window.row_index]
+        mine = (row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm)
+        r, c = sheet.page_map.to_pixels(np.nan_to_num(row.y_mm[mine]), row.x_mm[mine])
+        points = np.column_stack([r, c])
+        points[~np.isfinite(row.y_mm[mine])] = np.nan
+        on_picture = turn_back(points, sheet.turns, sheet.part.shape) + sheet.part[:2]
+        out.append(Trace(window.lead, window.rhythm, on_picture))
+    return tuple(out)
