@@ -7,6 +7,7 @@ Pixel k's centre is at coordinate k; a sheet's left edge (0 mm) is therefore at 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -60,6 +61,24 @@ class SheetPanel:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A landmark of a row, in mm on the sheet.
+
+    Attributes:
+        kind: one of `MARKS`; row: row of traces; y_mm, x_mm: where.
+    """
+
+    kind: str
+    row: int
+    y_mm: float
+    x_mm: float
+
+
+MARKS = ("start", "end", "separator", "pulse_left", "pulse_right")
+"""First sample of a panel, one sample behind its last, middle of a separator, upright strokes of a pulse."""
+
+
+@dataclass(frozen=True)
 class Word:
     """A printed word of `words.WORDS`; corners (4, 2) row and column in px, clockwise from the top left."""
 
@@ -70,7 +89,7 @@ class Word:
 @dataclass(frozen=True)
 class Sheet:
     """The flat print: paper with its grid (rows, cols, 3) uint8, ink coverage (rows, cols) uint8 of
-    traces and of text, the panels, and the known words of the text in sheet px."""
+    traces and of text, the panels, the known words of the text in sheet px, and the rows' landmarks."""
 
     paper: np.ndarray
     ink: np.ndarray
@@ -79,6 +98,7 @@ class Sheet:
     words: tuple[Word, ...]
     px_per_mm: float
     stroke_px: float
+    marks: tuple[Mark, ...] = ()
 
 
 def draw_sheet(signals: np.ndarray, fs: int, style: SheetStyle, rng: np.random.Generator) -> Sheet:
@@ -94,9 +114,10 @@ def draw_sheet(signals: np.ndarray, fs: int, style: SheetStyle, rng: np.random.G
     rows, cols = (round(mm * px_per_mm) for mm in style.size_mm)
     panels = _place_panels(_as_printed(signals, fs, style), fs, style, px_per_mm)
     paper = _draw_grid((rows, cols), style, px_per_mm)
-    ink, stroke_px = _draw_traces((rows, cols), panels, style, px_per_mm)
+    marks = _panel_marks(panels, fs, style, px_per_mm)
+    ink, stroke_px = _draw_traces((rows, cols), panels, style, px_per_mm, marks)
     text, words = _draw_texts((rows, cols), panels, style, px_per_mm, rng)
-    return Sheet(paper, ink, text, panels, words, px_per_mm, stroke_px)
+    return Sheet(paper, ink, text, panels, words, px_per_mm, stroke_px, tuple(marks))
 
 
 def _as_printed(signals: np.ndarray, fs: int, style: SheetStyle) -> np.ndarray:
@@ -132,7 +153,10 @@ def _place_panels(
         shown_n = column_first[column + 1] - column_first[column] if style.sequential else column_first[1]
         n = int(width_mm / style.speed_mm_s * fs) if rhythm else int(shown_n)
         mv = signals[LEADS.index(lead), first : first + n].astype(np.float64)
-        start_mm = style.block_left_mm + column * column_mm
+        if not rhythm:
+            mv = mv[: max(2, len(mv) - round(style.column_cut_s * fs))]
+        gap_mm = 0.0 if rhythm else column * style.column_gap_mm
+        start_mm = style.block_left_mm + column * column_mm + gap_mm
         n_short = len(layout.rows)
         zero_mm = style.first_row_mm + style.row_pitch_mm * min(row, n_short)
         zero_mm += style.rhythm_pitch_mm * max(row - n_short, 0)
@@ -140,12 +164,34 @@ def _place_panels(
             zero_mm -= style.row_pitch_mm - style.rhythm_pitch_mm
         inverted = style.inverted_avr and lead == "aVR" and not rhythm
         shown = -mv if inverted else mv
-        first_mm = first / fs * style.speed_mm_s if style.sequential else start_mm - style.block_left_mm
+        first_mm = first / fs * style.speed_mm_s + gap_mm
+        if not style.sequential:
+            first_mm = start_mm - style.block_left_mm
         x_mm = style.block_left_mm + first_mm + np.arange(len(mv)) / fs * style.speed_mm_s
-        y_mm = zero_mm - shown * style.gain_mm_mv
+        y_mm = zero_mm - shown * gain_of(lead, style)
         trace = np.stack([y_mm, x_mm], axis=1) * px_per_mm - 0.5
         panels.append(SheetPanel(lead, row, column, rhythm, first, mv, trace, zero_mm, start_mm, inverted))
     return tuple(panels)
+
+
+def gain_of(lead: str, style: SheetStyle) -> float:
+    """Gain of a lead, mm/mV: some carts draw chest leads lower."""
+    chest = lead.startswith("V") and style.chest_gain_mm_mv is not None
+    return float(style.chest_gain_mm_mv) if chest else style.gain_mm_mv  # type: ignore[arg-type]
+
+
+def _panel_marks(
+    panels: tuple[SheetPanel, ...], fs: int, style: SheetStyle, px_per_mm: float
+) -> list[Mark]:
+    """Where every panel begins and ends."""
+    marks = []
+    for panel in panels:
+        drawn = np.flatnonzero(np.isfinite(panel.trace).all(axis=1))
+        if len(drawn):
+            first, last = (float(panel.trace[k, 1] + 0.5) / px_per_mm for k in drawn[[0, -1]])
+            marks.append(Mark("start", panel.row, panel.zero_mm, first))
+            marks.append(Mark("end", panel.row, panel.zero_mm, last + style.speed_mm_s / fs))
+    return marks
 
 
 # ---------------------------------------------------------------- grid
@@ -253,7 +299,11 @@ def _raster_trace(layer: np.ndarray, points: np.ndarray, width_px: float) -> Non
 
 
 def _draw_traces(
-    shape: tuple[int, int], panels: tuple[SheetPanel, ...], style: SheetStyle, px_per_mm: float
+    shape: tuple[int, int],
+    panels: tuple[SheetPanel, ...],
+    style: SheetStyle,
+    px_per_mm: float,
+    marks: list[Mark],
 ) -> tuple[np.ndarray, float]:
     rows, cols = shape
     fine = np.zeros((rows * _SUPERSAMPLE, cols * _SUPERSAMPLE), np.uint8)
@@ -270,7 +320,7 @@ def _draw_traces(
     for panel in panels:
         points = at(panel.trace)
         before = ends.get((panel.row, panel.column - 1))
-        if style.joined and before is not None and style.separator != "gap":
+        if style.joined and before is not None and style.separator != "gap" and not style.column_gap_mm:
             points = np.vstack([at(before.trace[-1:]), points])
         if style.separator == "gap" and not panel.rhythm and panel.column > 0:
             # The pen lifts for a millimetre: those samples are not printed, but stay in the truth.
@@ -281,7 +331,7 @@ def _draw_traces(
     for panel in panels:
         z, x = panel.zero_mm, panel.start_mm
         if (
-            panel.column == 0
+            (panel.column == 0 or style.pulse_columns)
             and style.pulse != "none"
             and (style.pulse_rows == "all" or panel.row == last_row)
         ):
@@ -289,19 +339,48 @@ def _draw_traces(
             p = x - PULSE_MM - gap if style.pulse == "left" else block_end + gap
             end = p + PULSE_MM
             shape_mm = [(z, p), (z, p + foot), (up, p + foot), (up, end - foot), (z, end - foot), (z, end)]
+            if style.pulse_stepped and style.chest_gain_mm_mv is not None:
+                down, middle = z - PULSE_MV * style.chest_gain_mm_mv, 0.5 * (p + end)
+                step = [(up, middle), (down, middle), (down, end - foot)]
+                shape_mm = [*shape_mm[:3], *step, *shape_mm[4:]]
+            marks.append(Mark("pulse_left", panel.row, z, p + foot))
+            marks.append(Mark("pulse_right", panel.row, z, end - foot))
             _polyline(fine, mm(shape_mm), max(width * style.pulse_pen, 1))
-        if style.separator in ("bars", "ticks", "dashed"):
+        if style.separator not in ("gap", "none"):
             at_ends = [x if panel.column == 0 else block_end] if style.separator_at_ends else []
             is_end = panel.rhythm or panel.column in (0, style.layout.n_columns - 1)
             for place in ([x] if panel.column > 0 else []) + (at_ends if is_end else []):
-                if style.separator == "bars":
-                    half = style.separator_mm
-                    _polyline(fine, mm([(z - half, place), (z + half, place)]), width * style.separator_pen)
-                    continue
-                for a, b in _TICKS if style.separator == "ticks" else _DASHES:
-                    _polyline(fine, mm([(z + a, place), (z + b, place)]), width * 1.3)
+                marks.append(Mark("separator", panel.row, z, place))
+                _draw_separator(fine, mm, style, z, place, width)
     ink = cv2.resize(fine, (cols, rows), interpolation=cv2.INTER_AREA)
     return ink, width / _SUPERSAMPLE
+
+
+def _draw_separator(
+    layer: np.ndarray,
+    mm: Callable[[list[tuple[float, float]]], np.ndarray],
+    style: SheetStyle,
+    zero_mm: float,
+    place_mm: float,
+    width_px: float,
+) -> None:
+    """Draw one row's part of a separator whose middle is at `place_mm`."""
+    half, pen, sides = style.separator_mm, width_px * style.separator_pen, (0.0,)
+    spans: tuple[tuple[float, float], ...] = ((-half, half),)
+    if style.separator == "double":
+        sides = (-0.25 * half, 0.25 * half)
+        pen = width_px * min(style.separator_pen, 1.5)
+    elif style.separator in ("ticks", "dashed"):
+        spans, pen = (_TICKS if style.separator == "ticks" else _DASHES), width_px * 1.3
+    elif style.separator == "dotted":
+        spans = tuple((d - 0.25, d + 0.25) for d in np.arange(-3.0 * half, 3.0 * half + 0.1, 1.25))
+        pen = width_px * 1.3
+    elif style.separator == "full":
+        spans = ((-0.5 * style.row_pitch_mm, 0.5 * style.row_pitch_mm),)
+    for side in sides:
+        for a, b in spans:
+            points = [(zero_mm + a, place_mm + side), (zero_mm + b, place_mm + side)]
+            _polyline(layer, mm(points), pen)
 
 
 # ---------------------------------------------------------------- text
