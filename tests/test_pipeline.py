@@ -11,7 +11,7 @@ import pytest
 import wfdb
 
 from ecg_hough import PageError
-from ecg_hough import pipeline as digitize
+from ecg_hough import digitize
 from ecg_hough.image.reading import read_page
 from ecg_hough.options import CENTROID, Options
 from ecg_hough.output.overlay import LABEL_MM, draw_label_map
