@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import test_rooms
 from ecg_hough import paper
 from ecg_hough.batch import PageResult, predict_pages
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.output.export import write_page
 from ecg_hough.record import LeadStatus, Trace
+from ecg_hough.signals.column_order import ONE, SEQUENTIAL, SIMULTANEOUS
 from ecg_lab.cli_docs import PAGE, cli_page, commands, scripts
 from ecg_lab.methods import METHODS
 from places import ROOT
@@ -231,6 +233,11 @@ def test_keys_of_the_json() -> None:
     assert first_cells(page, "key of `lead_status`") == list(written["lead_status"][0])
 
 
+def test_values_of_columns() -> None:
+    (stated,) = (row[1] for row in table(DOCS / "output.md", "key") if row[0] == "`columns`")
+    assert CODE.findall(stated) == [SEQUENTIAL, SIMULTANEOUS, ONE]
+
+
 def test_keys_of_a_page_s_file(tmp_path: Path) -> None:
     path = write_page(record(), tmp_path, "page 1", extra={"request": {}})
     added = json.loads(path.read_bytes()).keys() - record().to_dict().keys()
@@ -269,12 +276,14 @@ def test_rooms_of_the_symptoms_exist() -> None:
             assert (PACKAGE / file).is_file(), f"{symptom}: {file}"
 
 
-def test_the_rule_names_every_room() -> None:
-    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+def test_the_rule_is_that_of_the_tests() -> None:
     blocks = FENCE.findall(text_of(DOCS / "architecture.md"))
     (rule,) = (block for block in blocks if "ground floor:" in block)
-    assert rooms | modules <= set(re.findall(r"[a-z_0-9]+", rule))
+    found = re.search(r"ground floor:(.*?)rooms:(.*?)next door:", rule, re.DOTALL)
+    assert found is not None
+    ground, rooms = found.groups()
+    assert set(ground.split()) == test_rooms.GROUND
+    assert tuple(re.findall(r"\w+", rooms)) == test_rooms.ROOMS
 
 
 def test_decisions_have_a_page_a_room_and_a_date_each() -> None:
@@ -350,6 +359,64 @@ def test_results_of_the_ablations() -> None:
         assert float(against) == pytest.approx(float(measured[change]["against_full_db"]), abs=0.0051)
     described = table(ROOT / "experiments" / "ablations" / "README.md", "change")
     assert [row[0] for row in described] == list(measured)
+
+
+def test_results_of_the_page_maps() -> None:
+    sets = json.loads(text_of(RESULTS / "geometry.json"))["sets"]
+    rows = table(DOCS / "results.md", "set of maps")
+    assert [row[0] for row in rows] == list(sets)
+    for name, pages, without, median, p95, worst, seconds in rows:
+        row = sets[name]
+        assert (int(pages), int(without)) == (row["pages"], row["without_grid"])
+        stated = [float(median), float(p95), float(worst), float(seconds)]
+        measured = [row[key] for key in ("median_px", "p95_px", "worst_page_px", "seconds")]
+        assert stated == pytest.approx(measured, abs=0.0051), name
+
+
+def test_results_of_the_robustness() -> None:
+    with (RESULTS / "robustness.csv").open(encoding="utf-8") as file:
+        measured = list(csv.DictReader(file))
+    rows = table(DOCS / "results.md", "distortion")
+    assert {row[0] for row in rows} == {row["distortion"] for row in measured}
+    for name, _, mild, trace, severe, worse, centroid in rows:
+        for severity, method, stated in (
+            (mild, "trace", trace),
+            (severe, "trace", worse),
+            (severe, "centroid", centroid),
+        ):
+            asked = (name, float(severity), method)
+            scores = [
+                float(row["challenge_snr_db"])
+                for row in measured
+                if (row["distortion"], float(row["severity"]), row["method"]) == asked
+            ]
+            assert float(stated) == pytest.approx(np.mean(scores), abs=0.051), asked
+
+
+def test_results_of_the_clinical_measures() -> None:
+    with (RESULTS / "fidelity.csv").open(encoding="utf-8") as file:
+        measured = {row["measure"]: row for row in csv.DictReader(file) if row["method"] == "ours"}
+    rows = table(DOCS / "results.md", "measure")
+    assert [row[0] for row in rows] == list(measured)
+    for name, unit, pairs, bias, limits in rows:
+        row = measured[name]
+        assert (unit, pairs) == (row["unit"], row["pairs"])
+        stated = [float(value) for value in (bias, *limits.split(" to "))]
+        assert stated == pytest.approx([float(row[key]) for key in ("bias", "lower", "upper")], abs=5.1e-4)
+
+
+def test_dates_of_the_results() -> None:
+    text = text_of(DOCS / "results.md")
+    created = {
+        "Accuracy": [
+            run["created"] for run in json.loads(text_of(RESULTS / "benchmark.json"))["runs"].values()
+        ],
+        "Other methods": [json.loads(text_of(RESULTS / "compare.json"))["created"]],
+    }
+    for title, moments in created.items():
+        section = text.partition(f"## {title}\n")[2].partition("\n## ")[0]
+        assert section
+        assert {moment[:10] for moment in moments} <= set(re.findall(r"\d{4}-\d{2}-\d{2}", section))
 
 
 def test_confidence_in_the_results() -> None:
