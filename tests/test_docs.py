@@ -9,6 +9,7 @@ import importlib.util
 import json
 import re
 from functools import cache
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 import test_rooms
-from ecg_hough import paper
+from ecg_hough import digitize, paper
 from ecg_hough.batch import PageResult, predict_pages
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.output.export import write_page
@@ -214,6 +215,16 @@ def test_make_targets_exist() -> None:
 def test_the_page_of_the_command_line_is_the_code_s() -> None:
     """`python -m ecg_lab.cli_docs` writes it again."""
     assert text_of(PAGE) == cli_page()
+
+
+def test_python_in_the_readme() -> None:
+    code = "\n".join(code_of(README))
+    attributes = set(re.findall(r"\becg\.(\w+)", code))
+    assert attributes >= {"signals", "to_wfdb"}
+    assert attributes <= set(dir(record()))
+    (call,) = re.findall(r"digitize\(page, ([^)]+)\)", code)
+    assert set(re.findall(r"(\w+)=", call)) <= signature(digitize).parameters.keys()
+    assert "options" in signature(digitize).parameters
 
 
 def record() -> Ecg:
