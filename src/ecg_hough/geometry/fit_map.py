@@ -13,6 +13,7 @@ from scipy.linalg import solveh_banded
 from ecg_hough.cores import side_by_side
 from ecg_hough.geometry.grid.find import GOOD_SUPPORT, Grid, follow_again, read_along, within_period
 from ecg_hough.geometry.grid.islands import without_steps
+from ecg_hough.numeric import robust_scale, robust_weights
 from ecg_hough.page_map import PageMap
 from ecg_hough.paper import GRID_MAJOR_MM
 
@@ -198,8 +199,8 @@ def _fit_flat(
                 if step > 3 and scale[k] < period_mm / 6:
                     error = within_period(error, period_mm)
                     seen = model[k] + error
-                scale[k] = max(_OUTLIER_MM, 1.5 * float(np.median(np.abs(error[weight > 0]))))
-                weight = weight / (1 + (error / scale[k]) ** 2)
+                scale[k] = robust_scale(error[weight > 0], _OUTLIER_MM)
+                weight = robust_weights(error, scale[k], prior=weight)
             matrix = np.zeros((len(points), n_free))
             matrix[:, 3 * k : 3 * k + 3] = p
             if projective:
@@ -250,14 +251,12 @@ class _Bend:
             fit: NDArray[np.float64] = np.zeros(len(points))
             coefficients: NDArray[np.float64] = np.zeros(basis.shape[1])
             for turn in range(6):
-                left = error - fit
+                residual = error - fit
                 if turn > 3:
-                    left = within_period(left, period_mm)
-                scale = np.inf
-                if turn:
-                    scale = max(_OUTLIER_MM, 1.5 * float(np.median(np.abs(left[weight > 0]))))
-                w = weight / (1 + (left / scale) ** 2) ** 2
-                coefficients = solveh_banded(normal.weighted(w), transposed @ (w * (fit + left)))
+                    residual = within_period(residual, period_mm)
+                scale = robust_scale(residual[weight > 0], _OUTLIER_MM) if turn else np.inf
+                w = robust_weights(residual, scale, 2.0, prior=weight)
+                coefficients = solveh_banded(normal.weighted(w), transposed @ (w * (fit + residual)))
                 fit = basis @ coefficients
             return coefficients
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
+from ecg_hough.image.colours import darkest_of, grey_of
 
 # Tuned on rendered pages, 72-300 dpi, all wear and camera profiles.
 _LONG_SIDES_PX = (1400, 600)  # pages are searched at these sizes in turn; small, a dense grid is gone
@@ -112,8 +113,7 @@ def hough_angle_krones2024(image: NDArray[np.uint8]) -> float:
     Raises:
         PageError: no such line (the original gives NaN).
     """
-    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    lines = cv2.HoughLines(cv2.Canny(grey, 50, 150, apertureSize=3), 1, np.pi / 180, 1200)
+    lines = cv2.HoughLines(cv2.Canny(grey_of(image), 50, 150, apertureSize=3), 1, np.pi / 180, 1200)
     theta = np.zeros(0) if lines is None else np.rad2deg(np.asarray(lines).reshape(-1, 2)[:, 1])
     theta = theta[np.abs(theta - 90) < 30]
     parallels = (np.abs(theta[:, None] - theta[None]) < 2).sum(axis=1)
@@ -132,8 +132,7 @@ def _edge_map(image: NDArray[np.uint8], long_side_px: int) -> NDArray[np.uint8]:
     scale = min(1.0, long_side_px / max(image.shape[:2]))
     if scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    darkest = image if image.ndim == 2 else image.min(axis=2)
-    smooth = cv2.GaussianBlur(darkest, (0, 0), 0.8)
+    smooth = cv2.GaussianBlur(darkest_of(image), (0, 0), 0.8)
     dx = cv2.Sobel(smooth, cv2.CV_16S, 1, 0)
     dy = cv2.Sobel(smooth, cv2.CV_16S, 0, 1)
     steep = np.abs(dx).astype(np.int32) + np.abs(dy)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.elements import Box
+from ecg_hough.numeric import robust_weights
 
 SIDES = ("top", "bottom", "left", "right")
 FORMATS_MM = {"A4": (210.0, 297.0), "letter": (215.9, 279.4)}
@@ -346,8 +347,8 @@ def _bend(
         place = (power * offsets).sum(axis=1) / np.maximum(total, 1e-9)
         weight = masked.max(axis=1)
         for _ in range(4):
-            error = np.abs(place - np.polyval(bend, t)) if bend.any() else np.zeros(len(t))
-            robust = weight / (1 + (error / _NEAR_PX) ** 2)
+            residual = place - np.polyval(bend, t) if bend.any() else np.zeros(len(t))
+            robust = robust_weights(residual, _NEAR_PX, prior=weight)
             if np.count_nonzero(robust > 0.05) <= degree + 3:
                 return None
             bend = np.concatenate([np.zeros(_DEGREE - degree), np.polyfit(t, place, degree, w=robust + 1e-6)])

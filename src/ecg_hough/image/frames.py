@@ -7,7 +7,6 @@ level lines of one extent and, at both of their ends, upright ones from one to t
 
 from __future__ import annotations
 
-import functools
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.elements import Box
+from ecg_hough.image.colours import lightest_of
 from ecg_hough.numeric import runs
 
 SEARCH_SIDE_PX = 1600
@@ -101,8 +101,7 @@ def find_frames(image: NDArray[np.uint8]) -> Framed:
         image: (rows, cols, 3) or (rows, cols) uint8.
     """
     shrink = min(1.0, SEARCH_SIDE_PX / max(image.shape[:2]))
-    # Plane by plane: numpy's maximum over a last axis of 3 takes ten times as long.
-    small = functools.reduce(cv2.max, cv2.split(image))
+    small = lightest_of(image)
     if shrink < 1.0:
         small = cv2.resize(small, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
     frames = [frame.moved(0, 0, 1 / shrink) for frame in _frames_in(small)]
@@ -247,7 +246,7 @@ def _erase(image: NDArray[np.uint8], at: int, left: int, right: int, reach: int)
 
 def _depth(strip: NDArray[np.uint8]) -> NDArray[np.float64]:
     """(rows,) how much darker each row of a strip is than most."""
-    shade = np.median(strip.max(axis=2), axis=1).astype(float)
+    shade = np.median(lightest_of(strip), axis=1).astype(float)
     return np.asarray(float(np.median(shade)) - shade, float)
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ecg_hough.errors import PageError
+from ecg_hough.image.colours import darkest_of, grey_of, lightest_of
 from ecg_hough.paper import MM_PER_INCH
 
 log = logging.getLogger(__name__)
@@ -138,11 +139,11 @@ def _check_not_blank(image: NDArray[np.uint8]) -> None:
 
 def _is_light_on_dark(image: NDArray[np.uint8]) -> bool:
     """Whether the page is a dark screen's, with traces lighter than their ground."""
-    if np.median(cv2.cvtColor(np.ascontiguousarray(image[::8, ::8]), cv2.COLOR_RGB2GRAY)) > DARK_MAX:
+    if np.median(grey_of(np.ascontiguousarray(image[::8, ::8]))) > DARK_MAX:
         return False
     shrink = min(1.0, _STROKES_SIDE_PX / max(image.shape[:2]))
     small = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-    high, low = (np.ascontiguousarray(plane) for plane in (small.max(axis=2), small.min(axis=2)))
+    high, low = lightest_of(small), darkest_of(small)
     lighter = cv2.subtract(high, cv2.medianBlur(high, _STROKE_PX))
     darker = cv2.subtract(cv2.medianBlur(low, _STROKE_PX), low)
     clear = _CLEAR_SHARE * max(np.percentile(off, _CLEAR_PERCENTILE) for off in (lighter, darker))

@@ -15,6 +15,13 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from ecg_hough.geometry.grid.find import Grid, within_period
+from ecg_hough.numeric import (
+    polynomial_terms,
+    powers,
+    robust_scale,
+    robust_weights,
+    weighted_least_squares,
+)
 
 STEP_MM = 0.12
 """Neighbours on the lattice of phases that depart from a smooth grid by so different amounts lie in two
@@ -47,7 +54,8 @@ def without_steps(grid: Grid) -> Grid:
 def _levelled(grid: Grid, mm: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.float64]:
     """One family's millimetres (n,) without steps; the same array where there are none."""
     n_cols = int(np.count_nonzero(grid.rows == grid.rows[0]))
-    terms = _terms(grid.rows, grid.cols)
+    r, c = (2.0 * (v - v.mean()) / max(float(np.ptp(v)), 1.0) for v in (grid.rows, grid.cols))
+    terms = polynomial_terms(r, c, DEGREES[-1])
     if np.count_nonzero(seen) < _POINTS_PER_TERM * terms.shape[1]:
         return mm
     smooth = terms @ np.linalg.lstsq(terms[seen], mm[seen], rcond=None)[0]
@@ -62,7 +70,7 @@ def _levelled(grid: Grid, mm: NDArray[np.float64], seen: NDArray[np.bool_]) -> N
     largest = int(size.argmax())
     own = np.where(inside, frame, largest)
     for degree in DEGREES:
-        lower = terms[inside, : (degree + 1) * (degree + 2) // 2]
+        lower = terms[inside, : len(powers(degree))]
         _, left = _common_course(lower, mm[inside], np.zeros_like(own)[inside], grid.period_mm)
         levels, left_stepped = _common_course(lower, mm[inside], own[inside], grid.period_mm)
         steps = levels - levels[largest]
@@ -86,20 +94,12 @@ def _common_course(
         # What differs between frames says nothing of the course within them.
         within = [column - mean(column, weight)[frame] for column in terms[:, 1:].T]
         aim = mm - mean(mm, weight)[frame]
-        root = np.sqrt(weight)
-        course = np.linalg.lstsq(np.stack(within, axis=1) * root[:, None], aim * root, rcond=None)[0]
+        course = weighted_least_squares(np.stack(within, axis=1), aim, np.sqrt(weight))
         off = mm - terms[:, 1:] @ course
         levels = mean(off, weight)
         left = within_period(off - levels[frame], period_mm)
-        weight = 1.0 / (1.0 + (left / max(LEFT_MM, 1.5 * float(np.median(np.abs(left))))) ** 2)
+        weight = robust_weights(left, robust_scale(left, LEFT_MM))
     return levels, float(np.median(np.abs(left)))
-
-
-def _terms(rows: NDArray[np.float64], cols: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, terms) of a polynomial over the page, those of lower degrees first."""
-    r, c = (2.0 * (v - v.mean()) / max(float(np.ptp(v)), 1.0) for v in (rows, cols))
-    powers = [(i, d - i) for d in range(DEGREES[-1] + 1) for i in range(d + 1)]
-    return np.stack([r**i * c**j for i, j in powers], axis=1)
 
 
 def _frames(

@@ -23,6 +23,7 @@ from scipy.ndimage import median_filter, percentile_filter, uniform_filter1d
 from ecg_hough.cores import side_by_side
 from ecg_hough.elements import LINE_MM, ON_LINE_MM, Box, GridLines
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
+from ecg_hough.image.colours import darkest_of, grey_of
 from ecg_hough.page_map import PageMap
 from ecg_hough.paper import MM_PER_INCH
 
@@ -83,7 +84,7 @@ def find_lines(
         return None, None
     pixels, factor = shrink_for_strips(image, float(np.mean(page_map.px_per_mm)))
     strip = cut_strip(pixels, strip_map(StripFrame(top, left, shape), page_map), factor, cubic=False)
-    shade = cv2.cvtColor(strip, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    shade = grey_of(strip).astype(np.float32)
 
     def look(axis: int) -> tuple[_Family, _Beat, int | None] | None:
         family = _family(_profiles(shade if axis else shade.T), left if axis else top)
@@ -138,7 +139,7 @@ def _width_px(
         return None
     ratios: list[NDArray[np.float64]] = []
     for first in np.linspace(0, n_rows - PROFILE_PX, PROFILES + 2)[1:-1].astype(int):
-        profile = np.median(255.0 - pixels[first : first + PROFILE_PX].min(axis=2), axis=0)
+        profile = np.median(255.0 - darkest_of(pixels[first : first + PROFILE_PX]), axis=0)
         along = np.arange(0.0, n_cols, 4.0)
         across = np.full(along.size, begin[0] + first + PROFILE_PX / 2)
         here = along + begin[1]

@@ -16,6 +16,13 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from ecg_hough.geometry.grid.combs import TILE_PX, Combs, Floats
+from ecg_hough.numeric import (
+    peak_offset,
+    polynomial_slopes,
+    powers,
+    robust_weights,
+    weighted_least_squares,
+)
 
 # Tuned on rendered pages (all profiles, 72-600 dpi) and on ECG-Image-Kit and ECGMiner pages.
 BLOCK_PX = 4
@@ -35,20 +42,15 @@ _CURLED = ((4, 1.0, 1.0), (5, 1.0, 0.8))  # more rounds for paper that waves
 _TILES_A_TERM = 2  # tiles that must show lines for them, for each term of the phase
 
 
-def _powers(degree: int) -> list[tuple[int, int]]:
-    """Powers of row and column of a phase's terms."""
-    return [(i, d - i) for d in range(1, degree + 1) for i in range(d + 1)]
+def _slopes(points: Floats, shape: tuple[int, ...], degree: int) -> tuple[Floats, Floats]:
+    """(n, terms) derivatives of a phase's terms by row and by column at points (n, 2), per px.
 
-
-def _basis(points: Floats, shape: tuple[int, ...], degree: int) -> tuple[Floats, Floats, Floats]:
-    """Polynomial terms of a phase at points (n, 2), and their derivatives by row and column, per px."""
+    A phase has no constant term: its origin is arbitrary.
+    """
     half = max(shape) / 2
-    r, c = (points[:, 0] - shape[0] / 2) / half, (points[:, 1] - shape[1] / 2) / half
-    powers = _powers(degree)
-    value = np.stack([r**i * c**j for i, j in powers], axis=1)
-    by_r = np.stack([i * r ** max(i - 1, 0) * c**j for i, j in powers], axis=1) / half
-    by_c = np.stack([j * r**i * c ** max(j - 1, 0) for i, j in powers], axis=1) / half
-    return value, by_r, by_c
+    r, c = ((points - np.divide(shape, 2)) / half).T
+    by_r, by_c = polynomial_slopes(r, c, degree)
+    return by_r[:, 1:] / half, by_c[:, 1:] / half
 
 
 def follow_harmonics(
@@ -106,22 +108,27 @@ def _follow_frequency(
         strong = (snr > _TILE_SNR) & (away <= max(radius, np.sort(away)[min(3, len(away) - 1)]))
         if strong.sum() < min(_MIN_TILES, len(centres)):
             return None
-        if degree > _ROUNDS[-1][0] and strong.sum() < _TILES_A_TERM * len(_powers(degree)):
+        if degree > _ROUNDS[-1][0] and strong.sum() < _TILES_A_TERM * len(powers(degree)[1:]):
             return None
-        _, by_r, by_c = _basis(centres, shape, degree)
+        by_r, by_c = _slopes(centres, shape, degree)
         while 1.5 * strong.sum() < by_r.shape[1] and degree > 1:
             degree -= 1
-            _, by_r, by_c = _basis(centres, shape, degree)
+            by_r, by_c = _slopes(centres, shape, degree)
         weight = np.where(strong, np.minimum(snr, 100.0), 0.0)
         guess = expected
         for _ in range(6):
-            off = np.hypot(*(found - guess).T) * size / limit
-            w = np.sqrt(weight) / (1 + off**2)
-            matrix = np.concatenate([by_r * w[:, None], by_c * w[:, None]])
-            ridge = 1e-2 * np.sqrt(np.mean(matrix[:, :2] ** 2) * len(matrix)) * np.eye(matrix.shape[1])
+            bins = np.hypot(*(found - guess).T) * size
+            w = np.tile(robust_weights(bins, limit, prior=np.sqrt(weight)), 2)
+            slopes = np.concatenate([by_r, by_c])
+            # A ridge on all but the linear terms: where few tiles are seen, the phase is nearly straight.
+            size_of_linear = np.sqrt(np.mean((slopes[:, :2] * w[:, None]) ** 2) * len(slopes))
+            ridge = 1e-2 * size_of_linear * np.eye(slopes.shape[1])
             ridge[:2] = 0
-            target = np.concatenate([found[:, 0] * w, found[:, 1] * w, np.zeros(len(ridge))])
-            solved, *_ = np.linalg.lstsq(np.concatenate([matrix, ridge]), target, rcond=None)
+            solved = weighted_least_squares(
+                np.concatenate([slopes, ridge]),
+                np.concatenate([found[:, 0], found[:, 1], np.zeros(len(ridge))]),
+                np.concatenate([w, np.ones(len(ridge))]),
+            )
             guess = np.stack([by_r @ solved, by_c @ solved], axis=1)
         expected = guess
     near = int(((np.hypot(*(found - guess).T) * size < 1.0) & strong).sum())
@@ -145,13 +152,8 @@ def _tile_peaks(power: NDArray[np.float32], expected: Floats, reach: int) -> tup
     i, j = at // (n - 2) + 1, at % (n - 2) + 1
     k = np.arange(len(box))
     log = np.log(box + 1e-12)
-
-    def shift(before: Floats, here: Floats, after: Floats) -> Floats:
-        bend = before - 2 * here + after
-        return np.clip(0.5 * (before - after) / np.where(np.abs(bend) < 1e-6, -1e-6, bend), -0.5, 0.5)
-
-    d_row = shift(log[k, i - 1, j], log[k, i, j], log[k, i + 1, j])
-    d_col = shift(log[k, i, j - 1], log[k, i, j], log[k, i, j + 1])
+    d_row = peak_offset(log[k, i - 1, j], log[k, i, j], log[k, i + 1, j])
+    d_col = peak_offset(log[k, i, j - 1], log[k, i, j], log[k, i, j + 1])
     found = np.stack([centre[:, 0] + step[i] + d_row, centre[:, 1] + step[j] + d_col], axis=1) / size
     # The slope of a stronger peak outside the box is no peak.
     is_peak = (log[k, i, j] >= np.maximum(log[k, i - 1, j], log[k, i + 1, j])) & (
@@ -165,11 +167,11 @@ def smooth_phase(
 ) -> NDArray[np.float32]:
     """Phase (cycles) of a model on the lattice of these rows and columns, (len(rows), len(cols))."""
     half = max(shape) / 2
-    degree = next(d for d in range(1, 9) if len(_powers(d)) == len(model))
+    degree = next(d for d in range(1, 9) if len(powers(d)[1:]) == len(model))
     # In float32: of hundreds of cycles it leaves some 1e-5, and a page has millions of places.
     r, c = (((at - n / 2) / half).astype(np.float32) for at, n in zip((rows, cols), shape, strict=False))
     by_row = np.zeros((degree + 1, len(r), 1), np.float32)  # factors of the powers of the column
-    for value, (i, j) in zip(model.astype(np.float32), _powers(degree), strict=True):
+    for value, (i, j) in zip(model.astype(np.float32), powers(degree)[1:], strict=True):
         by_row[j, :, 0] += value * r**i
     out: NDArray[np.float32] = by_row[-1]
     for factor in by_row[-2::-1]:

@@ -18,6 +18,7 @@ from scipy.ndimage import gaussian_filter1d, percentile_filter
 
 from ecg_hough.cores import side_by_side
 from ecg_hough.elements import Box
+from ecg_hough.image.colours import darkest_of
 from ecg_hough.image.frames import Framed
 from ecg_hough.paper import GRID_MAJOR_MM
 
@@ -127,7 +128,7 @@ def _profile(part: NDArray[np.uint8]) -> NDArray[np.float64]:
     n = part.shape[1]
     # Evenly spread, and in no step with the lines across.
     at = np.unique((np.arange(_SAMPLES) * (np.sqrt(5) - 1) / 2 % 1 * n).astype(int))
-    dark = np.percentile(255.0 - part[:, at].min(axis=2), _PERCENT, axis=1)
+    dark = np.percentile(255.0 - darkest_of(part[:, at]), _PERCENT, axis=1)
     depth = dark - percentile_filter(dark, _PAPER_PERCENT, _PAPER_PX, mode="nearest")
     depth = gaussian_filter1d(np.minimum(depth, np.percentile(depth, _HIGHEST_PERCENT)), _BLUR_PX)
     return np.asarray(depth - depth.mean(), float)
