@@ -1,6 +1,6 @@
-"""Numerics that several rooms need: stretches of a mask, robust least squares, peaks, polynomials.
+"""Numerics for several rooms: runs of a mask, robust least squares, parabola peaks, polynomials.
 
-In: arrays. Out: arrays. Nothing here knows of pages or leads.
+In: arrays. Out: arrays. Nothing here depends on pages or leads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MAD_TO_SD = 1.5
 
 
 def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Half-open stretches where a mask (n,) is true."""
+    """Half-open runs in which a mask (n,) is true."""
     change = np.flatnonzero(np.diff(np.concatenate([[0], mask.view(np.int8), [0]])))
     return [(int(a), int(b)) for a, b in zip(change[::2], change[1::2], strict=True)]
 
@@ -36,7 +36,7 @@ def robust_weights(
 
 
 def robust_scale(residual: Floats, least: float) -> float:
-    """Standard deviation of most residuals, from the median of their absolute values; `least` at least."""
+    """Standard deviation of most residuals, from their median absolute value, but at least `least`."""
     return max(least, MAD_TO_SD * float(np.median(np.abs(residual))))
 
 

@@ -224,7 +224,7 @@ def test_page_without_grid_has_an_angle_and_no_pitch() -> None:
 def test_blank_page_says_that_its_angle_is_assumed() -> None:
     found = find_geometry(np.full((800, 1000, 3), 255, np.uint8))
     assert found.angle_deg == 0
-    assert "angle taken as 0" in found.warnings[-1]
+    assert "assumed an angle of 0" in found.warnings[-1]
 
 
 @pytest.mark.parametrize("bad", [np.zeros((100, 100)), np.zeros((8, 8, 3), np.uint8), np.zeros(9, np.uint8)])
