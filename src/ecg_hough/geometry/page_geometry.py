@@ -149,8 +149,10 @@ def _by_grid(image: NDArray[np.uint8], *, curled: bool = False) -> PageGeometry 
 
 
 def _or_drawn(found: PageGeometry | None, framed: Framed) -> PageGeometry | None:
-    """Geometry of a picture that a program drew, also if scanned nearly upright, where its lines are evenly
-    spaced and their pitch is not the found one; else what was found."""
+    """Geometry from the evenly spaced lines of a picture that a program drew, or of its nearly upright scan.
+
+    The given geometry where there are no such lines, or where it has the same pitch.
+    """
     rows, cols = framed.image.shape[:2]
     if found is not None and not framed.frames and _bend_mm(found, (rows, cols)) > _BENT_MM:
         return found

@@ -1,4 +1,4 @@
-"""How dark a pixel is: the one definition of each measure that the rooms use.
+"""Darkness of pixels: the definition of each measure that the rooms use.
 
 In: (rows, cols, 3) or (rows, cols) uint8. Out: (rows, cols) uint8, 0 black and 255 white.
 """

@@ -32,9 +32,9 @@ DEGREES = (1, 2, 3)
 """Degrees of the polynomial common to all islands; the lowest one that fits is used. The phase that was
 followed is cubic; on a flat page a cubic is less precise between islands than a plane."""
 STEPPED_MM, BETTER, RESIDUAL_MM = 0.1, 0.4, 0.05
-"""Steps are removed where the largest one has at least so many mm, and without them the median residual is at
-most this multiple of what it was, and at most so many mm: on paper that waves, a level for each island also
-reduces the residual, but not to so little."""
+"""Steps are removed where the largest one is at least `STEPPED_MM` and the median residual without them is at
+most `BETTER` times the one with them and at most `RESIDUAL_MM`. On paper that waves, a level for each island
+also reduces the residual, but less."""
 WITHIN = 0.7
 """Smallest share of the points that lies on islands."""
 _POINTS_PER_TERM, _ROUNDS = 4, 4

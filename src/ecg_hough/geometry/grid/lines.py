@@ -36,7 +36,7 @@ BACKGROUND_MM = 5.0
 BAND_MM = 5.0
 """Length along the lines of the bands in which they are measured."""
 DRIFT_LINES = 16
-"""Errors of the page map are smooth over so many lines."""
+"""Number of lines over which errors of the page map are smooth."""
 BEAT_MIN, BEAT_SAME = 0.04, 0.004
 """Fewest beats of pitch and pixel per line that differ from those errors; largest difference of the beats of
 both families from the same pixel."""

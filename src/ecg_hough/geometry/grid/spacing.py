@@ -140,7 +140,7 @@ def _contrast(spectrum: Floats, at: float, apart: float) -> float:
 
 
 def _both_spacings(spectrum: Floats, mm: float) -> tuple[float, float]:
-    """Contrasts of 5 mm lines, and of 1 mm lines over their harmonics, if a cycle has so many millimetres.
+    """Contrasts of 5 mm lines, and of 1 mm lines over their harmonics, at `mm` millimetres per cycle.
 
     The smaller one of odd and even harmonics of 5 mm: lines of a longer period have even ones only.
     """
