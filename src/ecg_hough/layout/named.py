@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.layout.names import PlacedName
 from ecg_hough.layout.rows import TraceRows
-from ecg_hough.paper import KNOWN_LAYOUTS, LEADS, Layout, by_column, by_row
+from ecg_hough.paper import KNOWN_LAYOUTS, LEADS, PLOTTED_LAYOUTS, Layout
 
 NAMED_LEADS_MIN = 6
 """Fewest names that tell a layout by themselves."""
 ORDERED_LEADS_MIN = 4
-"""Fewest names that tell one of `_other_orders`."""
+"""Fewest names that tell one of `PLOTTED_LAYOUTS`."""
 NAMED_APART_PX = 40.0
 """Names of two columns stand at least this far apart: 15 mm."""
 NAMED_SETS = tuple(map(set, (LEADS, LEADS[:6], LEADS[6:])))
@@ -29,7 +27,7 @@ def named_layout(names: tuple[PlacedName, ...], rows: TraceRows) -> Layout | Non
     """The layout that printed names tell by themselves: leads in any order, as they stand.
 
     Its name is its rows and columns with "-named", e.g. "4x3-named". Where names are missing, those that are
-    read must stand as in one of `_other_orders`.
+    read must stand as in one of `PLOTTED_LAYOUTS`.
 
     Returns:
         None where the names leave a gap, one stands twice, or they are those of a known layout.
@@ -60,7 +58,7 @@ def named_layout(names: tuple[PlacedName, ...], rows: TraceRows) -> Layout | Non
     whole = not missing and len(set(leads)) == len(leads) and told
     if not whole or len(names) < NAMED_LEADS_MIN:
         places = [(LEADS[name.name.lead], name.row, int(j)) for name, j in zip(names, column, strict=True)]
-        return next((order for order in _other_orders() if _stands_as(places, order)), None)
+        return next((order for order in PLOTTED_LAYOUTS if _stands_as(places, order)), None)
     block = tuple(tuple(row[j] for j in range(n_columns)) for row in short)
     if any(known.rows == block for known in KNOWN_LAYOUTS):
         return None
@@ -82,17 +80,6 @@ def _strips(grid: dict[int, dict[int, str]], n_short: int, leads: list[str]) -> 
     below = [grid[i] for i in sorted(grid)][n_short:]
     one = all(list(row) == [0] and row[0] in leads for row in below)
     return tuple(row[0] for row in below) if one else None
-
-
-@cache
-def _other_orders() -> tuple[Layout, ...]:
-    """Layouts in orders that no cart prints but plotting programs do, such as 6x2 along its rows."""
-    shapes = (3, 4), (6, 2), (4, 3), (2, 6)
-    along = [by_row(LEADS, n_columns) for _, n_columns in shapes]
-    down = [by_column(LEADS, n_rows) for n_rows, _ in shapes]
-    known = {layout.rows for layout in KNOWN_LAYOUTS}
-    blocks = [block for block in (*along, *down) if block not in known]
-    return tuple(Layout(f"{len(block)}x{len(block[0])}-named", block) for block in blocks)
 
 
 def _stands_as(places: list[tuple[str, int, int]], layout: Layout) -> bool:

@@ -1,7 +1,7 @@
 """A network in eight bits: a third faster where the processor multiplies such numbers (VNNI, AMX).
 
 In: an OpenVINO model of a U-Net and the ranges of its activations, which its card holds. Out: the same model,
-in place, with rounded activations and weights on every convolution but the last. The file stays what it is;
+in place, with rounded activations and weights on every convolution but the last. The file is not changed;
 `training.quantize_weights` measures the ranges.
 """
 
