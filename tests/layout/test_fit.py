@@ -373,7 +373,7 @@ def test_unknown_arrangement_has_no_layout() -> None:
     assert found.score < 0.5 * known.score
     assert {panel.lead for panel in found.loose} == set(LEADS)
     assert {panel.row_index for panel in found.loose} <= {panel.row_index for panel in found.panels}
-    assert any("fits none" in warning for warning in found.warnings)
+    assert any("no known layout fits" in warning for warning in found.warnings)
 
 
 def test_printed_names_make_a_layout() -> None:

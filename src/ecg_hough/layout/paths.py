@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ecg_hough.layout.rows import TraceRows
 
-# Tuned on the disturbed masks of 200 rendered pages on a 704 px canvas (2.0-2.7 px/mm), see test_layout.
+# Tuned on the disturbed masks of 200 rendered pages on a 704 px canvas (2.0-2.7 px/mm), see test_fit.
 GAP_PX = 14
 """Gaps of the coarse path up to this length are interpolated: 5-6 mm."""
 JUMP_COST = 0.006
