@@ -25,7 +25,7 @@ def deep_wave(line, depth, centre=25.0, width=1.0):
     return line + depth * np.exp(-0.5 * ((X_MM - centre) / width) ** 2)
 
 
-def test_rows_apart_stay_as_read():
+def test_rows_apart_remain_as_read():
     rows = [view((deep_wave(10, 3), 9)), view((deep_wave(25, -3), 9))]
     assert max(contest.max() for contest in contests(rows)) < 1e-3
     for row, place in zip(rows, settle(rows), strict=True):

@@ -63,7 +63,7 @@ def test_a_coarse_image_moves_rows_less():
     assert rmse(at[0], y + 0.8) > 1.1 * rmse(at[1], y + 0.8)
 
 
-def test_right_rows_stay():
+def test_right_rows_remain():
     y, x = true_rows()
     fitted = fitted_rows(strip_of(y, x), y, np.full(y.size, 0.3), y > 0, PX_PER_MM)
     assert rmse(fitted[20:-20], y[20:-20]) < 0.15

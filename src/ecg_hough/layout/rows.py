@@ -244,7 +244,7 @@ def _straighten(lines: NDArray[np.float64], strokes: _Runs, n_cols: int) -> NDAr
         y = np.array([np.median(off[part == k]) for k in full])
         slope = float(np.clip(theilslopes(y, x).slope, -STRAIGHT_SLOPE_MAX, STRAIGHT_SLOPE_MAX))
         out[i] += np.median(y - slope * x) + slope * np.arange(n_cols)
-    # Lines must stay in order; a slope from noise that crosses a neighbour is worse than none.
+    # Lines must keep their order; a slope from noise that crosses a neighbour is worse than none.
     return out if np.all(np.diff(out, axis=0) > 0) else lines
 
 

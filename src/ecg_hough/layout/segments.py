@@ -24,11 +24,11 @@ def segment_rows(evidence: RowEvidence) -> list[PanelSpan]:
     gain = np.concatenate([gain, np.zeros((n, 1, n_cols))], axis=1)  # the last state is "no lead"
     total = gain[:, :, 0]
     came = np.zeros((n_cols, n, n_leads + 1), np.int64)
-    stay = np.broadcast_to(np.arange(n_leads + 1), (n, n_leads + 1))
+    same = np.broadcast_to(np.arange(n_leads + 1), (n, n_leads + 1))
     for c in range(1, n_cols):
         best = total.argmax(1)[:, None]
         change = np.take_along_axis(total, best, 1) - SWITCH_COST
-        came[c] = np.where(total >= change, stay, best)
+        came[c] = np.where(total >= change, same, best)
         total = np.maximum(total, change) + gain[:, :, c]
     panels = []
     for i in range(n):

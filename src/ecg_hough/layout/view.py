@@ -67,8 +67,9 @@ banner of 10 s at 50 mm/s with twelve rows, in margins, their distance is a few 
 CURLED_MM = 1.5
 """Departure of rows from straight lines from which they may be taken for each other."""
 FLAT_TIMES = 1.3
-"""The same for a curled page flattened along its map: the network was shown such pages as they are, and reads
-most of them as well; but rows that curl by more than they are apart can only be told apart when flattened."""
+"""The same for a curled page flattened along its map: the network was trained on such pages as they are, and
+reads most of them as well; but rows that curl by more than their distance are distinguished only when
+flattened."""
 AROUND_MM = 25.0
 """Margin round a flattened page's traces, as most pages have."""
 MIN_EVIDENCE = 0.25

@@ -21,7 +21,7 @@ _UP = 2
 
 
 def without_joins(model: Any) -> None:
-    """Take the decoder's joins apart, in place; what the model computes stays the same.
+    """Take the decoder's joins apart, in place; what the model computes is unchanged.
 
     A convolution of joined maps becomes the sum of one of each, so that each map has a range of its own and
     the encoder's need no second rounding. A transposed convolution by 2 becomes one of single pixels, whose

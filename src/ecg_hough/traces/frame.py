@@ -17,7 +17,7 @@ from ecg_hough.traces.tiles import HEADROOM_MM, INK_MIN, ROWS_STEP, STRIP_ROWS
 STRIP_ROWS_MAX = 640
 """Greatest height of a strip, 80 mm."""
 MARGIN_MM = 6.0
-"""Read beyond a row's ends, where the network tells the trace's end from its surroundings."""
+"""Read beyond a row's ends, where the network distinguishes the trace's end from its surroundings."""
 INK_POINTS = 2000
 """Pixels of a row's ink, at least, from which the strip's place is taken."""
 AROUND_PANELS_PX = 30.0
