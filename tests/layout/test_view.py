@@ -157,5 +157,5 @@ def test_a_page_is_refused_below_the_limit_of_its_names(
 
 
 def test_a_page_without_any_row_is_refused() -> None:
-    with pytest.raises(PageError, match="evidence 0.00 is below"):
+    with pytest.raises(PageError, match=r"evidence 0\.00 is below"):
         leads._refuse_without_leads(SimpleNamespace(turns=0, coherence=0.0, fitted=None))

@@ -6,11 +6,19 @@ import numpy as np
 
 from drawn_page import drawn_page
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame
+from ecg_hough.layout.sheet import Sheet
 from ecg_hough.options import Options
 from ecg_hough.traces.distribution import READOUTS_PER_COLUMN
 from ecg_hough.traces.look import PageReader, RowLook, in_mm
 
 NO_TRACE_LOGIT = -9.0
+
+
+def reader_of(sheet: Sheet) -> PageReader:
+    """Of column centroids."""
+    return PageReader.of(
+        sheet.image, sheet.page_map, sheet.canvas, sheet.probabilities, sheet.layout, None, Options()
+    )
 
 
 def test_the_view_has_no_place_outside_the_image_and_without_a_trace() -> None:
@@ -32,7 +40,7 @@ def test_the_view_has_no_place_outside_the_image_and_without_a_trace() -> None:
 
 def test_a_row_s_strip_shows_its_trace_where_its_mask_is() -> None:
     sheet = drawn_page().sheet
-    page = PageReader.of(sheet, None, Options(stroke_fit=False))
+    page = reader_of(sheet)
     assert page.indices == [0, 1, 2, 3]
     look = page.look(2)
     assert look is not None
@@ -50,6 +58,6 @@ def test_a_row_s_strip_shows_its_trace_where_its_mask_is() -> None:
 
 
 def test_a_row_without_ink_has_no_look() -> None:
-    page = PageReader.of(drawn_page().sheet, None, Options())
+    page = reader_of(drawn_page().sheet)
     blank = replace(page, masks=np.zeros_like(page.masks))
     assert blank.look(0) is None

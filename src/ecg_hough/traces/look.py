@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.elements import PageLayout
 from ecg_hough.geometry.strips import (
     STRIP_PX_PER_MM,
     StripFrame,
@@ -21,10 +22,10 @@ from ecg_hough.geometry.strips import (
     strip_map,
     strip_to_page,
 )
-from ecg_hough.layout.sheet import Sheet
+from ecg_hough.networks.canvas import Canvas
 from ecg_hough.networks.runtime import Network
 from ecg_hough.options import Options
-from ecg_hough.page_map import on_every_pixel
+from ecg_hough.page_map import PageMap, on_every_pixel
 from ecg_hough.traces.centroid import centroid_rows
 from ecg_hough.traces.crossings import RowView
 from ecg_hough.traces.distribution import (
@@ -85,16 +86,19 @@ class PageReader:
     """Looks at the rows of one page.
 
     Attributes:
-        sheet: the page; pixels: its image, shrunk by `factor`.
+        pixels: the page, shrunk by `factor`; shape: of the page as given.
+        page_map, canvas: its millimetres, and what the leads network saw of it.
         indices: (n,) rows with panels; masks: (n, 2, rows, cols), see `row_masks`.
         edges: canvas columns where each row's panels start and end.
         network: the trace network; None reads column centroids.
         options: how the page is read.
     """
 
-    sheet: Sheet
     pixels: NDArray[np.uint8]
     factor: float
+    shape: tuple[int, ...]
+    page_map: PageMap
+    canvas: Canvas
     indices: list[int]
     masks: NDArray[np.float32]
     edges: list[tuple[float, float]]
@@ -102,39 +106,46 @@ class PageReader:
     options: Options
 
     @classmethod
-    def of(cls, sheet: Sheet, network: Network | None, options: Options) -> PageReader:
-        """The reader of a page."""
-        layout = sheet.layout
-        pixels, factor = shrink_for_strips(sheet.image, float(np.mean(sheet.page_map.px_per_mm)))
+    def of(
+        cls,
+        image: NDArray[np.uint8],
+        page_map: PageMap,
+        canvas: Canvas,
+        probabilities: NDArray[np.float32],
+        layout: PageLayout,
+        network: Network | None,
+        options: Options,
+    ) -> PageReader:
+        """The reader of a page; arguments as in `layout.sheet.Sheet`."""
+        pixels, factor = shrink_for_strips(image, float(np.mean(page_map.px_per_mm)))
         indices = sorted({panel.row_index for panel in layout.panels})
         panels = [[panel for panel in layout.panels if panel.row_index == index] for index in indices]
         edges = [(min(p.start_col for p in mine), max(p.end_col for p in mine)) for mine in panels]
-        masks = row_masks(sheet.probabilities, layout)
-        return cls(sheet, pixels, factor, indices, masks, edges, network, options)
+        masks = row_masks(probabilities, layout)
+        return cls(pixels, factor, image.shape, page_map, canvas, indices, masks, edges, network, options)
 
     @property
     def px_per_mm(self) -> float:
         """Scale of `pixels`."""
-        return self.factor * float(np.mean(self.sheet.page_map.px_per_mm))
+        return self.factor * float(np.mean(self.page_map.px_per_mm))
 
     def look(self, k: int) -> RowLook | None:
         """The k-th row; None where it has no ink."""
         if not (self.masks[k, 0] > INK_MIN).any():
             return None
-        page_map = self.sheet.page_map
-        frame = row_frame(self.masks[k, 0], self.edges[k], page_map, self.sheet.canvas)
-        where = strip_map(frame, page_map)
+        frame = row_frame(self.masks[k, 0], self.edges[k], self.page_map, self.canvas)
+        where = strip_map(frame, self.page_map)
         strip = cut_strip(self.pixels, where, self.factor, cubic=self.options.cubic)
         row, col = on_every_pixel(partial(self._on_canvas, frame), frame.shape)
         own, other = (cv2.remap(mask, col, row, cv2.INTER_LINEAR) for mask in self.masks[k])
-        inside = np.repeat(inside_image(where, self.sheet.image.shape), READOUTS_PER_COLUMN)
+        inside = np.repeat(inside_image(where, self.shape), READOUTS_PER_COLUMN)
         network, flip = self.network, self.options.flip
         logits = None if network is None else strip_logits(strip, own, other, network, flip=flip)
         return RowLook(self.indices[k], frame, strip, own, other, inside, logits)
 
     def _on_canvas(self, frame: StripFrame, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """(..., 2) row, col of a strip -> row, col on the canvas."""
-        return self.sheet.canvas.from_page(strip_to_page(frame, self.sheet.page_map, points))
+        return self.canvas.from_page(strip_to_page(frame, self.page_map, points))
 
 
 def in_mm(rows: NDArray[np.float64], frame: StripFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -8,42 +8,22 @@ the ink under the leads network's mask.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 
-import numpy as np
-
 from ecg_hough.cores import pool_for
 from ecg_hough.elements import RowTrace
-from ecg_hough.geometry.strips import STRIP_PX_PER_MM
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.networks.runtime import Network, load_network
 from ecg_hough.options import SHIPPED, Options
-from ecg_hough.traces.distribution import Readouts
-from ecg_hough.traces.ink import InkModel, find_ink
-from ecg_hough.traces.look import PRESENT_MIN, PageReader, RowLook, in_mm
-from ecg_hough.traces.reject import without_loose_ends, without_ruled_lines
+from ecg_hough.traces.ink import find_ink
+from ecg_hough.traces.look import PageReader
+from ecg_hough.traces.reject import without_ruled_lines
+from ecg_hough.traces.row_trace import row_trace
+from ecg_hough.traces.rows import Rows
 from ecg_hough.traces.second_look import read_together
-from ecg_hough.traces.stroke_fit import FittedStroke, fit_stroke
 
 TRACE_NETWORK = "traces"
-READOUT_SD_TIMES = 0.75
-"""Error of the fitted rows, in standard deviations of the network's distribution: with it 90% of the errors
-lie within 1.645 of it on rendered pages (the confidence check)."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """All rows of a page.
-
-    Attributes:
-        traces: rows in page millimetres, from the top.
-        ink: what is ink on the page; None where it cannot be distinguished from the paper.
-    """
-
-    traces: tuple[RowTrace, ...]
-    ink: InkModel | None
 
 
 def read_rows(sheet: Sheet, options: Options = SHIPPED) -> Rows:
@@ -59,7 +39,9 @@ def read_rows(sheet: Sheet, options: Options = SHIPPED) -> Rows:
 
 def read_traces(sheet: Sheet, network: Network | None, options: Options) -> tuple[RowTrace, ...]:
     """Traces of all rows; without a network column centroids."""
-    page = PageReader.of(sheet, network, options)
+    page = PageReader.of(
+        sheet.image, sheet.page_map, sheet.canvas, sheet.probabilities, sheet.layout, network, options
+    )
     # Much of a row's reading runs on one core: rows are read side by side.
     with pool_for(len(page.indices)) as pool:
         looks = [look for look in pool.map(page.look, range(len(page.indices))) if look is not None]
@@ -67,26 +49,4 @@ def read_traces(sheet: Sheet, network: Network | None, options: Options) -> tupl
             readouts = list(pool.map(attrgetter("readouts"), looks))
         else:
             readouts = read_together(page, looks, pool)
-        return tuple(pool.map(partial(_row_trace, page), looks, readouts))
-
-
-def _row_trace(page: PageReader, look: RowLook, readouts: Readouts) -> RowTrace:
-    """A row in page millimetres, with the stroke fitted to its ink."""
-    presence = np.where(look.inside, readouts.presence, 0.0)
-    seen = without_loose_ends(readouts.rows, presence >= PRESENT_MIN)
-    stroke = FittedStroke(readouts.rows)
-    if page.options.stroke_fit:
-        stroke = fit_stroke(
-            look.strip,
-            readouts.rows,
-            readouts.sd,
-            seen,
-            STRIP_PX_PER_MM,
-            image_px_per_mm=page.px_per_mm,
-            grid_out=page.options.grid_out,
-        )
-    y_mm, x_mm = in_mm(stroke.rows, look.frame)
-    sd_mm = READOUT_SD_TIMES * readouts.sd / STRIP_PX_PER_MM
-    y_mm, sd_mm = np.where(seen, y_mm, np.nan), np.where(seen, sd_mm, np.nan)
-    pen_mm = stroke.width_px / STRIP_PX_PER_MM
-    return RowTrace(look.row_index, x_mm, y_mm, sd_mm, presence, pen_mm, stroke.bars)
+        return tuple(pool.map(partial(row_trace, page), looks, readouts))
