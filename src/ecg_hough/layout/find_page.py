@@ -7,6 +7,7 @@ of the picture that shows its traces; where no clear traces are seen, on the she
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +24,8 @@ from ecg_hough.layout.guessed_map import map_without_grid
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.layout.view import SHOWN_MIN, FoundLeads, find_leads, is_small
 from ecg_hough.layout.windows import block_mm
+
+logger = logging.getLogger(__name__)
 
 SEEN_SHARE = 0.6
 """Evidence that a part of the picture must show of that of the whole, or leads were cut off."""
@@ -103,6 +106,10 @@ def _closest_look(picture: NDArray[np.uint8], framed: Framed, clock: Clock) -> _
         clear = page.coherence >= SHOWN_MIN
         least = SEEN_SHARE * page.coherence if clear else max(SHOWN_MIN, CLEARER * page.coherence)
         lost_grid = page.geometry.grid_found and not again.geometry.grid_found
+        logger.debug(
+            "a part of the picture, %s: layout evidence %.2f, at least %.2f needed; grid %s",
+            tuple(smaller), again.coherence, least, "lost" if lost_grid else "kept",
+        )  # fmt: skip
         if lost_grid or again.coherence < least:
             break
         page = again
