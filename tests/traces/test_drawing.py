@@ -1,5 +1,7 @@
 """Strokes drawn along rows: distances to a polyline, a line's ink, a raster's bars."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -73,9 +75,7 @@ def test_bars_reach_from_the_highest_to_the_lowest_value_of_a_column() -> None:
 def test_blur_keeps_the_ink_and_spreads_it(blur: float) -> None:
     sharp = np.zeros((41, 41), np.float32)
     sharp[20] = 1.0
-    drawn = blurred(
-        sharp, PEN._replace(blur_px=blur) if hasattr(PEN, "_replace") else Pen(2.0, blur, 1.0, PEN.slope, 2.0)
-    )
+    drawn = blurred(sharp, replace(PEN, blur_px=blur))
     np.testing.assert_allclose(drawn.sum(axis=0), 1.0, atol=1e-3)
     spread = np.sqrt((drawn[:, 20] * (np.arange(41) - 20) ** 2).sum())
     assert spread == pytest.approx(np.sqrt(max(blur**2 - 0.3**2, 0.0)), abs=0.1)
