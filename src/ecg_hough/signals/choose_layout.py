@@ -20,7 +20,7 @@ from ecg_hough.paper import Layout
 from ecg_hough.signals.columns import place_columns, trim_windows
 from ecg_hough.signals.limb_sums import limb_columns, limb_rest, renamed_columns, usual_beat_rest
 from ecg_hough.signals.strip_names import measure as measure_strips
-from ecg_hough.traces.read import Rows
+from ecg_hough.traces.rows import Rows
 
 NAMED_MIN = 0.6
 """Share of panels with a printed name from which print is believed: it may show leads in any order."""

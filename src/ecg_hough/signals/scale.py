@@ -26,7 +26,7 @@ from ecg_hough.signals.pulse import (
     place_of_pulses,
 )
 from ecg_hough.traces.ink import InkModel
-from ecg_hough.traces.read import Rows
+from ecg_hough.traces.rows import Rows
 
 SNAP_UNSURE = 0.25
 """Allowed error of a pulse's height where the page shows no grid."""

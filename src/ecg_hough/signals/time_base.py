@@ -22,7 +22,7 @@ from ecg_hough.signals.scale import PaperScale, true_millimetre
 from ecg_hough.signals.separators import find_separators
 from ecg_hough.signals.strip_names import check_strips
 from ecg_hough.signals.zero_lines import zero_lines
-from ecg_hough.traces.read import Rows
+from ecg_hough.traces.rows import Rows
 
 BoxMm = tuple[float, float, float, float]
 """Top, left, bottom and right, mm."""

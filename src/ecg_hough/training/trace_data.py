@@ -24,8 +24,8 @@ from ecg_hough.networks.runtime import WEIGHTS, Network
 from ecg_hough.render import Panel, RenderedPage, render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.style import with_random_grid
+from ecg_hough.traces.distribution import READOUTS_PER_COLUMN, readout_columns
 from ecg_hough.traces.masks import row_masks
-from ecg_hough.traces.read import READOUTS_PER_COLUMN, readout_columns
 
 CROP_SHAPE = (256, 320)
 """Rows and columns of a crop: 32 x 40 mm."""

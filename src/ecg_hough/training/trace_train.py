@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.datasets.split import patients_of, split_records, trained_names
-from ecg_hough.traces.read import READOUTS_PER_COLUMN, TARGET_SIGMA_PX
+from ecg_hough.traces.distribution import READOUTS_PER_COLUMN, TARGET_SIGMA_PX
 from ecg_hough.training.schedule import append_row, average_decay, rate_share
 from ecg_hough.training.trace_data import (
     IGNORED,
