@@ -480,7 +480,7 @@ def test_a_card_can_be_told_its_records_later(ptbxl: Path, tmp_path: Path) -> No
 def test_an_exported_card_lists_the_records_of_its_cases(
     tmp_path: Path, fold: str, source: str, record: str
 ) -> None:
-    from ecg_hough.training.export_weights import _describe_data
+    from ecg_hough.training.nnunet_run import describe_data
 
     cases = [
         {"name": "page_000000", "group": "15709", "source": source, "seed": 0},
@@ -490,7 +490,7 @@ def test_an_exported_card_lists_the_records_of_its_cases(
     (tmp_path / "splits_final.json").write_text(
         json.dumps([{"train": ["page_000001"], "val": ["page_000000"]}])
     )
-    about = _describe_data("Dataset500_Signals", {"numTraining": 2}, fold, tmp_path, None)
+    about = describe_data("Dataset500_Signals", {"numTraining": 2}, fold, tmp_path, None)
     # Also those that only validated: they chose the network.
     assert about["record_names"] == [record]
     assert about["patient_ids"] == ["15709"]

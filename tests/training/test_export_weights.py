@@ -26,7 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export(run, tmp_path_factory.mktemp("weights"), figures={"dice": 0.5})
+    return export(run, tmp_path_factory.mktemp("weights"))
 
 
 @pytest.mark.parametrize(("n", "rows", "cols"), [(1, 96, 160), (3, 128, 64)])
@@ -45,7 +45,7 @@ def test_any_batch_and_size_gives_torchs_logits(
 
 def test_the_card_tells_what_the_network_is(run: Path, exported: Path) -> None:
     card = json.loads(exported.with_suffix(".json").read_text())
-    assert (card["name"], card["task"], card["figures"]) == ("leads", "leads", {"dice": 0.5})
+    assert (card["name"], card["task"], card["figures"]) == ("leads", "leads", {})
     assert card["labels"] == {"background": 0, **{lead: k + 1 for k, lead in enumerate(LEADS)}}
     assert card["outputs"] == ["background", *LEADS]
     assert card["input"]["scale"] == pytest.approx(1 / 255)

@@ -13,14 +13,16 @@ from ecg_hough.datasets.split import held_out_records
 from ecg_hough.networks.canvas import CANVAS_PX
 from ecg_hough.paper import LEADS
 from ecg_hough.render.ecg_model import generate_ecg
-from ecg_hough.training.prepare_data import prepare
+from ecg_hough.training.prepare_data import DataSettings, prepare
 
 N = 3
 TINY_DPI = 40
 
 
 def prepare_tiny(out: Path, **options: Any) -> Path:
-    return prepare(out, **{"n": N, "workers": 1, "profile": "clean", **options})
+    on_progress = options.pop("on_progress", None)
+    settings = DataSettings(**{"n": N, "profile": "clean", **options})
+    return prepare(out, settings, workers=1, on_progress=on_progress)
 
 
 def read_cases(root: Path) -> list[dict[str, str]]:
