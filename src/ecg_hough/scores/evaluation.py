@@ -49,7 +49,8 @@ METRIC_COLUMNS = (
     "dice",
 )
 """Metric columns of the per-lead table. KS, ASCI and the weighted difference are taken after the Challenge's
-shift, as its scorer does; all others where the estimate lies."""
+shift, as its scorer does, the gain's error after that of the best cross-correlation; all others where the
+estimate lies."""
 
 
 @dataclass(frozen=True)
@@ -279,7 +280,7 @@ def _score_lead(
         "pearson_r": metrics.pearson_r(ref, est),
         "rmse_mv": metrics.rmse_mv(ref, est),
         "mae_mv": metrics.mae_mv(ref, est),
-        "gain_error": metrics.gain_error(ref, est),
+        "gain_error": metrics.gain_error(ref, est, fs),
         "timing_error_s": metrics.timing_error_s(ref, est, fs),
         "dtw_mv": metrics.dtw_distance(ref, est, fs),
     }
