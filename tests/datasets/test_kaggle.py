@@ -1,4 +1,4 @@
-"""The Kaggle contest: train pages and what is asked of the test pages."""
+"""The Kaggle contest: train pages, and the answers wanted for the test pages."""
 
 from __future__ import annotations
 

@@ -46,19 +46,19 @@ def test_ptbxl_records_have_patients_and_statements(ptbxl: Path) -> None:
     np.testing.assert_allclose(reference.signals, made_up_signals(2), atol=1e-9)
 
 
-def test_ptbxl_plus_tells_acute_from_old_infarction(ptbxl: Path, tmp_path: Path) -> None:
+def test_ptbxl_plus_separates_acute_from_old_infarction(ptbxl: Path, tmp_path: Path) -> None:
     plus = tmp_path / "plus"
     (plus / "labels" / "mapping").mkdir(parents=True)
     (plus / "labels" / "mapping" / "12slv23ToSNOMED.csv").write_text(
         "StatementNumber,Acronym,Full\n821,ACUTMI,acute MI\n1,NSR,normal sinus rhythm\n"
     )
-    said = plus / "labels" / "12sl_statements.csv"
+    statements = plus / "labels" / "12sl_statements.csv"
     write_csv(
-        said, [{"ecg_id": 1, "statements": "['NSR']"}, {"ecg_id": 2, "statements": "['NSR', 'ACUTMI']"}]
+        statements, [{"ecg_id": 1, "statements": "['NSR']"}, {"ecg_id": 2, "statements": "['NSR', 'ACUTMI']"}]
     )
     assert challenge_labels(ptbxl, plus) == {1: ("NORM",), 2: ("Acute MI", "PVC")}
-    write_csv(said, [{"ecg_id": 1, "statements": "['NSR']"}])
+    write_csv(statements, [{"ecg_id": 1, "statements": "['NSR']"}])
     assert challenge_labels(ptbxl, plus)[2] == ("Old MI", "PVC")
-    said.unlink()
+    statements.unlink()
     with pytest.raises(ValueError, match=r"there is no .*12sl_statements\.csv"):
         challenge_labels(ptbxl, plus)

@@ -39,7 +39,7 @@ def weights(tmp_path: Path) -> Path:
         ("page_7", False),
     ],
 )
-def test_pages_are_told_by_the_record_in_their_name(weights: Path, name: str, trained: bool) -> None:
+def test_a_page_shows_the_record_in_its_name(weights: Path, name: str, trained: bool) -> None:
     assert bool(find_trained([name], weights=weights)) is trained
 
 

@@ -44,7 +44,7 @@ def test_any_batch_and_size_gives_torchs_logits(
     assert np.abs(got - expected).max() < MAX_DEVIATION * np.ptp(expected)
 
 
-def test_the_card_tells_what_the_network_is(run: Path, exported: Path) -> None:
+def test_the_card_states_what_the_network_is(run: Path, exported: Path) -> None:
     card = json.loads(exported.with_suffix(".json").read_text())
     assert (card["name"], card["task"], card["figures"]) == ("leads", "leads", {})
     assert card["labels"] == {"background": 0, **{lead: k + 1 for k, lead in enumerate(LEADS)}}

@@ -25,7 +25,7 @@ _PATIENT = re.compile(r"patient\d{3}", re.IGNORECASE)
 
 
 def read_pages(folder: Path) -> Iterator[DatasetPage]:
-    """Scans below `folder`; one without its record has no reference, and a warning says so.
+    """Scans below `folder`; one without its record has no reference, which is logged as a warning.
 
     Raises:
         ValueError: no image is named after a PTB record.

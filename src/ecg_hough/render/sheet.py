@@ -63,7 +63,7 @@ class SheetPanel:
 
 @dataclass(frozen=True)
 class Word:
-    """A printed word of `words.WORDS`; corners (4, 2) row and column in px, clockwise from the top left."""
+    """A printed word of `paper.WORDS`; corners (4, 2) row and column in px, clockwise from the top left."""
 
     word: str
     corners: np.ndarray
@@ -403,10 +403,10 @@ _REMARKS = (
     "0.5-40 Hz", "50~", "*", "12", "IV", "VI", "V", "aV", "mm", "12.5 mm/s", "100 mm/s", "2.5 mm/mV", "Hz",
     "mV", "V1-V6", "25 Hz", "10 s", "5 mm", "II-III", "VR", "40 Hz", "25", "50", "10", "PVC", "III/IV", "V7",
 )  # fmt: skip
-"""Texts that say nothing, some of which nearly say something."""
+"""Texts without meaning for the reader of a page; some resemble names of leads or scales."""
 _FILTERS = ("0.05-150 Hz", "0.5-40 Hz", "100 Hz", "F 50~ 0.5-40 Hz", "W 100", "50~ 0.15-100 Hz", "ADS 35 Hz")
 SCALE_LINES = 0.2
-"""Share of scales among the texts from which reading is learned, beside those of `stray_text`."""
+"""Share of scales among the texts from which reading is learned, in addition to those of `stray_text`."""
 
 
 def _scale_text(word: str, rng: np.random.Generator) -> str:
@@ -437,7 +437,7 @@ def scale_line(rng: np.random.Generator) -> str:
 
 
 def stray_text(rng: np.random.Generator, known: float) -> str:
-    """A text that stands anywhere; with probability `known` a word of `WORDS`, of a lead or a scale."""
+    """A text for any place; with probability `known` a word of `WORDS`, of a lead or a scale."""
     if rng.random() >= known:
         return str(rng.choice(_REMARKS))
     word = str(rng.choice(WORDS))

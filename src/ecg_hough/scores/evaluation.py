@@ -1,6 +1,6 @@
 """Digitised records against the recorded ones: two folders of WFDB pairs enter, a table of metrics leaves.
 
-A page is a record of the truth folder; its profile is the subfolder it stands in. The prediction of
+A page is a record of the truth folder; its profile is the subfolder it is in. The prediction of
 `truth/<profile>/<stem>.hea` is `predictions/<profile>/<stem>.hea`. NaN in the truth means "not printed
 there", so a short lead is compared at its own column's time only.
 """
@@ -174,7 +174,7 @@ def evaluate(
 
     Raises:
         ValueError: a folder does not exist, the truth holds no record or one that was trained on (see
-            `datasets.guard`), or workers is below 1.
+            `scores.guard`), or workers is below 1.
     """
     import pandas as pd
 
@@ -189,7 +189,7 @@ def evaluate(
     known, failed = set(stems), failed or {}
     extra = sum(p.relative_to(predictions).with_suffix("") not in known for p in predictions.rglob("*.hea"))
     if extra:
-        logger.warning("%d predictions have no record in the truth folder and are left out", extra)
+        logger.warning("%d predictions have no record in the truth folder and are not scored", extra)
     with ThreadPoolExecutor(workers) as pool:
         scored = list(
             pool.map(lambda stem: _score_page(predictions, truth, stem, failed.get(stem.as_posix())), stems)
@@ -310,7 +310,7 @@ def _read_prediction(stem: Path, fs: float) -> tuple[dict[str, NDArray[np.float6
 
 
 def _dice_per_lead(predicted: Path, true: Path) -> dict[str, float]:
-    """Dice of the two label maps by lead; empty unless there is one beside both records."""
+    """Dice of the two label maps by lead; empty unless both records have one."""
     paths = [stem.with_name(stem.name + LABELS_SUFFIX) for stem in (predicted, true)]
     if not all(path.is_file() for path in paths):
         return {}

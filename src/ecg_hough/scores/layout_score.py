@@ -1,4 +1,4 @@
-"""Whether a page was understood: layout, names of leads, order of columns, paper speed and gain.
+"""Whether a page was read as what it is: layout, names of leads, order of columns, paper speed and gain.
 
 In: what is true of rendered pages (`<stem>.truth.json`) and the digitiser's reports (`<stem>.json`).
 Out: shares of pages and panels that are right, for the benchmark.

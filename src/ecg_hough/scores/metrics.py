@@ -201,7 +201,7 @@ def kaggle_page_ratio(
     contest's scorer: their error is the reference itself.
 
     Args:
-        reference: (12, N) mV, NaN where not printed; a lead that is nowhere finite is left out.
+        reference: (12, N) mV, NaN where not printed; a lead that is nowhere finite does not count.
         estimate: (12, N) mV. The contest knows no NaN: an unread sample of the printed span is 0 mV.
         fs: samples per second of both.
         cap: largest ratio; also the ratio of a perfect page.

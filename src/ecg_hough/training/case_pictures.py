@@ -26,8 +26,8 @@ from ecg_hough.training.cases import GENERATED, Case
 MIN_STROKE_PX = 3.0
 """Traces are labelled at least this wide on the canvas: one pixel wide classes are slow to learn."""
 TURNED_SHARE = 0.12
-"""Share of pages shown in a wrong quarter turn with nothing labelled: the network keeps silent there,
-and the pipeline finds the right turn by that."""
+"""Share of pages shown in a wrong quarter turn with nothing labelled: the network then gives no lead
+there, by which the pipeline finds the right turn."""
 TRAIN_DPI = (85.0, 150.0)
 """Pages are shrunk to about 70 dpi on the canvas; finer ones cost time and change nothing."""
 PAGE_DPI = 200.0

@@ -1,7 +1,7 @@
 """Turn a checkpoint into weights that run without torch.
 
 In: a run folder, nnU-Net's (`train.train`) or the trace network's (`trace_train.train_traces`). Out:
-`<name>.onnx` with weights in half precision, and `<name>.json`, the card that says what the network
+`<name>.onnx` with weights in half precision, and `<name>.json`, the card that states what the network
 takes and gives and how it was made. Nothing is put in place before OpenVINO has given torch's answer.
 """
 
@@ -40,7 +40,7 @@ give 0.001 to 0.005 on the networks shipped; a wrong weight gives far more."""
 CHECK_PX = 256
 """Least side of the random images that are compared."""
 HALF_FROM = 256
-"""Tensors of fewer values (biases, norms) stay in single precision: they weigh nothing on disk."""
+"""Tensors of fewer values (biases, norms) stay in single precision: they need little space."""
 
 _LARGEST_HALF = 65504.0
 
@@ -72,8 +72,8 @@ def export(
             better than either (Wortsman et al. 2022, arXiv 2203.05482).
     Raises:
         ValueError: no run in `folder`, no such checkpoint, weights that half precision cannot hold, or
-            OpenVINO's answer differs from torch's; `average_with` is no network of this shape. What stood in
-            `out` stays.
+            OpenVINO's answer differs from torch's; `average_with` is no network of this shape. Files in
+            `out` then stay as they are.
     """
     folder, out = Path(folder), Path(out)
     run = _read_run(folder, checkpoint, data)
@@ -124,7 +124,7 @@ def _average(run: TrainedRun, other: Path) -> None:
 
 
 def _add_earlier(card: dict[str, Any], other: Path) -> None:
-    """What the card of averaged weights says of their training: their records are trained on, too."""
+    """Add the training of the other weights to the card: their records were trained on, too."""
     earlier = read_json(other.with_suffix(".json"))
     data = dict(earlier.get("data", {}))
     names = data.pop("record_names", [])
@@ -136,11 +136,11 @@ def _add_earlier(card: dict[str, Any], other: Path) -> None:
 
 
 def list_records(card: Path, records: Path) -> None:
-    """Supplement a card made before cards named their records; `datasets.guard` reads the names.
+    """Add the records' names to a card that was made without them; `scores.guard` reads them.
 
     Args:
-        card: JSON file beside the weights.
-        records: folder of the WFDB records trained on; the held-out ones in it are left out.
+        card: JSON file next to the weights.
+        records: folder of the WFDB records trained on; the held-out ones in it do not count.
 
     Raises:
         ValueError: the folder holds another number of records than the card counts.

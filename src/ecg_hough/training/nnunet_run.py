@@ -137,7 +137,7 @@ def describe_data(
 ) -> dict[str, Any]:
     """Counts of cases, patients and sources, from what `train` kept or from the data set itself."""
     about: dict[str, Any] = {"dataset": name, "cases": dataset["numTraining"]}
-    # Kept by `train` beside plans.json, so that a run folder is enough.
+    # Kept by `train` next to plans.json, so that a run folder is enough.
     folders = [results] + ([Path(data) / "nnUNet_raw" / name] if data is not None else [])
     folder = next((f for f in folders if (f / "cases.csv").is_file()), None)
     if folder is None:

@@ -48,7 +48,7 @@ class DataSettings:
             (as many records as there are pages for them are fetched into `folder`, then rendered), or
             "chapman" or "ludb" (own pages of that data set's records in `folder`, see `datasets`).
         n: number of pages; a larger one for the same folder adds pages.
-        records: folder of WFDB records; those in `split.held_out_records` are left out.
+        records: folder of WFDB records; those in `split.held_out_records` are not used.
         folder: of the kit's pages or of a data set; "ptbxl" has a default.
         generated: share of pages that show generated ECGs, when records are given.
         profile: mixture of distortions, see `render.style.PROFILES`.
@@ -217,7 +217,7 @@ def _single_thread() -> None:
 
 def _write_contract(root: Path, cases: list[Case], planes: str, names: tuple[str, ...]) -> None:
     """dataset.json, folds grouped by patient, and where every case came from."""
-    # The names tell nnU-Net how to normalise; it takes the z-score for those it does not know.
+    # nnU-Net normalises by these names; it takes the z-score for those it does not know.
     channels = ["red"] if planes == "red" else ["rgb_to_0_1"] * 3
     dataset_json = {
         "channel_names": {str(k): channel for k, channel in enumerate(channels)},

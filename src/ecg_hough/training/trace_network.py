@@ -74,11 +74,11 @@ def trace_loss(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor
     full = torch.cat([logits, torch.zeros_like(logits[:, :, :1])], dim=2)
     log_p = F.log_softmax(full, dim=2)
     has = target > NO_TRACE + 0.5
-    asked = target > IGNORED + 0.5
+    counts = target > IGNORED + 0.5
     bell = torch.exp(-0.5 * ((rows - target[:, :, None]) / TARGET_SIGMA_PX) ** 2)
     bell = bell / bell.sum(2, keepdim=True).clamp_min(1e-6)
     on_row = -(bell * log_p[:, :, :n_rows]).sum(2)
-    entropy = torch.where(has, on_row, -log_p[:, :, n_rows])[asked].mean()
+    entropy = torch.where(has, on_row, -log_p[:, :, n_rows])[counts].mean()
     mean = (torch.softmax(logits, dim=2) * rows).sum(2)
     error = F.smooth_l1_loss(mean[has], target[has], beta=1.0)
     with torch.no_grad():
@@ -86,6 +86,6 @@ def trace_loss(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor
         figures = {
             "cross_entropy": float(entropy),
             "rmse_px": float((mean[has] - target[has]).square().mean().sqrt()),
-            "presence_error": float((found[asked] != has[asked]).float().mean()),
+            "presence_error": float((found[counts] != has[counts]).float().mean()),
         }
     return entropy + MEAN_WEIGHT * error, figures
