@@ -17,7 +17,7 @@ from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.render import RenderedPage, render_page
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.style import CameraStyle, PageStyle, SheetStyle, WearStyle
-from ecg_hough.training.prepare_data import page_canvas
+from ecg_hough.training.case_pictures import page_canvas
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -150,13 +151,6 @@ def test_info(tmp_path: Path, calls: list[str]) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"a.png"}
 
 
-def replace_module(monkeypatch: pytest.MonkeyPatch, name: str, **functions: Any) -> None:
-    module = ModuleType(name)
-    for key, function in functions.items():
-        setattr(module, key, function)
-    monkeypatch.setitem(sys.modules, name, module)
-
-
 def test_render_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
@@ -165,7 +159,7 @@ def test_render_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.Monkey
         on_progress(1, 3)
         return [out] * 3
 
-    replace_module(monkeypatch, "ecg_hough.training.prepare_data", render_samples=render_samples)
+    monkeypatch.setattr("ecg_hough.datasets.rendered.render_samples", render_samples)
     assert "3 pages" in run("render", "-n", 3, "-o", tmp_path, "--profile", "fax", "--seed", 7)
     expected = {"out": tmp_path, "n": 3, "profile": "fax", "seed": 7, "records": None, "dpi": None}
     assert seen == expected | {"held_out": False}
@@ -174,11 +168,11 @@ def test_render_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_prepare_data_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
-    def prepare(out: Path, **options: Any) -> Path:
-        seen.update(options)
+    def prepare(out: Path, settings: Any, **options: Any) -> Path:
+        seen.update(asdict(settings), **options)
         return out
 
-    replace_module(monkeypatch, "ecg_hough.training.prepare_data", prepare=prepare)
+    monkeypatch.setattr("ecg_hough.training.prepare_data.prepare", prepare)
     run("prepare-data", "-n", 5, "-o", tmp_path, "--source", "kit", "--folder", tmp_path, "--workers", 1)
     assert (seen["n"], seen["source"], seen["folder"], seen["workers"]) == (5, "kit", tmp_path, 1)
 
@@ -186,20 +180,20 @@ def test_prepare_data_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.
 def test_train_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
-    def train(**options: Any) -> Path:
-        seen.update(options)
+    def train(settings: Any, **options: Any) -> Path:
+        seen.update(asdict(settings), **options)
         return tmp_path
 
-    replace_module(monkeypatch, "ecg_hough.training.train", train=train)
+    monkeypatch.setattr("ecg_hough.training.train.train", train)
     run("train", "--config", "tiny", "--fold", "all", "--device", "cpu", "--epochs", 2)
     assert (seen["config"], seen["fold"], seen["device"], seen["epochs"]) == ("tiny", "all", "cpu", 2)
 
 
 def test_train_without_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    def train(**_: Any) -> None:
+    def train(*_: Any, **__: Any) -> None:
         raise ModuleNotFoundError("No module named 'nnunetv2'", name="nnunetv2")
 
-    replace_module(monkeypatch, "ecg_hough.training.train", train=train)
+    monkeypatch.setattr("ecg_hough.training.train.train", train)
     assert 'pip install "ecg-hough[train]"' in run("train", status=1)
 
 

@@ -75,7 +75,7 @@ def render_benchmark(
     Raises:
         ValueError: n below 1, or a folder without held-out records.
     """
-    from ecg_hough.training.prepare_data import write_rendered
+    from ecg_hough.datasets.rendered import write_rendered
 
     def write(k: int, seed: int, choice: dict[str, Any], signals: np.ndarray, fs: int) -> Path:
         page = render_choice(signals, fs, choice, seed)

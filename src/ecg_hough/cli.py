@@ -567,7 +567,7 @@ def render(
     - `ecg-hough evaluate out pages`
     """
     with _plain_errors(), _progress_bar("rendering") as on_progress:
-        from ecg_hough.training.prepare_data import render_samples
+        from ecg_hough.datasets.rendered import render_samples
 
         paths = render_samples(
             out,
@@ -663,10 +663,9 @@ def prepare_data(
     Example: `ecg-hough prepare-data -n 1000 --records data/ptbxl`
     """
     with _plain_errors(), _progress_bar("making pages") as on_progress:
-        from ecg_hough.training.prepare_data import prepare
+        from ecg_hough.training.prepare_data import DataSettings, prepare
 
-        root = prepare(
-            out,
+        settings = DataSettings(
             source=source.value,
             n=n,
             records=records,
@@ -678,9 +677,8 @@ def prepare_data(
             dpi=dpi,
             dataset=dataset,
             seed=seed,
-            workers=workers,
-            on_progress=on_progress,
         )
+        root = prepare(out, settings, workers=workers, on_progress=on_progress)
     typer.echo(f"Data set in {root}")
 
 
@@ -711,14 +709,12 @@ def train(
     Example: `ecg-hough train --config tiny --fold 0 --max-minutes 10`
     """
     with _plain_errors(), _live("training") as show:
+        from ecg_hough.training.train import TrainSettings
         from ecg_hough.training.train import train as run_training
 
-        folder = run_training(
-            on_step=lambda epoch, step, loss: show(f"epoch {epoch}  step {step}  loss {loss:.3f}"),
+        settings = TrainSettings(
             config=config,
             fold=fold,
-            data=data,
-            results=results,
             dataset=dataset,
             device=device.value,
             epochs=epochs,
@@ -726,6 +722,12 @@ def train(
             fresh=fresh,
             start_from=start_from,
             workers=workers,
+        )
+        folder = run_training(
+            settings,
+            data=data,
+            results=results,
+            on_step=lambda epoch, step, loss: show(f"epoch {epoch}  step {step}  loss {loss:.3f}"),
         )
     typer.echo(f"Checkpoints in {folder}. Next: ecg-hough export {folder}")
 
@@ -754,11 +756,10 @@ def train_traces(
     Example: `ecg-hough train-traces --records data/ptbxl --max-minutes 60`
     """
     with _plain_errors(), _live("training") as show:
+        from ecg_hough.training.trace_train import TraceTrainSettings
         from ecg_hough.training.trace_train import train_traces as run_training
 
-        folder = run_training(
-            records=records,
-            out=out,
+        settings = TraceTrainSettings(
             steps=steps,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -767,6 +768,11 @@ def train_traces(
             fresh=fresh,
             start_from=start_from,
             workers=workers,
+        )
+        folder = run_training(
+            settings,
+            records=records,
+            out=out,
             on_step=lambda step, n, figures: show(
                 f"step {step}/{n}  " + "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
             ),

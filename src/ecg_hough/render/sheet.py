@@ -27,12 +27,14 @@ from ecg_hough.paper import (
 from ecg_hough.render.style import NAME_SHARES, NAME_VARIANTS, RGB, SheetStyle
 from ecg_hough.render.text import FACES, draw_text, text_width
 
+_Spans = tuple[tuple[float, float], ...]
+
 _SUPERSAMPLE = 2  # traces are drawn this much finer: stroke widths in half pixels, at a fifth of 4x's cost
 _SUBPIXEL_BITS = 5  # cv2 draws at 1/32 px
 PULSE_MM = 5.0
 """Usual width of a calibration pulse, 0.2 s at 25 mm/s."""
-_TICKS = ((-8, -3), (3, 8))  # mm below the zero line: spans of the two other kinds of separators
-_DASHES = ((-9, -6), (-4, -1), (1, 4), (6, 9))
+_TICKS: _Spans = ((-8, -3), (3, 8))  # mm below the zero line: spans of the two other kinds of separators
+_DASHES: _Spans = ((-9, -6), (-4, -1), (1, 4), (6, 9))
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class SheetPanel:
 
 @dataclass(frozen=True)
 class Word:
-    """A printed word of `words.WORDS`; corners (4, 2) row and column in px, clockwise from the top left."""
+    """A printed word of `paper.WORDS`; corners (4, 2) row and column in px, clockwise from the top left."""
 
     word: str
     corners: np.ndarray
@@ -113,9 +115,9 @@ def _as_printed(signals: np.ndarray, fs: int, style: SheetStyle) -> np.ndarray:
 def _place_panels(
     signals: np.ndarray, fs: int, style: SheetStyle, px_per_mm: float
 ) -> tuple[SheetPanel, ...]:
-    n_record = signals.shape[1]
+    """Every printed lead with its samples and where they lie on the sheet."""
     layout = style.layout
-    width_mm = min(style.block_width_mm, n_record / fs * style.speed_mm_s)
+    width_mm = min(style.block_width_mm, signals.shape[1] / fs * style.speed_mm_s)
     column_mm = width_mm / layout.n_columns
     # Columns show the samples from their start on; where that is no whole number not all hold as many.
     column_s = column_mm / style.speed_mm_s * np.arange(layout.n_columns + 1)
@@ -133,11 +135,7 @@ def _place_panels(
         n = int(width_mm / style.speed_mm_s * fs) if rhythm else int(shown_n)
         mv = signals[LEADS.index(lead), first : first + n].astype(np.float64)
         start_mm = style.block_left_mm + column * column_mm
-        n_short = len(layout.rows)
-        zero_mm = style.first_row_mm + style.row_pitch_mm * min(row, n_short)
-        zero_mm += style.rhythm_pitch_mm * max(row - n_short, 0)
-        if rhythm:
-            zero_mm -= style.row_pitch_mm - style.rhythm_pitch_mm
+        zero_mm = _zero_line_mm(style, row, rhythm)
         inverted = style.inverted_avr and lead == "aVR" and not rhythm
         shown = -mv if inverted else mv
         first_mm = first / fs * style.speed_mm_s if style.sequential else start_mm - style.block_left_mm
@@ -146,6 +144,16 @@ def _place_panels(
         trace = np.stack([y_mm, x_mm], axis=1) * px_per_mm - 0.5
         panels.append(SheetPanel(lead, row, column, rhythm, first, mv, trace, zero_mm, start_mm, inverted))
     return tuple(panels)
+
+
+def _zero_line_mm(style: SheetStyle, row: int, rhythm: bool) -> float:
+    """Distance of a row's zero line from the top of the sheet."""
+    n_short = len(style.layout.rows)
+    zero_mm = style.first_row_mm + style.row_pitch_mm * min(row, n_short)
+    zero_mm += style.rhythm_pitch_mm * max(row - n_short, 0)
+    if rhythm:
+        zero_mm -= style.row_pitch_mm - style.rhythm_pitch_mm
+    return zero_mm
 
 
 # ---------------------------------------------------------------- grid
@@ -252,56 +260,79 @@ def _raster_trace(layer: np.ndarray, points: np.ndarray, width_px: float) -> Non
         layer[a : max(b, a + 1), column] = 255
 
 
+@dataclass(frozen=True)
+class _Pen:
+    """The enlarged layer of ink (rows, cols) uint8, its px per mm, and the width of a trace in its px."""
+
+    layer: np.ndarray
+    scale: float
+    width: int
+
+    def line(self, points_mm: list[tuple[float, float]], strokes: float) -> None:
+        """Draw through points (y, x) in mm, with a pen of so many strokes of the trace."""
+        _polyline(self.layer, np.asarray(points_mm, float) * self.scale - 0.5, self.width * strokes)
+
+
 def _draw_traces(
     shape: tuple[int, int], panels: tuple[SheetPanel, ...], style: SheetStyle, px_per_mm: float
 ) -> tuple[np.ndarray, float]:
+    """Coverage of traces, pulses and separators, and the width of the traces' stroke, px."""
     rows, cols = shape
-    fine = np.zeros((rows * _SUPERSAMPLE, cols * _SUPERSAMPLE), np.uint8)
     scale = px_per_mm * _SUPERSAMPLE
     width = max(round(style.stroke_mm * scale), 1)
+    pen = _Pen(np.zeros((rows * _SUPERSAMPLE, cols * _SUPERSAMPLE), np.uint8), scale, width)
+    at_place = {(p.row, p.column): p for p in panels}
+    for panel in panels:
+        _draw_trace(pen, panel, at_place.get((panel.row, panel.column - 1)), style)
+    last_row = max((p.row for p in panels), default=0)
+    block_end = max((float(p.trace[-1, 1] + 0.5) / px_per_mm for p in panels if len(p.trace)), default=0.0)
+    for panel in panels:
+        in_row = style.pulse_rows == "all" or panel.row == last_row
+        if panel.column == 0 and style.pulse != "none" and in_row:
+            _draw_pulse(pen, panel, block_end, style)
+        if style.separator in ("bars", "ticks", "dashed"):
+            _draw_separators(pen, panel, block_end, style)
+    ink = cv2.resize(pen.layer, (cols, rows), interpolation=cv2.INTER_AREA)
+    return ink, width / _SUPERSAMPLE
+
+
+def _draw_trace(pen: _Pen, panel: SheetPanel, before: SheetPanel | None, style: SheetStyle) -> None:
+    """One panel's trace, joined to the one before it where the pen does not lift."""
 
     def at(points: np.ndarray) -> np.ndarray:
         return (points + 0.5) * _SUPERSAMPLE - 0.5
 
-    def mm(points: list[tuple[float, float]]) -> np.ndarray:
-        return np.asarray(points, float) * scale - 0.5
+    points = at(panel.trace)
+    if style.joined and before is not None and style.separator != "gap":
+        points = np.vstack([at(before.trace[-1:]), points])
+    if style.separator == "gap" and not panel.rhythm and panel.column > 0:
+        # The pen lifts for a millimetre: those samples are not printed, but stay in the truth.
+        points = points[points[:, 1] > points[0, 1] + 1.0 * pen.scale]
+    (_raster_trace if style.stroke == "raster" else _polyline)(pen.layer, points, pen.width)
 
-    ends = {(p.row, p.column): p for p in panels}
-    for panel in panels:
-        points = at(panel.trace)
-        before = ends.get((panel.row, panel.column - 1))
-        if style.joined and before is not None and style.separator != "gap":
-            points = np.vstack([at(before.trace[-1:]), points])
-        if style.separator == "gap" and not panel.rhythm and panel.column > 0:
-            # The pen lifts for a millimetre: those samples are not printed, but stay in the truth.
-            points = points[points[:, 1] > points[0, 1] + 1.0 * scale]
-        (_raster_trace if style.stroke == "raster" else _polyline)(fine, points, width)
-    last_row = max((p.row for p in panels), default=0)
-    block_end = max((float(p.trace[-1, 1] + 0.5) / px_per_mm for p in panels if len(p.trace)), default=0.0)
-    for panel in panels:
-        z, x = panel.zero_mm, panel.start_mm
-        if (
-            panel.column == 0
-            and style.pulse != "none"
-            and (style.pulse_rows == "all" or panel.row == last_row)
-        ):
-            up, gap, foot = z - PULSE_MV * style.gain_mm_mv, style.pulse_gap_mm, style.pulse_foot_mm
-            p = x - PULSE_MM - gap if style.pulse == "left" else block_end + gap
-            end = p + PULSE_MM
-            shape_mm = [(z, p), (z, p + foot), (up, p + foot), (up, end - foot), (z, end - foot), (z, end)]
-            _polyline(fine, mm(shape_mm), max(width * style.pulse_pen, 1))
-        if style.separator in ("bars", "ticks", "dashed"):
-            at_ends = [x if panel.column == 0 else block_end] if style.separator_at_ends else []
-            is_end = panel.rhythm or panel.column in (0, style.layout.n_columns - 1)
-            for place in ([x] if panel.column > 0 else []) + (at_ends if is_end else []):
-                if style.separator == "bars":
-                    half = style.separator_mm
-                    _polyline(fine, mm([(z - half, place), (z + half, place)]), width * style.separator_pen)
-                    continue
-                for a, b in _TICKS if style.separator == "ticks" else _DASHES:
-                    _polyline(fine, mm([(z + a, place), (z + b, place)]), width * 1.3)
-    ink = cv2.resize(fine, (cols, rows), interpolation=cv2.INTER_AREA)
-    return ink, width / _SUPERSAMPLE
+
+def _draw_pulse(pen: _Pen, panel: SheetPanel, block_end: float, style: SheetStyle) -> None:
+    """The calibration pulse of a row, before its trace or behind the block."""
+    z, gap, foot = panel.zero_mm, style.pulse_gap_mm, style.pulse_foot_mm
+    up = z - PULSE_MV * style.gain_mm_mv
+    start = panel.start_mm - PULSE_MM - gap if style.pulse == "left" else block_end + gap
+    end = start + PULSE_MM
+    corners = [(z, start), (z, start + foot), (up, start + foot), (up, end - foot), (z, end - foot), (z, end)]
+    pen.line(corners, style.pulse_pen)
+
+
+def _draw_separators(pen: _Pen, panel: SheetPanel, block_end: float, style: SheetStyle) -> None:
+    """Marks between this panel's column and the one before it, and at the ends of the block."""
+    z, x = panel.zero_mm, panel.start_mm
+    places = [x] if panel.column > 0 else []
+    if style.separator_at_ends and (panel.rhythm or panel.column in (0, style.layout.n_columns - 1)):
+        places.append(x if panel.column == 0 else block_end)
+    bar: _Spans = ((-style.separator_mm, style.separator_mm),)
+    spans = {"bars": bar, "ticks": _TICKS, "dashed": _DASHES}[style.separator]
+    strokes = style.separator_pen if style.separator == "bars" else 1.3
+    for place in places:
+        for a, b in spans:
+            pen.line([(z + a, place), (z + b, place)], strokes)
 
 
 # ---------------------------------------------------------------- text
@@ -372,10 +403,10 @@ _REMARKS = (
     "0.5-40 Hz", "50~", "*", "12", "IV", "VI", "V", "aV", "mm", "12.5 mm/s", "100 mm/s", "2.5 mm/mV", "Hz",
     "mV", "V1-V6", "25 Hz", "10 s", "5 mm", "II-III", "VR", "40 Hz", "25", "50", "10", "PVC", "III/IV", "V7",
 )  # fmt: skip
-"""Texts that say nothing, some of which nearly say something."""
+"""Texts without meaning for the reader of a page; some resemble names of leads or scales."""
 _FILTERS = ("0.05-150 Hz", "0.5-40 Hz", "100 Hz", "F 50~ 0.5-40 Hz", "W 100", "50~ 0.15-100 Hz", "ADS 35 Hz")
 SCALE_LINES = 0.2
-"""Share of scales among the texts from which reading is learned, beside those of `stray_text`."""
+"""Share of scales among the texts from which reading is learned, in addition to those of `stray_text`."""
 
 
 def _scale_text(word: str, rng: np.random.Generator) -> str:
@@ -406,7 +437,7 @@ def scale_line(rng: np.random.Generator) -> str:
 
 
 def stray_text(rng: np.random.Generator, known: float) -> str:
-    """A text that stands anywhere; with probability `known` a word of `WORDS`, of a lead or a scale."""
+    """A text for any place; with probability `known` a word of `WORDS`, of a lead or a scale."""
     if rng.random() >= known:
         return str(rng.choice(_REMARKS))
     word = str(rng.choice(WORDS))
