@@ -1,4 +1,4 @@
-"""The figures of the notebooks and of `ecg-hough paper`: pages and result files enter, figures leave.
+"""The figures of the notebooks and of `ecg-lab paper`: pages and result files enter, figures leave.
 
 Nothing is measured here: scores come from the files that `benchmark`, `robustness` and `fidelity` wrote, and
 pages are digitised as they always are. A page is shown as it is read; nothing is retouched.

@@ -147,8 +147,8 @@ def test_the_batch_is_used_without_an_own_predict(
     monkeypatch.setattr("ecg_lab.benchmark._time_one_page", lambda *_: {})
     result = run_benchmark(data, tmp_path / "out", readout="centroid", workers=1, results=None)
     assert calls == [
-        (2, "clean", {"readout": "centroid", "workers": 1}),
-        (1, "worn", {"readout": "centroid", "workers": 1}),
+        (2, "clean", {"read": batch.Digitizer(readout="centroid"), "workers": 1}),
+        (1, "worn", {"read": batch.Digitizer(readout="centroid"), "workers": 1}),
     ]
     assert result.figures["missing"] == {"worn/c": "grid: grid: none found"}
     assert result.figures["profiles"]["clean"]["median_s_per_page"] == 3.0
@@ -176,7 +176,7 @@ def test_no_confidence_no_rows() -> None:
 
 
 def test_bad_arguments(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="WFDB record beside them"):
+    with pytest.raises(ValueError, match="their WFDB records"):
         run_benchmark(tmp_path / "none", tmp_path / "out")
     with pytest.raises(ValueError, match="outside the folder"):
         run_benchmark(data, data / "out")
