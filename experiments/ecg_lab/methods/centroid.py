@@ -26,6 +26,7 @@ from ecg_hough.assembly import record_of
 from ecg_hough.elements import Box, PageLayout, RowTrace, TimeBase
 from ecg_hough.errors import PageError
 from ecg_hough.geometry.page_geometry import find_geometry
+from ecg_hough.image.colours import grey_of
 from ecg_hough.image.reading import Picture
 from ecg_hough.layout.fit import find_layout
 from ecg_hough.layout.sheet import Sheet
@@ -39,7 +40,7 @@ from ecg_hough.pipeline import digitize
 from ecg_hough.signals.calibrate import calibrate
 from ecg_hough.signals.columns import place_columns
 from ecg_hough.signals.scale import PaperScale
-from ecg_lab.methods.common import Options, grey_of
+from ecg_lab.methods.common import Options
 from ecg_lab.methods.masks import canvas_probabilities, check_labels
 
 REACH_PX = 2

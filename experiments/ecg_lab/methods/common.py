@@ -165,16 +165,6 @@ def turn_upright(
     return Upright(turned, labels, angle, back)
 
 
-def grey_of(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(rows, cols) uint8 grey levels."""
-    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-
-
-def lightest_of(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(rows, cols) uint8: the lightest of the colours; a grid of any hue is light there."""
-    return np.ascontiguousarray(image if image.ndim == 2 else image.max(axis=2))
-
-
 def otsu_level(grey: NDArray[np.uint8]) -> float:
     """Otsu's threshold: dark is at or below it."""
     level, _ = cv2.threshold(grey.reshape(1, -1), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)

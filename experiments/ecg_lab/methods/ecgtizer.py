@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
+from ecg_hough.image.colours import grey_of
 from ecg_hough.output.ecg import Ecg
 from ecg_lab.methods.common import (
     LeadPath,
@@ -35,7 +36,6 @@ from ecg_lab.methods.common import (
     column_runs,
     find_block,
     find_pulse,
-    grey_of,
     paths_to_ecg,
     row_levels,
     split_row,

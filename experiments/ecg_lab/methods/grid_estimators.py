@@ -28,7 +28,7 @@ from scipy.cluster.vq import kmeans2
 from scipy.signal import find_peaks
 
 from ecg_hough.errors import PageError
-from ecg_lab.methods.common import grey_of
+from ecg_hough.image.colours import grey_of
 
 PATCHES = 24
 MATCHED_PATCHES = 8

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from ecg_hough.errors import PageError
+from ecg_hough.image.colours import grey_of, lightest_of
 from ecg_hough.output.ecg import Ecg
 from ecg_lab.methods.common import (
     LeadPath,
@@ -30,8 +31,6 @@ from ecg_lab.methods.common import (
     band,
     find_block,
     find_pulse,
-    grey_of,
-    lightest_of,
     millimetre_px,
     otsu_level,
     paths_to_ecg,
