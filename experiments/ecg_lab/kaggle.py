@@ -36,6 +36,7 @@ from ecg_hough.scores.guard import refuse_trained
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
     from rich.table import Table
 
 RHYTHM_LEAD = "II"
@@ -280,13 +281,6 @@ def check_submission(path: Path, data: Path) -> Check:
     if not pa.types.is_floating(file.schema_arrow.field("value").type):
         kind = file.schema_arrow.field("value").type
         return Check(file.metadata.num_rows, (*problems, f"value must be a floating number; got {kind}"), ())
-    rows, bad, large, zero = 0, _Found(), _Found(), True
-    for batch in file.iter_batches(columns=["id", "value"]):
-        values = batch.column("value").to_numpy(zero_copy_only=False)
-        bad.add(batch, ~np.isfinite(values))
-        large.add(batch, np.abs(values) > IMPLAUSIBLE_MV)
-        zero &= not np.any(values)
-        rows += batch.num_rows
 
     def submitted() -> Iterator[str]:
         for batch in file.iter_batches(columns=["id"]):
@@ -302,13 +296,27 @@ def check_submission(path: Path, data: Path) -> Check:
     if not found and not _same(submitted(), wanted()):
         notes.append("the rows are in another order than the contest's")
     problems += found
+    rows, wrong, odd = _check_values(file)
+    return Check(rows, (*problems, *wrong), (*notes, *odd))
+
+
+def _check_values(file: pq.ParquetFile) -> tuple[int, list[str], list[str]]:
+    """Number of rows of a submission, and problems and notes of its values."""
+    rows, bad, large, zero = 0, _Found(), _Found(), True
+    for batch in file.iter_batches(columns=["id", "value"]):
+        values = batch.column("value").to_numpy(zero_copy_only=False)
+        bad.add(batch, ~np.isfinite(values))
+        large.add(batch, np.abs(values) > IMPLAUSIBLE_MV)
+        zero &= not np.any(values)
+        rows += batch.num_rows
+    problems, notes = [], []
     if bad.n:
         problems.append(f"values must be finite; {bad.n} are not, the first of {bad.first}")
     if large.n:
         notes.append(f"{large.n} values are above {IMPLAUSIBLE_MV:g} mV, the first of {large.first}")
     if rows and zero:
         notes.append("all values are 0")
-    return Check(rows, tuple(problems), tuple(notes))
+    return rows, problems, notes
 
 
 def score_train(
