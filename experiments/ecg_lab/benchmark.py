@@ -206,14 +206,14 @@ def run_benchmark(
         "risk_coverage": risk_coverage(evaluation.leads, _confidences(pages_json)),
         "peak_memory_mib": peak_memory_mib,
         "timed_page": _time_one_page(pages[0], predict, readout),
-        "renderer_pages_per_s": renderer_speed(RENDERED_PAGES),
+        "renderer_pages_per_s": timed_renderer(),
     }
     if results is not None:
         _store(without_nan(figures), Path(results))
     return BenchmarkResult(evaluation, figures)
 
 
-def renderer_speed(pages: int, dpi: float = 200.0) -> dict[str, float]:
+def timed_renderer(pages: int = RENDERED_PAGES, dpi: float = 200.0) -> dict[str, float]:
     """Pages a second that the own renderer draws on one core: clean ones, worn ones, phone photos.
 
     Args:

@@ -13,7 +13,7 @@ import wfdb
 from numpy.typing import NDArray
 
 from ecg_hough.paper import LEADS
-from ecg_lab.benchmark import COVERAGES, bootstrap_interval, risk_coverage, run_benchmark
+from ecg_lab.benchmark import COVERAGES, bootstrap_interval, risk_coverage, run_benchmark, timed_renderer
 
 FS = 250
 PAGES = (("clean", "a"), ("clean", "b"), ("worn", "c"))
@@ -169,6 +169,12 @@ def test_bootstrap_of_equal_pages_is_a_point_and_seeded() -> None:
     assert interval["kaggle_db"] == pytest.approx((20.0, 20.0))
     assert interval["unaligned_snr_db"] == (10.0, 15.0)
     assert bootstrap_interval(leads, pages) == interval
+
+
+def test_the_renderer_is_timed() -> None:
+    speed = timed_renderer(1, dpi=40.0)
+    assert set(speed) == {"clean", "worn", "photo"}
+    assert all(pages_per_s > 0 for pages_per_s in speed.values())
 
 
 def test_no_confidence_no_rows() -> None:

@@ -244,13 +244,13 @@ def test_a_classifier_learns_thresholds_and_answers_always() -> None:
     classification = team_code.train_classifier(features, labels)
     assert 0 < classification["thresholds"]["CD"] < 1
     right = 0
-    for row in rng.normal(size=(60, len(FEATURES))):
+    for row in rng.normal(size=(20, len(FEATURES))):
         row[5] = np.nan
         said = team_code.classify(row, classification)
         assert said
         assert set(said) <= set(LABELS)
         right += ("CD" in said) == (row[0] > 1.0) and ("PVC" in said) == (row[1] > 0)
-    assert right >= 50
+    assert right >= 16
     with pytest.raises(ValueError, match="must have been trained on these features"):
         team_code.classify(row, {**classification, "features": ("HR",)})
 

@@ -24,7 +24,7 @@ def main(verbose: Verbose = 0) -> None:
     Run it in the root of a checkout: results are compared with those in `experiments/`. A run of fewer pages,
     methods or steps than published writes into `output/`.
 
-    Start with `ecg-lab benchmark samples-with-truth/`, or `ecg-lab compare --help`.
+    Start with `ecg-lab render-benchmark -o output/pages -n 10`, then `ecg-lab benchmark output/pages`.
     """
     show_log(verbose)
 
