@@ -181,7 +181,9 @@ def _pages(folders: Sequence[Path], n: Sequence[int]) -> list[tuple[str, Path]]:
         raise ValueError(
             f"n must be at least 1, once or for each of {len(folders)} folders; got {', '.join(map(str, n))}"
         )
-    numbers = list(n) if len(n) == len(folders) else [*(n or [None])] * len(folders)
+    numbers: list[int | None] = [*n] or [None]
+    if len(numbers) != len(folders):
+        numbers *= len(folders)
     by_turn: list[tuple[int, str, Path]] = []
     for folder, number in zip(folders, numbers, strict=True):
         found = first_pages(folder, number)

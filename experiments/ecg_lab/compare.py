@@ -321,10 +321,8 @@ def _profile(part: _Part, profile: str) -> _Part:
         table[table["profile"] == profile] for table in (part.evaluation.leads, part.evaluation.pages)
     )
     prefix = f"{profile}/" if profile else ""
-    seconds, failed = (
-        {key: value for key, value in values.items() if key.startswith(prefix)}
-        for values in (part.seconds, part.failed)
-    )
+    seconds = {key: value for key, value in part.seconds.items() if key.startswith(prefix)}
+    failed = {key: value for key, value in part.failed.items() if key.startswith(prefix)}
     return _Part(part.data, Evaluation(leads, pages, {}), seconds, failed)
 
 

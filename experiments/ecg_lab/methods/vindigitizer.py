@@ -146,7 +146,7 @@ def hough_period(snapshot: NDArray[np.uint8]) -> float:
 
 
 def _running_min(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Running minimum and where it stands."""
+    """Running minimum and its place."""
     least = np.minimum.accumulate(values)
     at = np.maximum.accumulate(np.where(values <= least, np.arange(values.size), 0))
     return least, at
