@@ -40,7 +40,7 @@ ABLATION_PAGES = $(foreach data,$(filter-out $(lastword $(DATA)),$(DATA)),-n 2) 
 AS_WORKERS = $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help
-.PHONY: help predict test test-fast test-all lint render prepare-data train train-traces export evaluate benchmark compare ablations robustness fidelity training-logs notebooks paper clean
+.PHONY: help predict test test-fast heavy-tests test-all lint render prepare-data train train-traces export evaluate benchmark compare ablations robustness fidelity training-logs notebooks paper clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
@@ -66,6 +66,9 @@ test: $(READY_TRAIN) ## the tests, without those of minutes
 
 test-fast: $(READY_TRAIN) ## some tests of every room, in at most 90 s
 	$(PYTEST) -m "not slow and not heavy"
+
+heavy-tests: $(READY_TRAIN) ## write the list of tests that test-fast leaves out again, on a free machine
+	$(PYTEST) -m "not slow" --write-heavy
 
 test-all: $(READY_TRAIN) ## all tests
 	$(PYTEST)

@@ -7,7 +7,7 @@ SAMPLES = ROOT / "samples"
 SHARED = ROOT.parent / "shared" / "data"
 """Pages for validation; tests that need them skip where they are absent."""
 HEAVY = ROOT / "tests" / "heavy.txt"
-"""Tests of over 1.5 s on one core, "folder/file.py::name", one a line; see `pytest --durations=50`."""
+"""Tests of over 1.5 s, "folder/file.py::name", one a line; `make heavy-tests` writes them again."""
 
 
 def heavy_tests() -> set[str]:
