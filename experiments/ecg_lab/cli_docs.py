@@ -20,8 +20,6 @@ from typer.models import ArgumentInfo, OptionInfo
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "cli.md"
-LABORATORY = {"ecg-lab": "ecg_lab.cli:app"}
-"""Scripts that no pyproject file need declare, as `module:attribute`."""
 HEAD = """\
 # Command line
 
@@ -39,7 +37,7 @@ def scripts() -> dict[str, str]:
             found.update(project.get("scripts", {}))
     return {
         name: place
-        for name, place in {**LABORATORY, **found}.items()
+        for name, place in found.items()
         if importlib.util.find_spec(place.split(":")[0]) is not None
     }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecg_hough.traces.read import READOUTS_PER_COLUMN, TARGET_SIGMA_PX
+from ecg_hough.traces.distribution import READOUTS_PER_COLUMN, TARGET_SIGMA_PX
 from ecg_hough.training.trace_data import IGNORED, NO_TRACE
 
 if TYPE_CHECKING:

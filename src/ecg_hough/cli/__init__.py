@@ -1,0 +1,8 @@
+"""The command line `ecg-hough`: parses, calls the library and prints; nothing is computed here.
+
+Heavy modules are imported inside the commands, so that `ecg-hough --help` is instant.
+"""
+
+from ecg_hough.cli.app import app
+
+__all__ = ["app"]
