@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import wfdb
 
-from ecg_hough import PageError
-from ecg_hough import pipeline as digitize
+from ecg_hough import PageError, digitize
 from ecg_hough.image.reading import read_page
 from ecg_hough.options import CENTROID, Options
 from ecg_hough.output.overlay import LABEL_MM, draw_label_map
