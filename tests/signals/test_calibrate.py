@@ -125,6 +125,20 @@ def test_missing_lead_is_nan_with_a_reason(signals):
     assert "no panel" in result.statuses[k].reason
 
 
+def test_a_lead_of_which_too_little_is_read_has_no_signal_error_or_confidence(signals):
+    layout = make_layout("12x1")
+    rows, windows = rows_of(signals, layout)
+    rows[3].y_mm[700:] = np.nan
+    result = calibrated(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+    assert not result.statuses[3].found
+    assert "could be read" in result.statuses[3].reason
+    assert np.isnan(result.signals[3]).all()
+    assert np.isnan(result.sd_mv[3]).all()
+    assert (result.confidence[3] == 0.0).all()
+    others = np.delete(np.arange(12), 3)
+    assert np.array_equal(np.isnan(result.sd_mv[others]), np.isnan(result.signals[others]))
+
+
 @pytest.mark.parametrize("inverted", [False, True])
 @pytest.mark.parametrize("shape", ["4x3", "2x6"])
 def test_usual_beats_tell_inverted_avr_where_columns_follow_each_other(signals, shape, inverted):

@@ -131,6 +131,8 @@ def calibrate(rows: tuple[RowTrace, ...], base: TimeBase, *, fs: int, fused_lead
     statuses = tuple(
         _status(lead, columns.windows, starts_s, signals, confidence, fs, base.mm_per_s) for lead in LEADS
     )
+    missing = [not status.found for status in statuses]
+    signals[missing], sd[missing], confidence[missing] = np.nan, np.nan, 0.0
     return Calibrated(
         signals,
         fs,
@@ -345,7 +347,6 @@ def _status(
     finite = np.isfinite(signals[k, span])
     share = float(finite.mean()) if finite.size else 0.0
     if share < FOUND_SHARE:
-        signals[k] = np.nan
-        confidence[k] = 0.0
-        return LeadStatus(lead, False, f"only {share:.0%} of the trace could be read; at least 20% is needed")
+        needed = f"at least {FOUND_SHARE:.0%} is needed"
+        return LeadStatus(lead, False, f"only {share:.0%} of the trace could be read; {needed}")
     return LeadStatus(lead, True, None, float(confidence[k, span].mean()), start_s, end_s)
