@@ -1,4 +1,4 @@
-"""Rhythm strips told by the short copy that they repeat."""
+"""Rhythm strips named after the short copy that they repeat."""
 
 from dataclasses import replace
 
@@ -56,7 +56,7 @@ def test_a_misnamed_strip_is_renamed(strip, sequential):
     assert f"aVF to {strip}" in checked.warnings[0]
 
 
-def test_a_true_name_stays():
+def test_a_true_name_is_kept():
     rows, windows, layout = page("V1")
     checked = check_strips(rows, windows, layout)
     assert (checked.layout, checked.windows, checked.warnings) == (layout, windows, ())
@@ -93,7 +93,7 @@ def test_no_two_strips_have_one_name():
     assert [w.lead for w in checked.windows if w.rhythm] == ["II", "aVF"]
 
 
-def test_a_printed_name_is_given_up_less_easily():
+def test_a_printed_name_needs_more_evidence_to_be_changed():
     rows, windows, _ = page("II", noise_mm=0.2)
     wrong = tuple(replace(w, lead="aVF") if w.rhythm else w for w in windows)
     layout = make_layout("3x4", rhythm=("aVF",))
