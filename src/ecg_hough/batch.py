@@ -28,8 +28,7 @@ from ecg_hough.image.reading import IMAGE_SUFFIXES, read_page
 from ecg_hough.options import READOUTS
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.output.export import (
-    LABELS_SUFFIX,
-    OVERLAY_SUFFIX,
+    PICTURE_SUFFIXES,
     PROGRAM,
     record_name,
     write_document,
@@ -150,7 +149,7 @@ def _search(folder: Path) -> Iterator[PageFile]:
             for name in names
             if name.lower().endswith(IMAGE_SUFFIXES)
             and not name.startswith(".")
-            and not name.endswith((OVERLAY_SUFFIX, LABELS_SUFFIX))
+            and not name.endswith(PICTURE_SUFFIXES)
         ]
     for error in unlisted:
         problem = f"cannot list the folder: {error.strerror or error}"
@@ -359,20 +358,14 @@ def _predict_page(job: _Job) -> PageResult:
     try:
         options = job.options
         ecg = _digitize(page.path, options)
-        picture = masks = None
-        if options.overlay or options.labels:
-            from ecg_hough.output.overlay import draw_label_map, draw_overlay
-
-            image = read_page(page.path).image
-            picture = draw_overlay(image, ecg) if options.overlay else None
-            masks = draw_label_map(image.shape[:2], ecg) if options.labels else None
+        formats = [name for name in ("csv", "overlay", "labels") if getattr(options, name)]
+        image = read_page(page.path).image if options.overlay or options.labels else None
         write_page(
             ecg,
             job.json_path.parent,
             page.path.stem,
-            csv=options.csv,
-            overlay=picture,
-            labels=masks,
+            formats=formats,
+            image=image,
             extra={"request": _request(job)},
             overwrite=job.overwrite,
         )
