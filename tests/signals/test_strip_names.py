@@ -1,5 +1,6 @@
 """Rhythm strips named after the short copy that they repeat."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -99,3 +100,19 @@ def test_a_printed_name_needs_more_evidence_to_be_changed():
     layout = make_layout("3x4", rhythm=("aVF",))
     assert check_strips(rows, wrong, layout, printed=frozenset({("aVF", 3)})).layout == layout
     assert check_strips(rows, wrong, layout, printed=frozenset({("aVF", 0)})).layout != layout
+
+
+def test_a_name_that_is_rejected_is_logged_with_its_odds(caplog):
+    rows, windows, _ = page("II")
+    wrong = tuple(replace(w, lead="aVF") if w.rhythm else w for w in windows)
+    with caplog.at_level(logging.DEBUG, "ecg_hough.signals.strip_names"):
+        check_strips(rows, wrong, make_layout("3x4", rhythm=("aVF",)), printed=frozenset({("aVR", 3)}))
+    by_level = {record.levelname: [] for record in caplog.records}
+    for record in caplog.records:
+        by_level[record.levelname].append(record.getMessage())
+    assert len(by_level["INFO"]) == 1
+    assert by_level["INFO"][0].startswith("rhythm strip in row 3: II, log odds ")
+    assert {text.split(" rejected")[0] for text in by_level["DEBUG"]} == {
+        "rhythm strip in row 3: earlier name aVF",
+        "rhythm strip in row 3: printed name aVR",
+    }

@@ -269,7 +269,7 @@ def _stage_wfdb(
 
     signals = np.asarray(signals, dtype=np.float64)
     if signals.ndim != 2 or signals.shape[0] != len(LEADS) or signals.shape[1] == 0:
-        raise ValueError(f"signals must be (12, N) with at least one sample; got {signals.shape}")
+        raise ValueError(f"signals must be ({len(LEADS)}, N) with at least one sample; got {signals.shape}")
     if np.isinf(signals).any():
         raise ValueError("signals must be finite or NaN; got infinite values")
     gains = [_gain(lead) for lead in signals]

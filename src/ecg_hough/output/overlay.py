@@ -174,10 +174,12 @@ def plot_ecg(ecg: Record) -> Figure:
 
     seconds = max(ecg.signals.shape[1] / ecg.fs, 1.0 / ecg.fs)
     figure = Figure(figsize=(7.0 + 0.9 * max(seconds, RECORD_S), 11.0), layout="constrained")
-    axes = figure.subplots(6, 2, sharex=True)
+    n_rows = len(LEADS) // 2
+    axes = figure.subplots(n_rows, 2, sharex=True)
     for index, lead in enumerate(LEADS):
-        _plot_lead(axes[index % 6, index // 6], ecg, index, seconds)
-        axes[index % 6, index // 6].set_ylabel(f"{lead} (mV)")
+        axis = axes[index % n_rows, index // n_rows]
+        _plot_lead(axis, ecg, index, seconds)
+        axis.set_ylabel(f"{lead} (mV)")
     for axis in axes[-1]:
         axis.set_xlabel("time (s)")
     figure.suptitle(f"{ecg.source}: layout {ecg.layout}, quality {ecg.quality:.2f}")

@@ -136,9 +136,10 @@ def find_paper_scale(
         (speed_from, speed, SPEED_WORDS, "paper speed", "mm/s"),
         (gain_from, gain, GAIN_WORDS, "gain", "mm/mV"),
     ):
-        if source == "text" and (score := _score(value, alone, values)) < STATED_MIN:
+        score = _score(value, alone, values)
+        if source == "text" and score < STATED_MIN:
             warnings.append(f"{name}: the printed '{value:g} {unit}' was read with a low score, {score:.2f}")
-    log.info("paper speed %g mm/s from %s, gain %g mm/mV from %s", speed, speed_from, gain, gain_from)
+        log.info("%s: %g %s from %s, score of the print %.2f", name, value, unit, source, score)
     pulse_mm = common_height(pulses, len(rows))
     place = place_of_pulses(pulses, gain if has_grid or pulse_mm is None else pulse_mm / PULSE_MV)
     return PaperScale(speed, gain, speed_from, gain_from, tuple(warnings), place, pulse_mm, len(pulses))
@@ -186,6 +187,7 @@ def _speed_by_beats(
               total, FIFTY_MIN, odds, wide, long)  # fmt: skip
     start = "paper speed: no printed speed was read;"
     if total >= FIFTY_MIN:
+        log.info("paper speed: 50 mm/s by log odds of %.1f, limit %g", total, FIFTY_MIN)
         others = ", calibration pulses as wide as 0.2 s at that speed" if wide else ""
         others += ", a block as wide as 10 s at that speed" if long else ""
         return 50.0, "beats", f"{start} 50 mm/s was concluded from the beat intervals and QRS widths{others}"
@@ -287,8 +289,8 @@ def _is_alone(speed: float, words: tuple[PrintedWord, ...]) -> bool:
 
 
 def _score(value: float, words: tuple[PrintedWord, ...], values: dict[str, float]) -> float:
-    """The best score of the words that state a value."""
-    return max(word.score for word in words if values.get(word.word) == value)
+    """The best score of the words that state a value; 0 without any."""
+    return max((word.score for word in words if values.get(word.word) == value), default=0.0)
 
 
 def stated(words: tuple[PrintedWord, ...], values: dict[str, float]) -> float | None:

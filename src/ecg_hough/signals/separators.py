@@ -187,5 +187,5 @@ def _agreed(places_mm: NDArray[np.float64], n_rows: int, least: float) -> float 
     enough = share >= least
     if not enough.any():
         return None
-    worth = np.where(enough, share - FAR_COST * np.abs(places_mm) / REACH_MM, -np.inf)
-    return float(np.median(places_mm[near[int(worth.argmax())]]))
+    score = np.where(enough, share - FAR_COST * np.abs(places_mm) / REACH_MM, -np.inf)
+    return float(np.median(places_mm[near[int(score.argmax())]]))

@@ -1,4 +1,4 @@
-"""Fit the weights that name rhythm strips (`strip_names.WEIGHTS`), and measure what they are worth.
+"""Fit the weights that name rhythm strips (`strip_names.WEIGHTS`), and print their accuracy.
 
 `python -m ecg_hough.training.strip_fit [--pages 60] [--held-out 30] [--seed 31313] [--records RECORDS]`:
 pages with one to three rhythm strips of any lead are rendered, half of them without printed names, and read
@@ -131,9 +131,7 @@ def main() -> None:
     print("WEIGHTS =", tuple(float(w) for w in fitted.round(1)))
     for name, pages, asked in (("fitted", fitted_to, given.pages), ("held out", scored_on, given.held_out)):
         n_strips = sum(len(page.true) for page in pages)
-        print(
-            f"{name}: {len(pages)} of {asked} pages measured, {n_strips} strips;", end=""
-        )
+        print(f"{name}: {len(pages)} of {asked} pages measured, {n_strips} strips;", end="")
         for source, weights in (("name so far", (0, 0, 1)), ("shipped", WEIGHTS), ("this fit", fitted)):
             print(f" {source} {share_right(pages, np.array(weights)):.1%} right;", end="")
         print()
