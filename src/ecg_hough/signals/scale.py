@@ -185,7 +185,7 @@ def _speed_by_beats(
     total = -np.inf if odds is None else odds + wide * WIDE_PULSE_ODDS + long * LONG_BLOCK_ODDS
     log.debug("paper speed: log odds of 50 mm/s %.1f, limit %g; by beats %s, wide pulses %s, long block %s",
               total, FIFTY_MIN, odds, wide, long)  # fmt: skip
-    start = "paper speed: no printed speed was read;"
+    start = "paper speed: no printed speed was used;"
     if total >= FIFTY_MIN:
         log.info("paper speed: 50 mm/s by log odds of %.1f, limit %g", total, FIFTY_MIN)
         others = ", calibration pulses as wide as 0.2 s at that speed" if wide else ""
