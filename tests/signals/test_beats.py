@@ -38,7 +38,7 @@ def test_the_distance_of_beats_is_measured():
     assert beat == pytest.approx(20.0, abs=0.5)
 
 
-def test_a_page_without_trace_says_nothing():
+def test_a_page_without_trace_gives_no_odds():
     rows, windows = rows_on_paper(0, 25.0)
     empty = tuple(
         RowTrace(r.row_index, r.x_mm, np.full_like(r.y_mm, np.nan), r.sd_mm, r.presence) for r in rows
