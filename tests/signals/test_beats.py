@@ -23,7 +23,7 @@ def rows_on_paper(seed: int, speed_mm_s: float) -> tuple[tuple[RowTrace, ...], t
     return tuple(rows), tuple(windows)
 
 
-def test_most_made_up_hearts_tell_the_speed():
+def test_most_made_up_hearts_show_the_speed():
     odds = {speed: [fifty_odds(*rows_on_paper(seed, speed)) for seed in range(8)] for speed in (25.0, 50.0)}
     assert max(odds[25.0]) < FIFTY_MIN
     assert np.mean([value > 1.5 for value in odds[50.0]]) >= 0.7
