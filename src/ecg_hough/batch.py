@@ -22,17 +22,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 import ecg_hough
 from ecg_hough.errors import PageError
 from ecg_hough.image.reading import IMAGE_SUFFIXES, read_page
 from ecg_hough.options import READOUTS, check_arguments
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.output.export import (
-    LABELS_SUFFIX,
-    OVERLAY_SUFFIX,
+    ALWAYS,
+    FORMATS,
+    PICTURE_SUFFIXES,
     PROGRAM,
     record_name,
     write_document,
@@ -47,8 +45,8 @@ CODE_FOLDER = Path(__file__).parent
 WEIGHTS_FOLDER = CODE_FOLDER / "networks" / "weights"
 PAGE_ROOMS = ("image", "geometry", "networks", "layout", "traces", "signals", "output")
 """Rooms of the package whose code decides what is read from a page and written for it."""
-EXTRAS = ("csv", "overlay", "labels")
-"""STEM.csv; STEM.overlay.png, the traces drawn on the page; STEM.labels.png, the lead of every pixel."""
+EXTRAS = tuple(name for name in FORMATS if name not in ALWAYS)
+"""Formats that are written where they are asked for."""
 
 Readout = Literal["trace", "centroid"]
 
@@ -208,7 +206,7 @@ def _search(folder: Path) -> Iterator[PageFile]:
             for name in names
             if name.lower().endswith(IMAGE_SUFFIXES)
             and not name.startswith(".")
-            and not name.endswith((OVERLAY_SUFFIX, LABELS_SUFFIX))
+            and not name.endswith(PICTURE_SUFFIXES)
         ]
     for error in unlisted:
         problem = f"cannot list the folder: {error.strerror or error}"
@@ -378,12 +376,13 @@ def _predict_page(job: _Job) -> PageResult:
     page = job.page
     try:
         ecg = job.read(page.path)
+        drawn = any(FORMATS[name].needs_image for name in job.extras)
         write_page(
             ecg,
             job.json_path.parent,
             page.path.stem,
-            csv="csv" in job.extras,
-            **_pictures(ecg, job),
+            formats=job.extras,
+            image=read_page(page.path).image if drawn else None,
             extra={"request": _request(job)},
             overwrite=job.overwrite,
         )
@@ -400,21 +399,6 @@ def _predict_page(job: _Job) -> PageResult:
         )
     seconds = round(time.perf_counter() - start, 3)
     return PageResult(page.path, page.stem, "failed", stage, message, seconds=seconds)
-
-
-def _pictures(ecg: Ecg, job: _Job) -> dict[str, NDArray[np.uint8]]:
-    """The pictures that were asked for, by their name in `EXTRAS`."""
-    if not job.extras & {"overlay", "labels"}:
-        return {}
-    from ecg_hough.output.overlay import draw_label_map, draw_overlay
-
-    image = read_page(job.page.path).image
-    drawn = {}
-    if "overlay" in job.extras:
-        drawn["overlay"] = draw_overlay(image, ecg)
-    if "labels" in job.extras:
-        drawn["labels"] = draw_label_map(image.shape[:2], ecg)
-    return drawn
 
 
 def _request(job: _Job) -> dict[str, Any]:
