@@ -14,7 +14,6 @@ from ecg_hough.output.ecg import Ecg
 from ecg_hough.page_map import turn_back
 from ecg_hough.record import Trace
 from ecg_hough.signals.calibrate import Calibrated
-from ecg_hough.signals.quality import page_quality
 from ecg_hough.signals.scale import PaperScale
 
 
@@ -46,7 +45,7 @@ def record_of(
         gain_mm_mv=scale.gain_mm_mv,
         warnings=tuple(warning for stage in stages for warning in stage.warnings),
         traces=_traces_on_picture(rows, result.windows, sheet),
-        quality=page_quality(result),
+        quality=result.quality,
         versions=versions,
         seconds=seconds,
         source=picture.name,

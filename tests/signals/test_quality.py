@@ -12,7 +12,8 @@ from ecg_hough.elements import PrintedWord
 from ecg_hough.errors import PageError
 from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.record import LeadStatus
-from ecg_hough.signals.quality import page_quality, refuse_if_no_ecg
+from ecg_hough.signals.calibrate import Calibrated
+from ecg_hough.signals.quality import refuse_if_no_ecg
 from ecg_hough.signals.scale import PaperScale
 
 LAYOUT = make_layout("3x4")
@@ -38,6 +39,10 @@ class FakeResult:
     agreement: float = 1.0
     leads_agree: bool | None = True
 
+    @property
+    def quality(self) -> float:
+        return Calibrated.quality.fget(self)  # type: ignore[attr-defined, no-any-return]
+
 
 def result(confidence: float, height_mv: float = 1.0, **given: Any) -> FakeResult:
     statuses = tuple(LeadStatus(lead, lead != "V6", None, confidence, 0.0, 10.0) for lead in LEADS)
@@ -56,9 +61,9 @@ def refused(named: float, scale: PaperScale, layout: Any, read: FakeResult, **sh
 
 def test_quality_is_the_mean_confidence_of_found_leads_times_their_agreement() -> None:
     read = result(0.8, agreement=0.5)
-    assert page_quality(read) == pytest.approx(0.4)  # type: ignore[arg-type]
+    assert read.quality == pytest.approx(0.4)
     lost = FakeResult(tuple(LeadStatus(lead, False, "no") for lead in LEADS), np.full((12, 5), np.nan))
-    assert page_quality(lost) == 0.0  # type: ignore[arg-type]
+    assert lost.quality == 0.0
 
 
 REFUSALS = [

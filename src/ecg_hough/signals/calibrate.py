@@ -86,6 +86,12 @@ class Calibrated:
     warnings: tuple[str, ...]
     agreement: float
 
+    @property
+    def quality(self) -> float:
+        """0 to 1: mean confidence of the leads that were found, less where leads of one instant disagree."""
+        surest = [status.confidence for status in self.statuses if status.found]
+        return float(np.mean(surest)) * self.agreement if surest else 0.0
+
 
 def calibrate(rows: tuple[RowTrace, ...], base: TimeBase, *, fs: int, fused_leads: bool = True) -> Calibrated:
     """Signals of all leads at their own column's time.

@@ -1,6 +1,6 @@
-"""Is the page an ECG at all, and how well is it read: any other page is refused for one stated reason.
+"""Is the page an ECG at all: any other page is refused for one stated reason.
 
-In: the page, its scale, layout and signals. Out: the page's quality, or `PageError`.
+In: the page, its scale, layout and signals. Out: nothing, or `PageError`.
 """
 
 from __future__ import annotations
@@ -32,19 +32,13 @@ FLAT_MV = 0.05
 """Rows none of which rises and falls by more are ruled lines; of 150 own renders the flattest has 0.3."""
 
 
-def page_quality(result: Calibrated) -> float:
-    """0 to 1: mean confidence of the leads that were found, less where leads of one instant disagree."""
-    surest = [status.confidence for status in result.statuses if status.found]
-    return float(np.mean(surest)) * result.agreement if surest else 0.0
-
-
 def refuse_if_no_ecg(sheet: Sheet, scale: PaperScale, layout: Layout | None, result: Calibrated) -> None:
     """Refuse a page whose rows are no 12-lead ECG.
 
     Raises:
         PageError: stage "layout", with the first limit that is broken and its measurement.
     """
-    named, quality, spread_mv = sheet.layout.named, page_quality(result), _largest_spread_mv(result.signals)
+    named, quality, spread_mv = sheet.layout.named, result.quality, _largest_spread_mv(result.signals)
     stated = _is_stated(scale, sheet.words)
     log.info(
         "is it an ECG: names at %.2f of the panels, tallest lead %.2f mV, quality %.2f, known layout: %s,"
