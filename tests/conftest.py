@@ -1,4 +1,4 @@
-"""What all tests share: the marker of heavy tests, those of over 1.5 s, and the writing of their list."""
+"""What all tests share: the marker of heavy tests, those of over a second, and the writing of their list."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from places import HEAVY, heavy_tests
 
-HEAVY_S, HEAVY_IN_ALL_S = 1.5, 4.5
+HEAVY_S, HEAVY_IN_ALL_S = 1.0, 3.0
 """A test is heavy if it takes longer, or if its parameters take longer together."""
 TESTS = Path(__file__).parent
 seconds: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
@@ -17,7 +17,7 @@ seconds: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--write-heavy", action="store_true", help="write the tests of over 1.5 s to heavy.txt")
+    parser.addoption("--write-heavy", action="store_true", help="write heavy.txt again")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,7 +7,7 @@ SAMPLES = ROOT / "samples"
 SHARED = ROOT.parent / "shared" / "data"
 """Pages for validation; tests that need them skip where they are absent."""
 HEAVY = ROOT / "tests" / "heavy.txt"
-"""Tests of over 1.5 s, "folder/file.py::name", one a line; `make heavy-tests` writes them again."""
+"""Tests of over a second, "folder/file.py::name", one a line; `make heavy-tests` writes them again."""
 
 
 def heavy_tests() -> set[str]:

@@ -16,7 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import ecg_hough
-from ecg_hough.cli import app
+from ecg_hough.cli.app import app
 from ecg_hough.options import CENTROID
 from made_up_ecg import header_only_png, made_up_ecg, stand_in_digitize, write_page_image
 

@@ -79,7 +79,7 @@ def test_package_offers_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_import_loads_nothing_heavy() -> None:
     code = (
-        "import ecg_hough, ecg_hough.cli, sys; "
+        "import ecg_hough, ecg_hough.cli.app, sys; "
         "heavy = {'numpy', 'cv2', 'scipy', 'torch', 'openvino', 'pandas', 'matplotlib', 'wfdb'}"
         "& set(sys.modules); print(heavy); sys.exit(bool(heavy))"
     )

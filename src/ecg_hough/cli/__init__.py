@@ -2,7 +2,3 @@
 
 Heavy modules are imported inside the commands, so that `ecg-hough --help` is instant.
 """
-
-from ecg_hough.cli.app import app
-
-__all__ = ["app"]
