@@ -1,4 +1,6 @@
-# Targets call the command line; every variable can be given: make predict IN=scans OUT=signals
+# Targets call the command lines ecg-hough and ecg-lab (the laboratory in experiments/); every variable can be
+# given: make predict IN=scans OUT=signals. Measurements replace the published figures in experiments/ where they
+# have all of their pages and methods, and go to output/ where not.
 PYTHON ?= python3
 VENV ?= .venv
 IN ?= samples
@@ -22,20 +24,23 @@ METHOD ?= ours
 TORCH := torch==2.13.0
 
 ECG := $(VENV)/bin/ecg-hough
+LAB := $(VENV)/bin/ecg-lab
+PYTEST := $(VENV)/bin/pytest -n 2
 PIP := $(VENV)/bin/pip install -q -c constraints.txt
 READY := $(VENV)/.ready-predict
 READY_TRAIN := $(VENV)/.ready-train
-READY_EXPERIMENTS := $(VENV)/.ready-experiments
+READY_LAB := $(VENV)/.ready-lab
 # Options that are passed only where they are given; the command line has the defaults.
 SHARED = $(if $(SEED),--seed $(SEED)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(N),-n $(N)) $(if $(RECORDS),--records $(RECORDS))
 PREPARE = $(if $(SOURCE),--source $(SOURCE)) $(if $(FOLDER),--folder $(FOLDER)) $(if $(GENERATED),--generated $(GENERATED)) $(if $(CANVAS),--canvas $(CANVAS)) $(if $(PLANES),--planes $(PLANES))
 TRAIN = $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(MINUTES),--max-minutes $(MINUTES)) $(if $(DEVICE),--device $(DEVICE)) $(if $(FRESH),--fresh)
 ALLOW = $(if $(ALLOW_TRAINED),--allow-trained)
 PREDICT = $(if $(CSV),--csv) $(if $(FS),--fs $(FS)) $(if $(SPEED),--speed $(SPEED)) $(if $(GAIN),--gain $(GAIN)) $(if $(READOUT),--readout $(READOUT))
+ABLATION_PAGES = $(foreach data,$(filter-out $(lastword $(DATA)),$(DATA)),-n 2) -n 6
 AS_WORKERS = $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help
-.PHONY: help predict test test-all lint render prepare-data train train-traces export evaluate benchmark compare ablations robustness fidelity training-logs notebooks paper clean
+.PHONY: help predict test test-fast heavy-tests test-all lint render prepare-data train train-traces export evaluate benchmark compare ablations robustness fidelity training-logs notebooks paper clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
@@ -46,21 +51,27 @@ $(VENV)/bin/python:
 $(READY): pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e . && touch $@
 
-$(READY_TRAIN): pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) $(TORCH)
-	$(PIP) -e '.[train,dev,experiments,kaggle]' && touch $@ $(READY) $(READY_EXPERIMENTS)
+$(READY_LAB): pyproject.toml experiments/pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e . -e 'experiments[notebooks]' && touch $@ $(READY)
 
-$(READY_EXPERIMENTS): pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) -e '.[experiments]' && touch $@ $(READY)
+$(READY_TRAIN): pyproject.toml experiments/pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) $(TORCH)
+	$(PIP) -e '.[train,dev]' -e 'experiments[notebooks,kaggle]' && touch $@ $(READY) $(READY_LAB)
 
 predict: $(READY) ## digitise the pages in IN into OUT (CSV=1 FS= SPEED= GAIN= READOUT= WORKERS=)
 	$(ECG) predict $(IN) -o $(OUT) --overlay $(PREDICT) $(AS_WORKERS)
 
-test: $(READY_TRAIN) ## the tests, slow ones left out
-	$(VENV)/bin/pytest -m "not slow"
+test: $(READY_TRAIN) ## the tests, without those of minutes
+	$(PYTEST) -m "not slow"
+
+test-fast: $(READY_TRAIN) ## some tests of every room, in at most 90 s
+	$(PYTEST) -m "not slow and not heavy"
+
+heavy-tests: $(READY_TRAIN) ## write the list of tests that test-fast leaves out again, on a free machine
+	$(PYTEST) -m "not slow" --write-heavy
 
 test-all: $(READY_TRAIN) ## all tests
-	$(VENV)/bin/pytest
+	$(PYTEST)
 
 lint: $(READY_TRAIN) ## ruff and mypy
 	$(VENV)/bin/ruff check . && $(VENV)/bin/mypy
@@ -83,33 +94,32 @@ export: $(READY_TRAIN) ## weights of the run folder RUN into WEIGHTS, as the net
 evaluate: $(READY) ## score the records in OUT against those in TRUTH
 	$(ECG) evaluate $(OUT) $(TRUTH) -o $(SCORES) $(ALLOW) $(AS_WORKERS)
 
-benchmark: $(READY) ## predict and score the folders in DATA; figures in experiments/results (READOUT= WORKERS=)
-	$(ECG) benchmark $(DATA) -o output/benchmark $(if $(READOUT),--readout $(READOUT)) $(AS_WORKERS)
+benchmark: $(READY_LAB) ## predict and score the folders in DATA (READOUT= WORKERS=)
+	$(LAB) benchmark $(DATA) -o output/benchmark $(if $(READOUT),--readout $(READOUT)) $(AS_WORKERS)
 
-ablations: $(READY) ## what each step is worth; tables in experiments/ablations (N= pages a profile)
-	$(ECG) ablations $(DATA) -n $(if $(N),$(N),2)
-	$(ECG) ablations $(lastword $(DATA)) -n $(if $(N),$(N),6)
+ablations: $(READY_LAB) ## what each step is worth (N= pages a profile: 2, and 6 of the last folder in DATA)
+	$(LAB) ablations $(DATA) $(if $(N),-n $(N),$(ABLATION_PAGES))
 
-robustness: $(READY) ## accuracy against the severity of distortions; figures in experiments/results (N= WORKERS=)
-	$(ECG) robustness $(if $(N),-n $(N)) $(AS_WORKERS)
+robustness: $(READY_LAB) ## accuracy against the severity of distortions (N= WORKERS=)
+	$(LAB) robustness $(if $(N),-n $(N)) $(AS_WORKERS)
 
-fidelity: $(READY_EXPERIMENTS) ## rate, intervals, amplitudes of the benchmark's records; figures in experiments/results (METHOD=)
-	for data in $(DATA); do $(ECG) fidelity $(if $(filter ours,$(METHOD)),output/benchmark/$$(basename $$data)/trace,output/compare/predictions/$(METHOD)/$$(basename $$data)) $$data --method $(METHOD) || exit 1; done
+fidelity: $(READY_LAB) ## rate, intervals, amplitudes of the benchmark's records (METHOD=)
+	for data in $(DATA); do $(LAB) fidelity $(if $(filter ours,$(METHOD)),output/benchmark/$$(basename $$data)/trace,output/compare/predictions/$(METHOD)/$$(basename $$data)) $$data --method $(METHOD) || exit 1; done
 
 training-logs: ## keep the logs of the runs in runs/ for the training curves
 	cp $(LEADS_RUN)/log.csv experiments/results/training_leads.csv
 	cp $(WORDS_RUN)/log.csv experiments/results/training_words.csv
 	cp $(TRACES_RUN)/log.csv experiments/results/training_traces.csv
 
-notebooks: $(READY_EXPERIMENTS) ## run the notebooks of experiments/ on a small set, into output/notebooks
+notebooks: $(READY_LAB) ## run the notebooks of experiments/ on a small set, into output/notebooks
 	mkdir -p output/notebooks
 	for book in experiments/*.ipynb; do $(VENV)/bin/jupyter-execute --timeout=1200 --output=../output/notebooks/$$(basename $$book .ipynb) $$book || exit 1; done
 
-paper: $(READY_EXPERIMENTS) ## draw every figure of experiments/figures again from experiments/results
-	$(ECG) paper
+paper: $(READY_LAB) ## draw every figure of experiments/figures again from experiments/results
+	$(LAB) paper
 
-compare: $(READY) ## every method on the folders in DATA; figures in experiments/results (METHODS=a,b N= WORKERS=)
-	$(ECG) compare $(DATA) $(if $(METHODS),--methods $(METHODS)) $(if $(N),--pages $(N)) $(AS_WORKERS)
+compare: $(READY_LAB) ## every method on the folders in DATA (METHODS=a,b N= WORKERS=)
+	$(LAB) compare $(DATA) $(if $(METHODS),--methods $(METHODS)) $(if $(N),--pages $(N)) $(AS_WORKERS)
 
-clean: ## remove output, caches and build leftovers; data, runs and .venv stay
-	rm -rf output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+clean: ## remove output, caches and what builds made; data, runs and .venv stay
+	rm -rf output build dist experiments/build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -13,11 +13,11 @@ from ecg_hough.geometry.page_geometry import PageGeometry
 from ecg_hough.layout.fit import find_layout
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.networks.canvas import Canvas, to_canvas
-from ecg_hough.paper import make_layout
+from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.render import RenderedPage, render_page
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.style import CameraStyle, PageStyle, SheetStyle, WearStyle
-from ecg_hough.training.prepare_data import page_canvas
+from ecg_hough.training.case_pictures import page_canvas
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ def drawn_page(shape: str = "3x4", rhythm: tuple[str, ...] = ("II",)):
     page = render_page(ecg.signals, ecg.fs, seed=3, style=style)
     canvas = to_canvas(page.image)
     _, labels = page_canvas(page)
-    maps = np.stack([cv2.GaussianBlur((labels == k).astype(np.float32), (0, 0), 0.6) for k in range(13)])
+    maps = np.stack(
+        [cv2.GaussianBlur((labels == k).astype(np.float32), (0, 0), 0.6) for k in range(1 + len(LEADS))]
+    )
     maps /= maps.sum(axis=0, keepdims=True)
     return DrawnPage(page, canvas, maps, find_layout(maps))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -97,6 +99,24 @@ def stand_in_digitize(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     module.digitize = digitize  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "ecg_hough.pipeline", module)
     return calls
+
+
+@dataclass(frozen=True)
+class OtherReader:
+    """A reader of another program with a file of its own; its process dies on the page deadly.png."""
+
+    own: Path
+
+    def __call__(self, path: Path) -> Ecg:
+        if path.name == "deadly.png":
+            os._exit(1)
+        return made_up_ecg(250, source=path.name)
+
+    def options(self) -> dict[str, Any]:
+        return {"method": "other"}
+
+    def sources(self, path: Path) -> list[Path]:
+        return [self.own]
 
 
 def as_printed(signals: NDArray[np.float64]) -> NDArray[np.float64]:

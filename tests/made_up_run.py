@@ -79,7 +79,7 @@ def write_nnunet_run(
     import torch
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    from ecg_hough.training.export_weights import build_network
+    from ecg_hough.training.nnunet_run import build_network
 
     plans, dataset = make_plans(), make_dataset_json()
     torch.manual_seed(seed)
@@ -111,7 +111,7 @@ def write_trace_run(folder: Path) -> Path:
     store once."""
     import torch
 
-    from ecg_hough.training.trace_train import make_network
+    from ecg_hough.training.trace_network import make_network
 
     features = (4, 8, 8)
     torch.manual_seed(0)

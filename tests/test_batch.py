@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ecg_hough import batch
-from ecg_hough.batch import BatchReport, PageResult, find_pages, predict_pages
+from ecg_hough.batch import BatchReport, Digitizer, PageResult, find_pages, page_code, predict_pages
 from ecg_hough.errors import PageError
-from made_up_ecg import stand_in_digitize, write_page_image
+from made_up_ecg import OtherReader, stand_in_digitize, write_page_image
+from test_rooms import PACKAGE, imports
 
 
 @pytest.fixture
@@ -106,7 +109,7 @@ def test_every_page_gets_its_files_under_its_folder(tmp_path: Path, calls: list[
     write_page_image(pages / "sub" / "a.png")
     results: list[tuple[PageResult, int]] = []
     out = tmp_path / "out"
-    report = predict_pages([pages], out, overlay=True, on_page=lambda *both: results.append(both))
+    report = predict_pages([pages], out, extras=["overlay"], on_page=lambda *both: results.append(both))
     assert len(report.done) == 2
     assert {path.relative_to(out).as_posix() for path in out.rglob("*.*")} == {
         "report.json",
@@ -141,8 +144,8 @@ def test_finished_pages_are_not_done_again(tmp_path: Path, calls: list[str]) -> 
     first, second = write_page_image(tmp_path / "a.png"), write_page_image(tmp_path / "b.png", 1)
     out = tmp_path / "out"
 
-    def done(**options: Any) -> list[str]:
-        report = predict_pages([first, second], out, **options)
+    def done(overwrite: bool = False, **options: Any) -> list[str]:
+        report = predict_pages([first, second], out, read=Digitizer(**options), overwrite=overwrite)
         assert len(report.done) + len(report.skipped) == 2
         return [path.name for path in report.done]
 
@@ -156,7 +159,7 @@ def test_finished_pages_are_not_done_again(tmp_path: Path, calls: list[str]) -> 
     (out / "b.dat").unlink()
     assert done(fs=250) == ["b.png"]
     (out / "a.json").write_text("{")
-    assert [f.stage for f in predict_pages([first], out, fs=250).failed] == ["export"]
+    assert [f.stage for f in predict_pages([first], out, read=Digitizer(250)).failed] == ["export"]
     assert len(calls) == 9
 
 
@@ -169,22 +172,73 @@ def test_another_version_is_another_result(
     assert predict_pages([page], tmp_path / "out").done == (page,)
 
 
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the package's folder, whose files the versions are made of."""
+    copy = tmp_path / "ecg_hough"
+    shutil.copytree(batch.CODE_FOLDER, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(batch, "CODE_FOLDER", copy)
+    monkeypatch.setattr(batch, "WEIGHTS_FOLDER", copy / batch.WEIGHTS_FOLDER.relative_to(PACKAGE))
+    return copy
+
+
 @pytest.mark.parametrize(
-    ("folder", "name", "part"),
-    [("WEIGHTS_FOLDER", "leads.bin", "weights"), ("CODE_FOLDER", "render/page.py", "code")],
+    ("name", "part"),
+    [
+        ("pipeline.py", "code"),
+        ("paper.py", "code"),
+        ("signals/calibrate.py", "code"),
+        ("output/export.py", "code"),
+        ("networks/weights/traces.onnx", "weights"),
+        ("networks/weights/words.json", "weights"),
+        ("training/train.py", None),
+        ("render/page.py", None),
+        ("scores/metrics.py", None),
+        ("datasets/ludb.py", None),
+        ("cli/app.py", None),
+    ],
 )
-def test_weights_and_code_are_part_of_the_version(
-    folder: str, name: str, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_only_what_reads_and_writes_a_page_is_part_of_the_version(
+    name: str, part: str | None, package: Path
 ) -> None:
-    monkeypatch.setattr(batch, folder, tmp_path)
     before = batch._versions()
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_bytes(b"changed")
+    path = package / name
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     after = batch._versions()
-    assert {key for key in after if after[key] != before[key]} == {part}
+    assert {key for key in after if after[key] != before[key]} == ({part} if part else set())
+    path.write_bytes(content)
+    assert batch._versions() == before
 
 
-def test_disk_full_is_told_for_the_page(
+def test_the_version_has_all_that_a_reading_imports() -> None:
+    """What `digitize` and the writing of its files import, and what that imports."""
+    todo, seen = ["pipeline", "output.export", "output.overlay"], set()
+    while todo:
+        module = todo.pop()
+        if module not in seen:
+            seen.add(module)
+            todo += imports()[module]
+    files = {path.relative_to(PACKAGE).with_suffix("") for path in page_code(PACKAGE)}
+    assert seen <= {".".join(path.parts).removesuffix(".__init__") for path in files}
+
+
+def test_another_reader_and_its_own_files(tmp_path: Path, calls: list[str]) -> None:
+    page, own, out = write_page_image(tmp_path / "a.png"), tmp_path / "method.py", tmp_path / "out"
+    own.write_text("one way")
+    read = OtherReader(own)
+    assert predict_pages([page], out, read=read).done == (page,)
+    assert json.loads((out / "a.json").read_text())["fs"] == 250
+    assert read_report(out)["options"]["method"] == "other"
+    assert predict_pages([page], out, read=read).skipped == (page,)
+    own.write_text("another way")
+    assert predict_pages([page], out, read=read).done == (page,)
+    assert calls == []
+    assert predict_pages([page], out).done == (page,)
+    assert calls == ["a.png"]
+
+
+def test_disk_full_is_a_failure_of_the_page(
     tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = write_page_image(tmp_path / "a.png")
@@ -217,26 +271,27 @@ def test_an_output_folder_that_cannot_be_made(tmp_path: Path, calls: list[str]) 
     assert calls == []
 
 
-@pytest.mark.parametrize(
-    "options", [{"fs": 0}, {"speed_mm_s": -1.0}, {"gain_mm_mv": 0.0}, {"readout": "x"}, {"workers": 0}]
-)
-def test_bad_arguments(tmp_path: Path, options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(options))):
-        predict_pages([tmp_path], tmp_path / "out", **options)
+@pytest.mark.parametrize("value", [0, -1.0, math.inf, math.nan])
+@pytest.mark.parametrize("name", ["fs", "speed_mm_s", "gain_mm_mv"])
+def test_numbers_are_positive_and_finite(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be positive and finite; got {value}"):
+        Digitizer(**{name: value})
 
 
-def _predict_or_die(job: Any) -> PageResult:
-    """For a worker process: dies on one page, as one killed for its memory does."""
-    if job.page.path.name == "deadly.png":
-        os._exit(1)
-    return PageResult(job.page.path, job.page.stem, "done")
+def test_bad_arguments(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="readout must be trace or centroid; got 'x'"):
+        Digitizer(readout="x")  # type: ignore[arg-type]
+    for options in ({"workers": 0}, {"extras": ["pdf"]}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            predict_pages([tmp_path], tmp_path / "out", **options)
 
 
-def test_a_worker_that_dies_costs_only_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_dies_costs_only_its_page(tmp_path: Path) -> None:
     for name in ("a.png", "deadly.png", "z.png"):
         write_page_image(tmp_path / "pages" / name)
-    monkeypatch.setattr(batch, "_predict_page", _predict_or_die)
-    report = predict_pages([tmp_path / "pages"], tmp_path / "out", workers=2)
+    own = tmp_path / "method.py"
+    own.touch()
+    report = predict_pages([tmp_path / "pages"], tmp_path / "out", read=OtherReader(own), workers=2)
     assert [path.name for path in report.done] == ["a.png", "z.png"]
     assert report.failed[0].path.name == "deadly.png"
     assert "process died" in report.failed[0].message

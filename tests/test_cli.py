@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import ecg_hough
-from ecg_hough.cli import app
+from ecg_hough.cli.app import app
 from ecg_hough.options import CENTROID
 from made_up_ecg import header_only_png, made_up_ecg, stand_in_digitize, write_page_image
 
@@ -33,8 +36,12 @@ def run(*arguments: object, status: int = 0) -> str:
 
 def test_version_and_help() -> None:
     assert ecg_hough.__version__ in run("--version")
-    commands = ("predict", "info", "evaluate", "benchmark", "render", "prepare-data", "train", "export")
+    commands = (
+        "predict", "info", "evaluate", "render", "prepare-data", "train", "train-traces", "export",
+        "quantize",
+    )  # fmt: skip
     overview = run("--help")
+    assert len(app.registered_commands) == len(commands)
     for command in commands:
         assert command in overview
         assert f"ecg-hough {command}" in run(command, "--help")
@@ -100,7 +107,7 @@ def bad_pages(folder: Path) -> dict[str, str]:
     }
 
 
-def test_bad_pages_are_told_one_by_one_and_the_good_one_is_done(tmp_path: Path, calls: list[str]) -> None:
+def test_bad_pages_are_named_one_by_one_and_the_good_one_is_done(tmp_path: Path, calls: list[str]) -> None:
     expected = bad_pages(tmp_path / "pages")
     out = tmp_path / "out"
     printed = run("predict", tmp_path / "pages", tmp_path / "missing.png", "-o", out, status=1)
@@ -121,13 +128,30 @@ def test_bad_pages_are_told_one_by_one_and_the_good_one_is_done(tmp_path: Path, 
         ("predict", "a.png", "-o", "out", "--readout", "guess"),
         ("predict", "a.png", "-o", "out", "--fs", "0"),
         ("predict", "a.png", "-o", "out", "--speed", "-25"),
+        ("predict", "a.png", "-o", "out", "--gain", "inf"),
         ("predict", "a.png", "-o", "out", "--workers", "0"),
+        ("info", "a.png", "--speed", "0"),
+        ("info", "a.png", "--gain", "nan"),
+        ("render", "-o", "out", "--dpi", "inf"),
+        ("render", "-o", "out", "--seed", "-1"),
+        ("prepare-data", "--dpi", "nan"),
+        ("train", "--max-minutes", "0"),
+        ("train-traces", "--learning-rate", "-1"),
+        ("evaluate", "nowhere", "nowhere"),
         ("render", "-o", "out", "--profile", "dirty"),
         ("no-such-command",),
     ],
 )
 def test_bad_arguments_exit_with_2(arguments: tuple[str, ...]) -> None:
     run(*arguments, status=2)
+
+
+@pytest.mark.parametrize("value", ["0", "-25", "inf", "nan"])
+@pytest.mark.parametrize("name", ["--speed", "--gain"])
+@pytest.mark.parametrize("command", [("info", "a.png"), ("predict", "a.png", "-o", "out")])
+def test_scales_must_be_positive_and_finite(command: tuple[str, ...], name: str, value: str) -> None:
+    printed = " ".join(run(*command, name, value, status=2).replace("│", " ").split())
+    assert f"'{name}': must be positive and finite; got {value}" in printed
 
 
 def test_an_empty_folder_is_a_bad_argument(tmp_path: Path) -> None:
@@ -143,11 +167,61 @@ def test_an_output_that_cannot_be_written(tmp_path: Path, calls: list[str]) -> N
 def test_info(tmp_path: Path, calls: list[str]) -> None:
     page = write_page_image(tmp_path / "a.png")
     printed = run("info", page)
-    for words in ("+1.25°", "7.870 x 7.880 px/mm", "3x4+1", "11 of 12", "aVR  not printed", "warning: aVR"):
+    for words in (
+        "+1.25°", "7.870 x 7.880 px/mm", "3x4+1", "11 of 12", "aVR  not printed", "warning: aVR",
+        "25 mm/s, assumed", "no leads to compare",
+    ):  # fmt: skip
         assert words in printed
     assert json.loads(run("info", page, "--json"))["layout"] == "3x4+1"
     assert "page: no such file" in run("info", tmp_path / "b.png", status=1)
     assert {path.name for path in tmp_path.iterdir()} == {"a.png"}
+
+
+def test_info_shows_where_the_scale_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ecg = replace(
+        made_up_ecg(), speed_mm_s=50.0, speed_from="text", gain_from="pulse", columns="simultaneous",
+        einthoven_mv=0.012, leads_agree=True,
+    )  # fmt: skip
+    replace_module(monkeypatch, "ecg_hough.pipeline", digitize=lambda page, **options: ecg)
+    printed = run("info", tmp_path / "a.png")
+    for words in (
+        "50 mm/s, read from the print", "10 mm/mV, measured on the calibration pulse",
+        "all of the same seconds", "Einthoven 0.012 mV, within the expected errors",
+    ):  # fmt: skip
+        assert words in printed
+
+
+@pytest.fixture
+def talkative(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A digitiser that logs at both levels; the log's level is as before when the test is over."""
+
+    def digitize(page: Path, **options: Any) -> Any:
+        stage = logging.getLogger("ecg_hough.signals.pulse")
+        stage.info("one pulse found")
+        stage.debug("a pulse of 7 mm was below the limit of 8 mm")
+        return made_up_ecg()
+
+    replace_module(monkeypatch, "ecg_hough.pipeline", digitize=digitize)
+    logger = logging.getLogger("ecg_hough")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
+@pytest.mark.usefixtures("talkative")
+@pytest.mark.parametrize(("flags", "n_lines"), [((), 0), (("-v",), 1), (("-vv",), 2), (("-v", "-v"), 2)])
+def test_verbose_shows_what_stages_log(
+    flags: tuple[str, ...], n_lines: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = write_page_image(tmp_path / "a.png")
+    for arguments in (
+        ("info", page, *flags),
+        (*flags, "info", page),
+        ("predict", page, "-o", tmp_path / "out", "--overwrite", *flags),
+    ):
+        caplog.clear()
+        run(*arguments)
+        assert len([line for line in caplog.records if "pulse" in line.message]) == n_lines, arguments
 
 
 def replace_module(monkeypatch: pytest.MonkeyPatch, name: str, **functions: Any) -> None:
@@ -165,7 +239,7 @@ def test_render_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.Monkey
         on_progress(1, 3)
         return [out] * 3
 
-    replace_module(monkeypatch, "ecg_hough.training.prepare_data", render_samples=render_samples)
+    monkeypatch.setattr("ecg_hough.datasets.rendered.render_samples", render_samples)
     assert "3 pages" in run("render", "-n", 3, "-o", tmp_path, "--profile", "fax", "--seed", 7)
     expected = {"out": tmp_path, "n": 3, "profile": "fax", "seed": 7, "records": None, "dpi": None}
     assert seen == expected | {"held_out": False}
@@ -174,11 +248,11 @@ def test_render_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_prepare_data_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
-    def prepare(out: Path, **options: Any) -> Path:
-        seen.update(options)
+    def prepare(out: Path, settings: Any, **options: Any) -> Path:
+        seen.update(asdict(settings), **options)
         return out
 
-    replace_module(monkeypatch, "ecg_hough.training.prepare_data", prepare=prepare)
+    monkeypatch.setattr("ecg_hough.training.prepare_data.prepare", prepare)
     run("prepare-data", "-n", 5, "-o", tmp_path, "--source", "kit", "--folder", tmp_path, "--workers", 1)
     assert (seen["n"], seen["source"], seen["folder"], seen["workers"]) == (5, "kit", tmp_path, 1)
 
@@ -186,25 +260,33 @@ def test_prepare_data_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.
 def test_train_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
-    def train(**options: Any) -> Path:
-        seen.update(options)
+    def train(settings: Any, **options: Any) -> Path:
+        seen.update(asdict(settings), **options)
         return tmp_path
 
-    replace_module(monkeypatch, "ecg_hough.training.train", train=train)
+    monkeypatch.setattr("ecg_hough.training.train.train", train)
     run("train", "--config", "tiny", "--fold", "all", "--device", "cpu", "--epochs", 2)
     assert (seen["config"], seen["fold"], seen["device"], seen["epochs"]) == ("tiny", "all", "cpu", 2)
 
 
 def test_train_without_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    def train(**_: Any) -> None:
+    def train(*_: Any, **__: Any) -> None:
         raise ModuleNotFoundError("No module named 'nnunetv2'", name="nnunetv2")
 
-    replace_module(monkeypatch, "ecg_hough.training.train", train=train)
+    monkeypatch.setattr("ecg_hough.training.train.train", train)
     assert 'pip install "ecg-hough[train]"' in run("train", status=1)
 
 
+def test_another_missing_package_is_no_matter_of_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(*_: Any, **__: Any) -> None:
+        raise ModuleNotFoundError("No module named 'ecg_hough.gone'", name="ecg_hough.gone")
+
+    monkeypatch.setattr("ecg_hough.training.train.train", train)
+    result = CliRunner().invoke(app, ["train"])
+    assert isinstance(result.exception, ModuleNotFoundError)
+
+
 def test_evaluate_reads_what_predict_wrote(tmp_path: Path, calls: list[str]) -> None:
-    pytest.importorskip("ecg_hough.scores.evaluation")
     page = write_page_image(tmp_path / "pages" / "a.png")
     run("predict", page, "-o", tmp_path / "out")
     signals = wfdb.rdrecord(str(tmp_path / "out" / "a")).p_signal.T
@@ -216,16 +298,3 @@ def test_evaluate_reads_what_predict_wrote(tmp_path: Path, calls: list[str]) -> 
         "scores.png",
     }
     assert "Error:" in run("evaluate", tmp_path / "out", tmp_path / "nowhere", status=2)
-
-
-def test_benchmark_prints_accuracy_speed_and_memory(
-    tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("ecg_lab.benchmark")
-    monkeypatch.chdir(tmp_path)
-    page = write_page_image(tmp_path / "kit" / "clean" / "a.png")
-    made_up_ecg(source="truth").to_wfdb(page.parent, "a")
-    printed = run("benchmark", tmp_path / "kit", "-o", tmp_path / "out")
-    for words in ("SNR dB", "2200 x 1700 px", "Peak memory", "s again"):
-        assert words in printed
-    assert "folder must hold" in run("benchmark", tmp_path / "out", "-o", tmp_path / "b", status=2)

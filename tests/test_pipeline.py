@@ -1,4 +1,4 @@
-"""The whole way on the pages that ship: right leads, right millivolts, and a plain word where not."""
+"""End to end on the pages that ship: right leads, right millivolts, and a warning or an error otherwise."""
 
 import math
 from contextlib import suppress
@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import wfdb
 
-from ecg_hough import PageError
-from ecg_hough import pipeline as digitize
+from ecg_hough import PageError, digitize
 from ecg_hough.image.reading import read_page
 from ecg_hough.options import CENTROID, Options
 from ecg_hough.output.overlay import LABEL_MM, draw_label_map
@@ -167,7 +166,7 @@ def test_label_map_of_the_read_traces():
     assert np.nanmean(dice(read, true)) > 0.8
 
 
-def test_page_without_grid_says_so():
+def test_a_page_without_grid_gives_a_warning():
     page = drawn()
     style = sample_style(np.random.default_rng(5), "clean", layout=page.layout, dpi=150)
     sheet = replace(style.sheet, grid="none", missing=(), speed_mm_s=25.0, gain_mm_mv=10.0)

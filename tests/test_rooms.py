@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import ecg_hough
+from places import HEAVY, heavy_tests
 
 PACKAGE = Path(ecg_hough.__file__).parent
 GROUND = {"errors", "numeric", "paper", "cores", "options", "elements", "page_map", "record"}
@@ -98,3 +99,32 @@ def test_the_tool_knows_no_laboratory() -> None:
         text = path.read_text(encoding="utf-8")
         assert "ecg_lab" not in text, path
         assert "experiments/" not in text, path
+
+
+def functions_of(path: Path) -> dict[str, bool]:
+    """Tests of a file by "folder/file.py::name", and whether each is marked slow there."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    whole = any("slow" in ast.unparse(node) for node in tree.body if "pytestmark" in ast.unparse(node)[:10])
+    place = path.relative_to(HEAVY.parent).as_posix()
+    return {
+        f"{place}::{node.name}": whole or any("slow" in ast.unparse(mark) for mark in node.decorator_list)
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
+
+
+def test_every_room_has_a_fast_test() -> None:
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    for folder in {*rooms - {"cli"}, "lab"}:
+        tests: dict[str, bool] = {}
+        for path in (HEAVY.parent / folder).rglob("test_*.py"):
+            tests |= functions_of(path)
+        fast = [name for name, is_slow in tests.items() if not is_slow and name not in heavy_tests()]
+        assert fast, f"make test-fast runs no test of {folder}"
+
+
+def test_the_list_of_heavy_tests_names_tests() -> None:
+    known: dict[str, bool] = {}
+    for path in HEAVY.parent.rglob("test_*.py"):
+        known |= functions_of(path)
+    assert heavy_tests() <= known.keys(), sorted(heavy_tests() - known.keys())

@@ -1,7 +1,7 @@
 """What each step of the method is worth: the same pages read with one change at a time.
 
-In: folders of pages with their true signals. Out: two CSV files: a row per page and change, by which a
-stopped run goes on, and a row per change and profile.
+In: folders of pages with their true signals. Out: two CSV files: a row per page and change, from which a
+stopped run is resumed, and a row per change and profile.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ecg_hough.scores import metrics
 from ecg_hough.scores.evaluation import FOUND_SHARE
 from ecg_hough.traces.read import TRACE_NETWORK
 from ecg_lab.benchmark import first_pages
+from ecg_lab.published import ABLATIONS, results_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PUBLISHED = ABLATIONS / "ablations.csv"
 
 CHANGES: dict[str, Options] = {
     "full method": SHIPPED,
@@ -85,11 +87,28 @@ difference of the Challenge SNR to the full method on the same pages, `_se_` its
 OnProgress = Callable[[int, int], Any]
 
 
+def default_out(folders: Sequence[Path], *, n: Sequence[int] = (), changes: Sequence[str] = ()) -> Path:
+    """Where the tables go if no place is named: over the published ones only with all of their pages.
+
+    Args:
+        folders, n, changes: as for `measure_ablations`.
+    """
+
+    def covers(published: Path) -> bool:
+        detail = published.with_suffix(".pages.csv")
+        if changes or not detail.is_file():
+            return False
+        asked = {(profile, page.stem) for profile, page in _pages(folders, n)}
+        return set(_read(detail)[["profile", "page"]].itertuples(index=False, name=None)) <= asked
+
+    return results_path(PUBLISHED, covers)
+
+
 def measure_ablations(
-    folders: list[Path],
+    folders: Sequence[Path],
     out: Path,
     *,
-    n: int | None = None,
+    n: Sequence[int] = (),
     changes: Sequence[str] = (),
     overwrite: bool = False,
     allow_trained: bool = False,
@@ -97,14 +116,14 @@ def measure_ablations(
 ) -> pd.DataFrame:
     """Read pages with every change of `CHANGES` and write both tables.
 
-    A run goes on where it was stopped: rows are kept per page in `out` + ".pages.csv" in place of ".csv".
-    Rows of other networks than those shipped now are made again; rows of other pages stay.
+    A stopped run is resumed: rows are kept per page in `out` + ".pages.csv" in place of ".csv". Rows of other
+    networks than those shipped now are made again; rows of other pages stay.
 
     Args:
         folders: pages and WFDB records of the same stems, flat or with a subfolder per profile.
         out: the CSV of changes and profiles, see `COLUMNS`.
-        n: pages of each profile, the first ones; None takes all.
-        changes: which of `CHANGES` are measured, beside the full method; all, if none is named.
+        n: pages of each profile, the first ones: one number for all folders, or one for each; all, if none.
+        changes: which of `CHANGES` are measured besides the full method; all, if none is named.
         overwrite: make the rows of these pages and changes again.
         allow_trained: score records that the shipped networks were trained on too, with a warning.
         on_progress: called with the pages read and pages in all, every change a page of its own.
@@ -113,43 +132,19 @@ def measure_ablations(
         The rows of `out`.
 
     Raises:
-        ValueError: n below 1, an unknown change, no page in a folder, one that was trained on, or a file
-            that is no such CSV.
+        ValueError: n below 1 or of another number than the folders, an unknown change, no page in a folder,
+            one that was trained on, or a file that is no such CSV.
     """
     import pandas as pd
 
-    from ecg_hough.datasets.ptbxl_table import patient_groups
-    from ecg_hough.scores.guard import refuse_trained
-
-    if n is not None and n < 1:
-        raise ValueError(f"n must be at least 1; got {n}")
     if unknown := set(changes) - set(CHANGES):
         raise ValueError(f"a change must be one of {', '.join(CHANGES)}; got {', '.join(sorted(unknown))}")
     asked = [name for name in CHANGES if not changes or name in (FULL, *changes)]
-    pages: list[tuple[str, Path]] = []
-    for folder in folders:
-        found = first_pages(folder, n)
-        if not found:
-            raise ValueError(
-                f"a folder must hold images with a WFDB record beside them; got none in {folder}"
-            )
-        refuse_trained([page.stem for page in found], patients=patient_groups(folder), allow=allow_trained)
-        pages += [((page.parent if page.parent != folder else folder.resolve()).name, page) for page in found]
-    # The first page of every profile, then the second: a stopped run has seen all profiles.
-    seen: Counter[str] = Counter()
-    turn: list[int] = []
-    for profile, _ in pages:
-        turn.append(seen[profile])
-        seen[profile] += 1
-    pages = [pages[k] for k in np.argsort(turn, kind="stable")]
+    pages = _pages(folders, n)
+    _refuse_trained(folders, pages, allow_trained)
     detail = out.with_suffix(".pages.csv")
     weights = " ".join(load_network(name).version for name in (LEADS_NETWORK, TRACE_NETWORK))
-    kept = _read(detail) if detail.is_file() else pd.DataFrame(columns=list(PAGE_COLUMNS))
-    kept = kept[(kept["weights"] == weights) & kept["change"].isin(CHANGES)]
-    if overwrite:
-        anew = {(profile, page.stem, name) for profile, page in pages for name in asked}
-        key = kept[["profile", "page", "change"]].itertuples(index=False, name=None)
-        kept = kept[np.array([row not in anew for row in key], bool)]
+    kept = _kept(detail, weights, {(p, page.stem, name) for p, page in pages for name in asked}, overwrite)
     done = set(kept[["profile", "page", "change"]].itertuples(index=False, name=None))
     todo = [
         (profile, page, [name for name in asked if (profile, page.stem, name) not in done])
@@ -174,6 +169,54 @@ def measure_ablations(
     table = summarise(_read(detail))
     table.to_csv(out, index=False)
     return table
+
+
+def _pages(folders: Sequence[Path], n: Sequence[int]) -> list[tuple[str, Path]]:
+    """(profile, page): the first of every profile, then the second, so that a stopped run has all profiles.
+
+    Raises:
+        ValueError: a bad n, or no page in a folder.
+    """
+    if any(number < 1 for number in n) or len(n) not in (0, 1, len(folders)):
+        raise ValueError(
+            f"n must be at least 1, once or for each of {len(folders)} folders; got {', '.join(map(str, n))}"
+        )
+    numbers: list[int | None] = [*n] or [None]
+    if len(numbers) != len(folders):
+        numbers *= len(folders)
+    by_turn: list[tuple[int, str, Path]] = []
+    for folder, number in zip(folders, numbers, strict=True):
+        found = first_pages(folder, number)
+        if not found:
+            raise ValueError(f"a folder must hold images with their WFDB records; got none in {folder}")
+        seen: Counter[str] = Counter()
+        for page in found:
+            profile = (page.parent if page.parent != folder else folder.resolve()).name
+            by_turn.append((seen[profile], profile, page))
+            seen[profile] += 1
+    return [(profile, page) for _, profile, page in sorted(by_turn, key=lambda entry: entry[0])]
+
+
+def _refuse_trained(folders: Sequence[Path], pages: list[tuple[str, Path]], allow: bool) -> None:
+    """ValueError for pages that the shipped networks were trained on."""
+    from ecg_hough.datasets.ptbxl_table import patient_groups
+    from ecg_hough.scores.guard import refuse_trained
+
+    for folder in folders:
+        stems = [page.stem for _, page in pages if page.is_relative_to(folder)]
+        refuse_trained(stems, patients=patient_groups(folder), allow=allow)
+
+
+def _kept(detail: Path, weights: str, asked: set[tuple[str, str, str]], overwrite: bool) -> pd.DataFrame:
+    """Rows of an earlier run with these weights; without those asked for if they are made again."""
+    import pandas as pd
+
+    kept = _read(detail) if detail.is_file() else pd.DataFrame(columns=list(PAGE_COLUMNS))
+    kept = kept[(kept["weights"] == weights) & kept["change"].isin(CHANGES)]
+    if overwrite:
+        key = kept[["profile", "page", "change"]].itertuples(index=False, name=None)
+        kept = kept[np.array([row not in asked for row in key], bool)]
+    return kept
 
 
 def measure_page(path: Path, change: Options) -> dict[str, Any]:

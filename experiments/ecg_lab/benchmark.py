@@ -1,7 +1,7 @@
 """The whole method on a folder of pages with known signals: a folder enters; scores, times and memory leave.
 
-The folder holds page images with their true signal beside them (`stem.png` and `stem.hea`), flat or in one
-subfolder per profile. Every page is digitised, compared with `evaluation.evaluate`, and timed.
+The folder holds page images and their true signals (`stem.png` and `stem.hea`), flat or in one subfolder per
+profile. Every page is digitised, compared with `evaluation.evaluate`, and timed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ecg_hough.options import READOUTS
 from ecg_hough.scores import metrics
 from ecg_hough.scores.evaluation import Evaluation, evaluate, without_nan
 from ecg_hough.scores.layout_score import layout_table, score_layouts
+from ecg_lab.published import RESULTS, results_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RESULTS = Path("experiments/results/benchmark.json")
-"""Where the figures go by default, from the folder the benchmark is run in."""
+PUBLISHED = RESULTS / "benchmark.json"
 TIMED_PAGE_PX = (1700, 2200)
 """Rows and columns of the page that is timed alone: 11x8.5 in at 200 dpi."""
 RENDERED_PAGES = 6
@@ -89,7 +89,7 @@ class BenchmarkResult:
         return table
 
     def layout_table(self) -> Table | None:
-        """What was understood of the pages, as a rich table; None if no page says what is true."""
+        """What was understood of the pages, as a rich table; None without any page's truth."""
         return None if self.figures["understood"] is None else layout_table(self.figures["understood"])
 
     def coverage_table(self) -> Table | None:
@@ -112,6 +112,23 @@ class BenchmarkResult:
         return table
 
 
+def default_results(folder: Path, readout: str) -> Path:
+    """Where the figures go if no place is named: over the published ones only for a published folder.
+
+    A folder is that of a published run if it has its name and as many pages at least.
+    """
+
+    def covers(published: Path) -> bool:
+        run = _read_json(published).get("runs", {}).get(_run_name(Path(folder).resolve().name, readout))
+        return run is not None and len(first_pages(folder)) >= run["pages"]
+
+    return results_path(PUBLISHED, covers)
+
+
+def _run_name(data: str, readout: str) -> str:
+    return f"{data} {readout}"
+
+
 def run_benchmark(
     folder: Path,
     out: Path,
@@ -119,10 +136,10 @@ def run_benchmark(
     predict: Predict | None = None,
     workers: int = 2,
     readout: Literal["trace", "centroid"] = "trace",
-    results: Path | None = RESULTS,
+    results: Path | None = None,
     allow_trained: bool = False,
 ) -> BenchmarkResult:
-    """Digitise every page of `folder` and compare with the true signals beside them.
+    """Digitise every page of `folder` and compare with the true signals in it.
 
     The figures: data (the folder's name), pages, created, versions, machine, options; "all" and "profiles"
     (`evaluation.summarise`, the median seconds a page, and 95 % bootstrap intervals over pages), "leads",
@@ -153,7 +170,7 @@ def run_benchmark(
         raise ValueError(f"out must lie outside the folder of true signals; got {out}")
     pages = first_pages(folder)
     if not pages:
-        raise ValueError(f"folder must hold page images with a WFDB record beside them; got none in {folder}")
+        raise ValueError(f"folder must hold page images with their WFDB records; got none in {folder}")
     refuse_trained([page.stem for page in pages], patients=patient_groups(folder), allow=allow_trained)
     started = time.perf_counter()
     if predict is None:
@@ -189,14 +206,14 @@ def run_benchmark(
         "risk_coverage": risk_coverage(evaluation.leads, _confidences(pages_json)),
         "peak_memory_mib": peak_memory_mib,
         "timed_page": _time_one_page(pages[0], predict, readout),
-        "renderer_pages_per_s": renderer_speed(RENDERED_PAGES),
+        "renderer_pages_per_s": timed_renderer(),
     }
     if results is not None:
         _store(without_nan(figures), Path(results))
     return BenchmarkResult(evaluation, figures)
 
 
-def renderer_speed(pages: int, dpi: float = 200.0) -> dict[str, float]:
+def timed_renderer(pages: int = RENDERED_PAGES, dpi: float = 200.0) -> dict[str, float]:
     """Pages a second that the own renderer draws on one core: clean ones, worn ones, phone photos.
 
     Args:
@@ -290,7 +307,7 @@ def risk_coverage(
 
 
 def first_pages(folder: Path, n: int | None = None) -> list[Path]:
-    """Images with a record of the same stem beside them, one a record; the first n of each profile."""
+    """Images with a record of the same stem in their folder, one a record; the first n of each profile."""
     from ecg_hough.image.reading import IMAGE_SUFFIXES
 
     by_profile: dict[Path, list[Path]] = {}
@@ -313,7 +330,7 @@ def _predict_batch(
     pages: list[Path], folder: Path, out: Path, workers: int, readout: Literal["trace", "centroid"]
 ) -> tuple[dict[str, str], dict[str, float]]:
     """Why pages failed, and seconds a page, from one batch per profile."""
-    from ecg_hough.batch import predict_pages
+    from ecg_hough.batch import Digitizer, predict_pages
 
     failed: dict[str, str] = {}
     seconds: dict[str, float] = {}
@@ -321,7 +338,7 @@ def _predict_batch(
         # Files, not the folder: other images may lie there, such as label maps.
         chosen = [page for page in pages if page.parent == parent]
         place = out / parent.relative_to(folder)
-        report = predict_pages(chosen, place, readout=readout, workers=workers)
+        report = predict_pages(chosen, place, read=Digitizer(readout=readout), workers=workers)
         for result in report.pages:
             key = _key(result.path, folder)
             seconds[key] = result.seconds if result.status == "done" else float("nan")
@@ -385,7 +402,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _versions(pages_json: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Of the libraries here, and what the first page's report says of the weights."""
+    """Of the libraries here, and of the weights as in the first page's report."""
     versions = {}
     for name in LIBRARIES:
         try:
@@ -420,7 +437,7 @@ def _time_one_page(
     timed: dict[str, Any] = {"rows": rows, "cols": cols, "first_s": None, "again_s": None}
     try:
         image = read_page(page).image
-        # The grid's squares stay square; white fills what is left of the sheet.
+        # The grid's squares stay square; white fills the remaining sheet.
         scale = min(rows / image.shape[0], cols / image.shape[1])
         size = (min(cols, round(scale * image.shape[1])), min(rows, round(scale * image.shape[0])))
         scaled = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -447,7 +464,7 @@ def _time_one_page(
 def _store(figures: dict[str, Any], path: Path) -> None:
     """Put a run into the JSON file, in place of the run with the same data and read-out."""
     runs = _read_json(path).get("runs", {})
-    runs[f"{figures['data']} {figures['options']['readout']}"] = figures
+    runs[_run_name(figures["data"], figures["options"]["readout"])] = figures
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"runs": runs}, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")

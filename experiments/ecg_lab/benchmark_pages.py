@@ -1,7 +1,7 @@
 """Pages of every common layout with their whole truth: the benchmark of "found, not asked".
 
 In: a number of pages, a seed, optionally recorded ECGs. Out: PNG, WFDB and truth JSON of each page, which
-`ecg-hough benchmark` scores. Every choice below takes its values in turn, in an order shuffled by the
+`ecg-lab benchmark` scores. Every choice below takes its values in turn, in an order shuffled by the
 seed, so that all are drawn evenly whatever the training pages' shares are; what happens to the paper is
 the renderer's "mixed" profile.
 """
@@ -18,6 +18,7 @@ import numpy as np
 from ecg_hough.paper import GAIN_MM_MV, LEADS, PAPER_SPEED_MM_S, make_layout
 from ecg_hough.render import PageStyle, RenderedPage, render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
+from ecg_hough.render.style import SheetStyle
 
 BENCHMARK_SEED = 2025
 """Seed of the published figures: pages of this seed were not looked at before they were scored."""
@@ -75,7 +76,7 @@ def render_benchmark(
     Raises:
         ValueError: n below 1, or a folder without held-out records.
     """
-    from ecg_hough.training.prepare_data import write_rendered
+    from ecg_hough.datasets.rendered import write_rendered
 
     def write(k: int, seed: int, choice: dict[str, Any], signals: np.ndarray, fs: int) -> Path:
         page = render_choice(signals, fs, choice, seed)
@@ -97,7 +98,7 @@ def write_pages(
     """Write `n` pages of choices drawn evenly into `out`; returns their images.
 
     Args:
-        choices: values of each; "recorded" among them says whether a record is shown.
+        choices: values of each; "recorded" among them is whether a record is shown.
         write: given the page's number, its seed, its choice, signals (12, N) mV and fs, writes it.
         seed, records, on_progress: see `render_benchmark`.
     Raises:
@@ -154,7 +155,7 @@ def draw_evenly(choices: dict[str, Sequence[Any]], n: int, seed: int) -> list[di
 def render_choice(signals: np.ndarray, fs: int, choice: dict[str, Any], seed: int) -> RenderedPage:
     """One page of the given choices whose speed and gain can be known.
 
-    A page says its speed in printed text and its gain in text or by a pulse, unless they are the standard
+    A page states its speed in printed text and its gain in text or by a pulse, unless they are the standard
     ones. Where the drawn crop or turn hides that text or pulse, distortions are drawn again.
 
     Raises:
@@ -175,7 +176,7 @@ def _style(choice: dict[str, Any], rng: np.random.Generator) -> PageStyle:
     style = sample_style(rng, "mixed", layout=layout)
     speed, gain = choice["speed_mm_s"], choice["gain_mm_mv"]
     standard = speed == PAPER_SPEED_MM_S and gain == GAIN_MM_MV
-    told = speed == PAPER_SPEED_MM_S and choice["pulse"] != "none"
+    shown_by_pulse = speed == PAPER_SPEED_MM_S and choice["pulse"] != "none"
     sheet = replace(
         style.sheet,
         missing=(),
@@ -188,22 +189,25 @@ def _style(choice: dict[str, Any], rng: np.random.Generator) -> PageStyle:
         separator=choice["separator"],
         header_lines=int(rng.integers(1, 6)) if choice["header"] else 0,
         intervals=choice["header"] and style.sheet.intervals,
-        footer=style.sheet.footer or not (standard or told),
+        footer=style.sheet.footer or not (standard or shown_by_pulse),
         # The renderer's stray words name the standard scale, and names of leads.
         stray_texts=style.sheet.stray_texts if standard and choice["named"] else 0,
     )
-    # Room for the pulse, which the style drew for another choice.
+    return replace(style, sheet=_with_room_for_the_pulse(sheet))
+
+
+def _with_room_for_the_pulse(sheet: SheetStyle) -> SheetStyle:
+    """The sheet, drawn for another pulse, with its block where it leaves room for this one."""
     low = 8.0 if sheet.pulse == "left" else 1.0
     high = sheet.size_mm[1] - sheet.block_width_mm - (8.0 if sheet.pulse == "right" else 1.0)
     if high < low:
         sheet = replace(sheet, block_width_mm=sheet.block_width_mm - (low - high))
         high = low
-    left = float(np.clip(sheet.block_left_mm, low, high))
-    return replace(style, sheet=replace(sheet, block_left_mm=left))
+    return replace(sheet, block_left_mm=float(np.clip(sheet.block_left_mm, low, high)))
 
 
 def _shows_scale(page: RenderedPage, style: PageStyle) -> bool:
-    """Whether what says a speed or gain other than the standard ones lies in the image."""
+    """Whether what states a speed or gain other than the standard ones lies in the image."""
     sheet = style.sheet
     bottom, left = sheet.size_mm[0], sheet.block_left_mm
     text = sheet.footer and _inside(

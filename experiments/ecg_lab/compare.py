@@ -2,7 +2,7 @@
 
 A variant is a method, with our leads network's masks where it reads masks; "NAME+true" is the same with the
 true masks, on the pages whose masks are known (ECG-Image-Kit's sidecars). A page that a method cannot read
-scores as the metrics say, 0 for each lead, and is counted.
+scores 0 for each lead, as in the metrics, and is counted.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from ecg_hough.image.reading import read_page
 from ecg_hough.output.export import LABELS_SUFFIX, record_name
 from ecg_hough.scores.evaluation import Evaluation, evaluate, summarise, without_nan
 from ecg_lab.benchmark import bootstrap_interval, first_pages
-from ecg_lab.methods import METHODS, find_method
+from ecg_lab.methods import METHODS, find_method, reader_of
+from ecg_lab.published import RESULTS, results_path
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 logger = logging.getLogger(__name__)
 
-RESULTS = Path("experiments/results/compare.json")
+PUBLISHED = RESULTS / "compare.json"
 TRUE = "+true"
 """Ending of variants that read the true masks."""
 MASK_STROKE_PX = 1
 """Width of the lines of true masks. A perfect mask of the winner's kind is the line itself: with 2 px, column
-centroids on ECG-Image-Kit's clean pages lose 9 dB: a flank's stroke reaches into the columns beside it."""
+centroids on ECG-Image-Kit's clean pages lose 9 dB: a flank's stroke reaches into the neighbouring columns."""
 SCORES = ("challenge_snr_db", "unaligned_snr_db", "kaggle_db")
 
 
@@ -95,6 +96,26 @@ class Comparison:
         return table
 
 
+def default_results(
+    folders: Sequence[Path], *, methods: Sequence[str] | None = None, pages: int | None = None
+) -> Path:
+    """Where the figures go if no place is named: over the published ones with all pages and methods only.
+
+    Args:
+        folders, methods, pages: as for `compare_methods`.
+    """
+
+    def covers(published: Path) -> bool:
+        known = _read_figures(published)
+        names = {name.removesuffix(TRUE) for name in known["variants"]}
+        return (
+            names <= set(methods or METHODS)
+            and known["pages"].keys() <= _made_from(_chosen(folders, pages)).keys()
+        )
+
+    return results_path(PUBLISHED, covers)
+
+
 def compare_methods(
     folders: Sequence[Path],
     out: Path,
@@ -102,7 +123,7 @@ def compare_methods(
     methods: Sequence[str] | None = None,
     pages: int | None = None,
     workers: int = 1,
-    results: Path | None = RESULTS,
+    results: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Run methods on the pages of folders and score them.
@@ -123,26 +144,11 @@ def compare_methods(
     Raises:
         ValueError: no page with a record, an unknown method, or `out` inside a folder.
     """
-    names = list(METHODS) if methods is None else list(methods)
-    for name in names:
-        find_method(name)
-    chosen: dict[Path, list[Path]] = {}
-    for folder in folders:
-        folder = Path(folder).resolve()
-        if Path(out).resolve().is_relative_to(folder):
-            raise ValueError(f"out must lie outside the folder of true signals; got {out}")
-        chosen[folder] = first_pages(folder, pages)
-        if not chosen[folder]:
-            raise ValueError(
-                f"folder must hold page images with a WFDB record beside them; got none in {folder}"
-            )
-    masks = {folder: _true_masks(folder, found, Path(out) / "masks") for folder, found in chosen.items()}
-    variants = _variants(names, any(masks.values()))
-    total = sum(
-        len(masks[folder]) if name.endswith(TRUE) else len(found)
-        for name in variants
-        for folder, found in chosen.items()
-    )
+    names, out, chosen = list(methods or METHODS), Path(out), _chosen(folders, pages)
+    _check_arguments(names, out, chosen)
+    masks = {folder: _true_masks(folder, found, out / "masks") for folder, found in chosen.items()}
+    variants = {name: _pages_of(name, chosen, masks) for name in _variants(names, any(masks.values()))}
+    total = sum(len(found) for by_folder in variants.values() for found in by_folder.values())
     done = 0
 
     def step() -> None:
@@ -151,24 +157,9 @@ def compare_methods(
         if on_progress is not None:
             on_progress(done, total)
 
-    made_from = {
-        f"{folder.name}/{_key(page, folder)}": page.stat().st_size
-        for folder, found in chosen.items()
-        for page in found
-    }
-    figures = _earlier(results, made_from)
-    for name in variants:
-        figures["variants"][name] = {}
-        parts = []
-        for folder, found in chosen.items():
-            use = (
-                [page for page in found if _key(page, folder) in masks[folder]]
-                if name.endswith(TRUE)
-                else found
-            )
-            if use:
-                place = Path(out) / "masks" / folder.name
-                parts.append(_score(name, folder, use, Path(out), place, workers, step))
+    figures = _earlier(results, _made_from(chosen))
+    for name, by_folder in variants.items():
+        parts = [_score(name, folder, found, out, workers, step) for folder, found in by_folder.items()]
         figures["variants"][name] = _rows(parts)
         figures["created"] = datetime.now(UTC).isoformat(timespec="seconds")
         _write(figures, results)
@@ -176,6 +167,44 @@ def compare_methods(
         figures["grid_pitch"] = _grid_pitches(chosen)
         _write(figures, results)
     return Comparison(figures)
+
+
+def _check_arguments(names: Sequence[str], out: Path, chosen: dict[Path, list[Path]]) -> None:
+    for name in names:
+        find_method(name)
+    for folder, found in chosen.items():
+        if out.resolve().is_relative_to(folder):
+            raise ValueError(f"out must lie outside the folder of true signals {folder}; got {out}")
+        if not found:
+            raise ValueError(f"folder must hold page images with their WFDB records; got none in {folder}")
+
+
+def _chosen(folders: Sequence[Path], pages: int | None) -> dict[Path, list[Path]]:
+    """The pages of every folder, by the folder's whole path."""
+    whole = [Path(folder).resolve() for folder in folders]
+    return {folder: first_pages(folder, pages) for folder in whole}
+
+
+def _made_from(chosen: dict[Path, list[Path]]) -> dict[str, int]:
+    """Size in bytes of every page, by "data/profile/stem"."""
+    return {
+        f"{folder.name}/{_key(page, folder)}": page.stat().st_size
+        for folder, found in chosen.items()
+        for page in found
+    }
+
+
+def _pages_of(
+    name: str, chosen: dict[Path, list[Path]], masks: dict[Path, dict[str, Path]]
+) -> dict[Path, list[Path]]:
+    """The pages that a variant reads, by folder: all, or those whose true masks are known."""
+    if not name.endswith(TRUE):
+        return chosen
+    known = {
+        folder: [page for page in found if _key(page, folder) in masks[folder]]
+        for folder, found in chosen.items()
+    }
+    return {folder: found for folder, found in known.items() if found}
 
 
 @dataclass(frozen=True)
@@ -232,12 +261,11 @@ def _score(
     folder: Path,
     pages: Sequence[Path],
     out: Path,
-    masks: Path,
     workers: int,
     step: Callable[[], None],
 ) -> _Part:
     """Predict the pages with one variant and evaluate them."""
-    place = out / "predictions" / name / folder.name
+    place, masks = out / "predictions" / name / folder.name, out / "masks" / folder.name
     failed: dict[str, str] = {}
     seconds: dict[str, float] = {}
     for parent in sorted({page.parent for page in pages}):
@@ -245,8 +273,7 @@ def _score(
         report = predict_pages(
             [page for page in pages if page.parent == parent],
             place / profile,
-            method=name.removesuffix(TRUE),
-            masks=masks / profile if name.endswith(TRUE) else None,
+            read=reader_of(name.removesuffix(TRUE), masks=masks / profile if name.endswith(TRUE) else None),
             workers=workers,
             on_page=lambda *_: step(),
         )
@@ -279,36 +306,46 @@ def _only(evaluation: Evaluation, keys: set[str]) -> Evaluation:
 
 def _rows(parts: Sequence[_Part]) -> dict[str, Any]:
     """Figures per "data/profile", and of all pages."""
-    import pandas as pd
-
     rows: dict[str, Any] = {}
     for part in parts:
         for profile in sorted(part.evaluation.pages["profile"].unique()):
-            prefix = f"{profile}/" if profile else ""
-            rows[f"{part.data}/{profile}" if profile else part.data] = _row(
-                part.evaluation.leads[part.evaluation.leads["profile"] == profile],
-                part.evaluation.pages[part.evaluation.pages["profile"] == profile],
-                {k: v for k, v in part.seconds.items() if k.startswith(prefix)},
-                {k: v for k, v in part.failed.items() if k.startswith(prefix)},
-            )
+            rows[f"{part.data}/{profile}" if profile else part.data] = _row(_profile(part, profile))
     if len(rows) != 1:
-        # Profiles of one name in two folders are apart.
-        leads, pages = (
-            pd.concat([table.assign(profile=part.data + "/" + table["profile"]) for part, table in tables])
-            for tables in (
-                [(part, part.evaluation.leads) for part in parts],
-                [(part, part.evaluation.pages) for part in parts],
-            )
-        )
-        seconds = {f"{part.data}/{k}": v for part in parts for k, v in part.seconds.items()}
-        failed = {f"{part.data}/{k}": v for part in parts for k, v in part.failed.items()}
-        rows["all"] = _row(leads, pages, seconds, failed)
+        rows["all"] = _row(_joined(parts))
     return rows
 
 
-def _row(leads: Any, pages: Any, seconds: dict[str, float], failed: dict[str, str]) -> dict[str, Any]:
+def _profile(part: _Part, profile: str) -> _Part:
+    """One profile of a part."""
+    leads, pages = (
+        table[table["profile"] == profile] for table in (part.evaluation.leads, part.evaluation.pages)
+    )
+    prefix = f"{profile}/" if profile else ""
+    seconds = {key: value for key, value in part.seconds.items() if key.startswith(prefix)}
+    failed = {key: value for key, value in part.failed.items() if key.startswith(prefix)}
+    return _Part(part.data, Evaluation(leads, pages, {}), seconds, failed)
+
+
+def _joined(parts: Sequence[_Part]) -> _Part:
+    """All parts as one; profiles of one name in two folders stay apart."""
+    import pandas as pd
+
+    leads, pages = (
+        pd.concat([table.assign(profile=part.data + "/" + table["profile"]) for part, table in tables])
+        for tables in (
+            [(part, part.evaluation.leads) for part in parts],
+            [(part, part.evaluation.pages) for part in parts],
+        )
+    )
+    seconds = {f"{part.data}/{key}": value for part in parts for key, value in part.seconds.items()}
+    failed = {f"{part.data}/{key}": value for part in parts for key, value in part.failed.items()}
+    return _Part("all", Evaluation(leads, pages, {}), seconds, failed)
+
+
+def _row(part: _Part) -> dict[str, Any]:
+    leads, pages, failed = part.evaluation.leads, part.evaluation.pages, part.failed
     summary = summarise(leads, pages)
-    times = [value for value in seconds.values() if value > 0]
+    times = [value for value in part.seconds.values() if value > 0]
     return {
         "pages": len(pages),
         "failed": len(failed),
@@ -353,15 +390,20 @@ def _grid_pitches(chosen: dict[Path, list[Path]]) -> dict[str, Any]:
 
 def _earlier(results: Path | None, made_from: dict[str, int]) -> dict[str, Any]:
     """Figures of an earlier run on the same pages, or empty ones."""
-    fresh: dict[str, Any] = {"command": "ecg-hough compare", "pages": made_from, "variants": {}}
-    if results is None or not Path(results).is_file():
-        return fresh
+    fresh: dict[str, Any] = {"command": "ecg-lab compare", "pages": made_from, "variants": {}}
+    known = fresh if results is None else _read_figures(Path(results))
+    return known if known["pages"] == made_from else fresh
+
+
+def _read_figures(results: Path) -> dict[str, Any]:
+    """Figures in a file of an earlier run; none where it is not there or no such file."""
     try:
-        figures = json.loads(Path(results).read_text(encoding="utf-8"))
-        same = figures["pages"] == made_from and isinstance(figures["variants"], dict)
-    except (ValueError, KeyError, TypeError):
-        return fresh
-    return dict(figures) if same else fresh
+        figures = json.loads(results.read_text(encoding="utf-8"))
+        if isinstance(figures["pages"], dict) and isinstance(figures["variants"], dict):
+            return dict(figures)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return {"pages": {}, "variants": {}}
 
 
 def _write(figures: dict[str, Any], results: Path | None) -> None:

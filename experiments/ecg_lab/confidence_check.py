@@ -6,6 +6,7 @@ compared with what was expected of it. Absolute errors: millivolts and seconds a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -21,13 +22,15 @@ from ecg_hough.pipeline import digitize
 from ecg_hough.render import render_page
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.scores.metrics import challenge_snr
+from ecg_lab.published import RESULTS, results_path
 
+PUBLISHED = RESULTS / "confidence.json"
 INTERVAL = 0.9
 INTERVAL_SD = 1.645
 """Half the width of the 90% interval of a normal error, in standard deviations."""
 SD_BINS_MV = (0.0, 0.05, 0.07, 0.1, 0.2, 0.5, np.inf)
 SHARES = (1.0, 0.9, 0.75, 0.5, 0.25)
-"""Shares of the leads, surest first, whose score is told."""
+"""Shares of the leads, surest first, whose score is tabled."""
 
 
 @dataclass
@@ -37,6 +40,16 @@ class _Samples:
     profile: list[str] = field(default_factory=list)
     error: list[NDArray[np.float64]] = field(default_factory=list)
     sd: list[NDArray[np.float64]] = field(default_factory=list)
+
+
+def default_results(n: int, seed: int) -> Path:
+    """Where the figures go if no place is named: over the published ones only with all of their pages."""
+
+    def covers(published: Path) -> bool:
+        figures = json.loads(published.read_text(encoding="utf-8"))
+        return bool(seed == figures["seed"] and n >= figures["pages"])
+
+    return results_path(PUBLISHED, covers)
 
 
 def check_confidence(

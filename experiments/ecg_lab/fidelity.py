@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ecg_hough.output.read_back import read_leads, record_stems, resample_lead
 from ecg_hough.paper import LEADS
+from ecg_lab.published import RESULTS, results_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PUBLISHED = RESULTS / "fidelity.csv"
 INTERVALS: dict[str, str] = {"HR": "1/min", "PR": "ms", "QRS": "ms", "QT": "ms", "QTc": "ms"}
 """Measures of a page, from its rhythm strip, and their units. QTc is Bazett's, QT / sqrt(RR / 1 s)."""
 AMPLITUDES: dict[str, str] = {"R": "mV", "S": "mV", "ST": "mV"}
@@ -66,6 +68,28 @@ class Beats:
     r: NDArray[np.float64]
     j: NDArray[np.float64]
     t_off: NDArray[np.float64]
+
+
+def default_out(pairs: pd.DataFrame) -> Path:
+    """Where the agreement goes if no place is named: over the published one only with all of its pages.
+
+    Args:
+        pairs: rows of `compare_measures`.
+    """
+
+    def covers(published: Path) -> bool:
+        keys = ["method", "data", "profile", "page"]
+        known = read_pairs(_pairs_file(published))
+        new = set(pairs[keys].itertuples(index=False, name=None))
+        sets = {row[:2] for row in new}
+        old = {row for row in known[keys].itertuples(index=False, name=None) if row[:2] in sets}
+        return sets == {row[:2] for row in old} and old <= new
+
+    return results_path(PUBLISHED, covers)
+
+
+def _pairs_file(agreement: Path) -> Path:
+    return agreement.with_name(f"{agreement.stem}_pairs.csv.gz")
 
 
 def compare_measures(
@@ -204,7 +228,7 @@ def bland_altman(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def store(pairs: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Write the agreement into the CSV `path`, and the pairs into `<stem>_pairs.csv.gz` beside it.
+    """Write the agreement into the CSV `path`, and the pairs into `<stem>_pairs.csv.gz` of its folder.
 
     Pairs of other methods and data stay; the agreement is that of all pairs. Returns the agreement.
 
@@ -213,14 +237,14 @@ def store(pairs: pd.DataFrame, path: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    beside = path.with_name(f"{path.stem}_pairs.csv.gz")
+    file = _pairs_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if beside.is_file():
-        kept, keys = read_pairs(beside), ["method", "data"]
+    if file.is_file():
+        kept, keys = read_pairs(file), ["method", "data"]
         new = pd.MultiIndex.from_frame(pairs[keys])
         pairs = pd.concat([kept[~pd.MultiIndex.from_frame(kept[keys]).isin(new)], pairs], ignore_index=True)
     # Without a time stamp, the same pairs give the same file.
-    pairs.to_csv(beside, index=False, compression={"method": "gzip", "mtime": 0})
+    pairs.to_csv(file, index=False, compression={"method": "gzip", "mtime": 0})
     agreement = bland_altman(pairs)
     agreement.round(4).to_csv(path, index=False)
     return agreement

@@ -1,4 +1,4 @@
-"""The figures of the notebooks and of `ecg-hough paper`: pages and result files enter, figures leave.
+"""The figures of the notebooks and of `ecg-lab paper`: pages and result files enter, figures leave.
 
 Nothing is measured here: scores come from the files that `benchmark`, `robustness` and `fidelity` wrote, and
 pages are digitised as they always are. A page is shown as it is read; nothing is retouched.
@@ -100,7 +100,7 @@ def method_figure(page: str | Path | NDArray[np.uint8]) -> Figure:
 
 
 def masks_figure(page: str | Path | NDArray[np.uint8]) -> Figure:
-    """What the leads network sees and says: its canvas, the class of every pixel, and how sure it is."""
+    """What the leads network sees and finds: its canvas, the class of every pixel, and how sure it is."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
@@ -617,7 +617,7 @@ def _in_rows(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _number(value: float | None) -> float:
-    """JSON has no NaN: null stands for it."""
+    """JSON has no NaN: null is used for it."""
     return float("nan") if value is None else float(value)
 
 

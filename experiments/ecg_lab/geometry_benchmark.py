@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +23,12 @@ from ecg_hough.page_map import PageMap
 from ecg_hough.render import RenderedPage, render_page
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.style import sample_style
+from ecg_lab.published import RESULTS, results_path
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-RESULTS = Path("experiments/results/geometry.json")
-"""Where the figures go by default, from the folder the benchmark is run in."""
+PUBLISHED = RESULTS / "geometry.json"
 DPI = 200.0
 """Resolution at which errors in px are stated."""
 HARD_TILT_DEG = (15.0, 30.0)
@@ -37,7 +37,7 @@ LOW_DPI = 72.0
 """Resolution of the set "low": screen copies and thumbnails of scans."""
 SETS = ("clean", "scan", "bw", "worn", "photo", "hard", "low", "bare")
 """Profiles of the renderer, and sets of our own: "hard" (photos, `HARD_TILT_DEG`), "low" (scans), "bare"
-(photos of pages without a grid, whose scale is not to be had from the map)."""
+(photos of pages without a grid, whose map has no scale)."""
 MAX_MEDIAN_PX, MAX_P95_PX = 0.5, 1.5
 """The bar: errors of a set over all its pages, at 200 dpi."""
 HONEST = 2.0
@@ -55,7 +55,7 @@ class PageErrors:
         method: as in `geometry.PageGeometry`.
         tilt_deg: angle between the camera's axis and the page's normal.
         median_px, p95_px: distances between both maps over the block of traces; None without a map.
-        residual_px: what `find_geometry` says; None without a map.
+        residual_px: as `find_geometry` states it; None without a map.
         seconds: wall time of `find_geometry`.
     """
 
@@ -174,43 +174,55 @@ def summary(pages: list[PageErrors]) -> dict[str, Any]:
     one), `honest` the share of maps whose residual is not below 1 / `HONEST` of the true median error (errors
     under 0.1 px count).
     """
-    maps = [
-        p for p in pages if p.median_px is not None and p.p95_px is not None and p.residual_px is not None
+    maps = [p for p in pages if p.median_px is not None]
+    middle, p95, residual = (
+        np.array([getattr(p, name) for p in maps], float) for name in ("median_px", "p95_px", "residual_px")
+    )
+    asked = [p for p in pages if p.has_grid] or pages
+    in_bar = [
+        p in asked
+        for p, *errors in zip(maps, middle, p95, strict=True)
+        if errors[0] < MAX_MEDIAN_PX and errors[1] < MAX_P95_PX
     ]
-    out: dict[str, Any] = {
+    honest = middle <= np.maximum(HONEST * residual, 0.1)
+    return {
         "pages": len(pages),
         "without_grid": sum(not p.has_grid for p in pages),
         "without_map": len(pages) - len(maps),
         "seconds": round(float(np.median([p.seconds for p in pages])), 3),
-        "median_px": None,
-        "p95_px": None,
-        "worst_page_px": None,
-        "residual_px": None,
-        "honest": None,
+        "median_px": _rounded(middle, np.median),
+        "p95_px": _rounded(p95, np.median),
+        "worst_page_px": _rounded(middle, np.max),
+        "residual_px": _rounded(residual, np.median),
+        "honest": _rounded(honest, np.mean),
+        "pages_in_bar": round(sum(in_bar) / len(asked), 3),
     }
-    asked = [p for p in pages if p.has_grid] or pages
-    in_bar = [p for p in maps if p.median_px < MAX_MEDIAN_PX and p.p95_px < MAX_P95_PX]  # type: ignore[operator]
-    out["pages_in_bar"] = round(sum(p in asked for p in in_bar) / len(asked), 3)
-    if maps:
-        middle = np.array([p.median_px for p in maps], float)
-        residual = np.array([p.residual_px for p in maps], float)
-        out["median_px"] = round(float(np.median(middle)), 3)
-        out["p95_px"] = round(float(np.median([p.p95_px for p in maps if p.p95_px is not None])), 3)
-        out["worst_page_px"] = round(float(middle.max()), 3)
-        out["residual_px"] = round(float(np.median(residual)), 3)
-        out["honest"] = round(float(np.mean(middle <= np.maximum(HONEST * residual, 0.1))), 3)
-    return out
+
+
+def _rounded(values: NDArray[Any], figure: Callable[[NDArray[Any]], Any]) -> float | None:
+    """A figure of values; None without any."""
+    return round(float(figure(values)), 3) if values.size else None
+
+
+def default_results(n: int, seed: int, sets: Sequence[str]) -> Path:
+    """Where the figures go if no place is named: over the published ones only with all of their pages."""
+
+    def covers(published: Path) -> bool:
+        pages = json.loads(published.read_text(encoding="utf-8"))["pages"]
+        return all(page["set"] in sets and seed <= page["seed"] < seed + n for page in pages)
+
+    return results_path(PUBLISHED, covers)
 
 
 def run_geometry_benchmark(
     *,
     n: int = 20,
     seed: int = 0,
-    sets: tuple[str, ...] = SETS,
-    results: Path | None = RESULTS,
+    sets: Sequence[str] = SETS,
+    results: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> GeometryResult:
-    """Measure `n` pages of every set, seeds `seed` upward, and write the figures to `results`.
+    """Measure `n` pages of every set, seeds `seed` upward; write the figures to `results`, if it is given.
 
     Raises:
         ValueError: no such set.
@@ -221,7 +233,7 @@ def run_geometry_benchmark(
         if on_progress is not None:
             on_progress(len(pages), n * len(sets))
     figures = {
-        "command": f"ecg-hough geometry-benchmark -n {n} --seed {seed}"
+        "command": f"ecg-lab geometry-benchmark -n {n} --seed {seed}"
         + ("" if tuple(sets) == SETS else "".join(f" --set {name}" for name in sets)),
         "bar_px": {"median": MAX_MEDIAN_PX, "p95": MAX_P95_PX},
         "threads": cv2.getNumThreads(),
@@ -234,7 +246,7 @@ def run_geometry_benchmark(
     return GeometryResult(tuple(pages), figures)
 
 
-def _measured(n: int, seed: int, sets: tuple[str, ...]) -> Iterator[PageErrors]:
+def _measured(n: int, seed: int, sets: Sequence[str]) -> Iterator[PageErrors]:
     for name in sets:
         for k in range(n):
             yield measure_page(name, seed + k)

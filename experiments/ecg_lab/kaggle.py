@@ -2,7 +2,7 @@
 
 The contest asks for a Parquet file of `id` and `value` (mV), id = `{record}_{sample}_{lead}`: 10 s of lead
 II, 2.5 s of the others, at the record's own sampling frequency. Pages go through `batch.predict_pages`, a run
-a sampling frequency, so a stopped run goes on where it was and no page stops the others. Nothing is fetched.
+a sampling frequency, so a stopped run is resumed and no page stops the others. Nothing is fetched.
 
 The contest knows no NaN: gaps inside a lead are bridged by straight lines, a lead that was not read is 0 mV,
 and so is every lead of a page that failed. `score_train` scores exactly what would be submitted.
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.batch import PageResult, predict_pages
+from ecg_hough.batch import Digitizer, PageResult, predict_pages
 from ecg_hough.datasets import STANDARD_PAGE, DatasetPage, Reference
 from ecg_hough.datasets.kaggle import AskedPage, read_pages, read_test
 from ecg_hough.output.export import record_name
@@ -36,6 +36,7 @@ from ecg_hough.scores.guard import refuse_trained
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
     from rich.table import Table
 
 RHYTHM_LEAD = "II"
@@ -50,7 +51,7 @@ IMPLAUSIBLE_MV = 20.0
 MIN_IN_PLACE = 0.5
 """A lead with less of its own column read is looked for elsewhere."""
 SHOWN = 5
-"""Problems of one kind that a check tells; the rest are counted."""
+"""Problems of one kind that a check lists; the others are counted."""
 
 log = logging.getLogger(__name__)
 
@@ -280,13 +281,6 @@ def check_submission(path: Path, data: Path) -> Check:
     if not pa.types.is_floating(file.schema_arrow.field("value").type):
         kind = file.schema_arrow.field("value").type
         return Check(file.metadata.num_rows, (*problems, f"value must be a floating number; got {kind}"), ())
-    rows, bad, large, zero = 0, _Found(), _Found(), True
-    for batch in file.iter_batches(columns=["id", "value"]):
-        values = batch.column("value").to_numpy(zero_copy_only=False)
-        bad.add(batch, ~np.isfinite(values))
-        large.add(batch, np.abs(values) > IMPLAUSIBLE_MV)
-        zero &= not np.any(values)
-        rows += batch.num_rows
 
     def submitted() -> Iterator[str]:
         for batch in file.iter_batches(columns=["id"]):
@@ -302,13 +296,27 @@ def check_submission(path: Path, data: Path) -> Check:
     if not found and not _same(submitted(), wanted()):
         notes.append("the rows are in another order than the contest's")
     problems += found
+    rows, wrong, odd = _check_values(file)
+    return Check(rows, (*problems, *wrong), (*notes, *odd))
+
+
+def _check_values(file: pq.ParquetFile) -> tuple[int, list[str], list[str]]:
+    """Number of rows of a submission, and problems and notes of its values."""
+    rows, bad, large, zero = 0, _Found(), _Found(), True
+    for batch in file.iter_batches(columns=["id", "value"]):
+        values = batch.column("value").to_numpy(zero_copy_only=False)
+        bad.add(batch, ~np.isfinite(values))
+        large.add(batch, np.abs(values) > IMPLAUSIBLE_MV)
+        zero &= not np.any(values)
+        rows += batch.num_rows
+    problems, notes = [], []
     if bad.n:
         problems.append(f"values must be finite; {bad.n} are not, the first of {bad.first}")
     if large.n:
         notes.append(f"{large.n} values are above {IMPLAUSIBLE_MV:g} mV, the first of {large.first}")
     if rows and zero:
         notes.append("all values are 0")
-    return Check(rows, tuple(problems), tuple(notes))
+    return rows, problems, notes
 
 
 def score_train(
@@ -330,20 +338,15 @@ def score_train(
         n: only the first n pages.
         workers: processes.
         allow_trained: score pages that the shipped networks were trained on too. The contest's ids do not
-            tell which records they are, so this is only noticed where ids were replaced by names.
+            name the records, so this is only noticed where ids were replaced by names.
         on_page: called after each page with its result and the pace so far.
 
     Raises:
         ValueError: no train.csv, a broken one, or no page of the types.
     """
-    pages = [p for p in read_pages(data) if not types or p.profile in types or p.page_id[-4:] in types][:n]
-    if not pages:
-        raise ValueError(f"train.csv must name pages of type {', '.join(types) or 'any'}; got none in {data}")
+    pages = _train_pages(data, types)[:n]
     refuse_trained([page.page_id for page in pages], allow=allow_trained)
-    fs_of: dict[str, int] = {}
-    for page in pages:
-        if page.record_id not in fs_of and (reference := _reference(page)) is not None:
-            fs_of[page.record_id] = round(reference.fs)
+    fs_of = _sampling_frequencies(pages)
     pages = [page for page in pages if page.record_id in fs_of]
     failed, _ = _digitise([(p.image_path, fs_of[p.record_id]) for p in pages], Path(work), workers, on_page)
     rows = []
@@ -351,22 +354,39 @@ def score_train(
         of_record = list(group)
         truth = of_record[0].reference()
         for page in of_record:
-            ratio, why = 0.0, failed.get(page.image_path)
-            if why is None:
-                leads, _ = read_leads(_stem(work, page.image_path, fs_of[page.record_id]))
-                ratio = _page_ratio(truth.signals, leads, truth.fs)
-            row = {
-                "page": page.page_id,
-                "type": page.profile,
-                "ratio": ratio,
-                "db": _db(ratio),
-                "failed": why,
-            }
-            rows.append(row)
+            stem = _stem(work, page.image_path, fs_of[page.record_id])
+            rows.append(_score_row(page, truth, stem, failed.get(page.image_path)))
     kinds = [*sorted({page.profile for page in pages}), "all"]
     return TrainScore(
         rows, {kind: _summary([r for r in rows if kind in ("all", r["type"])]) for kind in kinds}
     )
+
+
+def _train_pages(data: Path, types: Sequence[str]) -> list[DatasetPage]:
+    """Train pages of these types; ValueError without any."""
+    pages = [p for p in read_pages(data) if not types or p.profile in types or p.page_id[-4:] in types]
+    if not pages:
+        raise ValueError(f"train.csv must name pages of type {', '.join(types) or 'any'}; got none in {data}")
+    return pages
+
+
+def _sampling_frequencies(pages: Sequence[DatasetPage]) -> dict[str, int]:
+    """Sampling frequency of every record whose truth can be read, Hz."""
+    first = {page.record_id: page for page in reversed(pages)}
+    references = {record: _reference(page) for record, page in first.items()}
+    return {record: round(reference.fs) for record, reference in references.items() if reference is not None}
+
+
+def _score_row(page: DatasetPage, truth: Reference, stem: Path, failure: str | None) -> dict[str, Any]:
+    """One page's row of `TrainScore.pages`; `stem` is its record."""
+    ratio = 0.0 if failure is not None else _page_ratio(truth.signals, read_leads(stem)[0], truth.fs)
+    return {
+        "page": page.page_id,
+        "type": page.profile,
+        "ratio": ratio,
+        "db": _db(ratio),
+        "failed": failure,
+    }
 
 
 def _reference(page: DatasetPage) -> Reference | None:
@@ -431,9 +451,7 @@ def _digitise(
         predict_pages(
             [path for path, _ in group],
             Path(work) / str(fs),
-            fs=fs,
-            speed_mm_s=PAPER_SPEED_MM_S,
-            gain_mm_mv=GAIN_MM_MV,
+            read=Digitizer(fs, PAPER_SPEED_MM_S, GAIN_MM_MV),
             workers=workers,
             on_page=count,
         )
@@ -503,7 +521,7 @@ def _as_table(ids: list[str], values: NDArray[np.float64], schema: pa.Schema) ->
 
 
 def _check_asked(asked: Sequence[AskedPage]) -> list[str]:
-    """Pages of which test.csv asks for another number of rows than the contest's description says."""
+    """Pages of which test.csv asks for another number of rows than the contest's description states."""
     odd = [
         f"{page.page_id} {lead}: {n} rows, {expected} by its description"
         for page in asked

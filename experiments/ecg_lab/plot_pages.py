@@ -1,7 +1,7 @@
 """ECGs drawn as people plot them in scripts: the benchmark of pages that no cart prints.
 
 In: a number of plots, a seed, optionally recorded ECGs. Out: PNG and WFDB truth of each, which
-`ecg-hough benchmark` scores. matplotlib draws them, on one pair of axes or on one for every panel, each with
+`ecg-lab benchmark` scores. matplotlib draws them, on one pair of axes or on one for every panel, each with
 a frame and a grid of its own; 0.2 s need not be as wide as 0.5 mV is tall. The networks never saw such pages.
 Every choice takes its values in turn, in an order shuffled by the seed.
 """

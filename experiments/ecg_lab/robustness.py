@@ -1,4 +1,4 @@
-"""What the method stands: pages distorted in one way at a time enter; scores per page leave, as a CSV.
+"""How far distortions lower the scores: pages distorted in one way at a time enter; a CSV of scores leaves.
 
 All pages have one fixed style except the distortion that is varied, and show generated ECGs, so anyone can
 make the same pages again. The trace read-out and the column centroids of the 2024 winner read the same pages.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,6 +32,7 @@ from ecg_hough.render.style import CameraStyle, PageStyle, SheetStyle, WearStyle
 from ecg_hough.scores import metrics
 from ecg_hough.scores.evaluation import FOUND_SHARE
 from ecg_hough.traces.read import TRACE_NETWORK
+from ecg_lab.published import RESULTS, results_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PUBLISHED = RESULTS / "robustness.csv"
+PUBLISHED_ANGLES = RESULTS / "angles.csv"
 SEVERITIES: dict[str, tuple[float, ...]] = {
     "rotation": (0, 2, 5, 10, 20, 40),  # degrees, counter-clockwise
     "tilt": (0, 5, 10, 15, 20, 30),  # degrees of the page against the camera, about both axes alike
@@ -91,7 +94,7 @@ OnProgress = Callable[[int, int], Any]
 
 @dataclass(frozen=True)
 class _Job:
-    """A page of one style; it stands for every distortion whose step looks like that."""
+    """A page of one style; it is the page of every distortion whose step looks like that."""
 
     style: PageStyle
     steps: tuple[tuple[str, float], ...]
@@ -104,46 +107,61 @@ def page_style(distortion: str, severity: float) -> PageStyle:
     Raises:
         ValueError: the distortion is none of `SEVERITIES`.
     """
-    sheet = SheetStyle(layout=LAYOUT, size_mm=LETTER_MM, dpi=DPI)
-    wear, camera = WearStyle(), CameraStyle(keep_size=False, background="white")
-    match distortion:
-        case "rotation":
-            camera = replace(camera, rotation_deg=float(severity))
-        case "tilt":
-            part = float(severity / np.sqrt(2.0))
-            camera = replace(camera, tilt_deg=(part, part))
-        case "blur":
-            camera = replace(camera, blur_px=float(severity))
-        case "noise":
-            camera = replace(camera, noise=float(severity))
-        case "jpeg":
-            camera = replace(camera, jpeg=int(severity))
-        case "dpi":
-            sheet = replace(sheet, dpi=float(severity))
-        case "contrast":
-            camera = replace(camera, contrast=float(severity))
-        case "stains":
-            wear = replace(wear, stains=int(severity))
-        case "creases":
-            wear = replace(wear, creases=N_CREASES if severity else 0, crease_strength=float(severity))
-        case "margin":
-            camera = replace(camera, margin=float(severity))
-        case "table":
-            camera = replace(camera, margin=float(severity), background="table")
-        case "cut":
-            sheet = replace(sheet, block_left_mm=-float(severity) if severity else sheet.block_left_mm)
-        case "pitch":
-            sheet = replace(sheet, row_pitch_mm=float(severity), rhythm_pitch_mm=float(severity))
-        case _:
-            raise ValueError(f"distortion must be one of {', '.join(SEVERITIES)}; got {distortion!r}")
-    return PageStyle(sheet, wear, camera)
+    if distortion not in _DISTORTED:
+        raise ValueError(f"distortion must be one of {', '.join(SEVERITIES)}; got {distortion!r}")
+    part, changes = _DISTORTED[distortion]
+    base = PageStyle(
+        SheetStyle(layout=LAYOUT, size_mm=LETTER_MM, dpi=DPI),
+        WearStyle(),
+        CameraStyle(keep_size=False, background="white"),
+    )
+    return replace(base, **{part: replace(getattr(base, part), **changes(severity))})
+
+
+_DISTORTED: dict[str, tuple[str, Callable[[float], dict[str, Any]]]] = {
+    "rotation": ("camera", lambda v: {"rotation_deg": float(v)}),
+    "tilt": ("camera", lambda v: {"tilt_deg": (float(v / np.sqrt(2.0)), float(v / np.sqrt(2.0)))}),
+    "blur": ("camera", lambda v: {"blur_px": float(v)}),
+    "noise": ("camera", lambda v: {"noise": float(v)}),
+    "jpeg": ("camera", lambda v: {"jpeg": int(v)}),
+    "dpi": ("sheet", lambda v: {"dpi": float(v)}),
+    "contrast": ("camera", lambda v: {"contrast": float(v)}),
+    "stains": ("wear", lambda v: {"stains": int(v)}),
+    "creases": ("wear", lambda v: {"creases": N_CREASES if v else 0, "crease_strength": float(v)}),
+    "margin": ("camera", lambda v: {"margin": float(v)}),
+    "table": ("camera", lambda v: {"margin": float(v), "background": "table"}),
+    "cut": ("sheet", lambda v: {"block_left_mm": -float(v)} if v else {}),
+    "pitch": ("sheet", lambda v: {"row_pitch_mm": float(v), "rhythm_pitch_mm": float(v)}),
+}
+"""Part of the page's style that each distortion changes, and how."""
+
+
+def default_out(*, n: int, distortions: Sequence[str] = tuple(SEVERITIES)) -> Path:
+    """Where the rows go if no place is named: over the published ones only with all steps and their pages."""
+
+    def covers(published: Path) -> bool:
+        rows = _read(published)
+        return set(rows["distortion"]) <= set(distortions) and bool((rows["page"] < n).all())
+
+    return results_path(PUBLISHED, covers)
+
+
+def default_angles(n: int) -> Path:
+    """Where a table of `n` angles goes if no place is named; likewise."""
+
+    def covers(published: Path) -> bool:
+        import pandas as pd
+
+        return len(pd.read_csv(published)) <= n
+
+    return results_path(PUBLISHED_ANGLES, covers)
 
 
 def measure_robustness(
     out: Path,
     *,
     n: int = 2,
-    distortions: tuple[str, ...] = tuple(SEVERITIES),
+    distortions: Sequence[str] = tuple(SEVERITIES),
     severities: dict[str, tuple[float, ...]] | None = None,
     workers: int = 1,
     overwrite: bool = False,
@@ -151,8 +169,8 @@ def measure_robustness(
 ) -> pd.DataFrame:
     """Render, digitise and score `n` pages a step; the rows go to the CSV `out` when all are there.
 
-    A run goes on where it was stopped, from the file that it keeps beside `out`. Rows made with networks
-    other than those shipped now are made again.
+    A stopped run is resumed from the file that it keeps in the folder of `out`. Rows made with networks other
+    than those shipped now are made again.
 
     Args:
         out: the CSV file, see `COLUMNS`.
@@ -179,9 +197,7 @@ def measure_robustness(
         raise ValueError(f"distortions must be of {', '.join(SEVERITIES)}; got {', '.join(sorted(unknown))}")
     # What is there stays as it is until all rows are: a stopped run loses no figure.
     part = out.with_suffix(f".part{out.suffix}")
-    known = None if overwrite else next((path for path in (part, out) if path.is_file()), None)
-    kept = pd.DataFrame(columns=list(COLUMNS)) if known is None else _read(known)
-    kept = kept[kept["weights"] == _weights()]
+    kept = _kept(() if overwrite else (part, out))
     done = set(kept[["distortion", "severity", "page"]].itertuples(index=False, name=None))
     out.parent.mkdir(parents=True, exist_ok=True)
     kept.to_csv(part, index=False)
@@ -305,7 +321,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _measure(job: _Job) -> list[dict[str, Any]]:
-    """Rows of one page: each step it stands for, each read-out."""
+    """Rows of one page: each step that looks like that, each read-out."""
     page = _draw(job.style, job.page)
     covered = _covered_pct(page, job.style, job.page) if job.style.wear.stains else float("nan")
     rows = []
@@ -351,6 +367,15 @@ def _angle(find: Callable[[NDArray[np.uint8]], float], image: NDArray[np.uint8])
 
 def _weights() -> str:
     return " ".join(load_network(name).version for name in (LEADS_NETWORK, TRACE_NETWORK))
+
+
+def _kept(files: Sequence[Path]) -> pd.DataFrame:
+    """Rows of the shipped networks in the first of these files that is there."""
+    import pandas as pd
+
+    known = next((path for path in files if path.is_file()), None)
+    rows = pd.DataFrame(columns=list(COLUMNS)) if known is None else _read(known)
+    return rows[rows["weights"] == _weights()]
 
 
 def _read(path: Path) -> pd.DataFrame:

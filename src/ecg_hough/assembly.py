@@ -1,4 +1,4 @@
-"""The record of a page, put together from what every stage found: the one place that knows all its fields."""
+"""The record of a page, assembled from the results of all stages: the one place that knows all its fields."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from ecg_hough.output.ecg import Ecg
 from ecg_hough.page_map import turn_back
 from ecg_hough.record import Trace
 from ecg_hough.signals.calibrate import Calibrated
-from ecg_hough.signals.quality import page_quality
 from ecg_hough.signals.scale import PaperScale
 
 
@@ -29,7 +28,7 @@ def record_of(
     versions: dict[str, str],
     seconds: dict[str, float],
 ) -> Ecg:
-    """The record of a page; its warnings are those of all stages, in their order."""
+    """The record of a page, with the warnings of all stages in their order."""
     stages = (picture, sheet, scale, base, result)
     residuals = result.residuals
     return Ecg(
@@ -46,7 +45,7 @@ def record_of(
         gain_mm_mv=scale.gain_mm_mv,
         warnings=tuple(warning for stage in stages for warning in stage.warnings),
         traces=_traces_on_picture(rows, result.windows, sheet),
-        quality=page_quality(result),
+        quality=result.quality,
         versions=versions,
         seconds=seconds,
         source=picture.name,
@@ -61,7 +60,7 @@ def record_of(
 
 
 def versions_of(options: Options) -> dict[str, str]:
-    """Versions of the package and of every network that reads a page with these options."""
+    """Versions of the package and of every network that these options use."""
     names = ("leads", "words", "traces") if options.readout == "trace" else ("leads", "words")
     return {"ecg_hough": ecg_hough.__version__} | {name: load_network(name).version for name in names}
 
@@ -69,7 +68,7 @@ def versions_of(options: Options) -> dict[str, str]:
 def _traces_on_picture(
     rows: tuple[RowTrace, ...], windows: tuple[Window, ...], sheet: Sheet
 ) -> tuple[Trace, ...]:
-    """The read traces in pixels of the picture as given, of which a part was read."""
+    """The read traces in pixels of the whole picture as given, not of the upright part that was read."""
     by_row = {row.row_index: row for row in rows}
     out = []
     for window in windows:

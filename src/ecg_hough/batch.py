@@ -1,7 +1,7 @@
 """Many pages: find them, digitise each, write its files, and go on whatever happens to one of them.
 
-What enters: files and folders, an output folder, options. What leaves: the files of every page that
-could be read, `report.json` in the output folder, and a `BatchReport`.
+What enters: files and folders, an output folder, what reads one page. What leaves: the files of every page
+that could be read, `report.json` in the output folder, and a `BatchReport`.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import ecg_hough
 from ecg_hough.errors import PageError
 from ecg_hough.image.reading import IMAGE_SUFFIXES, read_page
-from ecg_hough.options import READOUTS
+from ecg_hough.options import READOUTS, check_arguments
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.output.export import (
-    LABELS_SUFFIX,
-    OVERLAY_SUFFIX,
+    ALWAYS,
+    FORMATS,
+    PICTURE_SUFFIXES,
     PROGRAM,
     record_name,
     write_document,
@@ -41,7 +42,11 @@ log = logging.getLogger(__name__)
 
 REPORT_NAME = "report.json"
 CODE_FOLDER = Path(__file__).parent
-WEIGHTS_FOLDER = CODE_FOLDER / "weights"
+WEIGHTS_FOLDER = CODE_FOLDER / "networks" / "weights"
+PAGE_ROOMS = ("image", "geometry", "networks", "layout", "traces", "signals", "output")
+"""Rooms of the package whose code decides what is read from a page and written for it."""
+EXTRAS = tuple(name for name in FORMATS if name not in ALWAYS)
+"""Formats that are written where they are asked for."""
 
 Readout = Literal["trace", "centroid"]
 
@@ -89,32 +94,83 @@ class BatchReport:
     seconds: float
 
 
-@dataclass(frozen=True)
-class _Options:
-    """What changes the files of a page."""
+class PageReader(Protocol):
+    """What reads one page: the package's own `Digitizer`, or another system's method.
 
-    fs: int
-    speed_mm_s: float | None
-    gain_mm_mv: float | None
-    readout: str
-    csv: bool
-    overlay: bool
-    labels: bool
-    method: str
-    masks: str | None
+    With several processes it is sent to each of them, so it must be picklable: a frozen dataclass at the top
+    of a module is.
+    """
+
+    def __call__(self, path: Path) -> Ecg:
+        """Read the page; PageError where it cannot be read."""
+
+    def options(self) -> dict[str, Any]:
+        """What it takes as known of the pages, and how it reads them; ready for JSON."""
+
+    def sources(self, path: Path) -> Sequence[Path]:
+        """Files that decide the record besides the page and this package: own code, masks of the page."""
+
+
+@dataclass(frozen=True)
+class Digitizer:
+    """Reads a page with `pipeline.digitize`; the attributes are its arguments.
+
+    Attributes:
+        fs: sampling frequency of the record, Hz.
+        speed_mm_s, gain_mm_mv: paper speed and gain; None takes them from the page or the standard.
+        readout: "trace", or "centroid" for the column-centroid baseline.
+    Raises:
+        ValueError: a bad argument.
+    """
+
+    fs: int = FS_HZ
+    speed_mm_s: float | None = None
+    gain_mm_mv: float | None = None
+    readout: Readout = "trace"
+
+    def __post_init__(self) -> None:
+        if self.readout not in READOUTS:
+            raise ValueError(f"readout must be {' or '.join(READOUTS)}; got {self.readout!r}")
+        check_arguments(fs=self.fs, speed_mm_s=self.speed_mm_s, gain_mm_mv=self.gain_mm_mv)
+
+    def __call__(self, path: Path) -> Ecg:
+        # The networks that it loads stay loaded in this process.
+        from ecg_hough.pipeline import digitize
+
+        return digitize(
+            path,
+            fs=self.fs,
+            speed_mm_s=self.speed_mm_s,
+            gain_mm_mv=self.gain_mm_mv,
+            options=READOUTS[self.readout],
+        )
+
+    def options(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def sources(self, path: Path) -> Sequence[Path]:
+        return ()
+
+
+SHIPPED_READER = Digitizer()
 
 
 @dataclass(frozen=True)
 class _Job:
     page: PageFile
     out: Path
-    options: _Options
+    read: PageReader
+    extras: frozenset[str]
     versions: dict[str, str]
     overwrite: bool
 
     @property
     def json_path(self) -> Path:
         return self.out / f"{self.page.stem}.json"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return self.read.options() | {name: name in self.extras for name in EXTRAS}
 
 
 def find_pages(inputs: Iterable[str | Path]) -> list[PageFile]:
@@ -150,7 +206,7 @@ def _search(folder: Path) -> Iterator[PageFile]:
             for name in names
             if name.lower().endswith(IMAGE_SUFFIXES)
             and not name.startswith(".")
-            and not name.endswith((OVERLAY_SUFFIX, LABELS_SUFFIX))
+            and not name.endswith(PICTURE_SUFFIXES)
         ]
     for error in unlisted:
         problem = f"cannot list the folder: {error.strerror or error}"
@@ -187,36 +243,22 @@ def predict_pages(
     inputs: Iterable[str | Path],
     out: str | Path,
     *,
-    fs: int = FS_HZ,
-    speed_mm_s: float | None = None,
-    gain_mm_mv: float | None = None,
-    readout: Readout = "trace",
-    csv: bool = False,
-    overlay: bool = False,
-    labels: bool = False,
-    method: str = "ours",
-    masks: str | Path | None = None,
+    read: PageReader = SHIPPED_READER,
+    extras: Collection[str] = (),
     workers: int = 1,
     overwrite: bool = False,
     on_page: Callable[[PageResult, int], None] | None = None,
 ) -> BatchReport:
     """Digitise pages and write their files under `out`.
 
-    A page that fails is recorded and the rest go on. A page is skipped if its JSON is there and was
-    made from the same bytes with the same options and versions.
+    A page that fails is recorded and the others go on. A page is skipped if its JSON is there and was made
+    from the same bytes with the same reader, options and versions.
 
     Args:
         inputs: files and folders, see `find_pages`.
         out: output folder, made if missing.
-        fs: sampling frequency of the records, Hz.
-        speed_mm_s: paper speed, None to take it from the page or the standard.
-        gain_mm_mv: gain, likewise.
-        readout: "trace", or "centroid" for the column-centroid baseline.
-        csv: write a CSV too.
-        overlay: write a picture of the traces on the page too.
-        labels: write a label map of the leads too.
-        method: "ours", or another system's, see `methods.METHODS`.
-        masks: folder of label maps for methods that read masks; None takes the leads network's.
+        read: reads one page; see `Digitizer` for sampling frequency, paper speed, gain and read-out.
+        extras: files to write for each page besides WFDB and JSON, see `EXTRAS`.
         workers: processes; with more than one, call from under `if __name__ == "__main__"`.
         overwrite: do finished pages again, and write over files of other programs.
         on_page: called in this process after each page with its result and the number of pages.
@@ -225,32 +267,29 @@ def predict_pages(
         ValueError: a bad argument, or no page at all.
         PageError: stage "export": the output folder or the report cannot be written.
     """
-    started, start = datetime.now(UTC), time.perf_counter()
-    out = Path(out)
-    inputs = [Path(entry) for entry in inputs]
-    _check_arguments(fs, speed_mm_s, gain_mm_mv, readout, workers)
-    _check_method(method, masks, readout)
-    folder = None if masks is None else str(masks)
-    options = _Options(fs, speed_mm_s, gain_mm_mv, readout, csv, overlay, labels, method, folder)
+    start = time.perf_counter()
+    out, inputs = Path(out), [Path(entry) for entry in inputs]
+    check_arguments(workers=workers)
+    if unknown := sorted(set(extras) - set(EXTRAS)):
+        raise ValueError(f"extras must be of {', '.join(EXTRAS)}; got {', '.join(unknown)}")
     pages = find_pages(inputs)
     versions = _versions()
-    jobs = [_Job(page, out, options, versions, overwrite) for page in pages]
+    jobs = [_Job(page, out, read, frozenset(extras), versions, overwrite) for page in pages]
+    run = {
+        "program": PROGRAM,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": 0.0,
+        "versions": versions,
+        "options": jobs[0].options | {"workers": workers, "overwrite": overwrite},
+        "inputs": [str(entry) for entry in inputs],
+    }
     results: dict[Path, PageResult] = {}
 
     def report() -> None:
-        write_document(
-            {
-                "program": PROGRAM,
-                "started": started.isoformat(timespec="seconds"),
-                "seconds": round(time.perf_counter() - start, 3),
-                "versions": versions,
-                "options": asdict(options) | {"workers": workers, "overwrite": overwrite},
-                "inputs": [str(entry) for entry in inputs],
-                "counts": dict(Counter(result.status for result in results.values())),
-                "pages": [asdict(r) | {"path": str(r.path)} for r in results.values()],
-            },
-            out / REPORT_NAME,
-        )
+        run["seconds"] = round(time.perf_counter() - start, 3)
+        counts = dict(Counter(result.status for result in results.values()))
+        rows = [asdict(result) | {"path": str(result.path)} for result in results.values()]
+        write_document(run | {"counts": counts, "pages": rows}, out / REPORT_NAME)
 
     # Also finds out before the first page that the folder cannot be written.
     report()
@@ -263,43 +302,19 @@ def predict_pages(
                 on_page(result, len(pages))
     finally:
         report()
-    in_order = tuple(results[page.path] for page in pages)
+    return _batch_report([results[page.path] for page in pages], time.perf_counter() - start)
+
+
+def _batch_report(results: Sequence[PageResult], seconds: float) -> BatchReport:
     return BatchReport(
-        done=tuple(r.path for r in in_order if r.status == "done"),
-        skipped=tuple(r.path for r in in_order if r.status == "skipped"),
+        done=tuple(r.path for r in results if r.status == "done"),
+        skipped=tuple(r.path for r in results if r.status == "skipped"),
         failed=tuple(
-            PageFailure(r.path, r.stage or "", r.message or "") for r in in_order if r.status == "failed"
+            PageFailure(r.path, r.stage or "", r.message or "") for r in results if r.status == "failed"
         ),
-        pages=in_order,
-        seconds=time.perf_counter() - start,
+        pages=tuple(results),
+        seconds=seconds,
     )
-
-
-def _check_arguments(
-    fs: int, speed_mm_s: float | None, gain_mm_mv: float | None, readout: str, workers: int
-) -> None:
-    if readout not in ("trace", "centroid"):
-        raise ValueError(f"readout must be trace or centroid; got {readout!r}")
-    for name, value in (
-        ("fs", fs),
-        ("speed_mm_s", speed_mm_s),
-        ("gain_mm_mv", gain_mm_mv),
-        ("workers", workers),
-    ):
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be positive; got {value}")
-
-
-def _check_method(method: str, masks: str | Path | None, readout: str) -> None:
-    from ecg_lab.methods import OURS, find_method, mask_methods
-
-    reads = find_method(method).reads
-    if masks is not None and reads != "masks":
-        raise ValueError(f"masks are read by {', '.join(mask_methods())}; got method {method!r}")
-    if masks is not None and not Path(masks).is_dir():
-        raise ValueError(f"masks must be a folder; got {masks}")
-    if method != OURS and readout != "trace":
-        raise ValueError(f"readout {readout!r} is of the method {OURS}; got method {method!r}")
 
 
 def _results(jobs: Sequence[_Job], workers: int) -> Iterator[PageResult]:
@@ -342,14 +357,17 @@ def _results(jobs: Sequence[_Job], workers: int) -> Iterator[PageResult]:
 def _pool(workers: int) -> ProcessPoolExecutor:
     # Spawned, not forked: OpenVINO's and OpenCV's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_single_thread)
+    level = logging.getLogger(ecg_hough.__name__).level
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=(level,))
 
 
-def _single_thread() -> None:
-    """One OpenCV thread a process; the pages are the parallel dimension."""
+def _begin_worker(level: int) -> None:
+    """One OpenCV thread a process, as the pages are the parallel dimension; the log as in the parent."""
     import cv2
 
     cv2.setNumThreads(1)
+    logging.basicConfig(format="%(levelname)s %(name)s [%(processName)s]: %(message)s")
+    logging.getLogger(ecg_hough.__name__).setLevel(level)
 
 
 def _predict_page(job: _Job) -> PageResult:
@@ -357,22 +375,14 @@ def _predict_page(job: _Job) -> PageResult:
     start = time.perf_counter()
     page = job.page
     try:
-        options = job.options
-        ecg = _digitize(page.path, options)
-        picture = masks = None
-        if options.overlay or options.labels:
-            from ecg_hough.output.overlay import draw_label_map, draw_overlay
-
-            image = read_page(page.path).image
-            picture = draw_overlay(image, ecg) if options.overlay else None
-            masks = draw_label_map(image.shape[:2], ecg) if options.labels else None
+        ecg = job.read(page.path)
+        drawn = any(FORMATS[name].needs_image for name in job.extras)
         write_page(
             ecg,
             job.json_path.parent,
             page.path.stem,
-            csv=options.csv,
-            overlay=picture,
-            labels=masks,
+            formats=job.extras,
+            image=read_page(page.path).image if drawn else None,
             extra={"request": _request(job)},
             overwrite=job.overwrite,
         )
@@ -391,45 +401,14 @@ def _predict_page(job: _Job) -> PageResult:
     return PageResult(page.path, page.stem, "failed", stage, message, seconds=seconds)
 
 
-def _digitize(path: Path, options: _Options) -> Ecg:
-    """The record of one page by the chosen method."""
-    from ecg_lab.methods import OURS
-
-    if options.method == OURS:
-        # The submodule by its full name; the networks it loads stay loaded in this process.
-        from ecg_hough.pipeline import digitize
-
-        return digitize(
-            path,
-            fs=options.fs,
-            speed_mm_s=options.speed_mm_s,
-            gain_mm_mv=options.gain_mm_mv,
-            options=READOUTS[options.readout],
-        )
-    from ecg_hough.paper import GAIN_MM_MV, PAPER_SPEED_MM_S
-    from ecg_lab.methods import run_method
-    from ecg_lab.methods.common import Options
-
-    known = Options(
-        fs=options.fs,
-        speed_mm_s=options.speed_mm_s or PAPER_SPEED_MM_S,
-        gain_mm_mv=options.gain_mm_mv or GAIN_MM_MV,
-    )
-    masks = None if options.masks is None else Path(options.masks)
-    return run_method(path, options.method, masks=masks, options=known)
-
-
 def _request(job: _Job) -> dict[str, Any]:
     """What a page's files were made from; equal requests give equal files."""
     with job.page.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    request = {"sha256": digest, "options": asdict(job.options), "versions": job.versions}
-    if job.options.masks is not None:
-        from ecg_lab.methods.masks import find_label_file
-
-        labels = find_label_file(Path(job.options.masks), job.page.path.stem)
-        if labels is not None:
-            request["masks_sha256"] = hashlib.sha256(labels.read_bytes()).hexdigest()
+    request = {"sha256": digest, "options": job.options, "versions": job.versions}
+    sources = job.read.sources(job.page.path)
+    if sources:
+        request["sources"] = {path.name: digest_of([path], path.parent) for path in sources}
     return request
 
 
@@ -443,21 +422,27 @@ def _is_finished(job: _Job) -> bool:
 
 
 def _versions() -> dict[str, str]:
-    """The package, and hashes of its code and weights: together they decide the signals.
+    """The package, and hashes of the code that reads and writes a page and of the weights.
 
-    The version alone stays the same while the code is worked on, and a benchmark must not score what it was.
+    The version alone stays the same while the code is worked on, and a benchmark must not score the files of
+    older code. Code that only renders, trains, scores or prints changes no page.
     """
-    code = sorted(CODE_FOLDER.rglob("*.py"))
     weights = sorted(path for path in WEIGHTS_FOLDER.glob("*") if path.is_file())
     return {
         "ecg_hough": ecg_hough.__version__,
-        "code": _digest(code, CODE_FOLDER),
-        "weights": _digest(weights, WEIGHTS_FOLDER),
+        "code": digest_of(page_code(CODE_FOLDER), CODE_FOLDER),
+        "weights": digest_of(weights, WEIGHTS_FOLDER),
     }
 
 
-def _digest(paths: list[Path], folder: Path) -> str:
-    """First digits of the sha256 of files' names and contents."""
+def page_code(folder: Path) -> list[Path]:
+    """Modules of the package in `folder` that read and write a page: ground floor, pipeline, `PAGE_ROOMS`."""
+    top = [path for path in folder.glob("*.py") if path.name not in ("batch.py", "__init__.py")]
+    return sorted(top + [path for room in PAGE_ROOMS for path in (folder / room).rglob("*.py")])
+
+
+def digest_of(paths: Iterable[Path], folder: Path) -> str:
+    """First digits of the sha256 of files' names, relative to `folder`, and contents."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.relative_to(folder).as_posix().encode())

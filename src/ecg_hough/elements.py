@@ -1,8 +1,8 @@
-"""The nouns of the method, which one stage makes and later ones read.
+"""The data that one stage of the method makes and later ones use.
 
 In: nothing. Out: frozen data. `Box` is a part of an image; `RowTrace` a read row; `PanelBox`, `LeadPanel`,
-`Candidate` and `PageLayout` are where leads stand on the canvas; `PrintedWord` is a word on the page;
-`Window`, `PulsePlace` and `Columns` are in page millimetres.
+`Candidate` and `PageLayout` give the places of leads on the canvas; `PrintedWord` is a word on the page;
+`Window`, `PulsePlace`, `Columns`, `GridLines` and `TimeBase` are in page millimetres.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ecg_hough.paper import GAIN_MM_MV, GRID_MINOR_MM, PAPER_SPEED_MM_S, Layout
 
 
 class Box(NamedTuple):
-    """First row and column, and those behind the last."""
+    """A rectangle of pixels: first row and column, and those behind the last."""
 
     top: int
     left: int
@@ -31,7 +31,7 @@ class Box(NamedTuple):
 
     @classmethod
     def around(cls, points: ArrayLike, shape: tuple[int, ...]) -> Box:
-        """The least one that holds points (n, 2), row and column, as far as an image of this shape does."""
+        """The smallest one that holds points (n, 2), row and column, within an image of this shape."""
         points = np.asarray(points, float)
         low = np.clip(np.floor(points.min(axis=0)), 0, shape[:2]).astype(int)
         high = np.clip(np.ceil(points.max(axis=0)) + 1, 0, shape[:2]).astype(int)
@@ -59,15 +59,16 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class RowTrace:
-    """One row of traces.
+    """One row of traces as it was read.
 
     Attributes:
         row_index: row of the page, from the top.
-        x_mm: (m,) place of every read-out along the page, evenly spaced.
-        y_mm: (m,) place down the page, NaN where there is no trace.
-        sd_mm: (m,) expected error of y_mm, NaN likewise.
-        presence: (m,) probability of a trace.
-        pen_mm: width of the stroke, NaN where unknown; bars: it is a raster's, whose ends are square.
+        x_mm: (m,) place of every read-out along the page, evenly spaced, mm.
+        y_mm: (m,) place down the page, mm, NaN where there is no trace.
+        sd_mm: (m,) expected error (standard deviation) of y_mm, NaN likewise.
+        presence: (m,) probability of a trace, 0 to 1.
+        pen_mm: width of the stroke, NaN where unknown; bars: a raster printer drew it as vertical bars, whose
+            ends are square.
     """
 
     row_index: int
@@ -93,10 +94,10 @@ class Window:
 
 @dataclass(frozen=True)
 class PulsePlace:
-    """Where a page's calibration pulses stand, mm: their outer strokes, and their feet row by row.
+    """Place of a page's calibration pulses, mm: their outer strokes, and their feet row by row.
 
     Attributes:
-        left_mm, right_mm: middles of the pulses' strokes.
+        left_mm, right_mm: middles of the pulses' left and right strokes, along the page.
         feet_mm: zero line of the rows that have a clear pulse, mm down the page.
     """
 
@@ -112,8 +113,8 @@ class Columns:
     Attributes:
         windows: the panels; starts_s: start of every column, s, where columns follow each other.
         duration_s: of the whole block.
-        on_grid: a line of the grid tells where the block begins.
-        apart: panels stand apart, maybe on grids of their own.
+        on_grid: the block begins on a line of the grid.
+        apart: there are gaps between panels, each of which may have a grid of its own.
     """
 
     windows: tuple[Window, ...]
@@ -133,11 +134,11 @@ class Columns:
         return {w.column_index: (w.start_mm, w.end_mm) for w in self.windows if not w.rhythm}
 
     def moved_to_lines(self, by_mm: dict[int, float]) -> Columns:
-        """The same, all panels moved along the page to where lines of the grid have them begin, evenly.
+        """The same, all panels moved along the page, evenly, to begin on lines of the grid.
 
         Args:
-            by_mm: how far lines are from the starts of those columns at which they are seen; of the first one
-                alone where one grid holds for the page.
+            by_mm: distance from a column's start to its line, for every column with a line; for the first
+                column only where one grid holds for the page.
         """
         even = np.polyfit(list(by_mm), list(by_mm.values()), min(1, len(by_mm) - 1))
         moved = []
@@ -147,7 +148,7 @@ class Columns:
         return replace(self, windows=tuple(moved), on_grid=True)
 
     def with_pitch(self, by_mm: float) -> Columns:
-        """The same, columns so much farther apart and so much wider; the first one begins where it did."""
+        """The same with wider columns, by `by_mm` each; the first one's start is unchanged."""
         moved = [
             replace(w, end_mm=w.end_mm + by_mm * len(self.starts_s))
             if w.rhythm
@@ -166,13 +167,13 @@ class Columns:
 
 @dataclass(frozen=True)
 class PanelBox:
-    """Where one printed piece of one lead stands, in canvas pixels (pixel k's centre is at k).
+    """Place of one printed piece of one lead, in canvas pixels (pixel k's centre is at k).
 
     Attributes:
         lead: name as in `paper.LEADS`.
         row_index: row of traces on the page, from the top.
         column_index: column of the layout, from the left; 0 for rhythm strips and one-column layouts.
-        rhythm: a full-width strip printed besides the short rows.
+        rhythm: a full-width strip printed in addition to the short rows.
         start_col, end_col: half-open window in columns at the height of the row, sub-pixel; may lie
             outside the canvas when the page is cropped.
     """
@@ -203,8 +204,14 @@ Panel = TypeVar("Panel", PanelBox, Window)
 
 @dataclass(frozen=True)
 class Candidate(Generic[Panel]):
-    """A known layout laid on the page: its panels, on the canvas or in page millimetres, and the leads
-    network's evidence for it, nats per traced canvas column."""
+    """A known layout that may be the page's.
+
+    Attributes:
+        layout: with its rhythm strips.
+        panels: where they would be on this page: `PanelBox` on the canvas, or `Window` in page millimetres.
+        evidence: log-likelihood gain of the leads network's classes over unnamed traces, nats per traced
+            canvas column.
+    """
 
     layout: Layout
     panels: tuple[Panel, ...]
@@ -213,19 +220,20 @@ class Candidate(Generic[Panel]):
 
 @dataclass(frozen=True)
 class PageLayout:
-    """All panels of a page.
+    """Which lead is printed where on a page, by the leads network and the printed names.
 
     Attributes:
-        panels: from top to bottom, left to right.
+        panels: all that are on the page, from top to bottom, left to right.
         layout: the known layout that fits, or None.
-        candidates: all known layouts as they would lie on the page, likeliest first.
-        loose: where no known layout fits, what each row's own evidence says.
+        candidates: all known layouts, each placed on this page, likeliest first.
+        loose: where no known layout fits, panels by each row's own evidence.
         score: log-likelihood gain of the best layout over unnamed leads, in nats; compares orientations
             of one page.
         agreement: share of the traced columns that carry the class expected there, 0 to 1.
         row_pitch: median distance of neighbouring rows in canvas pixels, NaN with one row.
-        printed: panels beside which their lead's name is printed, as (lead, row_index); named: their share.
-        warnings: what a reader of the result should know.
+        printed: names that are printed next to a row, as (lead, row_index); named: share of the panels that
+            have theirs.
+        warnings: what a person should check, in sentences.
     """
 
     panels: tuple[LeadPanel, ...]
@@ -245,7 +253,7 @@ class PrintedWord:
     """A word found on the page.
 
     Attributes:
-        word: one of `WORDS`.
+        word: one of `paper.WORDS`.
         row, col: its middle in px of the page, pixel centres.
         score: mean probability of its pixels, 0 to 1.
     """
@@ -258,8 +266,6 @@ class PrintedWord:
 
 LINE_MM = GRID_MINOR_MM
 """Lines of a grid of this spacing are looked for: those 5 mm apart are among them."""
-
-
 ON_LINE_MM = 0.12
 """A place this near to a line is on it."""
 
@@ -270,9 +276,9 @@ class GridLines:
 
     Attributes:
         phase_mm: place of one of them, 0 to `LINE_MM`.
-        late_mm: how far lines stand from where they are meant; several where the page does not tell which,
-            none where it does not tell that a program drew them.
-        near_mm: a place this near to where a line is meant is on it.
+        late_mm: offset of the printed lines from their nominal places; several where the page does not show
+            which, none where nothing shows that a program drew them.
+        near_mm: a place this near to a line's nominal place is on it.
     """
 
     phase_mm: float
@@ -280,12 +286,12 @@ class GridLines:
     near_mm: float = ON_LINE_MM
 
     def shift_to(self, at_mm: float) -> float | None:
-        """How far a place is from where the next line is meant to be, mm; None where it is on no line."""
+        """Distance from a place to the nominal place of the next line, mm; None where it is on no line."""
         shift = min(self.offsets(np.array([at_mm]))[:, 0].tolist(), key=abs, default=np.inf)
         return shift if abs(shift) <= self.near_mm else None
 
     def offsets(self, at_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(late, n) mm from places (n,) to where the next line is meant to be, for every `late_mm`."""
+        """(late, n) mm from places (n,) to the nominal place of the next line, for every `late_mm`."""
         off = self.phase_mm - np.array(self.late_mm)[:, None] - at_mm
         out: NDArray[np.float64] = off - LINE_MM * np.round(off / LINE_MM)
         return out
@@ -299,8 +305,8 @@ class TimeBase:
         columns: panels at common edges; layout: the known layout, if any.
         mm_per_s, mm_per_mv: millimetres of the page map per second and millivolt. On a guessed map, or where
             traces are drawn longer than the grid says, they differ from paper speed and gain.
-        order: "sequential", "simultaneous" or "one", see `column_order`.
-        pulse: where calibration pulses stand; None without any.
+        order: "sequential", "simultaneous" or "one", see `signals.column_order`.
+        pulse: place of the calibration pulses; None without any.
         lines: the grid's lines down the page, if they are seen.
         warnings: what a person should check, in sentences.
     """

@@ -1,4 +1,4 @@
-"""Steps of the method that can be left out or added, so that each one's worth can be measured.
+"""Steps of the method that can be omitted or added, so that the effect of each can be measured.
 
 In: nothing. Out: `Options`, which `digitize` passes down to the stages; the ablations measure them.
 """
@@ -16,15 +16,14 @@ class Options:
     Attributes:
         readout: "trace" (the trace network), or "centroid" (the 2024 winner's column centroids).
         stroke_fit: analysis by synthesis after the read-out (`traces.stroke_fit`).
-        grid_out: the printed grid is taken out of the ink before that fit.
-        separators: columns begin where separators stand, else where traces end (`signals.separators`).
-        grid_lines: blocks and zero lines that stand near a line of the grid stand on it
-            (`geometry.grid.lines`).
+        grid_out: the printed grid is removed from the ink before that fit.
+        separators: columns begin at separators, else where traces end (`signals.separators`).
+        grid_lines: blocks and zero lines near a line of the grid are placed on it (`geometry.grid.lines`).
         lead_fusion: limb leads and repeated leads are made to agree (`signals.lead_fusion`).
-        second_look: where rows contest ink, they are read again with masks of their first reading
+        second_look: rows that share ink are read again with masks of their first reading
             (`traces.crossings`).
-        settled: where rows contest ink, all take their likeliest ways together; else every read-out takes
-            its own highest peak (`traces.crossings`).
+        settled: for rows that share ink the likeliest paths of all are found together; else every read-out
+            takes its own highest peak (`traces.crossings`).
         cubic: strips are cut with cubic interpolation; else linear.
         flip: the trace network also sees every strip mirrored along time, and both answers are averaged.
             It takes twice the time of the read-out.
@@ -50,16 +49,16 @@ class Options:
 
 SHIPPED = Options()
 CENTROID = Options(readout="centroid", stroke_fit=False, grid_lines=False)
-"""The column-centroid read-out: a baseline, not to be mended by what the winner had not."""
+"""The column-centroid read-out: a baseline, without the steps that the 2024 winner did not have."""
 READOUTS: dict[str, Options] = {"trace": SHIPPED, "centroid": CENTROID}
 """Options of each read-out by its name."""
 
 
 def check_arguments(**numbers: float | None) -> None:
-    """Check numbers that a user gives, such as fs or paper speed; None is for what is not given.
+    """Check numbers that a user gives, such as fs or paper speed; None where one is not given.
 
     Raises:
-        ValueError: one is not finite and positive; names it.
+        ValueError: one is not finite and positive; the message names it.
     """
     for name, value in numbers.items():
         if value is not None and not (value > 0 and math.isfinite(value)):

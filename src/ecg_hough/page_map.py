@@ -1,4 +1,8 @@
-"""Page millimetres to image pixels and back: one smooth map for everything that happened to the page."""
+"""Page millimetres to image pixels and back, by one smooth map; and pictures warped by such maps.
+
+In: points in millimetres on the page or in pixels of the image. Out: the same points in the other. `PageMap`
+is sampled on a lattice of millimetres, cubic in between: rotation, perspective, curl and lens distortion.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from scipy.interpolate import RectBivariateSpline
 
 _NEWTON_STEPS = 12
 _NEWTON_TOLERANCE_MM = 1e-4
-_LATTICE_PX = 16  # maps are smooth: pictures are warped by this lattice, interpolated
+_LATTICE_PX = 16  # maps are smooth: computed on this lattice and interpolated to every pixel
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class PageMap:
         return cls(y, x, seen[0], seen[1])
 
     def scaled(self, factor: float) -> PageMap:
-        """The same map with `factor` times as many millimetres."""
+        """The same map with all millimetres multiplied by `factor`."""
         return PageMap(self.y_mm * factor, self.x_mm * factor, self.rows, self.cols)
 
     def turned(self, turns: int, shape: tuple[int, ...]) -> PageMap:
@@ -61,21 +65,23 @@ class PageMap:
 
     @property
     def px_per_mm(self) -> tuple[float, float]:
-        """Mean scale down the page and across it."""
+        """Mean px per mm down the page and across it."""
         down = np.hypot(np.diff(self.rows, axis=0), np.diff(self.cols, axis=0)) / np.diff(self.y_mm)[:, None]
         across = np.hypot(np.diff(self.rows, axis=1), np.diff(self.cols, axis=1)) / np.diff(self.x_mm)[None]
         return float(down.mean()), float(across.mean())
 
     @property
     def row_bend_mm(self) -> float:
-        """How far a level line of the page's middle departs from a straight one in the image, at most."""
-        # Without the outer parts, where the map may have been continued.
+        """Largest distance of a horizontal line of the page from a straight line in the image, mm.
+
+        Without the outer parts of the page, where the map may be an extrapolation.
+        """
         y, x = (np.linspace(v[0], v[-1], 21)[3:-3] for v in (self.y_mm, self.x_mm))
-        farthest = 0.0
+        largest = 0.0
         for rows, cols in zip(*self.to_pixels(y[:, None], x), strict=True):
             straight = np.polyval(np.polyfit(cols, rows, 1), cols)
-            farthest = max(farthest, float(np.abs(rows - straight).max()))
-        return farthest / self.px_per_mm[0]
+            largest = max(largest, float(np.abs(rows - straight).max()))
+        return largest / self.px_per_mm[0]
 
     @cached_property
     def _splines(self) -> tuple[RectBivariateSpline, RectBivariateSpline]:
@@ -86,7 +92,7 @@ class PageMap:
         )
 
     def to_pixels(self, y_mm: ArrayLike, x_mm: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Rows and columns of points on the page; continued linearly outside the lattice."""
+        """Rows and columns of points on the page; extrapolated linearly outside the lattice."""
         y, x = np.broadcast_arrays(np.asarray(y_mm, float), np.asarray(x_mm, float))
         yc = np.clip(y, self.y_mm[0], self.y_mm[-1])
         xc = np.clip(x, self.x_mm[0], self.x_mm[-1])
@@ -101,7 +107,7 @@ class PageMap:
         return out[0], out[1]
 
     def to_mm(self, rows: ArrayLike, cols: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Millimetres of points in the image, by Newton's method from the best affine map."""
+        """Millimetres of points in the image, by Newton's method from the nearest affine map."""
         r, c = np.broadcast_arrays(np.asarray(rows, float), np.asarray(cols, float))
         grid_y, grid_x = np.meshgrid(self.y_mm, self.x_mm, indexing="ij")
         seen = np.column_stack([self.rows.ravel(), self.cols.ravel(), np.ones(self.rows.size)])
@@ -125,7 +131,7 @@ class PageMap:
 
 
 def turn_back(points: NDArray[np.float64], turns: int, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """(n, 2) px of the upright image -> px of the image of `shape`, which is turned by `turns`."""
+    """(n, 2) px of the upright image -> px of the image of `shape` before `turns` clockwise quarter turns."""
     n_rows, n_cols = shape
     r, c = points.T
     if turns == 1:
@@ -143,14 +149,15 @@ def on_every_pixel(
     """Both values, each (rows, cols), of a smooth function at every pixel of a picture of `shape`.
 
     Args:
-        place: (..., 2) row, col -> (..., 2), such as where to take the pixel from. It is asked on a lattice.
+        place: (..., 2) row, col -> (..., 2), such as the place in another picture to sample. It is evaluated
+            on a lattice and interpolated.
     """
     rows, cols = shape
     n_rows, n_cols = rows // _LATTICE_PX + 2, cols // _LATTICE_PX + 2
     r, c = np.meshgrid(np.arange(n_rows) * _LATTICE_PX, np.arange(n_cols) * _LATTICE_PX, indexing="ij")
     at = place(np.stack([r, c], -1).astype(float)).astype(np.float32)
     zoom = np.array([[_LATTICE_PX, 0, 0], [0, _LATTICE_PX, 0]], float)
-    # warpAffine meets lattice node k exactly at k * _LATTICE_PX; cv2.resize would shift by half a pixel.
+    # warpAffine places lattice node k exactly at k * _LATTICE_PX; cv2.resize would shift by half a pixel.
     fine = [
         cv2.warpAffine(np.ascontiguousarray(at[..., k]), zoom, (cols, rows), flags=cv2.INTER_LINEAR,
                        borderMode=cv2.BORDER_REPLICATE)

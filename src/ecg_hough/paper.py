@@ -6,6 +6,7 @@ Nothing here is tuned; every other module takes these names and numbers from her
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 LEADS: tuple[str, ...] = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 """Standard order of the 12 leads: the row order of every signal array, and label k + 1 of a label map."""
@@ -42,7 +43,7 @@ BLOCK_MM = RECORD_S * PAPER_SPEED_MM_S
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the leads stand on the page.
+    """Which lead is printed where on the page.
 
     Attributes:
         name: as people write it, e.g. "3x4+1".
@@ -82,39 +83,80 @@ def by_column(leads: tuple[str, ...], n_rows: int) -> tuple[tuple[str, ...], ...
 
 
 def by_row(leads: tuple[str, ...], n_columns: int) -> tuple[tuple[str, ...], ...]:
+    """Fill a block of short leads row by row."""
     return tuple(tuple(leads[i : i + n_columns]) for i in range(0, len(leads), n_columns))
 
 
-def make_layout(shape: str, *, rhythm: tuple[str, ...] = (), cabrera: bool = False) -> Layout:
-    """Build a layout from its shape: "3x4", "6x2", "12x1", "4x3", "2x6", "6x1-limb", "6x1-precordial".
+class Shape(NamedTuple):
+    """A block of short leads as carts print it.
 
-    Rows x columns; "3x4" has limb leads in the first two columns; "4x3" has I II III in the
-    first row. Raises ValueError for an unknown shape.
+    Attributes:
+        n_rows, n_columns: of the block.
+        along_rows: leads follow each other along its rows, not down its columns.
+        first, stop: the leads of the standard order that it shows.
+        strips_max: most rhythm strips under it.
     """
-    leads = (CABRERA if cabrera else LEADS[:6]) + LEADS[6:]
-    blocks = {
-        "3x4": by_column(leads, 3),
-        "6x2": by_column(leads, 6),
-        "12x1": by_column(leads, 12),
-        "4x3": by_row(leads, 3),
-        "2x6": by_row(leads, 6),
-        "6x1-limb": by_column(leads[:6], 6),
-        "6x1-precordial": by_column(leads[6:], 6),
-    }
-    if shape not in blocks:
-        raise ValueError(f"shape must be one of {', '.join(blocks)}; got {shape!r}")
-    return Layout(shape, blocks[shape], cabrera=cabrera).with_strips(rhythm)
 
+    n_rows: int
+    n_columns: int
+    along_rows: bool = False
+    first: int = 0
+    stop: int = len(LEADS)
+    strips_max: int = 0
+
+    def rows(self, leads: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        """The block filled with its part of all twelve leads, which are given in order."""
+        part = leads[self.first : self.stop]
+        return by_row(part, self.n_columns) if self.along_rows else by_column(part, self.n_rows)
+
+
+SHAPES: dict[str, Shape] = {
+    "3x4": Shape(3, 4, strips_max=3),
+    "6x2": Shape(6, 2, strips_max=3),
+    "12x1": Shape(12, 1),
+    "4x3": Shape(4, 3, along_rows=True),
+    "2x6": Shape(2, 6, along_rows=True),
+    "6x1-limb": Shape(6, 1, stop=6),
+    "6x1-precordial": Shape(6, 1, first=6),
+}
+"""Blocks that carts print, by name, the commonest first. Reading, rendering, fitting and the docs take them
+from here."""
+
+
+def make_layout(shape: str, *, rhythm: tuple[str, ...] = (), cabrera: bool = False) -> Layout:
+    """Build a layout from the name of its shape, one of `SHAPES`: rows x columns.
+
+    "3x4" has limb leads in the first two columns; "4x3" has I II III in the first row. Raises ValueError for
+    an unknown shape.
+    """
+    if shape not in SHAPES:
+        raise ValueError(f"shape must be one of {', '.join(SHAPES)}; got {shape!r}")
+    leads = (CABRERA if cabrera else LEADS[:6]) + LEADS[6:]
+    return Layout(shape, SHAPES[shape].rows(leads), cabrera=cabrera).with_strips(rhythm)
+
+
+KNOWN_LAYOUTS: tuple[Layout, ...] = (
+    *(make_layout(shape) for shape in SHAPES),
+    *(make_layout(name, cabrera=True) for name, shape in SHAPES.items() if shape.first == 0),
+)
+"""Layouts that carts print, without rhythm strips: every shape, and in Cabrera order where it shows limb
+leads."""
+
+
+def _plotted_layouts() -> tuple[Layout, ...]:
+    shapes = (3, 4), (6, 2), (4, 3), (2, 6)
+    along = [by_row(LEADS, n_columns) for _, n_columns in shapes]
+    down = [by_column(LEADS, n_rows) for n_rows, _ in shapes]
+    known = {layout.rows for layout in KNOWN_LAYOUTS}
+    blocks = [block for block in (*along, *down) if block not in known]
+    return tuple(Layout(f"{len(block)}x{len(block[0])}-named", block) for block in blocks)
+
+
+PLOTTED_LAYOUTS: tuple[Layout, ...] = _plotted_layouts()
+"""Layouts in orders that no cart prints but plotting programs do, such as 6x2 along its rows."""
 
 INVERTED_AVR = "-aVR"
 SPEED_WORDS: dict[str, float] = {"25 mm/s": 25.0, "50 mm/s": 50.0}
 GAIN_WORDS: dict[str, float] = {"5 mm/mV": 5.0, "10 mm/mV": 10.0, "20 mm/mV": 20.0}
 WORDS: tuple[str, ...] = (*LEADS, INVERTED_AVR, *SPEED_WORDS, *GAIN_WORDS)
-"""The words told apart: label k + 1 of a label map is WORDS[k]."""
-_SHAPES = ("3x4", "6x2", "12x1", "4x3", "2x6", "6x1-limb", "6x1-precordial")
-KNOWN_LAYOUTS: tuple[Layout, ...] = (
-    *(make_layout(shape) for shape in _SHAPES),
-    *(make_layout(shape, cabrera=True) for shape in _SHAPES if shape != "6x1-precordial"),
-)
-"""Layouts that carts print, without rhythm strips; the commonest first. Reading, rendering, fitting and the
-docs take them from here."""
+"""The words that are recognised on a page: label k + 1 of a label map is WORDS[k]."""

@@ -34,10 +34,10 @@ def digitize(
     Args:
         page: path of an image, or an array (rows, cols[, channels]).
         fs: sampling frequency of the result, Hz.
-        speed_mm_s, gain_mm_mv: paper speed and gain; None reads them, or takes 25 mm/s and 10 mm/mV.
-        options: the read-out, and what is left out or added, to measure its worth.
+        speed_mm_s, gain_mm_mv: paper speed and gain; None reads them, or assumes 25 mm/s and 10 mm/mV.
+        options: the read-out, and steps to omit or add, to measure their effect.
     Raises:
-        PageError: the page cannot be digitised; says which stage gave up and why.
+        PageError: the page cannot be digitised; it states the stage, the measurement and the limit.
         ValueError: a bad argument.
     """
     check_arguments(fs=fs, speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv)
@@ -52,7 +52,7 @@ def digitize(
     with clock("scale"):
         scale = find_scale(sheet, rows, layout.windows, given=(speed_mm_s, gain_mm_mv))
     with clock("columns"):
-        base = find_time_base(sheet, rows, layout, scale, options)  # which lead and second stands where
+        base = find_time_base(sheet, rows, layout, scale, options)  # lead and second of every millimetre
     with clock("signals"):
         result = calibrate(rows.traces, base, fs=fs, fused_leads=options.lead_fusion)  # mm to s and mV
     refuse_if_no_ecg(sheet, scale, base.layout, result)

@@ -18,7 +18,7 @@ from ecg_hough.paper import LEADS
 
 @dataclass(frozen=True)
 class LeadStatus:
-    """What became of one lead.
+    """Whether a lead was found, and where.
 
     Attributes:
         lead: name, one of `paper.LEADS`.
@@ -70,19 +70,19 @@ class Record:
         gain_mm_mv: gain used.
         warnings: what a person should check, in sentences.
         traces: the traces on the original image.
-        quality: 0..1 for the whole page: mean confidence of its leads, less where leads of one instant miss
-            each other (`calibration.residual_agreement`).
-        versions: of the package, the weights and the libraries.
+        quality: 0..1 for the whole page: mean confidence of its leads, reduced by large residuals between
+            leads of one instant (`signals.calibrate.residual_agreement`).
+        versions: of the package and its networks.
         seconds: wall time a stage, and "total".
         source: file name or "array".
         columns: "sequential" (they follow each other in time), "simultaneous" (all show the same seconds), or
             "one".
-        speed_from, gain_from: where the two come from: "given", "text", "pulse", "beats"
-            (speed alone) or "assumed".
-        einthoven_mv, goldberger_mv: what the limb leads leave of Einthoven's and Goldberger's equations where
-            they show the same instant, root mean square, as read; NaN where that cannot be checked.
-        repeat_mv: what a rhythm strip and the short copy of its lead leave; NaN likewise. All three as in
-            `lead_fusion.LeadResiduals`.
+        speed_from, gain_from: source of the two: "given", "text", "pulse" (gain only), "beats" (speed only)
+            or "assumed".
+        einthoven_mv, goldberger_mv: residuals of Einthoven's and Goldberger's equations in limb leads of the
+            same instant, root mean square, as read; NaN where they cannot be measured.
+        repeat_mv: residual of a rhythm strip and the short copy of its lead; NaN likewise. All three as in
+            `signals.lead_fusion.LeadResiduals`.
         leads_agree: whether these leads agree within their expected errors; None where none can be compared.
     """
 
@@ -113,7 +113,7 @@ class Record:
 
     def __post_init__(self) -> None:
         if self.signals.ndim != 2 or self.signals.shape[0] != len(LEADS):
-            raise ValueError(f"signals must be (12, N); got {self.signals.shape}")
+            raise ValueError(f"signals must be ({len(LEADS)}, N); got {self.signals.shape}")
         for name in ("confidence", "sd_mv"):
             shape = getattr(self, name).shape
             if shape != self.signals.shape:
@@ -122,7 +122,7 @@ class Record:
             raise ValueError(f"fs must be positive; got {self.fs}")
         leads = tuple(status.lead for status in self.lead_status)
         if leads != LEADS:
-            raise ValueError(f"lead_status must have the 12 leads in standard order; got {leads}")
+            raise ValueError(f"lead_status must have the {len(LEADS)} leads in standard order; got {leads}")
 
     @property
     def leads(self) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ class Record:
         return LEADS
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the arrays, ready for JSON: NaN becomes None."""
+        """All fields but the arrays, ready for JSON: NaN becomes None."""
         return {
             "source": self.source,
             "fs": int(self.fs),

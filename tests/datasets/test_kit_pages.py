@@ -91,7 +91,7 @@ def test_labels_follow_the_points(tmp_path: Path) -> None:
     assert page.fs == 100
     assert page.signals is None
     check_traces(read_kit_page(sidecar, stroke_px=3), sidecar)
-    # Lead II stands in its short place and on the strip.
+    # Lead II is printed in its short place and on the strip.
     rows = np.flatnonzero((page.labels == LEADS.index("II") + 1).any(axis=1))
     assert rows.min() < 200
     assert rows.max() > 340
@@ -177,7 +177,7 @@ def test_augmented_page_that_was_not_turned_is_read(tmp_path: Path) -> None:
 def test_missing_picture(tmp_path: Path) -> None:
     sidecar = draw_page(tmp_path)
     sidecar.with_suffix(".png").unlink()
-    with pytest.raises(ValueError, match="a picture must stand beside the sidecar"):
+    with pytest.raises(ValueError, match="a picture must be next to the sidecar"):
         read_kit_page(sidecar)
 
 

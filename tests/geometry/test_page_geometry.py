@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ecg_hough.geometry import page_geometry as geometry
+from ecg_hough.geometry import fit_map
 from ecg_hough.geometry.grid.find import find_grid
-from ecg_hough.geometry.page_geometry import PageGeometry, find_geometry
+from ecg_hough.geometry.page_geometry import PageGeometry, _by_grid, find_geometry
 from ecg_hough.layout.view import CURLED_MM
 from ecg_hough.page_map import PageMap
 from ecg_hough.render import RenderedPage, render_page, sample_style
@@ -89,7 +89,7 @@ def test_waves_of_the_paper_are_followed(wave_mm: float) -> None:
 
 
 @pytest.mark.parametrize(("stretch", "kept"), [(1.0, True), (1.15, False)])
-def test_a_map_whose_lines_stand_farther_apart_than_the_spectrum_shows_is_none(
+def test_a_map_whose_pitch_contradicts_the_spectrum_is_none(
     stretch: float, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A phase that slips all over the page, as moire makes it, fits a map as well as the true one."""
@@ -103,20 +103,20 @@ def test_a_map_whose_lines_stand_farther_apart_than_the_spectrum_shows_is_none(
 
 
 def test_a_tilted_page_is_followed_outwards_where_the_whole_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page photographed from its side; the map by one phase for the whole page is taken away."""
+    """A page photographed from its side; the map by one phase for the whole page is not used."""
     px_per_mm, (height, width) = 6.0, (180.0, 240.0)
     flat = bent_grid(px_per_mm, 0.0, (height, width))
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) * px_per_mm - 0.5
     seen = np.array([[120, 40], [1330, 190], [1390, 1020], [40, 1170]], float)
     camera = cv2.getPerspectiveTransform(corners.astype(np.float32), seen.astype(np.float32))
     image = cv2.warpPerspective(flat, camera, (1430, 1210), flags=cv2.INTER_AREA, borderValue=120)
-    whole, maps = geometry._fit_again, []
+    whole, maps = fit_map._fit_again, []
 
     def second_only(*given: object) -> object:
         maps.append(whole(*given))  # type: ignore[arg-type]
         return maps[-1] if len(maps) > 1 else None
 
-    monkeypatch.setattr(geometry, "_fit_again", second_only)
+    monkeypatch.setattr(fit_map, "_fit_again", second_only)
     found = find_geometry(image)
     assert len(maps) == 2
     assert found.grid_found
@@ -173,7 +173,7 @@ def test_paper_that_waves_more_than_a_cubic_phase_is_followed() -> None:
     style = replace(style, camera=camera, sheet=replace(style.sheet, grid="lines"))
     ecg = generate_ecg(27)
     page = render_page(ecg.signals, ecg.fs, seed=27, style=style)
-    assert geometry._by_grid(page.image) is None
+    assert _by_grid(page.image) is None
     found = find_geometry(page.image)
     assert found.grid_found
     assert found.page_map is not None
@@ -221,10 +221,10 @@ def test_page_without_grid_has_an_angle_and_no_pitch() -> None:
     assert "no printed grid" in found.warnings[0]
 
 
-def test_blank_page_says_that_its_angle_is_assumed() -> None:
+def test_a_blank_page_has_an_assumed_angle_and_a_warning() -> None:
     found = find_geometry(np.full((800, 1000, 3), 255, np.uint8))
     assert found.angle_deg == 0
-    assert "angle taken as 0" in found.warnings[-1]
+    assert "assumed an angle of 0" in found.warnings[-1]
 
 
 @pytest.mark.parametrize("bad", [np.zeros((100, 100)), np.zeros((8, 8, 3), np.uint8), np.zeros(9, np.uint8)])
@@ -248,7 +248,7 @@ def test_flat_pages_over_many_seeds(profile: str) -> None:
         pitches.append(max(abs(found.px_per_mm[0] / down - 1), abs(found.px_per_mm[1] / across - 1)))
     assert np.median(angles) < 0.02
     assert np.quantile(pitches, 0.9) < 0.002
-    # Thresholds take light grids away, and these two of the 20 fax pages are such.
+    # Thresholds remove light grids, and two of the 20 fax pages have such.
     assert missed <= (2 if profile == "fax" else 1)
 
 
@@ -283,36 +283,3 @@ def test_pages_of_ecg_image_kit(profile: str) -> None:
         want = (truth["y_grid"] / 5, truth["x_grid"] / 5)
         good += found.px_per_mm is not None and np.allclose(found.px_per_mm, want, rtol=0.002)
     assert good >= len(pages) - 1
-
-
-@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5])
-def test_a_map_turns_with_its_image(turns: int) -> None:
-    height, width = 400, 300
-    y_mm, x_mm = np.linspace(2, 80, 9), np.linspace(-3, 60, 7)
-    y, x = np.meshgrid(y_mm, x_mm, indexing="ij")
-    page_map = PageMap(y_mm, x_mm, 4 * y + 10 + 0.02 * x**2, 4 * x + 20 + y)
-    turned = page_map.turned(turns, (height, width))
-    # A mark in the image and where it stands in the turned one.
-    at = page_map.to_pixels(30.0, 25.0)
-    marks = np.zeros((height, width), bool)
-    marks[round(float(at[0])), round(float(at[1]))] = True
-    there = np.argwhere(np.rot90(marks, -turns))[0]
-    mm = turned.to_mm(*there.astype(float))
-    assert np.hypot(*(np.array(turned.to_pixels(*mm)) - there)) < 1e-3
-    known = {0: (30.0, 25.0), 1: (25.0, 52.0), 2: (52.0, 32.0), 3: (32.0, 30.0)}[turns % 4]
-    assert mm == pytest.approx(known, abs=0.3)
-
-
-def test_a_bends_normal_matrix_is_that_of_all_its_points() -> None:
-    rng = np.random.default_rng(4)
-    nodes, width = (7, 9), 3 * 9 + 3
-    # Crowded on one side: cells hold several points, one, or none.
-    points = rng.uniform(0, 1, (200, 2)) ** 2 * [400.0, 600.0]
-    basis = geometry._spline_basis(points, nodes, 100.0)
-    added, weight = geometry._bending(nodes), rng.uniform(0, 2, len(points))
-    got = geometry._Normal.of(basis, added, width).weighted(weight)
-    full = basis.toarray().T @ (weight[:, None] * basis.toarray()) + added.toarray()
-    expected = np.zeros_like(got)
-    for k in range(width + 1):
-        expected[width - k, k:] = np.diagonal(full, k)
-    assert np.allclose(got, expected, atol=1e-12)

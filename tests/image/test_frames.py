@@ -1,4 +1,4 @@
-"""Frames round panels are taken off the page; grids that begin anew in each are read as one."""
+"""Frames around panels are removed from the page; the separate grids of panels give one pitch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PX_PER_MM, PANEL_MM, SPACE_MM = 6.0, (40.0, 62.5), 6.3
 
 
 def panels(*, framed: bool = False, n_rows: int = 3, n_columns: int = 4) -> NDArray[np.uint8]:
-    """Panels that stand apart, each with a grid from its own corner, and a trace across each."""
+    """Panels with space between them, each with a grid from its own corner, and a trace across each."""
     height, width = PANEL_MM
     tall, wide = n_rows * (height + SPACE_MM) + SPACE_MM, n_columns * (width + SPACE_MM) + SPACE_MM
     image = np.full((round(tall * PX_PER_MM), round(wide * PX_PER_MM), 3), 255.0)
@@ -24,13 +24,13 @@ def panels(*, framed: bool = False, n_rows: int = 3, n_columns: int = 4) -> NDAr
     for i in range(n_rows):
         for j in range(n_columns):
             top, left = SPACE_MM + i * (height + SPACE_MM), SPACE_MM + j * (width + SPACE_MM)
-            inside = ((y >= top) & (y <= top + height), (x >= left) & (x <= left + width))
+            rows = slice(*np.searchsorted(y, [top, np.nextafter(top + height, np.inf)]))
+            cols = slice(*np.searchsorted(x, [left, np.nextafter(left + width, np.inf)]))
             for step, colour in ((1.0, (250, 215, 215)), (5.0, (235, 150, 150))):
-                for axis, (mm, start) in enumerate(((y, top), (x, left))):
-                    off = np.abs(mm - start - step * np.round((mm - start) / step)) * PX_PER_MM
-                    cover = np.clip(1.0 - off, 0, 1)[:, None] if axis == 0 else np.clip(1.0 - off, 0, 1)[None]
-                    cover = (cover * inside[0][:, None] * inside[1][None])[..., None]
-                    image = image * (1 - cover) + np.array(colour, float) * cover
+                for axis, mm in enumerate((y[rows] - top, x[cols] - left)):
+                    away = np.abs(mm - step * np.round(mm / step)) * PX_PER_MM
+                    cover = np.expand_dims(np.clip(1.0 - away, 0, 1), (1, 2) if axis == 0 else (0, 2))
+                    image[rows, cols] = image[rows, cols] * (1 - cover) + np.array(colour, float) * cover
             corner = np.array([left, top]) * PX_PER_MM
             t = np.linspace(0, width, 500)
             trace = np.stack([t, height / 2 - 8 * np.exp(-(((t % 20) - 10) ** 2) / 0.5)], axis=1) * PX_PER_MM
@@ -42,19 +42,19 @@ def panels(*, framed: bool = False, n_rows: int = 3, n_columns: int = 4) -> NDAr
     return image.astype(np.uint8)
 
 
-def test_frames_go_and_traces_stay() -> None:
+def test_frames_are_removed_and_traces_are_kept() -> None:
     bare, framed = panels(), panels(framed=True)
     found = find_frames(framed)
     assert len(found.frames) == len(found.panels) == 12
     cleaned = without_frames(found)
-    # What is left of frames is less than a grid's line, and traces are as black as they were.
+    # Remains of frames are fainter than a grid's line, and traces are as black as they were.
     added = bare.astype(int).max(axis=2) - cleaned.max(axis=2)
     assert np.mean(added > 60) < 2e-3
     ink = bare.max(axis=2) < 60
     assert np.mean(cleaned.max(axis=2)[ink] < 90) > 0.97
 
 
-def test_what_is_no_frame_stays() -> None:
+def test_an_image_without_frames_is_unchanged() -> None:
     """Panels without frames, a dark grid, a page's border: the very same array."""
     dark = panels(n_rows=1, n_columns=1)
     dark[:: round(5 * PX_PER_MM)] = 40
@@ -65,7 +65,7 @@ def test_what_is_no_frame_stays() -> None:
         assert without_frames(find_frames(image)) is image
 
 
-def test_grids_that_begin_anew_give_one_pitch() -> None:
+def test_separate_grids_of_panels_give_one_pitch() -> None:
     """The lines step by 0.8 of a millimetre from panel to panel, 62.5 + 6.3 mm apart."""
     found = find_geometry(panels())
     assert found.px_per_mm == pytest.approx((PX_PER_MM, PX_PER_MM), rel=1e-3)

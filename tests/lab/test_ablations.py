@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from ecg_hough.cli import app
 from ecg_hough.errors import PageError
 from ecg_hough.options import SHIPPED, Options
 from ecg_hough.output.export import write_signals
@@ -28,6 +27,7 @@ from ecg_lab.ablations import (
     measure_page,
     summarise,
 )
+from ecg_lab.cli import app
 from made_up_ecg import made_up_ecg
 
 FS = 100
@@ -86,7 +86,7 @@ def test_every_change_is_measured_and_a_run_goes_on(
     data: Path, calls: list[tuple[str, str]], tmp_path: Path
 ) -> None:
     out, seen = tmp_path / "out" / "ablations.csv", []
-    measure_ablations([data], out, n=1, on_progress=lambda *step: seen.append(step))
+    measure_ablations([data], out, n=[1], on_progress=lambda *step: seen.append(step))
     assert seen[-1] == (2 * len(CHANGES), 2 * len(CHANGES))
     # Before its changes every page is read once to warm up.
     assert len(calls) == 2 * (len(CHANGES) + 1)
@@ -147,9 +147,9 @@ def test_what_is_made_again_is_what_was_asked_for(
     data: Path, calls: list[tuple[str, str]], tmp_path: Path
 ) -> None:
     out = tmp_path / "a.csv"
-    measure_ablations([data], out, n=1, changes=["centroid"])
+    measure_ablations([data], out, n=[1], changes=["centroid"])
     before = len(calls)
-    table = measure_ablations([data / "worn"], out, n=1, changes=["centroid"], overwrite=True)
+    table = measure_ablations([data / "worn"], out, n=[1], changes=["centroid"], overwrite=True)
     assert calls[before:] == [("worn/made_up_a", name) for name in (FULL, FULL, "centroid")]
     assert set(table["profile"]) == {"clean", "worn", ALL}
     assert not pd.read_csv(out.with_suffix(".pages.csv")).duplicated(["profile", "page", "change"]).any()
@@ -160,18 +160,18 @@ def test_rows_of_other_weights_are_made_again(
     data: Path, calls: list[tuple[str, str]], tmp_path: Path
 ) -> None:
     out = tmp_path / "a.csv"
-    measure_ablations([data], out, n=1)
+    measure_ablations([data], out, n=[1])
     pages = out.with_suffix(".pages.csv")
     table = pd.read_csv(pages)
     table.loc[table["profile"] == "clean", "weights"] = "older"
     table.to_csv(pages, index=False)
     before = len(calls)
-    measure_ablations([data], out, n=1)
+    measure_ablations([data], out, n=[1])
     assert {page for page, _ in calls[before:]} == {"clean/made_up_a"}
     assert "older" not in pages.read_text()
     table["weights"] = "older"
     table.to_csv(pages, index=False)
-    assert len(measure_ablations([data], out, n=1, overwrite=True)) == 3 * len(CHANGES)
+    assert len(measure_ablations([data], out, n=[1], overwrite=True)) == 3 * len(CHANGES)
 
 
 def test_scores_of_one_page_are_the_challenges(data: Path, calls: list[tuple[str, str]]) -> None:
@@ -200,7 +200,7 @@ def test_a_page_without_the_full_method_has_no_difference() -> None:
 
 def test_bad_input_is_named(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="n must be at least 1"):
-        measure_ablations([data], tmp_path / "a.csv", n=0)
+        measure_ablations([data], tmp_path / "a.csv", n=[0])
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="got none in"):
         measure_ablations([tmp_path / "empty"], tmp_path / "a.csv")

@@ -13,7 +13,7 @@ import wfdb
 from numpy.typing import NDArray
 
 from ecg_hough.paper import LEADS
-from ecg_lab.benchmark import COVERAGES, bootstrap_interval, risk_coverage, run_benchmark
+from ecg_lab.benchmark import COVERAGES, bootstrap_interval, risk_coverage, run_benchmark, timed_renderer
 
 FS = 250
 PAGES = (("clean", "a"), ("clean", "b"), ("worn", "c"))
@@ -147,8 +147,8 @@ def test_the_batch_is_used_without_an_own_predict(
     monkeypatch.setattr("ecg_lab.benchmark._time_one_page", lambda *_: {})
     result = run_benchmark(data, tmp_path / "out", readout="centroid", workers=1, results=None)
     assert calls == [
-        (2, "clean", {"readout": "centroid", "workers": 1}),
-        (1, "worn", {"readout": "centroid", "workers": 1}),
+        (2, "clean", {"read": batch.Digitizer(readout="centroid"), "workers": 1}),
+        (1, "worn", {"read": batch.Digitizer(readout="centroid"), "workers": 1}),
     ]
     assert result.figures["missing"] == {"worn/c": "grid: grid: none found"}
     assert result.figures["profiles"]["clean"]["median_s_per_page"] == 3.0
@@ -171,12 +171,18 @@ def test_bootstrap_of_equal_pages_is_a_point_and_seeded() -> None:
     assert bootstrap_interval(leads, pages) == interval
 
 
+def test_the_renderer_is_timed() -> None:
+    speed = timed_renderer(1, dpi=40.0)
+    assert set(speed) == {"clean", "worn", "photo"}
+    assert all(pages_per_s > 0 for pages_per_s in speed.values())
+
+
 def test_no_confidence_no_rows() -> None:
     assert risk_coverage(pd.DataFrame({"profile": [], "page": [], "lead": []}), {}) == []
 
 
 def test_bad_arguments(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="WFDB record beside them"):
+    with pytest.raises(ValueError, match="their WFDB records"):
         run_benchmark(tmp_path / "none", tmp_path / "out")
     with pytest.raises(ValueError, match="outside the folder"):
         run_benchmark(data, data / "out")

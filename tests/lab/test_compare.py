@@ -112,5 +112,5 @@ def test_bad_arguments(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="outside the folder"):
         compare_methods([data], data / "out", methods=["ecgminer"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="record beside"):
+    with pytest.raises(ValueError, match="their WFDB records"):
         compare_methods([tmp_path / "empty"], tmp_path / "out", methods=["ecgminer"])

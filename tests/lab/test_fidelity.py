@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from ecg_hough.cli import app
 from ecg_hough.output.export import write_signals
 from ecg_hough.paper import LEADS
 from ecg_hough.render.ecg_model import generate_ecg
+from ecg_lab.cli import app
 from ecg_lab.fidelity import (
     AMPLITUDES,
     INTERVALS,

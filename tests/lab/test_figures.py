@@ -17,9 +17,9 @@ from made_up_ecg import stand_in_digitize
 
 pytest.importorskip("neurokit2", reason="needs the experiments extra")
 
-from ecg_hough.cli import app
 from ecg_hough.paper import LEADS
 from ecg_lab import figures
+from ecg_lab.cli import app
 from ecg_lab.fidelity import MEASURES, bland_altman
 from ecg_lab.robustness import COLUMNS, SEVERITIES
 from places import ROOT

@@ -14,11 +14,11 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from ecg_hough.cli import app
 from ecg_hough.image.reading import read_page
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.paper import LEADS
 from ecg_hough.render.ecg_model import generate_ecg
+from ecg_lab.cli import app
 from ecg_lab.kaggle import Pace, check_submission, lead_values, score_train, submit
 from made_up_ecg import as_printed, made_up_ecg, write_page_image
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,10 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
+from ecg_hough.batch import Digitizer
 from ecg_hough.errors import PageError
 from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.scores.metrics import challenge_snr
-from ecg_lab.methods import METHODS, find_method, mask_methods, run_method
+from ecg_lab.methods import FOLDER, METHODS, find_method, mask_methods, method_files, reader_of, run_method
 from ecg_lab.methods.common import Options, column_runs, find_block, find_pulse, row_levels, turn_upright
 from ecg_lab.methods.ecgtizer import fragmented, full, lazy
 from ecg_lab.methods.grid_estimators import (
@@ -301,3 +304,28 @@ def test_grid_estimators_beside_ours() -> None:
         compare_pitches(kit_like_page(grid=False).image)
     with pytest.raises(PageError):
         marginal_distribution(np.full((400, 400), 255, np.uint8))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_readers_go_to_other_processes(name: str) -> None:
+    reader = reader_of(name, fs=250, speed_mm_s=50.0)
+    assert pickle.loads(pickle.dumps(reader)) == reader
+    assert json.loads(json.dumps(reader.options()))["fs"] == 250
+    assert isinstance(reader, Digitizer) == (name == "ours")
+
+
+def test_a_reader_names_its_own_files(tmp_path: Path) -> None:
+    """What a method's result depends on: its module, those it imports, the page's mask."""
+    modules = {path.stem for path in method_files("vindigitizer")}
+    assert modules == {"vindigitizer", "paper_ecg", "common"}
+    (tmp_path / "x.labels.png").touch()
+    reader = reader_of("krones2024", masks=tmp_path)
+    assert tmp_path / "x.labels.png" in reader.sources(Path("pages/x.png"))
+    assert FOLDER / "masks.py" in reader.sources(Path("pages/y.png"))
+    assert reader_of("ours").sources(Path("x.png")) == ()
+
+
+def test_readers_refuse_bad_numbers() -> None:
+    for name in ("ours", "ecgminer"):
+        with pytest.raises(ValueError, match="gain_mm_mv must be positive and finite; got inf"):
+            reader_of(name, gain_mm_mv=float("inf"))

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from ecg_hough.cli import app
 from ecg_hough.errors import PageError
 from ecg_lab import robustness
+from ecg_lab.cli import app
 from ecg_lab.robustness import COLUMNS, SEVERITIES, measure_angles, measure_robustness, page_style, score_page
 
 FEW = {"blur": (0.0, 2.0), "noise": (0.0, 20.0), "stains": (0.0, 8.0)}

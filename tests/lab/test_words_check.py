@@ -5,9 +5,10 @@ from __future__ import annotations
 from ecg_hough.elements import PrintedWord
 from ecg_hough.networks import words_net as words
 from ecg_lab import words_check
+from ecg_lab.words_check import summary_table
 
 
-def test_words_are_counted_where_they_stand(monkeypatch):
+def test_words_are_counted_where_they_are_printed(monkeypatch):
     pages = []
 
     def perfect(image, angle, scale, network):
@@ -25,7 +26,7 @@ def test_words_are_counted_where_they_stand(monkeypatch):
 
     monkeypatch.setattr(words_check, "render_choice", kept)
     monkeypatch.setattr(words_check, "find_words", perfect)
-    counts = words_check.check_words(2, 3, None)
+    counts = words_check.check_words(2, 3)
     for count in counts.values():
         assert count["read"] == count["printed"]
         assert count["misread"] == count["made up"] == 0
@@ -39,7 +40,8 @@ def test_words_are_counted_where_they_stand(monkeypatch):
         )
 
     monkeypatch.setattr(words_check, "find_words", wrong)
-    counts = words_check.check_words(2, 3, None)
+    counts = words_check.check_words(2, 3)
     assert counts["leads"]["read"] == counts["scales"]["read"] == 0
     assert counts["leads"]["misread"] == counts["leads"]["printed"]
     assert counts["leads"]["made up"] >= 2
+    assert summary_table(counts).row_count == 2

@@ -345,7 +345,7 @@ def test_twelve_rows_are_twelve_leads() -> None:
     assert [panel.lead for panel in found.panels] == list(LEADS)
 
 
-def test_printed_names_stand_for_faint_traces() -> None:
+def test_printed_names_make_up_for_faint_traces() -> None:
     """Most of the traces under wrong names, or none: the layout of the names that are read beside them."""
     layout = make_layout("3x4")
     mask = mask_page(17, "clean", layout=layout, missing=(), speed_mm_s=25.0, gain_mm_mv=10.0)
@@ -373,7 +373,7 @@ def test_unknown_arrangement_has_no_layout() -> None:
     assert found.score < 0.5 * known.score
     assert {panel.lead for panel in found.loose} == set(LEADS)
     assert {panel.row_index for panel in found.loose} <= {panel.row_index for panel in found.panels}
-    assert any("fits none" in warning for warning in found.warnings)
+    assert any("no known layout fits" in warning for warning in found.warnings)
 
 
 def test_printed_names_make_a_layout() -> None:
@@ -431,7 +431,7 @@ def test_names_at_every_row_make_a_layout_of_any_leads() -> None:
         assert other.layout is None or "named" not in other.layout.name
 
 
-def test_some_names_tell_a_plotting_program_s_order() -> None:
+def test_some_names_show_a_plotting_program_s_order() -> None:
     """3x4 along its rows, eight names read; a name that stands elsewhere in it tells against it."""
     mask = mask_page(17, "clean", layout=make_layout("3x4"), missing=(), speed_mm_s=25.0, gain_mm_mv=10.0)
     usual = find_layout(disturbed(mask, None)).panels

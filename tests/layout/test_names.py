@@ -70,7 +70,7 @@ def test_one_name_alone_is_not_believed():
     assert place_names((name("I", 90, 20),), rows, evidence) == ()
 
 
-def test_of_two_names_at_one_place_the_better_stays():
+def test_of_two_names_at_one_place_the_better_is_kept():
     rows, evidence = rows_at(100, 150)
     names = (name("I", 90, 20, 0.95), name("II", 140, 20), name("V1", 91, 35, 0.6))
     assert {LEADS[p.name.lead] for p in place_names(names, rows, evidence)} == {"I", "II"}
@@ -94,7 +94,7 @@ def test_minus_avr_is_avr_and_scales_are_no_names():
     assert [LEADS[n.lead] for n in found] == ["aVR"]
 
 
-def test_a_wave_that_looks_like_a_name_stands_in_no_column():
+def test_a_wave_that_looks_like_a_name_is_in_no_column():
     rows, evidence = rows_at(100, 150, 200)
     names = [
         name(lead, y - 10, x)
@@ -116,7 +116,7 @@ def test_what_is_read_more_than_twice_is_no_name():
     assert sum(LEADS[p.name.lead] == "II" for p in strip) == 2
 
 
-def test_names_over_panels_in_frames_stand_far_above_their_rows():
+def test_names_over_panels_in_frames_are_far_above_their_rows():
     rows, evidence = rows_at(100, 220, 340)
     names = tuple(name(lead, y - 52, 20) for lead, y in (("I", 100), ("II", 220), ("III", 340)))
     placed = place_names(names, rows, evidence)

@@ -1,10 +1,13 @@
 """Leads are found on small and on dense pages, and the right way up."""
 
+import logging
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from ecg_hough.elements import PrintedWord
 from ecg_hough.errors import PageError
 from ecg_hough.layout import view as leads
 from ecg_hough.layout.view import find_leads
@@ -41,7 +44,7 @@ def test_leads_are_found_where_the_page_is_small_or_its_rows_are_near(
 
 @pytest.mark.parametrize("seed", [6, 10])
 @pytest.mark.parametrize("turns", [0, 2])
-def test_words_tell_which_way_is_up_where_rows_look_level_both_ways(seed: int, turns: int) -> None:
+def test_words_show_which_way_is_up_where_rows_look_level_both_ways(seed: int, turns: int) -> None:
     """Six unnamed chest leads: upside down they look as much like leads to the network, or more."""
     style = sample_style(np.random.default_rng(seed), "clean", layout=make_layout("6x1-precordial"), dpi=150)
     sheet = replace(style.sheet, names="none", footer=True, speed_mm_s=50.0, gain_mm_mv=10.0, grid="lines")
@@ -78,3 +81,81 @@ def test_a_wide_banner_is_drawn_taller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leads, "WIDE_TIMES", np.inf)
     with pytest.raises(PageError, match="evidence"):
         find_leads(page.image, 0.0)
+
+
+def word(name: str, score: float = 0.95) -> PrintedWord:
+    return PrintedWord(name, 100.0, 100.0, score)
+
+
+@pytest.mark.parametrize(
+    ("words", "evidence"),
+    [
+        ((), 0.0),
+        ((word("aVR"), word("aVR"), word("V1")), 2 * leads.NAME_EVIDENCE),
+        ((word("25 mm/s"), word("10 mm/mV")), 2 * leads.SCALE_EVIDENCE),
+        ((word("I"), word("II"), word("III")), 0.0),  # read alike upside down
+        ((word("V1", 0.8),), 0.0),
+    ],
+)
+def test_evidence_of_words(words: tuple[PrintedWord, ...], evidence: float) -> None:
+    assert leads._word_evidence(words) == pytest.approx(evidence)
+
+
+@pytest.mark.parametrize(
+    ("coherence", "words", "best", "tried"),
+    [
+        # Level rows with a speed: no other turn is tried.
+        ({0: 5.0}, {0: ("25 mm/s",)}, 0, [0]),
+        # Level rows without words: upside down is compared, and most pages are upright.
+        ({0: 5.0, 2: 5.5}, {}, 0, [0, 2]),
+        ({0: 5.0, 2: 5.5}, {2: ("V1", "V2", "V3")}, 2, [0, 2]),
+        # Sideways: all turns are tried.
+        ({0: 0.5, 2: 0.6, 1: 6.0, 3: 5.0}, {1: ("V1",)}, 1, [0, 2, 1, 3]),
+    ],
+)
+def test_the_turn_with_the_most_evidence_is_taken(
+    coherence: dict[int, float],
+    words: dict[int, tuple[str, ...]],
+    best: int,
+    tried: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen: list[int] = []
+
+    def turn(image: np.ndarray, angle_deg: float, turns: int) -> SimpleNamespace:
+        seen.append(turns)
+        return SimpleNamespace(turns=turns, image=turns, coherence=coherence[turns])
+
+    monkeypatch.setattr(leads, "_try_turn", turn)
+    monkeypatch.setattr(leads, "_shows_leads", lambda turn, words: True)
+    monkeypatch.setattr(
+        leads, "read_words", lambda turns, angle_deg, scale: tuple(map(word, words.get(turns, ())))
+    )
+    with caplog.at_level(logging.DEBUG, logger="ecg_hough.layout"):
+        taken, read = leads._best_turn(np.zeros((4, 4, 3), np.uint8), 0.0, 4.0)
+    assert taken.turns == best
+    assert seen == tried
+    assert tuple(w.word for w in read) == words.get(best, ())
+    # Every turn that was tried is in the log with what it was weighed by.
+    assert sum(record.message.startswith("quarter turns") for record in caplog.records) == len(tried)
+
+
+@pytest.mark.parametrize(
+    ("coherence", "n_names", "limit"),
+    [(0.24, 0, 0.25), (0.24, 2, 0.25), (0.19, 3, 0.2), (0.24, 3, None), (0.26, 0, None)],
+)
+def test_a_page_is_refused_below_the_limit_of_its_names(
+    coherence: float, n_names: int, limit: float | None
+) -> None:
+    turn = SimpleNamespace(turns=0, coherence=coherence, fitted=SimpleNamespace(names=(None,) * n_names))
+    if limit is None:
+        leads._refuse_without_leads(turn)
+    else:
+        with pytest.raises(PageError, match=rf"segmentation: .*evidence {coherence:.2f} is below {limit} "):
+            leads._refuse_without_leads(turn)
+
+
+def test_a_page_without_any_row_is_refused() -> None:
+    with pytest.raises(PageError, match=r"evidence 0\.00 is below"):
+        leads._refuse_without_leads(SimpleNamespace(turns=0, coherence=0.0, fitted=None))

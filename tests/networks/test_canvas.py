@@ -19,7 +19,7 @@ def marked_page():
 
 @pytest.mark.parametrize("tall", [0.8, 1.0, 1.3])
 @pytest.mark.parametrize("angle", [0.0, 0.4, 12.0, -25.0])
-def test_marks_are_where_the_map_says(angle, tall):
+def test_marks_are_where_the_map_puts_them(angle, tall):
     canvas = to_canvas(marked_page(), angle, tall=tall)
     assert canvas.image.shape == (CANVAS_PX, CANVAS_PX, 3)
     points = canvas.from_page(MARKS)

@@ -7,7 +7,8 @@ import pytest
 
 from ecg_hough.networks.canvas import CANVAS_PX, to_canvas
 from ecg_hough.networks.leads_net import lead_probabilities
-from ecg_hough.networks.runtime import WEIGHTS, Network
+from ecg_hough.networks.runtime import CLASSES, WEIGHTS, Network
+from ecg_hough.paper import LEADS, WORDS
 from ecg_hough.render import render_page
 
 MAX_DIFFERENCE = 1e-3
@@ -70,6 +71,31 @@ def test_int8_needs_the_ranges_of_the_card(tmp_path: Path) -> None:
         Network(path, precision="fp16")
 
 
+def described_as(folder: Path, task: str, labels: list[str] | None) -> Path:
+    """A file with a card of that task; it is refused before anything is read of the network."""
+    path = folder / f"{task}.onnx"
+    path.write_bytes(b"weights")
+    numbered = None if labels is None else {label: k for k, label in enumerate(labels)}
+    digest = hashlib.sha256(b"weights").hexdigest()
+    path.with_suffix(".json").write_text(json.dumps({"task": task, "labels": numbered, "sha256": digest}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("task", "labels"),
+    [
+        ("leads", ["background", *LEADS[::-1]]),
+        ("leads", ["background", *LEADS[:-1]]),
+        ("leads", None),
+        ("words", ["background", *LEADS]),
+        ("words", [*WORDS, "background"]),
+    ],
+)
+def test_a_network_of_other_labels_is_refused(tmp_path: Path, task: str, labels: list[str] | None) -> None:
+    with pytest.raises(ValueError, match=rf"{task}.json must have the labels background, I, II, .*; got"):
+        Network(described_as(tmp_path, task, labels))
+
+
 def test_batches_can_be_recorded(tmp_path: Path) -> None:
     network, seen = Network(write_network(tmp_path), threads=1), []
     network.on_batch = seen.append
@@ -83,6 +109,7 @@ def test_batches_can_be_recorded(tmp_path: Path) -> None:
 def test_shipped_networks_fit_their_cards(path: Path) -> None:
     network = Network(path, threads=1)
     assert network.card["name"] == path.stem
+    assert network.labels == CLASSES.get(network.card["task"], ())
     assert path.stat().st_size < 20e6
 
 

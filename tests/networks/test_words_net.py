@@ -62,7 +62,7 @@ def page(**changes):
     return render_page(ECG.signals, ECG.fs, seed=4, style=style)
 
 
-def test_the_renderer_says_where_its_words_stand():
+def test_the_renderer_gives_the_places_of_its_words():
     rendered = page()
     assert {word.word for word in rendered.words} >= set(WORDS[:12]) | {"25 mm/s", "10 mm/mV"}
     for word in rendered.words:

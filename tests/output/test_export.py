@@ -6,7 +6,6 @@ import json
 import math
 import os
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from hypothesis.extra.numpy import arrays
 from ecg_hough.errors import PageError
 from ecg_hough.output import export
 from ecg_hough.output.ecg import Ecg
-from ecg_hough.output.overlay import draw_overlay
 from ecg_hough.paper import LEADS
 from made_up_ecg import made_up_ecg
 
@@ -101,7 +99,8 @@ def test_csv(tmp_path: Path) -> None:
     with (tmp_path / "a.csv").open() as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["time_s", *LEADS, *(f"{lead}_sd" for lead in LEADS)]
-    assert [row[4] for row in rows[1:]] == [""] * 1000
+    for column in (4, 16):  # aVR is not printed: neither signal nor error
+        assert [row[column] for row in rows[1:]] == [""] * 1000
     read = np.array([[float(field or "nan") for field in row] for row in rows[1:]]).T
     np.testing.assert_allclose(read[0], np.arange(1000) / 500)
     np.testing.assert_allclose(read[1:13], ecg.signals, atol=0.00006)
@@ -109,22 +108,41 @@ def test_csv(tmp_path: Path) -> None:
 
 
 def test_page_writes_what_was_asked_and_lists_it(tmp_path: Path) -> None:
-    picture = np.zeros((20, 30, 3), np.uint8)
-    picture[..., 0] = 200
-    path = export.write_page(made_up_ecg(), tmp_path, "a b", csv=True, overlay=picture, extra={"x": 1})
+    image = np.full((400, 500, 3), (200, 0, 0), np.uint8)
+    formats = ("csv", "overlay", "labels")
+    path = export.write_page(made_up_ecg(), tmp_path, "a b", formats=formats, image=image, extra={"x": 1})
     record = json.loads(path.read_text())
     assert path.name == "a_b.json"
-    assert names(tmp_path) == {"a_b.json", "a_b.hea", "a_b.dat", "a_b.csv", "a_b.overlay.png"}
-    assert set(record["files"]) | {"a_b.json"} == names(tmp_path)
+    assert names(tmp_path) == {f"a_b{suffix}" for one in export.FORMATS.values() for suffix in one.suffixes}
+    assert record["files"] == ["a_b.dat", "a_b.hea", "a_b.csv", "a_b.overlay.png", "a_b.labels.png"]
     assert "a b" in record["record_name_note"]
     assert record["x"] == 1
     from ecg_hough.image.reading import Image
 
-    assert np.asarray(Image.open(tmp_path / "a_b.overlay.png"))[0, 0].tolist() == [200, 0, 0]
+    red, green, _ = np.asarray(Image.open(tmp_path / "a_b.overlay.png"))[0, 0].tolist()
+    assert red > 200 > green
+    assert np.asarray(Image.open(tmp_path / "a_b.labels.png")).shape == (400, 500)
+
+
+def test_formats_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="formats must be among wfdb, csv, overlay, labels, json; got edf"):
+        export.write_page(made_up_ecg(), tmp_path, "a", formats=("edf",))
+    with pytest.raises(ValueError, match="need its image"):
+        export.write_page(made_up_ecg(), tmp_path, "a", formats=("overlay",))
+    assert names(tmp_path) == set()
+
+
+def test_every_format_writes_the_files_that_the_table_lists(tmp_path: Path) -> None:
+    page = export.Page(made_up_ecg(), np.full((400, 500, 3), 255, np.uint8))
+    for one in export.FORMATS.values():
+        folder = tmp_path / one.name
+        folder.mkdir()
+        one.write(page, folder, "a")
+        assert names(folder) == {f"a{suffix}" for suffix in one.suffixes}
 
 
 def test_a_second_run_removes_the_extra_files_of_the_first(tmp_path: Path) -> None:
-    export.write_page(made_up_ecg(), tmp_path, "a", csv=True)
+    export.write_page(made_up_ecg(), tmp_path, "a", formats=("csv",))
     export.write_page(made_up_ecg(), tmp_path, "a")
     assert names(tmp_path) == {"a.json", "a.hea", "a.dat"}
 
@@ -152,7 +170,7 @@ def test_disk_full_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(owner, function, no_space)
     with pytest.raises(PageError, match="No space left on device") as caught:
-        export.write_page(made_up_ecg(), tmp_path, "a", csv=True)
+        export.write_page(made_up_ecg(), tmp_path, "a", formats=("csv",))
     assert caught.value.stage == "export"
     assert names(tmp_path) == set()
 
@@ -177,7 +195,7 @@ def test_json_is_renamed_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     order: list[str] = []
     replace_file = os.replace
     monkeypatch.setattr(os, "replace", lambda a, b: (order.append(Path(b).suffix), replace_file(a, b))[1])
-    export.write_page(made_up_ecg(), tmp_path, "a", csv=True)
+    export.write_page(made_up_ecg(), tmp_path, "a", formats=("csv",))
     assert order == [".dat", ".hea", ".csv", ".json"]
 
 
@@ -185,29 +203,3 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(PageError, match="cannot write into"):
         export.write_page(made_up_ecg(), tmp_path / "out", "a")
-
-
-def test_overlay_draws_traces_where_they_are(tmp_path: Path) -> None:
-    ecg = made_up_ecg()
-    image = np.full((400, 500, 3), 255, np.uint8)
-    picture = draw_overlay(image, ecg)
-    assert picture.dtype == np.uint8
-    assert picture.shape[0] == 400
-    assert picture.shape[1] > 500
-    for trace in ecg.traces:
-        row, col = np.rint(trace.points[200]).astype(int)
-        assert picture[row, col].min() < 200
-    assert (image == 255).all()
-
-
-def test_overlay_of_a_full_page_is_quick_and_of_a_huge_one_small() -> None:
-    ecg = made_up_ecg(seconds=10.0)
-    start = time.process_time()
-    draw_overlay(np.full((1700, 2200, 3), 255, np.uint8), ecg)
-    assert time.process_time() - start < 2.0
-    assert max(draw_overlay(np.full((6000, 200, 3), 255, np.uint8), ecg).shape) <= 5000
-
-
-def test_overlay_wants_rgb() -> None:
-    with pytest.raises(ValueError, match="rows, cols, 3"):
-        draw_overlay(np.zeros((10, 10), np.uint8), made_up_ecg())

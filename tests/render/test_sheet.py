@@ -15,7 +15,7 @@ from ecg_hough.render.style import CameraStyle
 
 @pytest.mark.parametrize("shape", ["3x4", "4x3", "2x6"])
 @pytest.mark.parametrize("sequential", [True, False])
-def test_samples_stand_at_their_time(shape: str, sequential: bool) -> None:
+def test_samples_are_drawn_at_their_time(shape: str, sequential: bool) -> None:
     layout = make_layout(shape, rhythm=("II",) if shape == "3x4" else ())
     style = sample_style(np.random.default_rng(3), "clean", layout=layout, dpi=150)
     sheet = replace(style.sheet, sequential=sequential, block_width_mm=247.3, missing=(), speed_mm_s=25.0)
@@ -29,7 +29,7 @@ def test_samples_stand_at_their_time(shape: str, sequential: bool) -> None:
         if not sequential:
             times = times + panel.column * column_s
         np.testing.assert_allclose(on_block, times, atol=2e-4)
-        # Columns begin where the block's width says, to a sample.
+        # Columns begin at equal parts of the block, to a sample.
         assert on_block[0] == pytest.approx(panel.column * column_s, abs=1.01 / ecg.fs)
         if not panel.rhythm:
             assert on_block[-1] == pytest.approx((panel.column + 1) * column_s, abs=2.01 / ecg.fs)

@@ -176,10 +176,23 @@ def test_plain_errors() -> None:
     assert metrics.rmse_mv(ref, est) == pytest.approx(np.sqrt(10.0 / 4.0))
     assert metrics.mae_mv(ref, est) == pytest.approx(1.0)
     assert metrics.pearson_r(ref, 2.0 * ref - 1.0) == pytest.approx(1.0)
-    assert metrics.gain_error(ref, 1.2 * ref + 0.4) == pytest.approx(0.2)
     empty = np.full(5, np.nan)
-    for metric in (metrics.rmse_mv, metrics.mae_mv, metrics.pearson_r, metrics.gain_error):
+    for metric in (metrics.rmse_mv, metrics.mae_mv, metrics.pearson_r):
         assert np.isnan(metric(ref, empty))
+
+
+@pytest.mark.parametrize("late_s", [-0.04, 0.0, 0.01, 0.1])
+def test_a_shift_in_time_or_voltage_is_no_error_of_the_gain(late_s: float) -> None:
+    ref = beats()
+    shifted = np.roll(ref, round(late_s * FS))
+    assert metrics.gain_error(ref, shifted + 0.4, FS) == pytest.approx(0.0, abs=0.002)
+    assert metrics.gain_error(ref, 1.2 * shifted, FS) == pytest.approx(0.2, abs=0.002)
+
+
+def test_the_gain_of_a_flat_or_missing_lead() -> None:
+    ref = beats()
+    assert metrics.gain_error(ref, np.zeros_like(ref), FS) == pytest.approx(-1.0)
+    assert np.isnan(metrics.gain_error(ref, np.full_like(ref, np.nan), FS))
 
 
 @pytest.mark.parametrize("samples", [-30, 0, 55])

@@ -23,7 +23,7 @@ def rows_on_paper(seed: int, speed_mm_s: float) -> tuple[tuple[RowTrace, ...], t
     return tuple(rows), tuple(windows)
 
 
-def test_most_made_up_hearts_tell_the_speed():
+def test_most_made_up_hearts_show_the_speed():
     odds = {speed: [fifty_odds(*rows_on_paper(seed, speed)) for seed in range(8)] for speed in (25.0, 50.0)}
     assert max(odds[25.0]) < FIFTY_MIN
     assert np.mean([value > 1.5 for value in odds[50.0]]) >= 0.7
@@ -38,7 +38,7 @@ def test_the_distance_of_beats_is_measured():
     assert beat == pytest.approx(20.0, abs=0.5)
 
 
-def test_a_page_without_trace_says_nothing():
+def test_a_page_without_trace_gives_no_odds():
     rows, windows = rows_on_paper(0, 25.0)
     empty = tuple(
         RowTrace(r.row_index, r.x_mm, np.full_like(r.y_mm, np.nan), r.sd_mm, r.presence) for r in rows

@@ -1,4 +1,4 @@
-"""Sequential or simultaneous columns, told from rows drawn both ways."""
+"""Sequential or simultaneous columns, found on rows drawn both ways."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FS = 500
 def rows_of(
     signals: np.ndarray, layout: Layout, simultaneous: bool, seed: int = 0
 ) -> tuple[tuple[RowTrace, ...], tuple[Window, ...]]:
-    """Row traces of a page at 25 mm/s, 10 mm/mV with a little noise, and windows a little off."""
+    """Row traces of a page at 25 mm/s, 10 mm/mV with a little noise, and windows with small errors."""
     rng = np.random.default_rng(seed)
     column_s = 10.0 / layout.n_columns
     x = np.arange(15.0, 275.0, 1 / 16)
@@ -50,7 +50,7 @@ def rows_of(
     [("3x4", ()), ("3x4", ("II",)), ("3x4", ("V1", "V5", "II")), ("6x2", ()), ("6x2", ("V3",)), ("4x3", ()),
      ("2x6", ())],
 )  # fmt: skip
-def test_both_orders_are_told_apart(shape: str, rhythm: tuple[str, ...], simultaneous: bool) -> None:
+def test_both_orders_are_found(shape: str, rhythm: tuple[str, ...], simultaneous: bool) -> None:
     layout = make_layout(shape, rhythm=rhythm)
     signals = generate_ecg(12, rhythm="sinus arrhythmia").signals
     rows, windows = rows_of(signals, layout, simultaneous)
@@ -68,7 +68,7 @@ def test_edges_may_be_a_millimetre_off() -> None:
 
 
 @pytest.mark.parametrize("shape", ["3x4", "6x2"])
-def test_beats_mend_the_pitch_of_a_block_whose_end_was_misread(shape: str) -> None:
+def test_beats_correct_the_pitch_of_a_block_whose_end_was_misread(shape: str) -> None:
     """A calibration pulse behind the block was taken for trace: equal columns of a block too wide."""
     layout = make_layout(shape)
     width = 250.0 / layout.n_columns
@@ -91,7 +91,7 @@ def test_beats_mend_the_pitch_of_a_block_whose_end_was_misread(shape: str) -> No
         assert columns.starts_s[window.column_index] * 25.0 == pytest.approx(window.start_mm - 20.0)
 
 
-def test_the_pitch_of_well_placed_columns_stays() -> None:
+def test_the_pitch_of_well_placed_columns_is_kept() -> None:
     layout = make_layout("6x2")
     rows, windows = rows_of(generate_ecg(12, rhythm="sinus arrhythmia").signals, layout, True)
     windows = place_columns(rows, windows, layout).windows
@@ -111,7 +111,7 @@ def test_regular_beats_with_a_strip() -> None:
 
 @pytest.mark.parametrize("simultaneous", [False, True])
 def test_beats_nearly_as_regular_as_the_columns(simultaneous: bool) -> None:
-    """60 beats a minute in columns of 5 s: only the heart's own jitter of 20 ms tells the order."""
+    """60 beats a minute in columns of 5 s: only the heart's own jitter of 20 ms distinguishes the orders."""
     layout = make_layout("6x2")
     rng = np.random.default_rng(4)
     beats = 0.4 + np.cumsum(np.r_[0.0, 1.0 + rng.normal(0.0, 0.02, 9)])
@@ -124,8 +124,8 @@ def test_beats_nearly_as_regular_as_the_columns(simultaneous: bool) -> None:
     assert order.name == ("simultaneous" if simultaneous else "sequential")
 
 
-def test_an_open_order_is_said() -> None:
-    """No beats at all: nothing tells the order."""
+def test_an_uncertain_order_gives_a_warning() -> None:
+    """No beats at all: there is no evidence for an order."""
     layout = make_layout("6x2")
     t = np.arange(10 * FS) / FS
     rows, windows = rows_of(

@@ -1,4 +1,4 @@
-"""Calibration pulses: drawn ones are measured, and what only looks like one is not taken."""
+"""Calibration pulses: drawn ones are measured, and what only looks like one is rejected."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_drawn_pulses_give_the_gain(gain: float, pulse: str, gap: float, foot: f
     assert gain_of_pulses(pulses, len(rows)) == gain
 
 
-def test_a_tall_pulse_that_the_row_above_sees_counts_once() -> None:
+def test_a_tall_pulse_that_reaches_the_row_above_counts_once() -> None:
     page = drawn_page(20.0, "left", pulse_rows="last", row_pitch_mm=18.0, rhythm_pitch_mm=18.0)
     rows, windows = true_rows(page)
     ink = find_ink(page.image, page.page_map, rows)
@@ -117,7 +117,7 @@ def test_a_drawn_rectangle_is_measured() -> None:
     assert foot / SCALE == pytest.approx(25.0, abs=0.2)
 
 
-def test_a_pulse_may_be_written_upon() -> None:
+def test_text_may_be_printed_on_a_pulse() -> None:
     mask = blank()
     points = np.array([[2, 25], [4, 25], [4, 15], [9, 15], [9, 25], [11, 25]]) * SCALE
     cv2.polylines(mask, [points.astype(np.int32)], False, 1, 4)
@@ -152,7 +152,7 @@ def test_rows_must_agree(heights: list[float], rows: int, gain: float | None) ->
     assert gain_of_pulses(pulses, rows) == gain
 
 
-def test_one_doubtful_pulse_is_not_believed() -> None:
+def test_one_pulse_of_low_quality_is_not_used() -> None:
     assert gain_of_pulses((Pulse(0, 14.0, 4.0, 10.0, 0.6),), 4) is None
     better = (Pulse(0, 14.0, 4.0, 10.0, 0.76),)
     assert gain_of_pulses(better, 4) == 10.0
@@ -170,7 +170,7 @@ def test_height_is_what_most_pulses_share(heights: list[float], height: float | 
     assert common_height(pulses, 4) == (None if height is None else pytest.approx(height))
 
 
-def test_pulses_of_the_page_s_gain_below_each_other_have_a_place() -> None:
+def test_the_place_of_pulses_of_the_page_s_gain_in_line() -> None:
     pulses = (
         Pulse(0, 14.0, 5.0, 10.1, 0.95, 40.0),
         Pulse(1, 14.2, 5.0, 9.9, 0.95, 70.0),
@@ -185,8 +185,8 @@ def test_pulses_of_the_page_s_gain_below_each_other_have_a_place() -> None:
     assert place_of_pulses((Pulse(0, 14.0, 5.0, 10.0, 0.6, 40.0),), 10.0) is None
 
 
-def test_what_the_trace_runs_through_is_no_pulse() -> None:
-    """Grid lines below a frame look like one, but the trace goes on between them."""
+def test_strokes_with_the_trace_between_them_are_no_pulse() -> None:
+    """Grid lines below a frame look like one, but the trace continues between them."""
     page = drawn_page(10.0, "left")
     rows, windows = true_rows(page)
     ink = find_ink(page.image, page.page_map, rows)
@@ -250,6 +250,6 @@ def test_squares_of_a_grid_are_no_chain() -> None:
         lines[first + offset : last + 4 : round(5 * SCALE)] = True
         lines[first : last + 4, offset :: round(5 * SCALE)] = True
     assert not find_chain(lines, frame, levels)
-    # ... and without those beside it one square after the other is a chain.
+    # Without neighbouring lines one square after the other is a chain.
     lines[:, : round(5 * SCALE)] = lines[:, round(10 * SCALE) + 3 :] = False
     assert len(find_chain(lines, frame, levels)) == 5

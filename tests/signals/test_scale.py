@@ -1,4 +1,4 @@
-"""What the page says of its scale, and what is believed of it."""
+"""Printed scales, pulses and beats: which of them are used."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_a_scale_must_be_stated_clearly(words, speed, gain):
     assert stated(printed, GAIN_WORDS) == gain
 
 
-def test_one_low_pulse_is_less_sharp_than_the_usual_width() -> None:
+def test_one_low_pulse_is_less_precise_than_the_usual_width() -> None:
     for gain, n_pulses, in_guessed in ((5.0, 1, 1.0), (5.0, 6, 1.05), (10.0, 1, 1.05)):
         scale = PaperScale(25.0, gain, "text", "text", pulse_mm=1.05 * gain, n_pulses=n_pulses)
         found = true_millimetre(scale, 250.0, on_known_paper=False)
@@ -45,8 +45,8 @@ def test_one_low_pulse_is_less_sharp_than_the_usual_width() -> None:
         assert found.mm_per_mv == pytest.approx(1.05 * gain)
 
 
-@pytest.mark.parametrize(("down_mm", "believed"), [(1.0, True), (PAIR_MM[0] + 1.0, False)])
-def test_a_speed_is_believed_sooner_beside_a_gain(down_mm: float, believed: bool) -> None:
+@pytest.mark.parametrize(("down_mm", "used"), [(1.0, True), (PAIR_MM[0] + 1.0, False)])
+def test_a_speed_with_a_gain_in_its_line_needs_a_lower_score(down_mm: float, used: bool) -> None:
     px_per_mm = 8.0
     page = PageMap.from_affine(np.array([[px_per_mm, 0.0, 0.0], [0.0, px_per_mm, 0.0]]), (210.0, 297.0))
     words = (
@@ -55,7 +55,7 @@ def test_a_speed_is_believed_sooner_beside_a_gain(down_mm: float, believed: bool
         PrintedWord("V1", 1600.0, 420.0, 0.9),
     )
     credited = with_partners(words, page)
-    assert (stated(credited, SPEED_WORDS) == 50.0) == believed
+    assert (stated(credited, SPEED_WORDS) == 50.0) == used
     assert credited[2] == words[2]
     assert with_partners((), page) == ()
 
@@ -94,15 +94,15 @@ def test_scale_of_a_page_without_a_grid(
     [
         ((5.0, 10.0), [], 1.0, 25.0, 10.0),
         ((10.0, 10.0), [], 1.0, 50.0, 10.0),  # as wide as 0.2 s at 50 mm/s
-        ((10.0, 10.0), [], -4.0, 25.0, 10.0),  # but the beats say otherwise
+        ((10.0, 10.0), [], -4.0, 25.0, 10.0),  # but the beats contradict it
         ((10.0, 10.0), ["25 mm/s"], 1.0, 25.0, 10.0),
         ((5.0, 10.0), [], FIFTY_MIN + 0.1, 50.0, 10.0),
         ((5.0, 10.2), ["20 mm/mV"], 1.0, 25.0, 10.0),
-        ((5.0, 11.1), ["20 mm/mV"], 1.0, 25.0, 20.0),  # too far off to speak against the print
+        ((5.0, 11.1), ["20 mm/mV"], 1.0, 25.0, 20.0),  # too inaccurate to overrule the print
         ((5.0, 11.1), [], 1.0, 25.0, 10.0),
     ],
 )
-def test_what_pulses_beats_and_print_say_together(
+def test_pulses_beats_and_print_together(
     monkeypatch: pytest.MonkeyPatch,
     pulse: tuple[float, float],
     words: list[str],
@@ -130,7 +130,7 @@ def test_what_pulses_beats_and_print_say_together(
         ("25 mm/s", 0.9, FIFTY_MIN, 50.0, "beats"),
     ],
 )
-def test_a_speed_that_stands_alone_must_suit_the_beats(
+def test_a_speed_without_a_gain_in_its_line_must_agree_with_the_beats(
     monkeypatch: pytest.MonkeyPatch, word: str, score: float, odds: float, speed: float, source: str
 ) -> None:
     monkeypatch.setattr(paper_scale, "fifty_odds", lambda *_: odds)
@@ -138,11 +138,11 @@ def test_a_speed_that_stands_alone_must_suit_the_beats(
     image = np.full((80, 80, 3), 255, np.uint8)
     found = paper_scale.find_paper_scale(image, page, None, (), (), (PrintedWord(word, 100.0, 100.0, score),))
     assert (found.speed_mm_s, found.speed_from) == (speed, source)
-    assert any("not believed" in warning for warning in found.warnings) == (source != "text")
+    assert any("ignored the printed" in warning for warning in found.warnings) == (source != "text")
 
 
 @pytest.mark.parametrize(("score", "sure"), [(STATED_MIN - 0.05, False), (STATED_MIN, True)])
-def test_a_gain_believed_for_the_speed_beside_it_is_named(
+def test_a_gain_that_is_used_because_of_the_speed_in_its_line_gives_a_warning(
     monkeypatch: pytest.MonkeyPatch, score: float, sure: bool
 ) -> None:
     monkeypatch.setattr(paper_scale, "fifty_odds", lambda *_: 0.0)
@@ -151,14 +151,14 @@ def test_a_gain_believed_for_the_speed_beside_it_is_named(
     image = np.full((80, 80, 3), 255, np.uint8)
     found = paper_scale.find_paper_scale(image, page, None, (), (), words)
     assert (found.gain_mm_mv, found.gain_from) == (5.0, "text")
-    assert any("5 mm/mV is printed, but" in warning for warning in found.warnings) != sure
-    assert not any("25 mm/s is printed" in warning for warning in found.warnings)
+    assert any("5 mm/mV" in warning and "low score" in warning for warning in found.warnings) != sure
+    assert not any("25 mm/s" in warning for warning in found.warnings)
 
 
 @pytest.mark.parametrize(
     ("block_mm", "odds", "speed"), [(500.0, 3.0, 50.0), (250.0, 3.0, 25.0), (500.0, -2.0, 25.0)]
 )
-def test_a_block_as_wide_as_ten_seconds_at_fifty_speaks_for_it(
+def test_a_block_as_wide_as_ten_seconds_at_fifty_is_evidence_for_it(
     monkeypatch: pytest.MonkeyPatch, block_mm: float, odds: float, speed: float
 ) -> None:
     monkeypatch.setattr(paper_scale, "fifty_odds", lambda *_: odds)

@@ -1,5 +1,6 @@
-"""Rhythm strips told by the short copy that they repeat."""
+"""Rhythm strips named after the short copy that they repeat."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -56,7 +57,7 @@ def test_a_misnamed_strip_is_renamed(strip, sequential):
     assert f"aVF to {strip}" in checked.warnings[0]
 
 
-def test_a_true_name_stays():
+def test_a_true_name_is_kept():
     rows, windows, layout = page("V1")
     checked = check_strips(rows, windows, layout)
     assert (checked.layout, checked.windows, checked.warnings) == (layout, windows, ())
@@ -93,9 +94,25 @@ def test_no_two_strips_have_one_name():
     assert [w.lead for w in checked.windows if w.rhythm] == ["II", "aVF"]
 
 
-def test_a_printed_name_is_given_up_less_easily():
+def test_a_printed_name_needs_more_evidence_to_be_changed():
     rows, windows, _ = page("II", noise_mm=0.2)
     wrong = tuple(replace(w, lead="aVF") if w.rhythm else w for w in windows)
     layout = make_layout("3x4", rhythm=("aVF",))
     assert check_strips(rows, wrong, layout, printed=frozenset({("aVF", 3)})).layout == layout
     assert check_strips(rows, wrong, layout, printed=frozenset({("aVF", 0)})).layout != layout
+
+
+def test_a_name_that_is_rejected_is_logged_with_its_odds(caplog):
+    rows, windows, _ = page("II")
+    wrong = tuple(replace(w, lead="aVF") if w.rhythm else w for w in windows)
+    with caplog.at_level(logging.DEBUG, "ecg_hough.signals.strip_names"):
+        check_strips(rows, wrong, make_layout("3x4", rhythm=("aVF",)), printed=frozenset({("aVR", 3)}))
+    by_level = {record.levelname: [] for record in caplog.records}
+    for record in caplog.records:
+        by_level[record.levelname].append(record.getMessage())
+    assert len(by_level["INFO"]) == 1
+    assert by_level["INFO"][0].startswith("rhythm strip in row 3: II, log odds ")
+    assert {text.split(" rejected")[0] for text in by_level["DEBUG"]} == {
+        "rhythm strip in row 3: earlier name aVF",
+        "rhythm strip in row 3: printed name aVR",
+    }

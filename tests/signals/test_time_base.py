@@ -13,7 +13,7 @@ from ecg_hough.scores.metrics import unaligned_snr
 
 PAGE_MM = (279.4, 215.9)
 LEFT_MM, FIRST_MM, PITCH_MM, COLUMN_S = 15.0, 90.0, 36.0, 2.5
-"""The block begins, and zero lines stand, on lines of the grid."""
+"""The block begins on a line of the grid, and zero lines are on lines of the grid."""
 
 
 def drawn_page(signals: np.ndarray, fs: float, dpi: int = 200) -> np.ndarray:
@@ -43,7 +43,7 @@ def drawn_page(signals: np.ndarray, fs: float, dpi: int = 200) -> np.ndarray:
     return np.asarray(Image.open(file).convert("RGB"))
 
 
-def test_lines_of_the_grid_tell_time_and_zero() -> None:
+def test_lines_of_the_grid_give_time_and_zero() -> None:
     ecg = generate_ecg(5, rhythm="sinus rhythm")
     # Amplifiers pass no direct current.
     ecg_mv = ecg.signals - ecg.signals.mean(axis=1, keepdims=True)
@@ -65,5 +65,5 @@ def test_lines_of_the_grid_tell_time_and_zero() -> None:
             scores[name].append(unaligned_snr(truth, signals[k, : 4 * n]))
     assert np.mean(scores["with"]) > 20.0
     assert np.mean(scores["with"]) > np.mean(scores["without"]) + 2.0
-    # Errors that the grid tells are small, and so are those that are expected.
+    # Errors of what is placed on the grid are small, and so are the expected ones.
     assert np.nanmedian(with_lines.sd_mv) < 0.5 * np.nanmedian(without.sd_mv)

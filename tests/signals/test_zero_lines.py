@@ -55,7 +55,7 @@ def means(rows: dict[int, RowTrace]) -> NDArray[np.float64]:
     return np.array([rows[k].y_mm.mean() - 40.0 - PITCH * k for k in sorted(rows)])
 
 
-def test_limb_leads_at_equal_distances_leave_nothing_open() -> None:
+def test_limb_leads_at_equal_distances_determine_all_zero_lines() -> None:
     rows, windows = page(("I", "II", "III", "aVR", "aVL", "aVF"))
     assert np.abs(means(rows)).max() > 0.5
     assert np.abs(errors(rows, windows)).max() < 0.1
@@ -63,29 +63,29 @@ def test_limb_leads_at_equal_distances_leave_nothing_open() -> None:
 
 def test_cabrera_prints_minus_avr() -> None:
     rows, windows = page(("aVL", "I", "aVR", "II", "aVF", "III"), flipped="aVR")
-    # In this order the limb leads themselves rise from row to row, so distances tell less.
+    # In this order the limb leads themselves rise from row to row, so distances are less informative.
     assert np.abs(errors(rows, windows)).max() < 0.5 * np.abs(means(rows)).max()
 
 
-def test_einthoven_tells_the_middle_row_of_three() -> None:
+def test_einthoven_determines_the_middle_row_of_three() -> None:
     rows, windows = page(("I", "II", "III"))
     assert abs(errors(rows, windows)[1]) < 0.1 < abs(means(rows)[1])
 
 
-def test_leads_that_break_the_sums_have_no_say() -> None:
+def test_leads_that_break_the_sums_have_no_weight() -> None:
     rows, windows = page(("I", "II", "III"))
     wrong = tuple(replace(w, lead=lead) for w, lead in zip(windows, ("II", "III", "aVL"), strict=True))
     assert np.abs(errors(rows, wrong) - means(rows)).max() < 1.0
 
 
-def test_a_pulse_s_foot_is_the_zero_line_unless_it_is_far_off() -> None:
+def test_a_pulse_s_foot_is_the_zero_line_unless_it_is_too_far() -> None:
     rows, windows = page(("I", "II", "III"))
     assert np.abs(errors(rows, windows, PulsePlace(0, 5, {0: 40.0, 1: 70.0, 2: 100.0}))).max() < 0.05
     without = errors(rows, windows)
     assert errors(rows, windows, PulsePlace(0, 5, {1: 90.0})) == pytest.approx(without)
 
 
-def test_rows_at_unequal_distances_stay_where_they_are() -> None:
+def test_rows_at_unequal_distances_are_not_moved() -> None:
     rows, windows = page(("I", "II", "III"))
     chest = tuple(replace(w, lead=lead) for w, lead in zip(windows, ("V1", "V2", "V3"), strict=True))
     assert errors(rows, chest) != pytest.approx(means(rows), abs=0.05)
@@ -93,7 +93,7 @@ def test_rows_at_unequal_distances_stay_where_they_are() -> None:
     assert errors(rows, chest) == pytest.approx(means(rows), abs=1e-6)
 
 
-def test_a_rhythm_strip_tells_of_its_short_copy() -> None:
+def test_a_rhythm_strip_determines_its_short_copy() -> None:
     rows, windows = page(("I", "II"))
     strip = rows[1]
     long = np.arange(0.0, 250.0, 1 / 16)
@@ -105,33 +105,33 @@ def test_a_rhythm_strip_tells_of_its_short_copy() -> None:
     assert abs(errors(rows, windows)[1]) < 0.15 < abs(means(rows)[1])
 
 
-def test_zero_lines_near_lines_of_the_grid_stand_on_them() -> None:
-    """Half a pixel late lines at 0.06 mm are meant at 0, where the pen of this page stands at 0 mV."""
+def test_zero_lines_near_lines_of_the_grid_are_placed_on_them() -> None:
+    """Half a pixel late lines at 0.06 mm are meant at 0, where the pen of this page is at 0 mV."""
     rows, windows = page(("I", "II", "III", "aVR", "aVL", "aVF"))
     without = np.abs(errors(rows, windows)).max()
     assert np.abs(errors(rows, windows, lines=GridLines(0.06, (0.06,)))).max() < 0.5 * without
 
 
 @pytest.mark.parametrize("lines", [GridLines(0.4, (0.0,)), GridLines(0.4, ())])
-def test_lines_elsewhere_say_nothing(lines: GridLines) -> None:
+def test_distant_lines_have_no_effect(lines: GridLines) -> None:
     rows, windows = page(("I", "II", "III", "aVR", "aVL", "aVF"))
     assert errors(rows, windows, lines=lines) == pytest.approx(errors(rows, windows))
 
 
-def test_pulses_stand_as_late_as_the_grid_s_lines() -> None:
-    """Feet half a pixel below the traces' zero line tell it as well, where lines stand half a pixel late."""
+def test_pulses_are_as_late_as_the_grid_s_lines() -> None:
+    """Feet half a pixel below the traces' zero line determine it where lines are half a pixel late."""
     rows, windows = page(("I", "II", "III"))
     late = 0.07
     feet = PulsePlace(0, 5, {0: 40.0 + late, 1: 70.0 + late, 2: 100.0 + late})
-    # Lines at 0.4 mm: no zero line stands on them, and only how late they are is known.
+    # Lines at 0.4 mm: no zero line is on them, and only their delay is used.
     lines = GridLines(0.4 + late, (late,))
     off = np.abs(errors(rows, windows, feet, lines))
     assert off.max() < 0.5 * np.abs(errors(rows, windows, feet)).max()
 
 
-def test_simultaneous_columns_tell_of_all_rows() -> None:
-    """3x4 without its chest leads: one sum a column leaves the outer rows' distance open; where both columns
-    show the same seconds all sums hold across them."""
+def test_simultaneous_columns_determine_all_rows() -> None:
+    """3x4 without its chest leads: one sum a column does not determine the outer rows' distance; where both
+    columns show the same seconds all sums hold across them."""
     leads = (("I", "aVR"), ("II", "aVL"), ("III", "aVF"))
     x = np.arange(0.0, SECONDS * SPEED, 1 / 16)
     limb = waves(x.size)

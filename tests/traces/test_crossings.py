@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecg_hough.traces.crossings import BESIDE, RowView, _contested, contests, settle
+from ecg_hough.traces.crossings import NEIGHBOURS, RowView, _contested, contests, settle
 
 N_SUB, LEVELS = 4, np.arange(160) * 0.25
 X_MM = np.arange(800) / 16.0
@@ -25,7 +25,7 @@ def deep_wave(line, depth, centre=25.0, width=1.0):
     return line + depth * np.exp(-0.5 * ((X_MM - centre) / width) ** 2)
 
 
-def test_rows_apart_stay_as_read():
+def test_rows_apart_remain_as_read():
     rows = [view((deep_wave(10, 3), 9)), view((deep_wave(25, -3), 9))]
     assert max(contest.max() for contest in contests(rows)) < 1e-3
     for row, place in zip(rows, settle(rows), strict=True):
@@ -43,8 +43,8 @@ def test_a_contest_is_doubt_or_a_meeting():
     assert met[1][400] >= 1
     # What is settled reaches a little to both sides.
     stretches = _contested(rows[1], contest[1] > 0.1)
-    assert stretches.lengths.tolist() == [2 * BESIDE + 1]
-    assert stretches.readout.tolist() == list(range(100 - BESIDE, 100 + BESIDE + 1))
+    assert stretches.lengths.tolist() == [2 * NEIGHBOURS + 1]
+    assert stretches.readout.tolist() == list(range(100 - NEIGHBOURS, 100 + NEIGHBOURS + 1))
 
 
 @pytest.mark.parametrize("edge", [2.0, 4.0])

@@ -4,33 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ecg_hough.traces.stroke_fit import find_paper, find_pen, fit_stroke
-
-PX_PER_MM = 8.0
-SHAPE = (256, 800)
-PERIOD = 40
-
-
-def true_rows(height=60.0):
-    """(2 * cols,) a wave with a narrow peak every 100 columns."""
-    x = (np.arange(SHAPE[1])[:, None] + [-0.25, 0.25]).ravel()
-    phase = (x % 100) - 50
-    return 140 - height * np.exp(-0.5 * (phase / 3.0) ** 2) + 6 * np.sin(x / 40), x
-
-
-def strip_of(y, x, *, grid=True, width=2.0, blur=0.6, noise=0.0):
-    """The stroke on paper with a grid of 1 and 5 mm, drawn 8 times finer."""
-    fine = np.zeros((SHAPE[0] * 8, SHAPE[1] * 8), np.uint8)
-    points = np.stack([(x + 0.5) * 8 - 0.5, (y + 0.5) * 8 - 0.5], axis=1)
-    cv2.polylines(fine, [np.round(points * 16).astype(np.int32)[:, None]], False, 255, round(8 * width), 8, 4)
-    ink = cv2.GaussianBlur(cv2.resize(fine, SHAPE[::-1], interpolation=cv2.INTER_AREA), (0, 0), blur) / 255.0
-    paper = np.full((*SHAPE, 3), 255.0)
-    if grid:
-        paper[:, ::8] = paper[::8] = (250, 170, 170)
-        paper[:, ::PERIOD] = paper[::PERIOD] = (200, 60, 60)
-    image = paper * (1 - ink[..., None]) + 20 * ink[..., None]
-    image += np.random.default_rng(0).normal(0, noise, image.shape)
-    return np.clip(np.round(image), 0, 255).astype(np.uint8)
+from drawn_strip import PX_PER_MM, SHAPE, strip_of, true_rows
+from ecg_hough.traces.stroke_fit import fit_stroke
 
 
 def raster_of(y, *, width=4.0, blur=0.8, noise=4.0):
@@ -88,13 +63,13 @@ def test_a_coarse_image_moves_rows_less():
     assert rmse(at[0], y + 0.8) > 1.1 * rmse(at[1], y + 0.8)
 
 
-def test_right_rows_stay():
+def test_right_rows_remain():
     y, x = true_rows()
     fitted = fitted_rows(strip_of(y, x), y, np.full(y.size, 0.3), y > 0, PX_PER_MM)
     assert rmse(fitted[20:-20], y[20:-20]) < 0.15
 
 
-def test_text_beside_the_trace_does_not_pull():
+def test_text_next_to_the_trace_does_not_pull():
     y, x = true_rows(height=20)
     strip = strip_of(y, x)
     cv2.putText(strip, "V1", (120, 165), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (20, 20, 20), 2)
@@ -102,7 +77,7 @@ def test_text_beside_the_trace_does_not_pull():
     assert np.abs(fitted - y)[20:-20].max() < 1.5
 
 
-def test_unread_columns_are_left_alone():
+def test_unread_columns_are_unchanged():
     y, x = true_rows()
     seen = (x < 300) | (x > 400)
     rows = np.where(seen, y + 0.5, 7.0)
@@ -121,20 +96,8 @@ def test_rows_are_unchanged_where_there_is_nothing_to_fit(case):
     assert (fitted_rows(strip, y, np.ones(y.size), seen, PX_PER_MM) == y).all()
 
 
-def test_the_grid_is_no_ink_and_the_pen_is_measured():
-    y, x = true_rows(height=20)
-    paper = find_paper(strip_of(y, x, width=3.0, blur=0.8), y, y > 0, PERIOD)
-    share, weight = paper.ink(*np.indices(SHAPE))
-    assert share[100:180].max() > 0.8
-    assert np.abs(share[20:80]).max() < 0.1
-    assert ((weight >= 0) & (weight <= 1)).all()
-    pen = find_pen(paper, y, y > 0)
-    assert pen is not None
-    assert pen.width_px == pytest.approx(3.0, abs=0.6)
-
-
 @pytest.mark.parametrize("bars", [False, True])
-def test_the_fit_tells_the_pen(bars):
+def test_the_fit_distinguishes_a_pen_from_a_raster(bars):
     y, x = true_rows()
     strip = raster_of(y, width=3.0) if bars else strip_of(y, x, width=3.0, blur=0.8)
     stroke = fit_stroke(strip, y, np.full(y.size, 0.3), y > 0, PX_PER_MM)
@@ -142,9 +105,9 @@ def test_the_fit_tells_the_pen(bars):
     assert stroke.width_px == pytest.approx(3.0, abs=0.8)
 
 
-def test_a_grid_left_in_spoils_the_fit():
+def test_a_grid_that_is_not_taken_out_spoils_the_fit():
     y, x = true_rows()
     wrong = y + np.convolve(np.random.default_rng(1).normal(0, 1.2, y.size), np.ones(5) / 5, mode="same")
     strip, sd = strip_of(y, x), np.full(y.size, 0.6)
-    out, left_in = (fitted_rows(strip, wrong, sd, y > 0, PX_PER_MM, grid_out=g) for g in (True, False))
-    assert rmse(out[20:-20], y[20:-20]) < 0.9 * rmse(left_in[20:-20], y[20:-20])
+    without, with_grid = (fitted_rows(strip, wrong, sd, y > 0, PX_PER_MM, grid_out=g) for g in (True, False))
+    assert rmse(without[20:-20], y[20:-20]) < 0.9 * rmse(with_grid[20:-20], y[20:-20])

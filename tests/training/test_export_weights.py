@@ -13,7 +13,8 @@ pytest.importorskip("torch")
 pytest.importorskip("nnunetv2")
 
 from ecg_hough.training import export_weights
-from ecg_hough.training.export_weights import MAX_DEVIATION, export, load_run
+from ecg_hough.training.export_weights import MAX_DEVIATION, export, list_records, load_run
+from made_up_records import made_up_signals, write_csv, write_record
 from made_up_run import write_nnunet_run, write_trace_run
 
 pytestmark = pytest.mark.train
@@ -26,7 +27,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export(run, tmp_path_factory.mktemp("weights"), figures={"dice": 0.5})
+    return export(run, tmp_path_factory.mktemp("weights"))
 
 
 @pytest.mark.parametrize(("n", "rows", "cols"), [(1, 96, 160), (3, 128, 64)])
@@ -43,9 +44,9 @@ def test_any_batch_and_size_gives_torchs_logits(
     assert np.abs(got - expected).max() < MAX_DEVIATION * np.ptp(expected)
 
 
-def test_the_card_tells_what_the_network_is(run: Path, exported: Path) -> None:
+def test_the_card_states_what_the_network_is(run: Path, exported: Path) -> None:
     card = json.loads(exported.with_suffix(".json").read_text())
-    assert (card["name"], card["task"], card["figures"]) == ("leads", "leads", {"dice": 0.5})
+    assert (card["name"], card["task"], card["figures"]) == ("leads", "leads", {})
     assert card["labels"] == {"background": 0, **{lead: k + 1 for k, lead in enumerate(LEADS)}}
     assert card["outputs"] == ["background", *LEADS]
     assert card["input"]["scale"] == pytest.approx(1 / 255)
@@ -114,3 +115,22 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
         export(tmp_path, tmp_path / "weights")
     with pytest.raises(ValueError, match="checkpoint must be one of latest, final, best; got 'newest'"):
         export(tmp_path, tmp_path / "weights", checkpoint="newest")
+
+
+def test_the_records_of_an_older_card_are_added_later(tmp_path: Path) -> None:
+    records = tmp_path / "ptbxl"
+    rows = [{"ecg_id": k, "patient_id": p, "filename_hr": f"0000{k}_hr", "filename_lr": f"0000{k}_lr"}
+            for k, p in ((1, 15709), (2, 13243))]  # fmt: skip
+    for row in rows:
+        write_record(records / row["filename_hr"], made_up_signals())
+    write_csv(records / "ptbxl_database.csv", rows)
+    card = tmp_path / "traces.json"
+    card.write_text(json.dumps({"name": "traces", "data": {"records": 2}, "sha256": "0"}))
+    list_records(card, records)
+    content = json.loads(card.read_text())
+    assert content["data"]["record_names"] == ["00001_hr", "00002_hr"]
+    assert content["data"]["patient_ids"] == ["13243", "15709"]
+    assert content["sha256"] == "0"
+    card.write_text(json.dumps({"name": "traces", "data": {"records": 3}}))
+    with pytest.raises(ValueError, match=r"must be those trained on: 3 by the card; .* holds 2"):
+        list_records(card, records)

@@ -13,7 +13,7 @@ pytest.importorskip("dynamic_network_architectures", reason="needs the train ext
 
 from ecg_hough.training.export_weights import export, load_run  # noqa: E402
 from ecg_hough.training.exported import load_exported  # noqa: E402
-from ecg_hough.training.trace_train import make_network  # noqa: E402
+from ecg_hough.training.trace_network import make_network  # noqa: E402
 from made_up_run import write_trace_run  # noqa: E402
 
 FEATURES = (4, 8, 8)

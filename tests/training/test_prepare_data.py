@@ -13,14 +13,16 @@ from ecg_hough.datasets.split import held_out_records
 from ecg_hough.networks.canvas import CANVAS_PX
 from ecg_hough.paper import LEADS
 from ecg_hough.render.ecg_model import generate_ecg
-from ecg_hough.training.prepare_data import prepare
+from ecg_hough.training.prepare_data import DataSettings, prepare
 
 N = 3
 TINY_DPI = 40
 
 
 def prepare_tiny(out: Path, **options: Any) -> Path:
-    return prepare(out, **{"n": N, "workers": 1, "profile": "clean", **options})
+    on_progress = options.pop("on_progress", None)
+    settings = DataSettings(**{"n": N, "profile": "clean", **options})
+    return prepare(out, settings, workers=1, on_progress=on_progress)
 
 
 def read_cases(root: Path) -> list[dict[str, str]]:
@@ -145,7 +147,7 @@ def test_red_pages_have_one_channel_and_labels_of_their_size(tmp_path: Path) -> 
     assert image.ndim == 2
     assert image.shape == labels.shape
     assert image.shape != (CANVAS_PX, CANVAS_PX)
-    # Ink is dark where traces are labelled, also beside a dark grid.
+    # Ink is dark where traces are labelled, also on a dark grid.
     assert image[labels > 0].mean() < image[labels == 0].mean() - 30
 
 
@@ -172,7 +174,7 @@ def draw_kit_page(folder: Path, name: str, *, shift_px: int = 0) -> None:
     cv2.imwrite(str(folder / f"{name}.png"), grey)
 
 
-def test_a_refused_kit_page_is_skipped_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_kit_page_is_skipped_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     kit = tmp_path / "kit"
     kit.mkdir()
     draw_kit_page(kit, "a-0")
@@ -197,10 +199,10 @@ def test_ptbxl_fetches_as_many_records_as_pages_show(tmp_path: Path, monkeypatch
     database = [f"{k:05d}_hr" for k in range(1, 40)]
     held_out = held_out_records() & set(database[:9])
     assert held_out  # else this test shows less than it should
-    asked: list[int] = []
+    fetches: list[int] = []
 
     def fetch(folder: Path, *, n: int) -> list[Path]:
-        asked.append(n)
+        fetches.append(n)
         return write_records(folder, database[:n])
 
     monkeypatch.setattr("ecg_hough.datasets.ptbxl_table.fetch_ptbxl", fetch)
@@ -210,15 +212,15 @@ def test_ptbxl_fetches_as_many_records_as_pages_show(tmp_path: Path, monkeypatch
     fetched = {path.stem for path in (tmp_path / "ptbxl").glob("*.hea")}
     assert len(set(shown)) == 8
     assert set(shown) == fetched - held_out_records()
-    assert asked[0] == 8
+    assert fetches[0] == 8
     # More pages show more records, and the first pages stay.
     more = [case["source"] for case in read_cases(prepare_tiny(tmp_path, n=9, generated=0.0, **options))]
     assert more[:8] == shown
 
 
-def test_ptbxl_is_not_asked_for_generated_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ptbxl_is_not_fetched_for_generated_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch(folder: Path, *, n: int) -> list[Path]:
-        raise AssertionError(f"asked for {n} records")
+        raise AssertionError(f"fetched {n} records")
 
     monkeypatch.setattr("ecg_hough.datasets.ptbxl_table.fetch_ptbxl", fetch)
     root = prepare_tiny(tmp_path, n=1, source="ptbxl", generated=1.0, dpi=TINY_DPI)

@@ -38,6 +38,6 @@ def test_tall_crops_hold_the_farthest_excursions(page):
     reach = [np.ptp(t[t > 1]) for t in tall if (t > 1).any()]
     usual = [t for _, t in trace_data.crops_of(page, 20, rng)]
     assert np.median(reach) > np.median([np.ptp(t[t > 1]) for t in usual if (t > 1).any()])
-    # The wave and the line it starts from are both asked for.
-    asked = [np.mean(t > trace_data.IGNORED) for t in tall]
-    assert np.median(asked) > 0.9
+    # The wave and the line it starts from both count.
+    counted = [np.mean(t > trace_data.IGNORED) for t in tall]
+    assert np.median(counted) > 0.9

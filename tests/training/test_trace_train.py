@@ -1,9 +1,10 @@
-"""The trace network's own loop: it learns, pauses, goes on, and says what it began with."""
+"""The trace network's own loop: it learns, pauses, goes on, and records what it began with."""
 
 from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ pytest.importorskip("dynamic_network_architectures", reason="needs the train ext
 
 from ecg_hough.training import trace_train  # noqa: E402
 from ecg_hough.training.export_weights import export  # noqa: E402
-from ecg_hough.training.trace_train import make_network, train_traces  # noqa: E402
+from ecg_hough.training.trace_network import make_network  # noqa: E402
+from ecg_hough.training.trace_train import TraceTrainSettings, train_traces  # noqa: E402
 from made_up_run import write_trace_run  # noqa: E402
 
 FEATURES = (4, 8, 8)
@@ -50,9 +52,10 @@ def log_of(run: Path) -> list[dict[str, float]]:
 
 
 def test_the_loop_learns(tmp_path):
-    given = {"records": None, "batch_size": 4, "threads": 1, "ema": 0.9}
-    run = train_traces(out=tmp_path / "run", steps=60, learning_rate=1e-2, **given)
-    untrained = train_traces(out=tmp_path / "one", steps=1, **given)
+    settings = TraceTrainSettings(steps=60, learning_rate=1e-2, batch_size=4, threads=1, ema=0.9)
+    run = train_traces(settings, records=None, out=tmp_path / "run")
+    once = TraceTrainSettings(steps=1, batch_size=4, threads=1, ema=0.9)
+    untrained = train_traces(once, records=None, out=tmp_path / "one")
     assert log_of(run)[-1]["step"] == 60
     assert log_of(run)[-1]["val_cross_entropy"] < 0.8 * log_of(untrained)[-1]["val_cross_entropy"]
 
@@ -60,11 +63,12 @@ def test_the_loop_learns(tmp_path):
 def test_a_run_goes_on_and_remembers_what_it_began_with(tmp_path):
     weights = export(write_trace_run(tmp_path / "first"), tmp_path / "weights")
     out = tmp_path / "run"
-    train_traces(records=None, out=out, steps=2, batch_size=2, threads=1, start_from=weights)
-    train_traces(records=None, out=out, steps=4, batch_size=2, threads=1)
+    settings = TraceTrainSettings(steps=2, batch_size=2, threads=1)
+    train_traces(replace(settings, start_from=weights), records=None, out=out)
+    train_traces(replace(settings, steps=4), records=None, out=out)
     assert [row["step"] for row in log_of(out)] == [2, 4]
-    settings = json.loads((out / "settings.json").read_text())
-    assert settings["start_from"] == weights.name
-    assert settings["steps"] == 4
-    train_traces(records=None, out=out, steps=1, batch_size=2, threads=1, fresh=True)
+    kept = json.loads((out / "settings.json").read_text())
+    assert kept["start_from"] == weights.name
+    assert kept["steps"] == 4
+    train_traces(replace(settings, steps=1, fresh=True), records=None, out=out)
     assert json.loads((out / "settings.json").read_text())["start_from"] is None

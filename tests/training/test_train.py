@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,8 @@ import pytest
 
 from ecg_hough.networks.canvas import CANVAS_PX
 from ecg_hough.networks.runtime import Network
-from ecg_hough.training.prepare_data import prepare
-from ecg_hough.training.train import CONFIGS, _check_input, _planned, read_config, train
+from ecg_hough.training.prepare_data import DataSettings, prepare
+from ecg_hough.training.train import CONFIGS, TrainSettings, _check_input, _planned, read_config, train
 
 WINNERS_PARAMETERS = 59.2e6
 """Of the 2024 winner's network (Krones et al. 2024), one input channel."""
@@ -36,10 +37,10 @@ def test_an_unknown_configuration_is_refused() -> None:
 
 def test_an_unknown_fold_is_refused() -> None:
     with pytest.raises(ValueError, match="fold must be 0 to 4 or all; got 5"):
-        train(config="tiny", fold=5)
+        TrainSettings(config="tiny", fold=5)
 
 
-def test_one_normalization_stands_for_all_channels() -> None:
+def test_one_normalization_applies_to_all_channels() -> None:
     planned = {"normalization_schemes": ["RGBTo01Normalization"] * 3, "batch_size": 12}
     got = _planned(planned, {"normalization_schemes": "ZScoreNormalization", "batch_size": 2}, "net_2d")
     assert got == {
@@ -76,16 +77,18 @@ def test_from_pages_to_an_exported_network(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setenv("nnUNet_n_proc_DA", "0")  # no second process that imports torch
     data = tmp_path / "data"
-    prepare(data / "nnUNet_raw", n=6, profile="clean", workers=1)
+    prepare(data / "nnUNet_raw", DataSettings(n=6, profile="clean"), workers=1)
     steps: list[tuple[int, float]] = []
+    settings = TrainSettings(config="tiny", device="cpu", epochs=1, iterations=3, workers=1)
     options: dict[str, Any] = {
-        "config": "tiny", "data": data, "results": tmp_path / "runs", "device": "cpu", "iterations": 3,
-        "workers": 1, "on_step": lambda epoch, step, loss: steps.append((epoch, loss)),
-    }  # fmt: skip
-    train(epochs=1, **options)
+        "data": data,
+        "results": tmp_path / "runs",
+        "on_step": lambda epoch, step, loss: steps.append((epoch, loss)),
+    }
+    train(settings, **options)
     # The same command with more epochs goes on after the first, with the pages added since.
-    prepare(data / "nnUNet_raw", n=8, profile="clean", workers=1)
-    fold = train(epochs=2, **options)
+    prepare(data / "nnUNet_raw", DataSettings(n=8, profile="clean"), workers=1)
+    fold = train(replace(settings, epochs=2), **options)
     assert [epoch for epoch, _ in steps] == [0, 0, 0, 1, 1, 1]
     assert np.isfinite([loss for _, loss in steps]).all()
     network = Network(export(fold, tmp_path / "weights"), threads=1)
@@ -111,15 +114,13 @@ def test_the_winners_network_is_built_and_takes_a_step(
     pytest.importorskip("nnunetv2")
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    from ecg_hough.training.export_weights import build_network
+    from ecg_hough.training.nnunet_run import build_network
     from ecg_hough.training.train import plan, set_environment
     from ecg_hough.training.trainer_krones2024 import Krones2024Trainer
 
     data, results = tmp_path / "data", tmp_path / "runs"
-    prepare(
-        data / "nnUNet_raw", n=4, profile="clean", planes="red", canvas="page", dpi=40, workers=1,
-        dataset=WINNERS_DATASET,
-    )  # fmt: skip
+    chosen = DataSettings(n=4, profile="clean", planes="red", canvas="page", dpi=40, dataset=WINNERS_DATASET)
+    prepare(data / "nnUNet_raw", chosen, workers=1)
     set_environment(data, results)
     monkeypatch.setenv("nnUNet_n_proc_DA", "0")
     identifier = plan("krones2024", data, WINNERS_DATASET, workers=1)

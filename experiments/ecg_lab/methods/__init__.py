@@ -1,5 +1,4 @@
-"""Other systems' methods, selectable beside ours: a page and, for some, a lead label map enter; an `Ecg`
-leaves.
+"""Other systems' methods, selectable as ours is. In: a page and, for some, a lead label map. Out: an `Ecg`.
 
 `METHODS` is the one list that the command line, the comparison, the tests and docs/methods.md read. Each
 module says what was taken from where and where it departs. Modules are imported when a method is run.
@@ -7,21 +6,25 @@ module says what was taken from where and where it departs. Modules are imported
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.batch import Digitizer, PageReader
 from ecg_hough.output.ecg import Ecg
+from ecg_hough.paper import FS_HZ, GAIN_MM_MV, PAPER_SPEED_MM_S
 from ecg_lab.methods.common import Options
 
 OURS = "ours"
 """The package's own pipeline."""
+FOLDER = Path(__file__).parent
 
 Run = Callable[[NDArray[np.uint8], NDArray[np.uint8] | None, Options], Ecg]
 """(page (rows, cols, 3), label map (rows, cols) or None, options) -> record; PageError where it cannot."""
@@ -156,6 +159,77 @@ def run_method(
         warnings=(*source.warnings, *ecg.warnings),
         seconds={"total": round(time.perf_counter() - start, 4)},
     )
+
+
+def reader_of(
+    name: str,
+    *,
+    masks: Path | None = None,
+    fs: int = FS_HZ,
+    speed_mm_s: float | None = None,
+    gain_mm_mv: float | None = None,
+) -> PageReader:
+    """What `batch.predict_pages` reads pages with for the method of that name.
+
+    Args:
+        masks: folder of label maps with the pages' stems; None takes our leads network's masks.
+        fs: sampling frequency of the records, Hz.
+        speed_mm_s, gain_mm_mv: of the paper; None reads them (ours) or takes the standard (others).
+
+    Raises:
+        ValueError: no such method, masks that it does not read or that are no folder, or a bad number.
+    """
+    method = find_method(name)
+    known = Digitizer(fs=fs, speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv)
+    if masks is not None and method.reads != "masks":
+        raise ValueError(f"masks are read by {', '.join(mask_methods())}; got method {name!r}")
+    if masks is not None and not Path(masks).is_dir():
+        raise ValueError(f"masks must be a folder; got {masks}")
+    if name == OURS:
+        return known
+    return MethodReader(name, masks, fs, speed_mm_s or PAPER_SPEED_MM_S, gain_mm_mv or GAIN_MM_MV)
+
+
+@dataclass(frozen=True)
+class MethodReader:
+    """Reads one page after another with a method; see `reader_of`."""
+
+    method: str
+    masks: Path | None
+    fs: int
+    speed_mm_s: float
+    gain_mm_mv: float
+
+    def __call__(self, path: Path) -> Ecg:
+        known = Options(fs=self.fs, speed_mm_s=self.speed_mm_s, gain_mm_mv=self.gain_mm_mv)
+        return run_method(path, self.method, masks=self.masks, options=known)
+
+    def options(self) -> dict[str, Any]:
+        masks = None if self.masks is None else str(self.masks)
+        return {
+            "method": self.method,
+            "masks": masks,
+            "fs": self.fs,
+            "speed_mm_s": self.speed_mm_s,
+            "gain_mm_mv": self.gain_mm_mv,
+        }
+
+    def sources(self, path: Path) -> Sequence[Path]:
+        """The method's modules, and the page's label map where one is read."""
+        files = sorted(method_files(find_method(self.method).module))
+        if self.masks is not None:
+            from ecg_lab.methods.masks import find_label_file
+
+            labels = find_label_file(self.masks, path.stem)
+            files += [] if labels is None else [labels]
+        return files
+
+
+def method_files(module: str) -> set[Path]:
+    """Files of a method: its module, and the modules of this folder that it imports."""
+    path = FOLDER / f"{module}.py"
+    imported = re.findall(r"^from ecg_lab\.methods\.(\w+) import", path.read_text(encoding="utf-8"), re.M)
+    return {path}.union(*map(method_files, imported))
 
 
 def mask_methods() -> list[str]:

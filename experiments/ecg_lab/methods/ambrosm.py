@@ -27,14 +27,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ecg_hough.errors import PageError
+from ecg_hough.image.colours import grey_of, lightest_of
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.paper import MM_PER_INCH, make_layout
 from ecg_lab.methods.common import (
     LeadPath,
     Options,
     column_runs,
-    grey_of,
-    lightest_of,
     paths_to_ecg,
     turn_upright,
 )

@@ -7,7 +7,7 @@ else.
 
 With a label map given, the mask is the ink within 2 px of the labelled line, ink being what is at most
 `INK_SHARE` of the way from the trace's darkest to the paper. That choice decides much: antialiased rims let
-the stroke of a flank into the columns beside it. On four clean ECG-Image-Kit pages, true time and scale
+the stroke of a flank into the neighbouring columns. On four clean ECG-Image-Kit pages, true time and scale
 given, the halfway level scores 17.5 dB, an eighth of the way 21.2 dB, and the line itself without any
 stroke width 24 dB. Without a label map the mask is the pen's pixels under the leads network's coarse masks
 (`ink.pen_under`, `ecg-hough predict --readout centroid`).
@@ -26,6 +26,7 @@ from ecg_hough.assembly import record_of
 from ecg_hough.elements import Box, PageLayout, RowTrace, TimeBase
 from ecg_hough.errors import PageError
 from ecg_hough.geometry.page_geometry import find_geometry
+from ecg_hough.image.colours import grey_of
 from ecg_hough.image.reading import Picture
 from ecg_hough.layout.fit import find_layout
 from ecg_hough.layout.sheet import Sheet
@@ -39,7 +40,7 @@ from ecg_hough.pipeline import digitize
 from ecg_hough.signals.calibrate import calibrate
 from ecg_hough.signals.columns import place_columns
 from ecg_hough.signals.scale import PaperScale
-from ecg_lab.methods.common import Options, grey_of
+from ecg_lab.methods.common import Options
 from ecg_lab.methods.masks import canvas_probabilities, check_labels
 
 REACH_PX = 2
@@ -112,7 +113,7 @@ def label_rows(
         if cols.size < 2:
             continue
         y, x = page_map.to_mm(rows[cols], cols)
-        # Read-outs stand evenly along the page; a column of the image is one, up to the page's turn.
+        # Read-outs are evenly spaced along the page; a column of the image is one, up to the page's turn.
         order = np.argsort(x)
         x_mm = np.arange(x.min(), x.max(), step_mm)
         known = _gap(x_mm, x[order]) <= GAP_MM
@@ -171,8 +172,8 @@ def _distance(
     """Distance of canvas points to a panel's coarse path, columns outside the panel added."""
     level = float(np.nanmedian(path))
     row = np.where(np.isfinite(path), path, level)[col]
-    beside = np.maximum(0.0, np.maximum(start - points[:, 1], points[:, 1] - end))
-    return np.abs(points[:, 0] - row) + beside
+    outside = np.maximum(0.0, np.maximum(start - points[:, 1], points[:, 1] - end))
+    return np.abs(points[:, 0] - row) + outside
 
 
 def ink_level(grey: NDArray[np.uint8], own: NDArray[np.bool_]) -> float:

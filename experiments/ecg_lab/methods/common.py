@@ -58,7 +58,7 @@ class Options:
     Attributes:
         fs: sampling frequency of the result, Hz.
         speed_mm_s, gain_mm_mv: paper speed and gain.
-        layout: where the leads stand.
+        layout: where the leads are printed.
         duration_s: seconds printed across the page.
     """
 
@@ -92,7 +92,7 @@ class Pulse:
     Attributes:
         left_col, right_col: its two flanks.
         height_px: 1 mV.
-        at_right: it stands behind the traces.
+        at_right: it is printed behind the traces.
     """
 
     left_col: float
@@ -165,16 +165,6 @@ def turn_upright(
     return Upright(turned, labels, angle, back)
 
 
-def grey_of(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(rows, cols) uint8 grey levels."""
-    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-
-
-def lightest_of(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(rows, cols) uint8: the lightest of the colours; a grid of any hue is light there."""
-    return np.ascontiguousarray(image if image.ndim == 2 else image.max(axis=2))
-
-
 def otsu_level(grey: NDArray[np.uint8]) -> float:
     """Otsu's threshold: dark is at or below it."""
     level, _ = cv2.threshold(grey.reshape(1, -1), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
@@ -232,7 +222,7 @@ def column_runs(ink: NDArray[np.bool_]) -> list[list[Run]]:
 def find_pulse(ink: NDArray[np.bool_], levels: Sequence[int]) -> Pulse | None:
     """The calibration pulse: two upright strokes of one height in all rows, joined at the top.
 
-    QRS complexes stand in the same columns of all rows too, but not at one height and with a flat top.
+    QRS complexes lie in the same columns of all rows too, but not at one height and with a flat top.
     """
     n_rows, n_cols = ink.shape
     heights, tops = [], []
@@ -270,7 +260,7 @@ def find_pulse(ink: NDArray[np.bool_], levels: Sequence[int]) -> Pulse | None:
 
 
 def _stroke_on(part: NDArray[np.bool_], level: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Height and top of the run of ink that stands on (or near) a level, for every column."""
+    """Height and top of the run of ink that begins on (or near) a level, for every column."""
     n_rows, n_cols = part.shape
     up = np.zeros(n_cols, np.intp)
     top = np.full(n_cols, level, np.intp)

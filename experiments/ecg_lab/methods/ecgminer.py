@@ -8,8 +8,8 @@ of interest are the strongest peaks of the rows' standard deviation; per column 
 consecutive ink; the path of a row minimises the sum of the distance to the region's level and of a tenth
 of the page's width for every white pixel between neighbouring clusters; local extremes take the cluster's
 farthest pixel; zero and 1 mV come from the reference pulse, which is cut off symmetrically to its foot;
-the rest is stretched to the record's length and cut into equal columns; a rhythm strip replaces the short
-copy.
+the remaining columns are stretched to the record's length and cut into equal columns; a rhythm strip
+replaces the short copy.
 
 Departs: the pulse's side is found, not set by hand; a cluster farther from a row's level than the next
 row is no candidate (a header would else lengthen the path); the page is not cropped to its largest

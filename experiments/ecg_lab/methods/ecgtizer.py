@@ -6,7 +6,7 @@ Taken: grey, blur 5 x 5, Otsu, or the fixed level 40 where the image's variance 
 pieces narrower than a third of the page, once widened, are text and go; tracks are cut halfway between
 the peaks of the rows' variance; *lazy* starts at the mean ink row of the track's first column and goes to
 the nearest ink row of each next one; *full* is the mean ink row of each column; *fragmented* groups each
-column's ink into fragments and follows one of them; scale and zero from the reference pulse; the rest is
+column's ink into fragments and follows one of them; scale and zero from the reference pulse; the remainder is
 stretched to the record's length and cut into equal columns.
 
 Departs: the pulse is found in the ink, not by the format's fixed number of samples; a page without one
@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
+from ecg_hough.image.colours import grey_of
 from ecg_hough.output.ecg import Ecg
 from ecg_lab.methods.common import (
     LeadPath,
@@ -35,7 +36,6 @@ from ecg_lab.methods.common import (
     column_runs,
     find_block,
     find_pulse,
-    grey_of,
     paths_to_ecg,
     row_levels,
     split_row,
@@ -74,7 +74,7 @@ def run(
     dark = without_frame(binarise(image))
     layout = options.layout
     levels = row_levels(dark, layout.n_rows)
-    pulse = find_pulse(dark, levels)  # a pulse that stands apart would go with the text
+    pulse = find_pulse(dark, levels)  # a pulse apart from the traces would go with the text
     ink = without_text(dark)
     if pulse is None or pulse.height_px <= 0:
         raise PageError(

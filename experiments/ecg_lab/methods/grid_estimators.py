@@ -1,4 +1,4 @@
-"""ECG-Image-Kit's three estimators of the grid's size, and their pitch beside ours.
+"""ECG-Image-Kit's three estimators of the grid's size, and their pitch against ours.
 
 Shivashankara KK et al. ECG-Image-Kit: a synthetic image generation toolbox to facilitate deep
 learning-based electrocardiogram digitization. Physiol Meas 2024;45:055019; source
@@ -28,7 +28,7 @@ from scipy.cluster.vq import kmeans2
 from scipy.signal import find_peaks
 
 from ecg_hough.errors import PageError
-from ecg_lab.methods.common import grey_of
+from ecg_hough.image.colours import grey_of
 
 PATCHES = 24
 MATCHED_PATCHES = 8
@@ -75,7 +75,7 @@ def matched_filter(image: NDArray[np.uint8], seed: int = 0) -> Estimate:
     """Periods at which hollow squares match best; the same down and across.
 
     Raises:
-        PageError: no size stands out.
+        PageError: no size is clearly the best.
     """
     power = np.zeros(len(SQUARE_PX))
     for patch in _patches(image, MATCHED_PATCHES, seed):

@@ -8,7 +8,7 @@ neighbour, canvas kept; a lead's mask is all pixels of its class, in their bound
 2.5 s over the mean width of the short leads gives seconds per px, a mask over 5 s wide is a long lead; 25
 mm/s, 10 mm/mV and square pixels; the zero lines at fixed fractions of the page's height; the signal is
 the mean row of each column of the mask, stretched linearly to 1250 or 5000 samples at 500 Hz; short leads
-stand at 0, 2.5, 5 and 7.5 s and are NaN elsewhere (the Challenge entry's placement).
+begin at 0, 2.5, 5 and 7.5 s and are NaN elsewhere (the Challenge entry's placement).
 
 Departs: the masks come from a file or from our leads network, not from a network of the paper's size (see
 the configuration krones2024). Its steps measure the masks themselves, so they need masks as fine as the

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
 from ecg_hough.geometry.orientation import hough_angle
+from ecg_hough.image.colours import grey_of
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.paper import LEADS
 from ecg_lab.methods.common import (
     Block,
     LeadPath,
     Options,
-    grey_of,
     millimetre_px,
     otsu_level,
     paths_to_ecg,

@@ -28,6 +28,8 @@ from numpy.typing import NDArray
 from scipy.signal import find_peaks
 
 from ecg_hough.errors import PageError
+from ecg_hough.image.colours import grey_of, lightest_of
+from ecg_hough.numeric import peak_offset
 from ecg_hough.output.ecg import Ecg
 from ecg_lab.methods.common import (
     LeadPath,
@@ -36,8 +38,6 @@ from ecg_lab.methods.common import (
     column_runs,
     find_block,
     find_pulse,
-    grey_of,
-    lightest_of,
     millimetre_px,
     otsu_level,
     paths_to_ecg,
@@ -194,9 +194,5 @@ def viterbi(ink: NDArray[np.bool_]) -> NDArray[np.float64] | None:
 
 
 def _vertex(values: NDArray[np.float64], k: int) -> float:
-    """Place of the parabola's top through three points."""
-    if not 0 < k < values.size - 1:
-        return float(k)
-    a, b, c = values[k - 1 : k + 2]
-    curve = a - 2 * b + c
-    return k + (0.5 * float((a - c) / curve) if curve < 0 else 0.0)
+    """Place of the vertex of the parabola through a peak and its neighbours."""
+    return k + float(peak_offset(*values[k - 1 : k + 2])) if 0 < k < values.size - 1 else float(k)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from ecg_hough.errors import PageError
+from ecg_hough.image.colours import grey_of, lightest_of
 from ecg_hough.output.ecg import Ecg
 from ecg_lab.methods.common import (
     LeadPath,
@@ -30,8 +31,6 @@ from ecg_lab.methods.common import (
     band,
     find_block,
     find_pulse,
-    grey_of,
-    lightest_of,
     millimetre_px,
     otsu_level,
     paths_to_ecg,
@@ -147,7 +146,7 @@ def hough_period(snapshot: NDArray[np.uint8]) -> float:
 
 
 def _running_min(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Running minimum and where it stands."""
+    """Running minimum and its place."""
     least = np.minimum.accumulate(values)
     at = np.maximum.accumulate(np.where(values <= least, np.arange(values.size), 0))
     return least, at

@@ -1,8 +1,8 @@
 """The field's data sets: a folder enters, pages or records of one type leave.
 
 One module a data set. Pages (`DatasetPage`) are images whose signals are known or wanted; records
-(`DatasetRecord`) are signals without an image, for the renderer. Nothing is loaded before it is asked for.
-Each module says what of its format is from a source, and what could not be checked.
+(`DatasetRecord`) are signals without an image, for the renderer. Nothing is loaded before it is needed.
+Each module states which parts of its format are from a source, and what could not be checked.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class DatasetRecord:
     Attributes:
         dataset: name, a key of `RECORD_SETS`.
         record_id: unique in the data set.
-        path: the WFDB record, without suffix; `training.prepare_data` draws pages of it.
+        path: the WFDB record, without suffix; `training.cases` makes pages of it.
         patient_id: the person where known, else the recording.
         labels: diagnostic statements, in the data set's own codes.
     """
@@ -198,7 +198,7 @@ def printed_part(signals: NDArray[np.float64], fs: float, layout: Layout) -> NDA
 def index_records(folder: Path) -> dict[str, Path]:
     """Name -> WFDB record (path without suffix) of all headers below `folder`.
 
-    The first in the order of paths where a name stands twice.
+    The first in the order of paths where a name occurs twice.
     """
     found: dict[str, Path] = {}
     for path in sorted(Path(folder).rglob("*.hea")):

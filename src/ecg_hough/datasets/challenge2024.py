@@ -1,9 +1,9 @@
 """The layout of the PhysioNet Challenge 2024: headers that name images enter, pages leave.
 
 From the Challenge's public example code (physionetchallenges/python-example-2024): a WFDB header a record,
-with `# Image: a.png, b.png` (images beside the header) and `# Labels: NORM, STTC`; age and sex in
+with `# Image: a.png, b.png` (images in the header's folder) and `# Labels: NORM, STTC`; age and sex in
 `# Age:`, `# Sex:`. Hidden records have headers without checksums and no signal file. Lines of an earlier
-phase, `#Image:` and `#Dx:`, are read too. Records have all samples unless the kit was told to mask them.
+phase, `#Image:` and `#Dx:`, are read too. Records have all samples unless the kit was set to mask them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LABEL_NAMES = ("Labels", "Dx")
 
 
 def read_pages(folder: Path) -> Iterator[DatasetPage]:
-    """A page for every image that a header below `folder` names; missing images are left out with a warning.
+    """A page for every image that a header below `folder` names; missing images are skipped with a warning.
 
     Raises:
         ValueError: no header there names an image.
@@ -42,7 +42,7 @@ def read_pages(folder: Path) -> Iterator[DatasetPage]:
         for name in images:
             image = header.with_name(name)
             if not image.is_file():
-                log.warning("%s: %s names %s, which is not there: left out", DATASET, header, name)
+                log.warning("%s: %s names %s, which is not there: skipped", DATASET, header, name)
                 continue
             stem = header.with_suffix("")
             yield DatasetPage(
@@ -62,7 +62,7 @@ def read_pages(folder: Path) -> Iterator[DatasetPage]:
 
 
 def header_values(text: str, *names: str) -> list[str]:
-    """Values of the comments `# Name: a, b` of a header, of all names together; empty values left out."""
+    """Values of the comments `# Name: a, b` of a header, of all names together; without empty values."""
     pattern = re.compile(rf"^#\s*(?:{'|'.join(map(re.escape, names))}):(.*)$", re.MULTILINE)
     values = [value.strip() for line in pattern.findall(text) for value in line.split(",")]
     return [value for value in values if value]
@@ -75,7 +75,7 @@ def _has_signals(header: Path, text: str) -> bool:
 
 
 def _load_reference(stem: Path, image: Path) -> Reference:
-    """The record; only what is printed where the kit's sidecar says what that is."""
+    """The record; only what is printed, where the kit's sidecar states that."""
     sidecar = image.with_suffix(".json")
     if sidecar.is_file():
         signals, fs = read_kit_truth(sidecar)

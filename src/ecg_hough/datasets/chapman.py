@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ecg_hough.datasets import DatasetRecord, log
+from ecg_hough.paper import LEADS
 
 DATASET = "chapman"
 _DIAGNOSES = re.compile(r"^#\s*Dx:(.*)$", re.MULTILINE)
 
 
 def read_records(folder: Path) -> Iterator[DatasetRecord]:
-    """Records below `folder`, labels the SNOMED CT codes; damaged headers are left out with a warning.
+    """Records below `folder`, labels the SNOMED CT codes; damaged headers are skipped with a warning.
 
     Raises:
         ValueError: no record JS*.hea there.
@@ -32,8 +33,8 @@ def read_records(folder: Path) -> Iterator[DatasetRecord]:
     for header in headers:
         text = header.read_text(encoding="utf-8", errors="replace")
         first = text.split("\n", 1)[0].split()
-        if first[1:2] != ["12"] or not header.with_suffix(".mat").is_file():
-            log.warning("chapman: %s is damaged or has no .mat file beside it: left out", header)
+        if first[1:2] != [str(len(LEADS))] or not header.with_suffix(".mat").is_file():
+            log.warning("chapman: %s is damaged or has no .mat file next to it: skipped", header)
             continue
         codes = ",".join(_DIAGNOSES.findall(text)).split(",")
         labels = tuple(code.strip() for code in codes if code.strip())

@@ -36,7 +36,7 @@ _NAME = re.compile(r"(?P<record>.+)-(?P<type>\d{4})")
 
 
 def read_pages(folder: Path) -> Iterator[DatasetPage]:
-    """Images below `folder`; one without its record has no reference, and a warning says so.
+    """Images below `folder`; one without its record has no reference, which is logged as a warning.
 
     Raises:
         ValueError: no image is named <record>-<type>.

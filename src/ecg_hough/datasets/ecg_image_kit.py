@@ -1,7 +1,7 @@
 """ECG-Image-Kit's folders: pages with a JSON sidecar and a WFDB record enter, pages leave.
 
-The sidecar's format is in `training.kit_pages`; checked on 64 pages that the kit drew. A page without a
-sidecar (`--store_config 0`, or photographs of its pages) is told by its record `<record>.hea` beside
+The sidecar's format is in `datasets.kit_pages`; checked on 64 pages that the kit drew. A page without a
+sidecar (`--store_config 0`, or photographs of its pages) is recognised by its record `<record>.hea` next to
 `<record>.png` or `<record>-<k>.png`.
 """
 
@@ -83,7 +83,7 @@ def _profile(path: Path, folder: Path) -> str:
 
 
 def _layout(sidecar: Path) -> str | None:
-    """The layout's name where the sidecar says that the page is the kit's standard one."""
-    said: dict[str, Any] = json.loads(sidecar.read_text())
-    standard = said.get("number_of_columns_in_image") == 4 and said.get("full_mode_lead") == "II"
+    """The layout's name where the sidecar shows that the page is the kit's standard one."""
+    content: dict[str, Any] = json.loads(sidecar.read_text())
+    standard = content.get("number_of_columns_in_image") == 4 and content.get("full_mode_lead") == "II"
     return STANDARD_PAGE.name if standard else None

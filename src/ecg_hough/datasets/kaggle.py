@@ -25,7 +25,7 @@ DATASET = "kaggle"
 
 @dataclass(frozen=True)
 class AskedPage:
-    """What is asked of one test page.
+    """The answer that the contest wants for one test page.
 
     Attributes:
         page_id: the contest's id.
@@ -41,7 +41,7 @@ class AskedPage:
 
 
 def read_pages(folder: Path) -> Iterator[DatasetPage]:
-    """Train pages in the order of train.csv; images that are not there are left out.
+    """Train pages in the order of train.csv; images that are not there are skipped.
 
     Raises:
         ValueError: no train.csv, or a broken one.

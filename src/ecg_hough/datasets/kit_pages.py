@@ -8,8 +8,8 @@ from the sidecar's rows, and -0.494 px (median over 16,178 rows of steep flanks)
 
 Augmented pages are turned and cropped after drawing. The sidecar records the largest angle and crop that
 were allowed, not the drawn ones, and upstream turns `leads[]` only where boxes of leads or names were
-asked for, without padding and crop. So metadata cannot tell whether the points fit the picture, and the
-ink does: a page whose points do not lie on dark lines is refused.
+asked for, without padding and crop. So metadata do not show whether the points fit the picture, but
+the ink does: a page whose points do not lie on dark lines is refused.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MIN_ON_INK = 0.7
 white, random grid colours, wrinkles, noise: 34 pages), with points of the unturned page 0.38 or less (22)."""
 
 _INK_CONTRAST = 0.3  # of the range from the darkest percentile to the median of the page
-_BESIDE_MM = 0.75  # where the paper beside the trace is looked at
+_PAPER_MM = 0.75  # distance from the trace at which the paper is measured
 _SUBPIXEL_BITS = 4
 _HEAD_BYTES = 4096
 
@@ -48,7 +48,7 @@ class KitPage:
         image_path: the picture.
         labels: (rows, cols) uint8 of the picture's size; 0 background, k + 1 = `LEADS[k]`. The rhythm
             strip has the class of its lead, as has the short copy.
-        signals: (12, N) mV from the WFDB record beside the sidecar, NaN where not printed; None where
+        signals: (12, N) mV from the WFDB record next to the sidecar, NaN where not printed; None where
             there is no record.
         fs: sampling frequency in Hz.
         px_per_mm: vertical, horizontal.
@@ -62,7 +62,7 @@ class KitPage:
 
 
 def find_kit_pages(folder: Path) -> list[Path]:
-    """Sidecars below `folder`, sorted; other JSON files are left out."""
+    """Sidecars below `folder`, sorted; other JSON files are skipped."""
     return [path for path in sorted(Path(folder).rglob("*.json")) if _is_sidecar(path)]
 
 
@@ -70,7 +70,7 @@ def read_kit_page(json_path: Path, *, stroke_px: float | None = None) -> KitPage
     """Read a sidecar and draw its label map.
 
     Args:
-        json_path: the sidecar; picture and record stand beside it under the same name.
+        json_path: the sidecar; picture and record are in its folder under the same name.
         stroke_px: width of the drawn traces, at least 1; None takes the kit's 0.75 pt.
 
     Raises:
@@ -121,7 +121,7 @@ def read_kit_truth(json_path: Path) -> tuple[NDArray[np.float64], int]:
     """(12, N) mV, NaN where the page shows nothing, and fs in Hz, of a sidecar and its WFDB record.
 
     Raises:
-        ValueError: a broken sidecar, no record beside it, or one at another fs.
+        ValueError: a broken sidecar, no record next to it, or one at another fs.
     """
     sidecar = _read_sidecar(Path(json_path))
     try:
@@ -131,16 +131,17 @@ def read_kit_truth(json_path: Path) -> tuple[NDArray[np.float64], int]:
         raise ValueError(f"sidecar must have ECG-Image-Kit's fields; {json_path}: {error!r}") from error
     signals = _read_truth(Path(json_path), fs, spans)
     if signals is None:
-        raise ValueError(f"a WFDB record must stand beside the sidecar; found none for {json_path}")
+        raise ValueError(f"a WFDB record must be next to the sidecar; found none for {json_path}")
     return signals, fs
 
 
 def share_on_ink(grey: NDArray[np.uint8], points: NDArray[np.float64], px_per_mm: float) -> float:
-    """Share of points (n, 2) row, col that are clearly darker than the paper above and below or beside.
+    """Share of points (n, 2) row, col that are clearly darker than the paper around them, above and below or
+    to the left and right.
 
     Points outside the picture count as not on ink.
     """
-    away = max(round(_BESIDE_MM * px_per_mm), 3)
+    away = max(round(_PAPER_MM * px_per_mm), 3)
     row, col = np.rint(points).astype(int).T
     inside = (np.minimum(row, col) >= away) & (row < grey.shape[0] - away) & (col < grey.shape[1] - away)
     row, col = row[inside], col[inside]
@@ -178,7 +179,7 @@ def kit_image_path(json_path: Path) -> Path:
         candidate = json_path.with_name(json_path.stem + ending)
         if candidate.exists():
             return candidate
-    raise ValueError(f"a picture must stand beside the sidecar; found no {json_path.with_suffix('.png')}")
+    raise ValueError(f"a picture must be next to the sidecar; found no {json_path.with_suffix('.png')}")
 
 
 def _lead_index(entry: dict[str, Any]) -> int:
@@ -213,7 +214,7 @@ def _draw(
 
 
 def _read_truth(json_path: Path, fs: int, spans: list[tuple[int, int, int]]) -> NDArray[np.float64] | None:
-    """The record beside the sidecar, NaN outside the printed samples (the kit may keep the full record)."""
+    """The record next to the sidecar, NaN outside the printed samples (the kit may keep the full record)."""
     # Pages are named <record>-<segment>; their record may be named either way.
     stems = [json_path.with_suffix(""), json_path.with_name(json_path.stem.rsplit("-", 1)[0])]
     stem = next((s for s in stems if s.with_name(s.name + ".hea").exists()), None)

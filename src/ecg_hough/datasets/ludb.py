@@ -97,12 +97,12 @@ def read_pages(folder: Path) -> Iterator[DatasetPage]:
     """Pages by ECGMiner's renderer below `folder`.
 
     Raises:
-        ValueError: no page with its record beside it.
+        ValueError: no page with its record next to it.
     """
     images = [path for path in sorted(Path(folder).rglob("*.png")) if path.with_suffix(".hea").is_file()]
     if not images:
         raise ValueError(
-            f"folder must hold LUDB pages (005.png) beside their records (005.hea); got {folder}"
+            f"folder must hold LUDB pages (005.png) next to their records (005.hea); got {folder}"
         )
     for image in images:
         record = str(int(image.stem)) if image.stem.isdigit() else image.stem

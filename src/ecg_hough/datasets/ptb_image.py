@@ -6,7 +6,7 @@ scanned; the digital signals are PTB's, changed to match what is printed. PTB (p
 
 Not checked: how the release names its folders. So a scan is any image whose name holds the name of a PTB
 record (`s0010_re`, or `s0010` alone), and its signals are the WFDB record of that name anywhere below the
-folder; the patient is the folder `patientNNN` that either stands in. What is not printed must be NaN in that
+folder; the patient is the folder `patientNNN` that either lies in. What is not printed must be NaN in that
 record: nothing is assumed of the layout.
 """
 
@@ -25,7 +25,7 @@ _PATIENT = re.compile(r"patient\d{3}", re.IGNORECASE)
 
 
 def read_pages(folder: Path) -> Iterator[DatasetPage]:
-    """Scans below `folder`; one without its record has no reference, and a warning says so.
+    """Scans below `folder`; one without its record has no reference, which is logged as a warning.
 
     Raises:
         ValueError: no image is named after a PTB record.
@@ -42,8 +42,7 @@ def read_pages(folder: Path) -> Iterator[DatasetPage]:
         stem = records.get(name) or by_number.get(name[:5].lower())
         if stem is None:
             log.warning("ptb-image: no record %s below %s; %s has no reference", name, folder, image.name)
-        places = [image.relative_to(folder), *([] if stem is None else [stem.relative_to(folder)])]
-        patient = next((found[0].lower() for p in places if (found := _PATIENT.search(p.as_posix()))), None)
+        patient = _patient([image] if stem is None else [image, stem], folder)
         record = name if stem is None else stem.name
         yield DatasetPage(
             DATASET,
@@ -54,3 +53,9 @@ def read_pages(folder: Path) -> Iterator[DatasetPage]:
             patient or record,
             None if stem is None else wfdb_loader(stem),
         )
+
+
+def _patient(paths: list[Path], folder: Path) -> str | None:
+    """The folder `patientNNN` that one of the paths lies in."""
+    places = [path.relative_to(folder).as_posix() for path in paths]
+    return next((found[0].lower() for place in places if (found := _PATIENT.search(place))), None)

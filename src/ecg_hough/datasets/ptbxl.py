@@ -1,6 +1,6 @@
 """PTB-XL and PTB-XL+: recordings and statements; a folder enters, records or the Challenge's labels leave.
 
-PTB-XL 1.0.3 (Wagner et al. 2020; fetched by `training.ptbxl`): `records500/00000/00001_hr.hea`,
+PTB-XL 1.0.3 (Wagner et al. 2020; fetched by `datasets.ptbxl_table`): `records500/00000/00001_hr.hea`,
 `ptbxl_database.csv` (ecg_id, patient_id, scp_codes as a Python dict, filename_hr, ...) and
 `scp_statements.csv` (the code in the first column, diagnostic, diagnostic_class). PTB-XL+ 1.0.1 (Strodthoff
 et al. 2023, Sci Data 10:279): `labels/12sl_statements.csv` (ecg_id, statements as a Python list of acronyms)
@@ -58,8 +58,8 @@ def scp_codes(row: dict[str, str]) -> dict[str, float]:
 def challenge_labels(ptbxl: Path, plus: Path) -> dict[int, tuple[str, ...]]:
     """ecg_id -> labels of the Challenge 2024, as its organisers made them.
 
-    NORM, STTC, CD and HYP are PTB-XL's diagnostic classes; an infarction is acute where 12SL says so
-    (PTB-XL does not tell), old elsewhere; the rest are single SCP codes.
+    NORM, STTC, CD and HYP are PTB-XL's diagnostic classes; an infarction is acute where 12SL states
+    that (PTB-XL does not), old elsewhere; the other labels are single SCP codes.
 
     Args:
         ptbxl: folder with ptbxl_database.csv and scp_statements.csv.
@@ -86,12 +86,12 @@ def challenge_labels(ptbxl: Path, plus: Path) -> dict[int, tuple[str, ...]]:
             for row in mapping
             if row["StatementNumber"].strip() and _number(row["StatementNumber"]) in ACUTE_MI_STATEMENTS
         }
-        said = {
+        statements_of = {
             _number(row["ecg_id"]): set(ast.literal_eval(row["statements"]))
             for row in _rows(plus / "labels" / "12sl_statements.csv")
         }
         return {
-            ecg_id: _labels(scp_codes(row), diagnostic_class, bool(acute & said.get(ecg_id, set())))
+            ecg_id: _labels(scp_codes(row), diagnostic_class, bool(acute & statements_of.get(ecg_id, set())))
             for row in database
             for ecg_id in (_number(row["ecg_id"]),)
         }

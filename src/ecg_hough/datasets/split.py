@@ -41,7 +41,7 @@ def patients_of(stems: list[Path], folder: Path) -> dict[str, str]:
 
 
 def trained_names(patient_of: dict[str, str]) -> dict[str, list[str]]:
-    """What a card says of the records trained on: their names, and the patients where those are known.
+    """A card's entries on the records trained on: their names, and the patients where those are known.
 
     Args:
         patient_of: record -> patient; a record that is its own patient has no known one.

@@ -1,4 +1,8 @@
-"""The page map that fits the phase of a printed grid."""
+"""The page map that fits the phase of a printed grid.
+
+In: `Grid`, the phase at points of the page. Out: the `PageMap`, affine for a flat page that was scanned or
+drawn; else a homography, for a camera's perspective, plus a stiff spline, for paper that waves.
+"""
 
 from __future__ import annotations
 
@@ -13,28 +17,36 @@ from scipy.linalg import solveh_banded
 from ecg_hough.cores import side_by_side
 from ecg_hough.geometry.grid.find import GOOD_SUPPORT, Grid, follow_again, read_along, within_period
 from ecg_hough.geometry.grid.islands import without_steps
+from ecg_hough.numeric import robust_scale, robust_weights
 from ecg_hough.page_map import PageMap
 from ecg_hough.paper import GRID_MAJOR_MM
 
 _NODE_MM = 12.0  # spacing of the displacement lattice
 LATTICE_MM = 6.0  # spacing of the page map given
-_BENDING = 0.3  # stiffness of the displacement, against points of weight 1
+_BENDING = 0.3  # stiffness of the displacement, relative to points of weight 1
 _AFFINE_MM = 0.02  # median error above which a page is not flat
-_OUTLIER_MM = 0.08  # scale of the robust weights
+_OUTLIER_MM = 0.08  # smallest scale of the robust weights
 _MIN_POINTS = 12
-_READINGS = 4  # of the grid's phase at most, each along the map found before
-_GAIN = 1.05  # while the grid is seen on so many times the points
+_READINGS = 4  # largest number of readings of the phase, each along the map of the one before
+_GAIN = 1.05  # factor by which a reading must increase the support for another one to follow
 _MIN_SUPPORT = 0.15  # of the image, at the end
-_THINNED = (3, 2)  # points per point used, of the first reading and of the others
+_THINNED = (3, 2)  # every third point of the first reading is used, every second of the others
 _PITCH_REACH_MM = 15.0  # to either side of the place where the lines are clearest
-_PITCH_OFF_MAX = 0.12  # log; tilted pages that were followed well have up to 0.09
-_GROWN_FROM_MM, _GROWN_TIMES = 30.0, 1.3  # about that place; how much farther lines are then followed
-_TILTED_FROM_MM = 50.0  # reach from which a camera's perspective is told
-_MAX_SPAN = 4.0  # of the image's size at the mean pitch; beyond, the camera would look along the page
+_PITCH_OFF_MAX = 0.12  # log ratio; tilted pages that were followed well have up to 0.09
+_GROWN_FROM_MM, _GROWN_TIMES = 30.0, 1.3  # first radius around that place, and factor from one to the next
+_TILTED_FROM_MM = 50.0  # radius from which the perspective of a camera can be fitted
+_MAX_SPAN = 4.0  # of the image's size at the mean pitch; beyond it the camera would look along the page
 
 
 def fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] | None:
-    """Fit the map to the grid's points: (map, median error in px, method), None if they do not agree."""
+    """Map fitted to a grid's points.
+
+    Args:
+        shape: rows and cols of the image.
+
+    Returns:
+        The map, the median error in px, and the method as in `PageGeometry`; None if no map fits the points.
+    """
     grid = without_steps(grid)
     points, mm, trust = _points(grid, 1)
     if min(np.count_nonzero(w) for w in trust) < _MIN_POINTS:
@@ -45,7 +57,7 @@ def fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] | 
     if error_mm <= _AFFINE_MM:
         page_map = _invert(flat, flat, shape, pitch)
         return None if page_map is None else (page_map, error_mm * pitch, "grid-affine")
-    # The first reading's map only guides the next one.
+    # The map of the first reading only guides the next one.
     first = _fit_bend(*_points(grid, _THINNED[0]), grid, shape)
     fitted = _fit_again(grid, *first, shape)
     if fitted is None and not grid.ambiguous and (plane := _grown(grid)) is not None:
@@ -56,7 +68,7 @@ def fit_map(grid: Grid, shape: tuple[int, int]) -> tuple[PageMap, float, str] | 
 def _fit_again(
     grid: Grid, plane: _Flat, bent: _Flat | _Bend, shape: tuple[int, int]
 ) -> tuple[PageMap, float, str] | None:
-    """As `fit_map`, of the grid's phase as it is read along a map that is nearly right."""
+    """As `fit_map`, with the phase read again along an approximate map."""
     for reading in range(_READINGS):
         before = grid.support
         grid = without_steps(follow_again(grid, bent))
@@ -66,8 +78,8 @@ def _fit_again(
         if not gained and (reading > 0 or grid.support > GOOD_SUPPORT):
             break
     error_mm = _median_error(bent(points), mm, trust, grid.period_mm)
-    unsure = error_mm > grid.period_mm / 8 or grid.support < _MIN_SUPPORT
-    if unsure or _pitch_off(bent, grid) > _PITCH_OFF_MAX:
+    uncertain = error_mm > grid.period_mm / 8 or grid.support < _MIN_SUPPORT
+    if uncertain or _pitch_off(bent, grid) > _PITCH_OFF_MAX:
         return None
     pitch = float(np.sqrt(grid.px_per_mm[0] * grid.px_per_mm[1]))
     page_map = _invert(bent, plane, shape, pitch)
@@ -77,8 +89,8 @@ def _fit_again(
 def _grown(grid: Grid) -> _Flat | None:
     """Homography of a tilted page: 5 mm lines are followed outwards from where they are clearest.
 
-    One cubic phase for the whole page slips where a camera stood close; near that place nothing does, and
-    every fit tells where the lines a bit farther off must be. None where they are lost on the way.
+    One cubic phase for the whole page slips by whole periods if the camera was close. Near the clearest place
+    it does not, and each fit predicts the lines a little farther away. None where they are lost.
     """
     place, pitch = np.array(grid.place), float(np.mean(grid.px_per_mm))
     cos, sin = np.cos(np.deg2rad(grid.angle_deg)), np.sin(np.deg2rad(grid.angle_deg))
@@ -101,23 +113,23 @@ def _grown(grid: Grid) -> _Flat | None:
 
 
 def _pitch_off(model: _Flat | _Bend, grid: Grid) -> float:
-    """Log ratio of the map's pitch to that of the grid's spectrum, where it is clearest; of the worse family.
+    """Log ratio of the map's pitch to that of the grid's spectrum where it is clearest; of the worse family.
 
-    A phase that slips all over the page leaves small errors, but its lines stand farther apart or nearer.
+    A phase that slips all over the page has small residuals, but another pitch.
     """
     half = _PITCH_REACH_MM * float(np.mean(grid.px_per_mm))
     cross = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
-    off = [
+    log_ratios = [
         np.log(np.hypot(v[0] - v[1], v[2] - v[3]) / (2.0 * half) * pitch)
         for v, pitch in zip(model(np.array(grid.place) + half * cross), grid.px_per_mm, strict=True)
     ]
-    return float(np.abs(off).max())
+    return float(np.abs(log_ratios).max())
 
 
 def _points(
     grid: Grid, every: int
 ) -> tuple[NDArray[np.float64], list[NDArray[np.float64]], list[NDArray[np.float64]]]:
-    """Points (n, 2) px of a grid, one for `every`; of both families millimetres and the trust in them."""
+    """Points (n, 2) px of a grid, one of `every`, with the millimetres and weights of both families."""
     points = np.column_stack([grid.rows, grid.cols])[::every]
     trust = [every * grid.y_weight[::every], every * grid.x_weight[::every]]
     return points, [grid.y_mm[::every], grid.x_mm[::every]], trust
@@ -130,7 +142,7 @@ def _fit_bend(
     grid: Grid,
     shape: tuple[int, int],
 ) -> tuple[_Flat, _Bend]:
-    """Homography, and with a displacement, of some of a grid's points."""
+    """Homography fitted to points of a grid, and the same plus a displacement."""
     pitch = float(np.sqrt(grid.px_per_mm[0] * grid.px_per_mm[1]))
     plane = _fit_flat(points, mm, trust, grid.period_mm, projective=True)
     return plane, _Bend.fit(plane, points, mm, trust, grid.period_mm, shape, _NODE_MM * pitch)
@@ -142,9 +154,9 @@ def _median_error(
     trust: list[NDArray[np.float64]],
     period_mm: float,
 ) -> float:
-    """Median distance in mm of trusted points, whole periods aside, of the family that fits worse.
+    """Median residual in mm of points with weight, without whole periods, of the family that fits worse.
 
-    A page that waves in one direction only keeps the lines along the other one straight.
+    On a page that waves in one direction only, the lines along the other one are straight.
     """
     medians = []
     for model, seen, weight in zip(model_mm, mm, trust, strict=True):
@@ -180,7 +192,7 @@ def _fit_flat(
     *,
     projective: bool,
 ) -> _Flat:
-    """Robust least squares for an affine map or a homography; slips of whole periods are taken out."""
+    """Affine map or homography by robust least squares; slips of whole periods are removed."""
     centre = points.mean(axis=0)
     half = float(np.abs(points - centre).max())
     p = np.column_stack([(points - centre) / half, np.ones(len(points))])
@@ -198,8 +210,8 @@ def _fit_flat(
                 if step > 3 and scale[k] < period_mm / 6:
                     error = within_period(error, period_mm)
                     seen = model[k] + error
-                scale[k] = max(_OUTLIER_MM, 1.5 * float(np.median(np.abs(error[weight > 0]))))
-                weight = weight / (1 + (error / scale[k]) ** 2)
+                scale[k] = robust_scale(error[weight > 0], _OUTLIER_MM)
+                weight = robust_weights(error, scale[k], prior=weight)
             matrix = np.zeros((len(points), n_free))
             matrix[:, 3 * k : 3 * k + 3] = p
             if projective:
@@ -207,7 +219,7 @@ def _fit_flat(
             rows.append(matrix * weight[:, None])
             target.append(seen * weight)
         matrix, aim = np.concatenate(rows), np.concatenate(target)
-        # Normal equations: a few unknowns and thousands of points about 1 are solved exactly enough.
+        # By normal equations: exact enough for a few unknowns and points scaled to at most 1.
         solved, *_ = np.linalg.lstsq(matrix.T @ matrix, matrix.T @ aim, rcond=None)
         bottom = [*solved[6:], 1.0] if projective else [0.0, 0.0, 1.0]
         flat = _Flat(np.array([solved[:3], solved[3:6], bottom]), centre, half)
@@ -216,7 +228,12 @@ def _fit_flat(
 
 @dataclass(frozen=True)
 class _Bend:
-    """px -> mm of a page that is not flat: homography plus a stiff cubic B-spline displacement."""
+    """px -> mm of a page that is not flat: homography plus a stiff displacement by cubic B-splines.
+
+    Attributes:
+        nodes: rows and cols of the lattice of splines; step: its spacing, px.
+        displacement: (nodes,) coefficients in mm, down and across.
+    """
 
     flat: _Flat
     nodes: tuple[int, int]
@@ -238,6 +255,7 @@ class _Bend:
         shape: tuple[int, int],
         step: float,
     ) -> _Bend:
+        """Robust least squares for the displacement, slips of whole periods removed; arguments as above."""
         step = max(step, max(shape) / 40)
         nodes = (int(np.ceil(shape[0] / step)) + 3, int(np.ceil(shape[1] / step)) + 3)
         basis = _spline_basis(points, nodes, step)
@@ -250,14 +268,12 @@ class _Bend:
             fit: NDArray[np.float64] = np.zeros(len(points))
             coefficients: NDArray[np.float64] = np.zeros(basis.shape[1])
             for turn in range(6):
-                left = error - fit
+                residual = error - fit
                 if turn > 3:
-                    left = within_period(left, period_mm)
-                scale = np.inf
-                if turn:
-                    scale = max(_OUTLIER_MM, 1.5 * float(np.median(np.abs(left[weight > 0]))))
-                w = weight / (1 + (left / scale) ** 2) ** 2
-                coefficients = solveh_banded(normal.weighted(w), transposed @ (w * (fit + left)))
+                    residual = within_period(residual, period_mm)
+                scale = robust_scale(residual[weight > 0], _OUTLIER_MM) if turn else np.inf
+                w = robust_weights(residual, scale, 2.0, prior=weight)
+                coefficients = solveh_banded(normal.weighted(w), transposed @ (w * (fit + residual)))
                 fit = basis @ coefficients
             return coefficients
 
@@ -272,10 +288,10 @@ class _Normal:
     Points of one cell of the lattice share their 16 splines, so it is a sum of small dense matrices.
 
     Attributes:
-        members: (cells, m) points of every cell, filled up with one more than there are.
-        values: (cells, m, 16) of the splines.
-        places: (cells, 16, 16) of every pair of splines in the band, `band.size` for the lower half.
-        band: (band + 1, nodes) of what is added to it.
+        members: (cells, m) indices of the points of every cell, padded with the number of points.
+        values: (cells, m, 16) of the splines at them.
+        places: (cells, 16, 16) index of every pair of splines in the band, `band.size` for the lower half.
+        band: (band + 1, nodes) quadratic form that is added.
     """
 
     members: NDArray[np.intp]
@@ -285,7 +301,7 @@ class _Normal:
 
     @classmethod
     def of(cls, basis: sparse.csr_matrix, added: sparse.csr_matrix, width: int) -> _Normal:
-        """Of a `_spline_basis`, and a form that is added, both within `width` of the diagonal."""
+        """Normal matrix of a `_spline_basis` plus a quadratic form, both within `width` of the diagonal."""
         n, n_nodes = basis.shape
         splines = basis.indices.reshape(n, -1)
         first, cell, count = np.unique(splines[:, 0], return_inverse=True, return_counts=True)
@@ -305,7 +321,7 @@ class _Normal:
         return cls(members, values[members], places, band)
 
     def weighted(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(band + 1, nodes) with the points' weights (n,)."""
+        """(band + 1, nodes) for the points' weights (n,)."""
         weighted = self.values * np.append(weight, 0.0)[self.members][..., None]
         products = self.values.transpose(0, 2, 1) @ weighted
         summed = np.bincount(self.places.ravel(), products.ravel(), self.band.size + 1)[:-1]
@@ -313,7 +329,7 @@ class _Normal:
 
 
 def _spline_basis(points: NDArray[np.float64], nodes: tuple[int, int], step: float) -> sparse.csr_matrix:
-    """(n, nodes) values of all uniform cubic B-splines; constant outside their lattice."""
+    """(n, nodes) values of all uniform cubic B-splines at points (n, 2); constant outside their lattice."""
     values, places = [], []
     for axis in range(2):
         t = np.clip(points[:, axis] / step, 0, nodes[axis] - 3 - 1e-9)
@@ -331,7 +347,7 @@ def _spline_basis(points: NDArray[np.float64], nodes: tuple[int, int], step: flo
 
 
 def _bending(nodes: tuple[int, int]) -> sparse.csr_matrix:
-    """Quadratic form of the thin-plate energy of a node lattice."""
+    """Quadratic form of the thin-plate energy of a lattice of nodes."""
 
     def difference(n: int, order: int) -> sparse.csr_matrix:
         taps = ([-1.0, 1.0], [1.0, -2.0, 1.0])[order - 1]
@@ -348,7 +364,7 @@ def _bending(nodes: tuple[int, int]) -> sparse.csr_matrix:
 
 
 def _invert(model: _Flat | _Bend, flat: _Flat, shape: tuple[int, int], pitch_px: float) -> PageMap | None:
-    """Turn px -> mm into a page map over the whole image; None if the image reaches the page's horizon."""
+    """Page map of the whole image from px -> mm; None if the image reaches the page's horizon."""
     rows, cols = shape
     edge = np.stack(np.meshgrid(np.linspace(0, rows, 25), np.linspace(0, cols, 25), indexing="ij"), -1)
     y, x = model(edge.reshape(-1, 2))
@@ -362,12 +378,10 @@ def _invert(model: _Flat | _Bend, flat: _Flat, shape: tuple[int, int], pitch_px:
     at_y, at_x = (g.ravel() for g in np.meshgrid(*axes, indexing="ij"))
     points = flat.inverse(at_y, at_x)
     if model is not flat:
-        want = points
-        ask_y, ask_x = at_y, at_x
+        flat_y, flat_x = at_y, at_x
         for _ in range(8):
-            got_y, got_x = model(points)
-            ask_y, ask_x = ask_y + at_y - got_y, ask_x + at_x - got_x
-            want = flat.inverse(ask_y, ask_x)
-            points = want
+            bent_y, bent_x = model(points)
+            flat_y, flat_x = flat_y + at_y - bent_y, flat_x + at_x - bent_x
+            points = flat.inverse(flat_y, flat_x)
     seen = points.reshape(len(axes[0]), len(axes[1]), 2)
     return PageMap(y_mm=axes[0] - axes[0][0], x_mm=axes[1] - axes[1][0], rows=seen[..., 0], cols=seen[..., 1])

@@ -1,7 +1,7 @@
 """Fine angle of a page from its straight lines.
 
-In: a page image. Out: `HoughAngle`, the page's turn in degrees, counter-clockwise, from -45 to 45, and
-the lines it rests on. Quarter turns are not decided here. `hough_angle_krones2024` is the step of the
+In: a page image. Out: `HoughAngle`, the page's rotation in degrees, counter-clockwise, from -45 to 45, and
+the lines that support it. Quarter turns are not decided here. `hough_angle_krones2024` is the step of the
 2024 Challenge winner as published, kept as a baseline.
 """
 
@@ -14,18 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
+from ecg_hough.image.colours import darkest_of, grey_of
 
 # Tuned on rendered pages, 72-300 dpi, all wear and camera profiles.
-_LONG_SIDES_PX = (1400, 600)  # pages are searched at these sizes in turn; small, a dense grid is gone
-_EDGE_SHARE = 0.10  # of all pixels count as edges, the steepest ones
+_LONG_SIDES_PX = (1400, 600)  # sizes at which pages are searched, in turn; the small one has no dense grid
+_EDGE_SHARE = 0.10  # of all pixels, the steepest ones, are edges
 _MIN_EDGE = 4.0  # grey levels per px, Sobel / 4; below this a gradient is paper noise
 _MAX_POINTS = 60_000
 _MAX_COARSE_POINTS = 12_000
 _VOTES = (0.5, 0.35, 0.25, 0.18, 0.12)  # of the page's short side, tried in turn
 _MIN_LINES = 6
 _MAX_LINES = 4000
-_FAMILY_DEG = 1.5  # lines this near belong together
-_SPAN_DEG = 1.6  # the fine search goes this far on both sides of the Hough angle
+_FAMILY_DEG = 1.5  # lines whose directions differ by less are parallel
+_SPAN_DEG = 1.6  # of the fine search, on both sides of the Hough angle
 _FINE_DEG = 0.05
 _DIRECTIONS = 3  # directions with most votes that are compared
 _MIN_SHARPNESS = 1.35  # noise and natural textures reach 1.25, a rendered page at least 1.5
@@ -33,12 +34,12 @@ _MIN_SHARPNESS = 1.35  # noise and natural textures reach 1.25, a rendered page 
 
 @dataclass(frozen=True)
 class HoughAngle:
-    """The page's angle and what it rests on.
+    """The page's angle and its support.
 
     Attributes:
         angle_deg: -45..45, positive = page turned counter-clockwise.
-        n_lines: Hough lines that agree with it.
-        sharpness: energy of the line profile over that of a page without lines, 1 = none.
+        n_lines: Hough lines in its direction or across.
+        sharpness: energy of the line profile over that of a page without lines; 1 = no lines.
     """
 
     angle_deg: float
@@ -50,7 +51,7 @@ def hough_angle(image: NDArray[np.uint8]) -> HoughAngle:
     """Angle of the page from the two perpendicular families of straight lines on it.
 
     Coarse by the Hough transform of edge points with a vote limit relative to the page, then fine by the
-    angle at which the edge points, projected across both families, bunch most (sum of squared counts).
+    angle at which the profiles of edge points across both families are sharpest (sum of squared counts).
 
     Args:
         image: (rows, cols, 3) or (rows, cols) uint8.
@@ -70,7 +71,8 @@ def _angle_at(image: NDArray[np.uint8], long_side_px: int) -> HoughAngle:
     if np.count_nonzero(edges) < min(edges.shape) // 2:
         raise PageError(
             "orientation",
-            f"a page needs lines; found {np.count_nonzero(edges)} edge points; is the page blank?",
+            f"found {np.count_nonzero(edges)} edge points, at least {min(edges.shape) // 2} are needed; "
+            "is the page blank?",
         )
     lines = _hough_lines(edges)
     folded = (np.rad2deg(lines[:, 1]) + 45) % 90 - 45
@@ -93,11 +95,11 @@ def _angle_at(image: NDArray[np.uint8], long_side_px: int) -> HoughAngle:
     if sharpness < _MIN_SHARPNESS:
         raise PageError(
             "orientation",
-            f"lines must bunch at {_MIN_SHARPNESS} times the energy of a plain texture; the best direction "
-            f"has {sharpness:.2f}; give the page upright",
+            f"the sharpest direction has {sharpness:.2f} times the energy of a page without lines, at least "
+            f"{_MIN_SHARPNESS} is needed; rotate the page upright",
         )
-    agree = np.abs((folded + angle + 45) % 90 - 45) <= _FAMILY_DEG
-    return HoughAngle((angle + 45) % 90 - 45, int(agree.sum()), sharpness)
+    parallel = np.abs((folded + angle + 45) % 90 - 45) <= _FAMILY_DEG
+    return HoughAngle((angle + 45) % 90 - 45, int(parallel.sum()), sharpness)
 
 
 def hough_angle_krones2024(image: NDArray[np.uint8]) -> float:
@@ -112,8 +114,7 @@ def hough_angle_krones2024(image: NDArray[np.uint8]) -> float:
     Raises:
         PageError: no such line (the original gives NaN).
     """
-    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    lines = cv2.HoughLines(cv2.Canny(grey, 50, 150, apertureSize=3), 1, np.pi / 180, 1200)
+    lines = cv2.HoughLines(cv2.Canny(grey_of(image), 50, 150, apertureSize=3), 1, np.pi / 180, 1200)
     theta = np.zeros(0) if lines is None else np.rad2deg(np.asarray(lines).reshape(-1, 2)[:, 1])
     theta = theta[np.abs(theta - 90) < 30]
     parallels = (np.abs(theta[:, None] - theta[None]) < 2).sum(axis=1)
@@ -132,8 +133,7 @@ def _edge_map(image: NDArray[np.uint8], long_side_px: int) -> NDArray[np.uint8]:
     scale = min(1.0, long_side_px / max(image.shape[:2]))
     if scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    darkest = image if image.ndim == 2 else image.min(axis=2)
-    smooth = cv2.GaussianBlur(darkest, (0, 0), 0.8)
+    smooth = cv2.GaussianBlur(darkest_of(image), (0, 0), 0.8)
     dx = cv2.Sobel(smooth, cv2.CV_16S, 1, 0)
     dy = cv2.Sobel(smooth, cv2.CV_16S, 0, 1)
     steep = np.abs(dx).astype(np.int32) + np.abs(dy)
@@ -154,7 +154,7 @@ def _hough_lines(edges: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _sharpest_coarse(edges: NDArray[np.uint8]) -> float:
-    """Angle of all, in steps of 0.25 degrees, at which a sample of the edge points bunches most."""
+    """Angle, in steps of 0.25 degrees, at which the profiles of a sample of the edge points are sharpest."""
     rng = np.random.default_rng(0)
     points = np.argwhere(edges).astype(np.float32)
     points = points[rng.permutation(len(points))[:_MAX_COARSE_POINTS]]
@@ -172,13 +172,13 @@ def _sharpest_coarse(edges: NDArray[np.uint8]) -> float:
 
 
 def _sharpest(edges: NDArray[np.uint8], coarse_deg: float) -> tuple[float, float]:
-    """Angle near the coarse one at which the projected edge points bunch most, and how much."""
+    """Angle near the coarse one at which the profiles of the edge points are sharpest, and how sharp."""
     points = np.argwhere(edges).astype(np.float32)
     points -= np.asarray(edges.shape, np.float32) / 2
     rng = np.random.default_rng(0)
     if len(points) > _MAX_POINTS:
         points = points[rng.permutation(len(points))[:_MAX_POINTS]]
-    # Spread over their pixels: bare pixel centres bunch at 45 degrees, whatever is on the page.
+    # Spread over their pixels: pixel centres alone give sharp profiles at 45 degrees on any page.
     points += rng.uniform(-0.5, 0.5, points.shape).astype(np.float32)
     reach = int(np.hypot(*edges.shape) / 2) + 3
     flat = 2.0 * max(len(points), 1)  # Poisson energy of both profiles where points lie anywhere
@@ -198,7 +198,7 @@ def _sharpest(edges: NDArray[np.uint8], coarse_deg: float) -> tuple[float, float
     best = angles[int(np.argmax(values))]
     angles = best + np.arange(-4, 5) * _FINE_DEG
     values = np.array([energy(a) for a in angles])
-    # The peak is narrow and its foot noisy: the centre of mass of its upper part is steadier than the top.
+    # The peak is narrow and its foot noisy: the centroid of its upper half is more precise than the maximum.
     peak = np.clip(values - (values.min() + values.max()) / 2, 0, None)
     angle = float(np.average(angles, weights=peak)) if peak.any() else float(best)
     return angle, float(values.max() / flat)

@@ -1,8 +1,7 @@
-"""Page millimetres to image pixels and back: one smooth map for everything that happened to the page.
+"""Angle, grid pitch and map of a page, from its printed grid, its edges or its straight lines.
 
-`PageMap` is that map, sampled on a regular lattice of millimetres and cubic in between: rotation,
-perspective, curl and lens distortion alike. The renderer gives it as truth. `find_geometry` finds it:
-in, a page image; out, `PageGeometry` with angle, pitch and map.
+In: a page image. Out: `PageGeometry` with the angle, the pitch in px per mm and the `PageMap` from page
+millimetres to image pixels, which covers rotation, perspective, curl and lens distortion.
 """
 
 from __future__ import annotations
@@ -15,12 +14,10 @@ from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
 from ecg_hough.geometry.fit_map import LATTICE_MM, fit_map
-from ecg_hough.geometry.grid.find import (
-    find_grid,
-)
+from ecg_hough.geometry.grid.find import find_grid
 from ecg_hough.geometry.grid.plotted import DrawnGrid, find_drawn_grid
 from ecg_hough.geometry.orientation import hough_angle
-from ecg_hough.geometry.sheet_edges import Sheet, find_sheet
+from ecg_hough.geometry.sheet_edges import SheetOutline, find_sheet
 from ecg_hough.image.frames import Framed, find_frames
 from ecg_hough.page_map import PageMap
 from ecg_hough.paper import BLOCK_MM, GRID_MAJOR_MM
@@ -28,30 +25,31 @@ from ecg_hough.paper import BLOCK_MM, GRID_MAJOR_MM
 # Tuned on rendered pages of all profiles.
 _MAX_ASPECT = 0.2  # log ratio of both pitches; a camera 30 degrees off the page's normal gives 0.15
 _MAX_ASPECT_AMBIGUOUS = 0.15
-_PLOT_DEG = 0.7  # from this angle on a page is no program's own picture
-_LEVEL_DEG = 0.05  # up to this angle it may be one as it was drawn, not scanned
-_BENT_MM = 1.0  # off an affine map: paper in front of a camera, no program's picture (see `_bend_mm`)
-_SAME_PITCH = 0.02  # log ratio; what a program drew is known better where it differs by more
-_IMAGE_MM = (80.0, 1200.0)  # long side of the image: a strip alone to a banner of four times 10 s
-_IMAGE_MM_AMBIGUOUS = (130.0, 500.0)  # where 1 or 5 mm is by the page's size, that size must make sense
+_PLOT_DEG = 0.7  # a page turned by more is no picture that a program wrote
+_LEVEL_DEG = 0.05  # a picture turned by less may be a program's own, not a scan of its print
+_BENT_MM = 1.0  # RMS distance from an affine map beyond which the page is paper seen by a camera
+_SAME_PITCH = 0.02  # log ratio; where the pitches differ by more, that of the drawn grid is used
+_IMAGE_MM = (80.0, 1200.0)  # long side of the image: from one strip to a banner of four times 10 s
+_IMAGE_MM_AMBIGUOUS = (130.0, 500.0)  # the same where 1 or 5 mm lines are decided by the page's size
 
 
 @dataclass(frozen=True)
 class PageGeometry:
-    """Where the page lies in the image.
+    """Place, scale and shape of the page in the image.
 
     Attributes:
         angle_deg: fine angle, page turned counter-clockwise positive, -45..45.
         px_per_mm: vertical, horizontal, median over the page; None without a grid.
-        grid_found: a printed grid is seen.
-        page_map: mm -> image px, mm axes along the page's right and down, origin arbitrary. By a grid it
-            covers the whole image; by the sheet's edges it covers the sheet, and its millimetres are those of
-            the sheet's format or of a usual one. None where neither is seen.
-        residual_px: median distance of the grid's points, or of the edges', to the map; NaN without a map.
+        grid_found: whether a printed grid was found.
+        page_map: mm -> image px, mm axes along the page's right and down, origin arbitrary. From a grid it
+            covers the whole image; from the sheet's edges it covers the sheet, and its scale is that of the
+            sheet's format, or assumed. None where neither was found.
+        residual_px: median distance of the grid's or the edges' points from the map; NaN without a map.
         method: "grid-phase" (perspective, curl, lens), "grid-affine" (flat page), "page-edges", "hough-only".
-        warnings: what a reader should know.
-        paper: format of the sheet, "A4" or "letter", where its edges show one; its millimetres are true then.
-        ambiguous: the grid shows one spacing of lines only; that it is 1 or 5 mm is by the image's size.
+        warnings: what a user should know.
+        paper: format of the sheet, "A4" or "letter", where its edges have that shape: the scale is measured.
+        ambiguous: the grid has one line spacing only; whether it is 1 or 5 mm was assumed from the image's
+            size.
     """
 
     angle_deg: float
@@ -66,7 +64,7 @@ class PageGeometry:
 
     @property
     def scale(self) -> tuple[float, float] | None:
-        """Px per mm down and across, by a grid or by the sheet's edges; None where neither is seen."""
+        """Px per mm down and across, from a grid or the sheet's edges; None where neither was found."""
         if self.px_per_mm is not None or self.page_map is None:
             return self.px_per_mm
         return self.page_map.px_per_mm
@@ -78,10 +76,10 @@ class PageGeometry:
         return replace(self, page_map=page_map, px_per_mm=px_per_mm)
 
     def with_block(self, block_mm: float) -> PageGeometry:
-        """The same where the lines of an ambiguous grid are 1 or 5 mm apart by what lies on the page.
+        """The same with 1 or 5 mm lines of an ambiguous grid as the width of the block of traces requires.
 
         Args:
-            block_mm: width of the block of traces as the grid is taken now.
+            block_mm: that width by the present scale.
         """
         factor = min(
             (1.0, GRID_MAJOR_MM, 1.0 / GRID_MAJOR_MM), key=lambda f: abs(np.log(f * block_mm / BLOCK_MM))
@@ -90,8 +88,8 @@ class PageGeometry:
             return self
         pitch = (self.px_per_mm[0] / factor, self.px_per_mm[1] / factor)
         warning = (
-            f"grid: only one spacing of lines is visible; taken as {pitch[0]:.2f} px per mm"
-            f" because the traces are {factor * block_mm:.0f} mm wide then"
+            f"grid: only one line spacing is visible; assumed {pitch[0]:.2f} px per mm,"
+            f" at which the traces are {factor * block_mm:.0f} mm wide"
         )
         return replace(self, px_per_mm=pitch, page_map=self.page_map.scaled(factor), warnings=(warning,))
 
@@ -99,12 +97,12 @@ class PageGeometry:
 def find_geometry(image: NDArray[np.uint8], framed: Framed | None = None) -> PageGeometry:
     """Angle, pitch and mm -> px map of a page from its printed grid.
 
-    Without a visible grid no pitch is given: the map comes from the sheet's edges where all four are seen,
-    else the angle alone from the page's straight lines.
+    Without a visible grid there is no pitch: the map comes from the sheet's edges where all four are visible,
+    otherwise only the angle is measured, from the page's straight lines.
 
     Args:
         image: (rows, cols, 3) or (rows, cols) uint8.
-        framed: the same with frames round its panels, if it has any.
+        framed: the same image with the frames around its panels, if it has any.
     Raises:
         ValueError: not such an array.
     """
@@ -115,14 +113,14 @@ def find_geometry(image: NDArray[np.uint8], framed: Framed | None = None) -> Pag
         )
     found = _by_grid(image)
     if found is None or abs(found.angle_deg) <= _PLOT_DEG:
-        found = _if_drawn(found, framed if framed is not None else Framed(image, (), 0))
+        found = _or_drawn(found, framed if framed is not None else Framed(image, (), 0))
     if found is None:
         found = _by_grid(image, curled=True)
     return _without_grid(image) if found is None else found
 
 
 def _by_grid(image: NDArray[np.uint8], *, curled: bool = False) -> PageGeometry | None:
-    """Geometry by a printed grid of nearly square squares; None without a clear one of usual pitch."""
+    """Geometry from a printed grid of nearly square squares; None without a clear one of plausible pitch."""
     grid = find_grid(image, curled=curled)
     fitted = None if grid is None else fit_map(grid, image.shape[:2])
     if grid is None or fitted is None:
@@ -135,8 +133,8 @@ def _by_grid(image: NDArray[np.uint8], *, curled: bool = False) -> PageGeometry 
     warnings = []
     if grid.ambiguous:
         warnings.append(
-            "grid: only one spacing of lines is visible; taken as "
-            f"{pitch[0]:.2f} px per mm because of the page's size"
+            f"grid: only one line spacing is visible; assumed {pitch[0]:.2f} px per mm,"
+            " which is plausible for the size of the page"
         )
     return PageGeometry(
         angle_deg=angle,
@@ -150,29 +148,31 @@ def _by_grid(image: NDArray[np.uint8], *, curled: bool = False) -> PageGeometry 
     )
 
 
-def _if_drawn(found: PageGeometry | None, framed: Framed) -> PageGeometry | None:
-    """Geometry of a program's picture, as it drew it or scanned all but upright, where that tells more than
-    the phase of one grid; what was found else."""
+def _or_drawn(found: PageGeometry | None, framed: Framed) -> PageGeometry | None:
+    """Geometry from the evenly spaced lines of a picture that a program drew, or of its nearly upright scan.
+
+    The given geometry where there are no such lines, or where it has the same pitch.
+    """
     rows, cols = framed.image.shape[:2]
     if found is not None and not framed.frames and _bend_mm(found, (rows, cols)) > _BENT_MM:
         return found
-    seen_deg = 0.0 if found is None else found.angle_deg
+    found_deg = 0.0 if found is None else found.angle_deg
     angle, drawn = 0.0, find_drawn_grid(framed)
     # (x, y) px of the page -> of the page turned upright.
     turn = cv2.getRotationMatrix2D((cols / 2, rows / 2), 0.0, 1.0)
-    if drawn is None and abs(seen_deg) > _LEVEL_DEG:
-        angle, turn = seen_deg, cv2.getRotationMatrix2D((cols / 2, rows / 2), -seen_deg, 1.0)
+    if drawn is None and abs(found_deg) > _LEVEL_DEG:
+        angle, turn = found_deg, cv2.getRotationMatrix2D((cols / 2, rows / 2), -found_deg, 1.0)
         upright = cv2.warpAffine(framed.image, turn, (cols, rows), borderMode=cv2.BORDER_REPLICATE)
         drawn = find_drawn_grid(find_frames(upright))
-    # In framed panels one map for all of a page's lines is at best as good as their pitch, if level.
-    level = abs(seen_deg) <= _LEVEL_DEG
+    # Every framed panel may have a grid of its own: on a level page their pitch is better than one map.
+    level = abs(found_deg) <= _LEVEL_DEG
     if drawn is None or (not (drawn.framed and level) and _is_same(found, drawn)):
         return found
     back = cv2.invertAffineTransform(turn)[::-1]
     matrix = np.column_stack([back[:, 1] * drawn.down, back[:, 0] * drawn.across, back[:, 2]])
     ratio = drawn.down / drawn.across
     warning = (
-        f"grid: its squares are {ratio:.2f} times as tall as wide; each was taken as 5 mm both ways,"
+        f"grid: its squares are {ratio:.2f} times as tall as wide; assumed 5 mm in both directions,"
         " 0.2 s and 0.5 mV at 25 mm/s and 10 mm/mV"
     )
     return PageGeometry(
@@ -187,32 +187,32 @@ def _if_drawn(found: PageGeometry | None, framed: Framed) -> PageGeometry | None
 
 
 def _bend_mm(found: PageGeometry, shape: tuple[int, int]) -> float:
-    """How far a found map is from an affine one, mm: root mean square over the image."""
+    """Root mean square distance of a map from the nearest affine one over the image, mm."""
     if found.page_map is None:
         return 0.0
     at = _over(shape)
     mm = np.column_stack(found.page_map.to_mm(*at))
     affine = np.column_stack([*at, np.ones(at[0].size)])
-    off = mm - affine @ np.linalg.lstsq(affine, mm, rcond=None)[0]
-    return float(np.sqrt(np.mean(np.sum(off**2, axis=1))))
+    residual = mm - affine @ np.linalg.lstsq(affine, mm, rcond=None)[0]
+    return float(np.sqrt(np.mean(np.sum(residual**2, axis=1))))
 
 
 def _over(shape: tuple[int, int]) -> list[NDArray[np.float64]]:
-    """Rows and columns of points spread over an image."""
+    """Rows and columns of evenly spread points of an image."""
     return [at.ravel() * size for at, size in zip(np.mgrid[0.1:0.9:9j, 0.1:0.9:9j], shape, strict=True)]
 
 
 def _is_same(found: PageGeometry | None, drawn: DrawnGrid) -> bool:
-    """Whether both have the same pitch, or take the same lines for 1 and for 5 mm."""
+    """Whether both have the same pitch, or differ only in whether the same lines are 1 or 5 mm apart."""
     if found is None or found.px_per_mm is None:
         return False
-    apart = np.log(found.px_per_mm) - np.log([drawn.down, drawn.across])
+    log_ratio = np.log(found.px_per_mm) - np.log([drawn.down, drawn.across])
     steps = [0.0] if found.ambiguous else np.log([1.0, GRID_MAJOR_MM, 1 / GRID_MAJOR_MM])
-    return bool(min(np.abs(apart - step).max() for step in steps) <= _SAME_PITCH)
+    return bool(min(np.abs(log_ratio - step).max() for step in steps) <= _SAME_PITCH)
 
 
 def _angle_and_pitch(page_map: PageMap, shape: tuple[int, int]) -> tuple[float, tuple[float, float]]:
-    """Angle in degrees, and px per mm down and across, medians over the image."""
+    """Angle in degrees, and px per mm down and across: medians over the image."""
     y, x = page_map.to_mm(*_over(shape))
     seen = np.array(
         [page_map.to_pixels(y + dy, x + dx) for dy, dx in ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5))]
@@ -224,7 +224,7 @@ def _angle_and_pitch(page_map: PageMap, shape: tuple[int, int]) -> tuple[float, 
 
 
 def _is_plausible(pitch: tuple[float, float], shape: tuple[int, int], *, ambiguous: bool) -> bool:
-    """Whether paper can have this pitch: near square, and the image of a size that holds a page."""
+    """Whether paper can have this pitch: squares nearly square, and an image as large as a page."""
     aspect = abs(np.log(pitch[0] / pitch[1]))
     long_side_mm = max(shape) / np.sqrt(pitch[0] * pitch[1])
     limit = _MAX_ASPECT_AMBIGUOUS if ambiguous else _MAX_ASPECT
@@ -233,7 +233,8 @@ def _is_plausible(pitch: tuple[float, float], shape: tuple[int, int], *, ambiguo
 
 
 def _without_grid(image: NDArray[np.uint8]) -> PageGeometry:
-    warnings = ["grid: no printed grid is visible; no pitch from it"]
+    """Geometry from the sheet's edges, otherwise the angle alone."""
+    warnings = ["grid: no printed grid is visible, so the pitch was not measured"]
     sheet = find_sheet(image)
     if sheet is not None:
         page_map = _map_of_sheet(sheet)
@@ -245,11 +246,11 @@ def _without_grid(image: NDArray[np.uint8]) -> PageGeometry:
         angle = hough_angle(image).angle_deg
     except PageError as error:
         angle = 0.0
-        warnings.append(f"{error}; angle taken as 0")
+        warnings.append(f"{error}; assumed an angle of 0 degrees")
     return PageGeometry(angle, None, False, None, float("nan"), "hough-only", tuple(warnings))
 
 
-def _map_of_sheet(sheet: Sheet) -> PageMap:
+def _map_of_sheet(sheet: SheetOutline) -> PageMap:
     height, width = sheet.size_mm
     y, x = (np.linspace(0, size, max(4, round(size / LATTICE_MM) + 1)) for size in (height, width))
     rows, cols = sheet.to_pixels(*np.meshgrid(y / height, x / width, indexing="ij"))

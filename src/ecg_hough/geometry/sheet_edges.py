@@ -1,8 +1,8 @@
-"""The sheet's four edges on a photo or scan, and the map of the sheet that follows from them.
+"""The four edges of a sheet of paper on a photo or scan, and the map of the sheet that follows from them.
 
-In: a page image. Out: `Sheet`: its outline in px and, by perspective, its shape; or None where the image does
-not show the whole outline. For pages without a grid: the edges give tilt, turn and part of the curl, not the
-scale.
+In: a page image. Out: `SheetOutline`: the outline in px and, from the perspective, the proportions of the
+sheet; or None where the image does not show the whole outline. For pages without a grid: the edges give tilt,
+rotation and part of the curl, but not the scale.
 """
 
 from __future__ import annotations
@@ -15,52 +15,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.elements import Box
+from ecg_hough.numeric import robust_weights
 
 SIDES = ("top", "bottom", "left", "right")
 FORMATS_MM = {"A4": (210.0, 297.0), "letter": (215.9, 279.4)}
 """Shorter and longer side of the paper that most ECGs are printed on."""
 USUAL_LONG_MM = 285.0
-"""Longer side of a sheet of no usual format, or of an image of unknown scale: between A4 and letter."""
+"""Longer side assumed for a sheet of another format or an image of unknown scale: between A4 and letter."""
 
 # Tuned on own renders without a grid, of other seeds than the benchmarks'.
 _LONG_SIDE_PX = 800
 _SEARCH_PX = 200  # lines are searched on steps of the image reduced to this
-_STROKES_PX = 11  # window of the median that takes strokes away
+_STROKES_PX = 11  # window of the median filter that removes strokes
 _BOX_PX = 6  # a step is the difference of two boxes this wide
-_NOISE = 6.0  # grey levels; a step of this counts half
-_LEAN = 0.35  # an edge may cross this share of the image's side from one end to the other
-_DEPTH = 0.42  # and lie this far in, as a share of the image
+_NOISE = 6.0  # grey levels; a step of this has strength 0.5
+_LEAN = 0.35  # largest distance across the image from one end of an edge to the other, as a share of its side
+_DEPTH = 0.42  # and its largest distance from the image's border
 _CANDIDATES = 6  # lines per side that are combined
+_PLACES_ALONG = 64  # places along a side where its strength is measured
 _SAMPLES = 96  # places along an edge where it is refined
-_REACH_PX = 18  # farthest that an edge bends off its line
+_REACH_PX = 18  # largest distance of a bent edge from its line
 _DEGREE = 4  # of its bend
 _LENS_USUAL = 0.02  # standard deviation of lenses' distortion
 _CURL_USUAL_PX = 0.8  # and of the edges' bends
 _NEAR_PX = 1.5  # places this near to the bent edge support it
-_SUPPORT_MIN = 0.55  # least share of such places of every edge
-_STRENGTH_MIN = 0.35  # least mean strength of an edge, 0 to 1
+_SUPPORT_MIN = 0.55  # smallest share of such places of every edge
+_STRENGTH_MIN = 0.35  # smallest mean strength of an edge, 0 to 1
 AREA_MIN = 0.25
-"""Share of the image that a page at least takes of its picture."""
-_TAPER_MAX = 1.5  # a side over its opposite, as seen: at most 1.32 on 180 photos, tilted by up to 30 degrees
+"""Smallest share of an image that the sheet covers."""
+_TAPER_MAX = 1.5  # a side over the opposite one, px: at most 1.32 on 180 photos, tilted by up to 30 degrees
 _OUTSIDE = 0.06  # of the image's size; corners may lie this far outside it
-_VISIBLE_MIN = 0.6  # least share of an edge inside the image
+_VISIBLE_MIN = 0.6  # smallest share of an edge inside the image
 _FOCAL = (0.6, 2.0)  # focal length of cameras in image diagonals: phones' main lens to a slight tele
-_FORMAT_SLACK = 0.015  # a sheet this near to a format's shape has it
+_FORMAT_SLACK = 0.015  # relative difference of proportions up to which a sheet has a known format
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A sheet of paper in an image.
+class SheetOutline:
+    """The outline of a sheet of paper in an image.
 
     Attributes:
         shape: rows and cols of the image.
-        lens: radial distortion at the image's corner; what follows is of the image without it.
+        lens: radial distortion at the image's corner; corners and bends are those of the undistorted image.
         corners: (4, 2) row, col of its corners: top left, top right, bottom left, bottom right.
         bends: by side, (degree + 1,) polynomial of the edge's distance in px from the straight line between
-            its corners, outward positive towards larger rows or columns, over 0..1 along it.
-        size_mm: height and width; of a usual format, or of its shape with a usual long side.
+            its corners, positive towards larger rows or columns, over 0..1 along it.
+        size_mm: height and width; of a known format, or measured proportions with an assumed long side.
         format: "A4", "letter" or None.
-        residual_px: median distance of the edges' places to the bent edges.
+        residual_px: median distance of the edges' places from the bent edges.
     """
 
     shape: tuple[int, int]
@@ -73,7 +75,7 @@ class Sheet:
 
     @property
     def box(self) -> Box:
-        """The part of the image that holds the sheet."""
+        """The part of the image that contains the sheet."""
         return Box.around(self.corners, self.shape)
 
     def to_pixels(
@@ -89,7 +91,7 @@ class Sheet:
         for side, near in zip(SIDES, (1 - v, v, 1 - u, u), strict=True):
             start, end = self.corners[list(_ENDS[side])]
             across = side in ("top", "bottom")
-            # Where on the straight edge the same place across the sheet would lie.
+            # The nearest place on the straight edge, along the sheet's own direction.
             edge = np.full_like(v, 0.0 if side in ("top", "left") else 1.0)
             foot = project(flat, edge, u) if across else project(flat, v, edge)
             t = _along(foot, start, end)
@@ -103,16 +105,16 @@ class Sheet:
 _ENDS = {"top": (0, 1), "bottom": (2, 3), "left": (0, 2), "right": (1, 3)}
 
 
-def find_sheet(image: NDArray[np.uint8], area_min: float = AREA_MIN) -> Sheet | None:
-    """The sheet's outline; None where a side is not seen.
+def find_sheet(image: NDArray[np.uint8], area_min: float = AREA_MIN) -> SheetOutline | None:
+    """The sheet's outline; None where a side is not visible.
 
     Args:
-        image: (rows, cols, 3) or (rows, cols) uint8; area_min: least share of it that the sheet takes.
+        image: (rows, cols, 3) or (rows, cols) uint8; area_min: smallest share of it that the sheet covers.
     """
     colour = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
     factor = min(1.0, _LONG_SIDE_PX / max(colour.shape[:2]))
     small = cv2.resize(colour, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    # Traces, text and frames are thinner than the window and go; edges stay where they are.
+    # The median removes traces, text and frames, which are thinner than its window, and keeps edges in place.
     plain = cv2.medianBlur(np.ascontiguousarray(small), _STROKES_PX)
     smooth = cv2.GaussianBlur(plain, (0, 0), 1.0).astype(np.float32)
     steps = {"across": _steps(smooth, 1), "down": _steps(smooth, 0)}
@@ -131,11 +133,11 @@ def find_sheet(image: NDArray[np.uint8], area_min: float = AREA_MIN) -> Sheet | 
     corners = (found.corners + 0.5) / shrink - 0.5
     bends = {side: bend / shrink for side, bend in found.bends.items()}
     size_mm, paper = _size(corners, shape)
-    return Sheet(shape, found.lens, corners, bends, size_mm, paper, found.residual_px / shrink)
+    return SheetOutline(shape, found.lens, corners, bends, size_mm, paper, found.residual_px / shrink)
 
 
 def _steps(smooth: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """(rows, cols, 3) mean of the box behind a pixel minus that of the box before it, along an axis."""
+    """(rows, cols, 3) mean of the box after a pixel minus that of the box before it, along an axis."""
     kernel = (
         np.concatenate([np.full(_BOX_PX, -1.0), [0.0], np.full(_BOX_PX, 1.0)]).astype(np.float32) / _BOX_PX
     )
@@ -145,13 +147,17 @@ def _steps(smooth: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
 
 
 def _strength(steps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """0..1: how surely a step is an edge."""
+    """0..1: confidence that a step is an edge."""
     size = np.sqrt((steps**2).sum(axis=-1))
     return size / (size + _NOISE)
 
 
 def _lines(steps: NDArray[np.float32], side: str) -> list[tuple[float, float]]:
-    """Lines along which the image steps: where they meet both ends of the image, px, best first."""
+    """Lines along which the image's brightness steps, the strongest first.
+
+    Returns:
+        Distances of both ends of each line from the image's first row, or first column, px.
+    """
     strength = _strength(steps)
     if side in ("top", "bottom"):
         strength = strength.T
@@ -194,42 +200,54 @@ def _best_outline(
     shape: tuple[int, int],
     area_min: float,
 ) -> NDArray[np.float64] | None:
-    """(4, 2) corners of the four lines whose stretches between them are edges throughout."""
+    """(4, 2) corners of the combination of four lines with the strongest edges between its corners."""
     n_rows, n_cols = shape
     strength = {
         name: cv2.dilate(_strength(value), np.ones((1, 5) if name == "across" else (5, 1), np.uint8))
         for name, value in steps.items()
     }
     best, best_score = None, 0.0
-    t = np.linspace(0.02, 0.98, 64)
     for top, bottom, left, right in product(*(lines[side] for side in SIDES)):
         across = [((end[0], 0.0), (end[1], n_cols - 1.0)) for end in (top, bottom)]
         down = [((0.0, end[0]), (n_rows - 1.0, end[1])) for end in (left, right)]
         corners = np.array([_meet(a, d) for a in across for d in down])
-        if not np.isfinite(corners).all() or _area(corners) < area_min * n_rows * n_cols:
+        if not _is_sheet(corners, shape, area_min):
             continue
-        slack = _OUTSIDE * max(shape)
-        if (corners < -slack).any() or (corners > np.array(shape) + slack).any():
-            continue
-        if _taper(corners) > _TAPER_MAX:
-            continue
-        means = []
-        for side in SIDES:
-            start, end = corners[list(_ENDS[side])]
-            at = np.round(start + t[:, None] * (end - start)).astype(int)
-            at = at[((at >= 0) & (at < shape)).all(axis=1)]
-            values = strength["down" if side in ("top", "bottom") else "across"][at[:, 0], at[:, 1]]
-            means.append(float(values.mean()) if len(at) >= _VISIBLE_MIN * len(t) else 0.0)
-        # Of two outlines that are edges throughout the larger one is the sheet.
+        means = [_mean_strength(corners, side, strength) for side in SIDES]
+        # Of two outlines with strong edges the larger one is the sheet.
         score = sum(means) + 0.3 * min(means) + 0.2 * _area(corners) / (n_rows * n_cols)
         if min(means) >= _STRENGTH_MIN and score > best_score:
             best, best_score = corners, score
     return best
 
 
+def _is_sheet(corners: NDArray[np.float64], shape: tuple[int, int], area_min: float) -> bool:
+    """Whether a sheet in front of a camera can have these corners (4, 2)."""
+    if not np.isfinite(corners).all() or _area(corners) < area_min * shape[0] * shape[1]:
+        return False
+    slack = _OUTSIDE * max(shape)
+    if (corners < -slack).any() or (corners > np.array(shape) + slack).any():
+        return False
+    return _taper(corners) <= _TAPER_MAX
+
+
+def _mean_strength(
+    corners: NDArray[np.float64], side: str, strength: dict[str, NDArray[np.float32]]
+) -> float:
+    """Mean strength along a side of an outline, 0 where most of it lies outside the image."""
+    field = strength["down" if side in ("top", "bottom") else "across"]
+    start, end = corners[list(_ENDS[side])]
+    t = np.linspace(0.02, 0.98, _PLACES_ALONG)
+    at = np.round(start + t[:, None] * (end - start)).astype(int)
+    at = at[((at >= 0) & (at < field.shape)).all(axis=1)]
+    if len(at) < _VISIBLE_MIN * len(t):
+        return 0.0
+    return float(field[at[:, 0], at[:, 1]].mean())
+
+
 @dataclass(frozen=True)
 class _Outline:
-    """Lens, corners and bends as in `Sheet`, in px of the small image."""
+    """Lens, corners and bends as in `SheetOutline`, in px of the small image."""
 
     lens: float
     corners: NDArray[np.float64]
@@ -238,7 +256,7 @@ class _Outline:
 
 
 def _refine(corners: NDArray[np.float64], steps: dict[str, NDArray[np.float32]]) -> _Outline | None:
-    """Bent edges near straight ones, and the corners where they meet; None where an edge is not seen."""
+    """Bent edges near straight ones, and the corners where they meet; None where an edge is not visible."""
     edges: dict[str, NDArray[np.float64]] = {}
     errors = []
     for side in SIDES:
@@ -261,9 +279,9 @@ def _refine(corners: NDArray[np.float64], steps: dict[str, NDArray[np.float32]])
         if found is None:
             return None
         bend, error = found
-        # Where the edge lies outside the image it goes on as far off the line as it left it.
-        shown = np.clip(t, t[inside].min(), t[inside].max())
-        edges[side] = straight + np.polyval(bend, shown)[:, None] * normal
+        # Outside the image the edge keeps the distance from the line that it has at the image's border.
+        visible = np.clip(t, t[inside].min(), t[inside].max())
+        edges[side] = straight + np.polyval(bend, visible)[:, None] * normal
         errors.append(error)
     shape = (steps["down"].shape[0], steps["down"].shape[1])
     lens = _lens_of(edges, shape)
@@ -286,13 +304,16 @@ def _refine(corners: NDArray[np.float64], steps: dict[str, NDArray[np.float32]])
 
 
 def _lens_of(edges: dict[str, NDArray[np.float64]], shape: tuple[int, int]) -> float:
-    """The distortion without which the edges are straightest: curl bends opposite edges alike, lenses not."""
+    """Lens distortion without which the edges are straightest.
+
+    Curl bends opposite edges in the same direction, a lens in opposite ones.
+    """
     best, least = 0.0, np.inf
     for lens in np.linspace(-4 * _LENS_USUAL, 4 * _LENS_USUAL, 81):
         cost = (lens / _LENS_USUAL) ** 2
         for side, points in edges.items():
-            ideal = _without_lens(points, lens, shape)
-            along, across = ideal.T[::-1] if side in ("top", "bottom") else ideal.T
+            undistorted = _without_lens(points, lens, shape)
+            along, across = undistorted.T[::-1] if side in ("top", "bottom") else undistorted.T
             line = np.polyfit(along, across, 1)
             cost += float(np.mean((across - np.polyval(line, along)) ** 2)) / _CURL_USUAL_PX**2
         if cost < least:
@@ -319,19 +340,22 @@ def _through_lens(points: NDArray[np.float64], lens: float, shape: tuple[int, in
 def _bend(
     t: NDArray[np.float64], offsets: NDArray[np.float64], seen: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Polynomial of an edge's offsets along it and its places' distances; None without enough support.
+    """Polynomial of an edge's distance from a line, and the residuals of the places that support it.
 
     Args:
-        t: (n,) along the edge; offsets: (k,) off the line; seen: (n, k, 3) steps there.
+        t: (n,) along the edge; offsets: (k,) distances from the line; seen: (n, k, 3) steps there.
+
+    Returns:
+        None without enough support.
     """
     middle = np.abs(offsets) <= 6
     strongest = np.abs(seen[:, middle]).sum(axis=-1).argmax(axis=1)
-    there = seen[:, middle][np.arange(len(t)), strongest]
-    # The paper is lighter, or of another colour, than what it lies on: all along the edge in the same way.
-    direction = np.median(there, axis=0)
-    if not np.linalg.norm(direction) > 1e-3:
+    steps = seen[:, middle][np.arange(len(t)), strongest]
+    # The difference in colour between the paper and the table is the same along the whole edge.
+    difference = np.median(steps, axis=0)
+    if not np.linalg.norm(difference) > 1e-3:
         return None
-    value = seen @ (direction / np.linalg.norm(direction))
+    value = seen @ (difference / np.linalg.norm(difference))
     value = np.clip(value, 0, None)
     weight_all = value / (value + _NOISE)
     bend = np.zeros(_DEGREE + 1)
@@ -346,8 +370,8 @@ def _bend(
         place = (power * offsets).sum(axis=1) / np.maximum(total, 1e-9)
         weight = masked.max(axis=1)
         for _ in range(4):
-            error = np.abs(place - np.polyval(bend, t)) if bend.any() else np.zeros(len(t))
-            robust = weight / (1 + (error / _NEAR_PX) ** 2)
+            residual = place - np.polyval(bend, t) if bend.any() else np.zeros(len(t))
+            robust = robust_weights(residual, _NEAR_PX, prior=weight)
             if np.count_nonzero(robust > 0.05) <= degree + 3:
                 return None
             bend = np.concatenate([np.zeros(_DEGREE - degree), np.polyfit(t, place, degree, w=robust + 1e-6)])
@@ -360,9 +384,9 @@ def _bend(
 def _size(corners: NDArray[np.float64], shape: tuple[int, int]) -> tuple[tuple[float, float], str | None]:
     """Height and width in mm of a rectangle seen by a camera, and its format.
 
-    The shape of a rectangle follows from its four corners, with the camera's axis through the image's middle
-    (Zhang and He, Whiteboard scanning and image enhancement, 2007, section 3.2); where it is seen nearly from
-    above the focal length cannot be told, and any usual one may hold.
+    The proportions of a rectangle follow from its four corners, with the camera's axis through the image's
+    middle (Zhang and He, Whiteboard scanning and image enhancement, 2007, section 3.2). From nearly above,
+    the focal length cannot be measured, and all usual ones are possible.
     """
     diagonal = float(np.hypot(*shape))
     m = np.column_stack([(corners - (np.array(shape) - 1) / 2) / diagonal, np.ones(4)])[:, [1, 0, 2]]
@@ -373,8 +397,8 @@ def _size(corners: NDArray[np.float64], shape: tuple[int, int]) -> tuple[tuple[f
     lowest, highest = _FOCAL
     if abs(n2[2] * n3[2]) > 1e-4:
         squared = -(n2[0] * n3[0] + n2[1] * n3[1]) / (n2[2] * n3[2])
-        told = float(np.clip(np.sqrt(max(squared, 0.0)), *_FOCAL))
-        lowest, highest = max(lowest, told / 1.3), min(highest, told * 1.3)
+        measured = float(np.clip(np.sqrt(max(squared, 0.0)), *_FOCAL))
+        lowest, highest = max(lowest, measured / 1.3), min(highest, measured * 1.3)
 
     def aspect(focal: float) -> float:
         """Height over width."""
@@ -417,7 +441,7 @@ def _normal(start: NDArray[np.float64], end: NDArray[np.float64], *, across: boo
 def _along(
     points: NDArray[np.float64], start: NDArray[np.float64], end: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Place of points along an edge, 0 at its start, 1 at its end."""
+    """Positions of points along an edge, 0 at its start, 1 at its end."""
     return (points - start) @ (end - start) / np.sum((end - start) ** 2)
 
 
@@ -425,7 +449,7 @@ Line = tuple[tuple[float, float], tuple[float, float]]
 
 
 def _meet(a: Line, b: Line) -> NDArray[np.float64]:
-    """Where two straight lines through two points each meet."""
+    """Intersection of two straight lines, each through two points; NaN where they are parallel."""
     p, q = np.array(a), np.array(b)
     matrix = np.column_stack([p[1] - p[0], q[0] - q[1]])
     if abs(np.linalg.det(matrix)) < 1e-6:
@@ -439,7 +463,7 @@ def _meet_bent(
     b: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], bool],
     point: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Where two bent edges meet, near a point."""
+    """Intersection of two bent edges near a point."""
     for _ in range(6):
         normals, offsets = [], []
         for start, end, bend, across in (a, b):
@@ -452,13 +476,13 @@ def _meet_bent(
 
 
 def _area(corners: NDArray[np.float64]) -> float:
-    """Area of the outline, px²; negative where its corners are not in their order."""
+    """Area of the outline, px²; negative where its corners are in another order."""
     ring = corners[[0, 1, 3, 2]]
     rows, cols = ring.T
     return 0.5 * float(np.sum(cols * np.roll(rows, -1) - np.roll(cols, -1) * rows))
 
 
 def _taper(corners: NDArray[np.float64]) -> float:
-    """How many times a side of the outline is as long as its opposite, at most."""
+    """Largest ratio of the lengths of two opposite sides of the outline."""
     top, bottom, left, right = (np.linalg.norm(np.diff(corners[list(_ENDS[side])], axis=0)) for side in SIDES)
     return float(np.exp(np.abs(np.log([top / bottom, left / right])).max()))

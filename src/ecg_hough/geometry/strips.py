@@ -1,4 +1,4 @@
-"""Cut rows of traces out of the page: one warp from the original pixels to a fixed scale.
+"""Strips of the page that contain rows of traces: one warp from the original pixels to a fixed scale.
 
 In: the page's pixels and its map from millimetres. Out: a strip of `STRIP_PX_PER_MM`, rows down the
 page, columns along time, free of rotation, perspective and curl.
@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from ecg_hough.page_map import PageMap, on_every_pixel
 
 STRIP_PX_PER_MM = 8.0
-"""Scale of strips in both directions, about that of a 200 dpi scan; two read-outs a column give the
-16 per mm that the best Challenge entries found necessary along time."""
-_SHRINK_FROM = 1.5  # originals finer than this times the strip's scale are averaged down first
+"""Scale of strips in both directions, about that of a 200 dpi scan. With two values a column the traces have
+the 16 values per mm along time that the best Challenge entries found necessary."""
+_SHRINK_FROM = 1.5  # originals finer than this times the strip's scale are first averaged down
 
 
 @dataclass(frozen=True)
 class StripFrame:
-    """Where a strip lies on the page.
+    """Place of a strip on the page.
 
-    Strip px to mm: y = y_mm + (r * cos_ - c * sin_) / scale and x likewise, pixel (0, 0)'s centre at
-    (y_mm, x_mm). Turn and zoom are 0 and 1 except in training, where they stand for the geometry's errors.
+    Strip px to mm: y = y_mm + (r cos - c sin) / scale, x = x_mm + (r sin + c cos) / scale, of the angle
+    `turn_deg`. Turn and zoom are 0 and 1 except in training, where they represent errors of the geometry.
 
     Attributes:
         y_mm, x_mm: centre of the first pixel.
@@ -56,9 +56,9 @@ class StripFrame:
 
 
 def shrink_for_strips(image: NDArray[np.uint8], px_per_mm: float) -> tuple[NDArray[np.uint8], float]:
-    """Average a fine original down towards the strips' scale; returns the image and its scale factor.
+    """Average a fine original down to nearly the strips' scale; returns the image and the factor.
 
-    Sampling a 600 dpi page at 200 dpi without averaging would let its noise and grid alias.
+    A 600 dpi page sampled at 200 dpi without averaging would show aliases of its noise and grid.
     """
     if px_per_mm < _SHRINK_FROM * STRIP_PX_PER_MM:
         return image, 1.0
@@ -88,8 +88,8 @@ def cut_strip(
     """The strip's pixels (rows, cols, 3); white outside the image.
 
     Args:
-        image: the page, shrunk by `factor`; where: `strip_map` in px of the page as given.
-        cubic: interpolation; else linear.
+        image: the page, reduced by `factor`; where: `strip_map` in px of the page before.
+        cubic: whether to interpolate by cubic polynomials, otherwise linearly.
     """
     rows, cols = ((m + 0.5) * np.float32(factor) - np.float32(0.5) if factor != 1.0 else m for m in where)
     method = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR

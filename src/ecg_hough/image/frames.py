@@ -1,13 +1,12 @@
-"""Frames that plotting programs draw round panels, taken off the page.
+"""Frames that plotting programs draw around panels: found, and removed from the page.
 
-In: the page's pixels. Out: the same without the frames. A frame's sides are as black and thin as a trace, and
-the networks, which know the paper of carts, follow them. They are told from traces by their corners: two
-level lines of one extent and, at both of their ends, upright ones from one to the other.
+In: the page's pixels. Out: the frames, and the pixels without them. The sides of a frame are as black and
+thin as a trace, and the networks, which were trained on ECG paper, follow them. Frames differ from traces by
+their corners: two horizontal lines of one extent, and vertical lines that join them at both ends.
 """
 
 from __future__ import annotations
 
-import functools
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -16,32 +15,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.elements import Box
+from ecg_hough.image.colours import lightest_of
 from ecg_hough.numeric import runs
 
 SEARCH_SIDE_PX = 1600
-"""Longer side of the copy in which frames are looked for."""
+"""Longer side of the reduced copy in which frames are searched."""
 DARK_SHARE = 0.3
-"""A frame is darker than its surroundings by this share of them, in its lightest colour: grids have one."""
+"""A frame is darker than its surroundings by at least this share of their brightness, in its lightest colour
+channel: grids are coloured, and light in one of the channels."""
 SURROUNDINGS_PX = 41
+"""Side of the square over which the brightness of the surroundings is averaged."""
 LEVEL_SHARE, UPRIGHT_PX = 0.08, 20
-"""Least length of level lines, which is the least width of a panel, in parts of the page's width, and of
-upright ones."""
+"""Shortest horizontal lines, as a share of the page's width, which is also the narrowest panel; shortest
+vertical lines."""
 SLACK_PX = 2
-"""How far a side may stand off where its neighbours end, and wander over its length."""
+"""Largest distance of a side from the ends of the sides that it joins, and its largest drift along its
+length."""
 SIDE_FILLED = 0.9
-"""Least share of an upright side that must be dark."""
+"""Smallest dark share of a vertical side."""
 FLATTEST = 0.02
-"""Least height of a frame, in parts of its width."""
+"""Smallest height of a frame over its width."""
 EDGE_PX = 3
-"""What lies this near to the image's border frames the page, or is the last line of its grid."""
+"""A frame this near to the image's border encloses the whole page, or is the last line of its grid."""
 WIDE_SHARE = 0.5
-"""A frame that no other one is like is at least so wide, in parts of the page."""
+"""Smallest width of a frame that is the only one of its size, as a share of the page's width."""
 BAND_SHARE = 0.2
-"""Share of a side's darkness that still belongs to it, across the side."""
+"""Pixels across a side belong to it where they have at least this share of its greatest darkness."""
 
 
 class _Line(NamedTuple):
-    """A level line at `at` from `first` to `last`, or an upright one; px of the copy."""
+    """A horizontal line in row `at` from column `first` to `last`, or a vertical one; px of the copy."""
 
     at: int
     first: int
@@ -49,7 +52,7 @@ class _Line(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """Sides of a frame, and uprights that divide it, px."""
+    """Sides of a frame, and vertical lines that divide it, px."""
 
     top: int
     bottom: int
@@ -58,7 +61,7 @@ class Frame(NamedTuple):
     dividers: tuple[int, ...]
 
     def moved(self, top: int, left: int, times: float = 1.0) -> Frame:
-        """The same frame in a picture so many times as large, from a row and column of that on."""
+        """The same frame in a picture `times` as large, whose first row and column are `top` and `left`."""
         rows = [round(at * times) - top for at in (self.top, self.bottom)]
         cols = [round(at * times) - left for at in (self.left, self.right, *self.dividers)]
         return Frame(rows[0], rows[1], cols[0], cols[1], tuple(cols[2:]))
@@ -69,8 +72,8 @@ class Framed(NamedTuple):
 
     Attributes:
         image: (rows, cols, 3) uint8 RGB.
-        frames: upright ones of thin dark lines.
-        slack_px: how far their lines may be from where they are said.
+        frames: rectangles of thin dark lines, parallel to the image's sides.
+        slack_px: largest error of their lines' places.
     """
 
     image: NDArray[np.uint8]
@@ -79,7 +82,7 @@ class Framed(NamedTuple):
 
     @property
     def panels(self) -> list[Box]:
-        """What the frames enclose, one box from divider to divider, their lines included."""
+        """The areas that the frames enclose, a box from divider to divider, lines included."""
         return [
             Box(frame.top, left, frame.bottom + 1, right + 1)
             for frame in self.frames
@@ -95,14 +98,13 @@ class Framed(NamedTuple):
 
 
 def find_frames(image: NDArray[np.uint8]) -> Framed:
-    """Upright frames of thin dark lines on a page, no grids.
+    """Frames of thin dark lines on a page, parallel to the image's sides; grids are no frames.
 
     Args:
         image: (rows, cols, 3) or (rows, cols) uint8.
     """
     shrink = min(1.0, SEARCH_SIDE_PX / max(image.shape[:2]))
-    # Plane by plane: numpy's maximum over a last axis of 3 takes ten times as long.
-    small = functools.reduce(cv2.max, cv2.split(image))
+    small = lightest_of(image)
     if shrink < 1.0:
         small = cv2.resize(small, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
     frames = [frame.moved(0, 0, 1 / shrink) for frame in _frames_in(small)]
@@ -123,32 +125,18 @@ def without_frames(framed: Framed) -> NDArray[np.uint8]:
 
 
 def _frames_in(lightest: NDArray[np.uint8]) -> list[Frame]:
-    """Frames in (rows, cols), the lightest of every pixel's colours."""
+    """Frames in (rows, cols), the lightest colour channel of every pixel."""
     around = cv2.blur(lightest, (SURROUNDINGS_PX, SURROUNDINGS_PX))
     dark = (cv2.subtract(around, lightest) > cv2.multiply(around, DARK_SHARE)).view(np.uint8)
-    level = _lines(dark, round(LEVEL_SHARE * lightest.shape[1]))
+    narrowest = LEVEL_SHARE * dark.shape[1]
+    level = _lines(dark, round(narrowest))
     if len(level) < 2:
         return []
     upright = _lines(np.ascontiguousarray(dark.T), UPRIGHT_PX)
-    found: list[Frame] = []
-    of_extent: dict[int, list[_Line]] = {}
-    for k, line in enumerate(level):
-        first = next((i for i, group in of_extent.items() if _same_extent(group[0], line)), k)
-        of_extent.setdefault(first, []).append(line)
-    for group in of_extent.values():
-        in_group = _in_group(group, dark, upright)
-        # Panels stand apart; what shares its lines is a grid or a table.
-        if not {frame.bottom for frame in in_group} & {frame.top for frame in in_group}:
-            found += [f for f in in_group if f.top > EDGE_PX and f.bottom < dark.shape[0] - 1 - EDGE_PX]
-    # Dark grids have uprights all over; so has a panel whose QRS complexes reach from line to line.
-    least = LEVEL_SHARE * dark.shape[1]
-    clear = [f for f in found if min(np.diff([f.left, *f.dividers, f.right])) >= least]
-    alike = [[other for other in clear if _is_alike(f, other)] for f in found]
     found = [
-        f if len(f.dividers) <= min(len(other.dividers) for other in of) else f._replace(dividers=())
-        for f, of in zip(found, alike, strict=True)
-        if of
+        frame for group in _by_extent(level) for frame in _separate(_in_group(group, dark, upright), dark)
     ]
+    found = _as_divided_as_others(found, narrowest)
     # Pieces of dark grids look like small frames, each of another size; clipped QRS complexes make some of
     # one size within a panel.
     wide = WIDE_SHARE * dark.shape[1]
@@ -156,8 +144,45 @@ def _frames_in(lightest: NDArray[np.uint8]) -> list[Frame]:
     return [f for f in found if not any(_is_within(f, other) for other in found)]
 
 
+def _by_extent(level: list[_Line]) -> list[list[_Line]]:
+    """Horizontal lines, grouped by the columns in which they begin and end."""
+    groups: list[list[_Line]] = []
+    for line in level:
+        group = next((group for group in groups if _same_extent(group[0], line)), None)
+        if group is None:
+            groups.append([line])
+        else:
+            group.append(line)
+    return groups
+
+
+def _separate(frames: list[Frame], dark: NDArray[np.uint8]) -> list[Frame]:
+    """Frames of one extent inside the page; none where one's lower side is another's upper side.
+
+    Panels have space between them; a grid or a table has none.
+    """
+    if {frame.bottom for frame in frames} & {frame.top for frame in frames}:
+        return []
+    return [f for f in frames if f.top > EDGE_PX and f.bottom < dark.shape[0] - 1 - EDGE_PX]
+
+
+def _as_divided_as_others(frames: list[Frame], narrowest: float) -> list[Frame]:
+    """Frames that have the size of one with wide enough panels, with no more dividers than that one.
+
+    Dark grids have vertical lines everywhere, and so has a panel whose QRS complexes reach from its upper to
+    its lower side.
+    """
+    clear = [f for f in frames if min(np.diff([f.left, *f.dividers, f.right])) >= narrowest]
+    out = []
+    for frame in frames:
+        fewest = min((len(other.dividers) for other in clear if _is_alike(frame, other)), default=None)
+        if fewest is not None:
+            out.append(frame if len(frame.dividers) <= fewest else frame._replace(dividers=()))
+    return out
+
+
 def _in_group(level: list[_Line], dark: NDArray[np.uint8], upright: list[_Line]) -> list[Frame]:
-    """Frames among level lines of one extent, from the top, each line with the next that it is joined to."""
+    """Frames among horizontal lines of one extent, from the top: each line and the next, where joined."""
     left, right, n_cols = level[0].first, level[0].last, dark.shape[1]
     if left <= EDGE_PX or right >= n_cols - 1 - EDGE_PX:
         return []
@@ -181,8 +206,8 @@ def _is_within(a: Frame, b: Frame) -> bool:
 
 
 def _lines(dark: NDArray[np.uint8], least: int) -> list[_Line]:
-    """Level lines of a mask, from the top, at least so long; thick ones are none."""
-    # What wanders by a pixel or two is still one line.
+    """Thin horizontal lines of a mask, of at least `least` px, from the top."""
+    # A line that drifts by a pixel or two is still one line.
     slack = cv2.dilate(dark, np.ones((SLACK_PX + 1, 1), np.uint8))
     long = cv2.morphologyEx(slack, cv2.MORPH_OPEN, np.ones((1, least), np.uint8))
     n, _, stats, centre = cv2.connectedComponentsWithStats(long, connectivity=8)
@@ -201,14 +226,15 @@ def _same_extent(a: _Line, b: _Line) -> bool:
 
 
 def _is_side(dark: NDArray[np.uint8], at: int, top: int, bottom: int) -> bool:
-    """Whether an upright line leads from one level line to another, near a column of a mask."""
+    """Whether a vertical line near column `at` of a mask joins rows `top` and `bottom`."""
     near = dark[top:bottom, max(0, at - 2 * SLACK_PX) : at + 2 * SLACK_PX + 1]
-    # What wanders by a pixel is still one line; a trace may touch it.
+    # A line that drifts by a pixel is still one line; a trace may touch it.
     filled = cv2.dilate(near, np.ones((1, SLACK_PX + 1), np.uint8)).mean(axis=0)
     return bool(filled.max(initial=0.0) >= SIDE_FILLED)
 
 
 def _dividers(dark: NDArray[np.uint8], upright: list[_Line], above: _Line, below: _Line) -> tuple[int, ...]:
+    """Columns of the vertical lines that join two horizontal ones between their ends."""
     out: list[int] = []
     for at in sorted({line.at for line in upright}):
         inside = above.first + 4 * SLACK_PX < at < above.last - 4 * SLACK_PX
@@ -219,7 +245,7 @@ def _dividers(dark: NDArray[np.uint8], upright: list[_Line], above: _Line, below
 
 
 def left_sides(framed: Framed) -> list[tuple[float, float]]:
-    """(row, col) px of the middle of every panel's left side, to a part of a pixel."""
+    """(row, col) px of the middle of every panel's left side, to a fraction of a pixel."""
     out = []
     for panel in framed.panels:
         begin = max(0, panel.left - framed.slack_px)
@@ -232,7 +258,7 @@ def left_sides(framed: Framed) -> list[tuple[float, float]]:
 
 
 def _erase(image: NDArray[np.uint8], at: int, left: int, right: int, reach: int) -> None:
-    """Paint over a level line of `image`, in place, with what is above and below it."""
+    """Replace a horizontal line of `image`, in place, by the mean of the rows above and below it."""
     a, b = max(0, left - reach), min(image.shape[1], right + reach + 1)
     top, bottom = max(0, at - 2 * reach), min(image.shape[0], at + 2 * reach + 1)
     strip = image[top:bottom, a:b]
@@ -246,13 +272,13 @@ def _erase(image: NDArray[np.uint8], at: int, left: int, right: int, reach: int)
 
 
 def _depth(strip: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """(rows,) how much darker each row of a strip is than most."""
-    shade = np.median(strip.max(axis=2), axis=1).astype(float)
+    """(rows,) how much darker each row of a strip is than the median row."""
+    shade = np.median(lightest_of(strip), axis=1).astype(float)
     return np.asarray(float(np.median(shade)) - shade, float)
 
 
 def _band(depth: NDArray[np.float64]) -> tuple[int, int]:
-    """First row, and that behind the last, of the darkest line: a parallel line of the grid stays."""
+    """First row of the darkest line and the row after its last; a parallel grid line is not included."""
     centre = int(depth.argmax())
     bands = runs(depth > BAND_SHARE * depth.max())
     return next((band for band in bands if band[0] <= centre < band[1]), (centre, centre + 1))

@@ -1,8 +1,8 @@
-"""Reading one page: a file or an array in, RGB pixels the right way up for its EXIF tag out.
+"""Reading one page: from a file or an array to RGB pixels, turned as the EXIF orientation states.
 
-What enters: a path (PNG, JPEG, TIFF, BMP, WebP, GIF; the first page of a PDF if pypdfium2 is
-installed) or an array. What leaves: `Picture`, an image (rows, cols, 3) uint8 RGB with its name and
-warnings. A dark screen's colours are inverted; the image is not turned, scaled or enhanced beyond that.
+In: a path (PNG, JPEG, TIFF, BMP, WebP, GIF, or a PDF, of which the first page is read) or an array. Out:
+`Picture`, an image (rows, cols, 3) uint8 RGB with its name and warnings. The colours of a dark screen are
+inverted; the image is not turned, scaled or enhanced beyond that.
 """
 
 from __future__ import annotations
@@ -22,30 +22,33 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ecg_hough.errors import PageError
+from ecg_hough.image.colours import darkest_of, grey_of, lightest_of
 from ecg_hough.paper import MM_PER_INCH
 
 log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".pdf")
-"""What a folder is searched for; a file named by the user is opened whatever its suffix."""
+"""Files that a folder is searched for; a file named by the user is opened whatever its suffix."""
 MIN_SIDE_PX = 150
-"""Shorter side: below it an A5 page has under 1 px a mm and nothing can be read."""
+"""Smallest shorter side: below it an A5 page has less than 1 px per mm and nothing can be read."""
 MAX_PIXELS = 200_000_000
 """An A3 page at 1000 dpi has 193 million."""
 PDF_DPI = 300.0
 MIN_RANGE = 8
-"""Grey levels between the darkest and the lightest pixel; JPEG noise of a blank sheet stays under it."""
+"""Smallest difference in grey levels between the darkest and the lightest pixel; JPEG noise of a blank sheet
+is less."""
 DARK_MAX = 80
-"""Median luminance of a picture with light traces on a dark ground, at most: blue screens have 70."""
+"""Largest median luminance of a picture with light traces on a dark background: blue screens have 70."""
 LIGHT_STROKES_MIN = 0.7
-"""Share of such a picture's clearest strokes that are lighter than what is beside them: a sheet on a dark
-table has dark ones. Of 190 pages of all kinds the most is 0.64, the least of 74 inverted ones 0.77."""
+"""Smallest share of such a picture's clearest strokes that are lighter than their surroundings: a sheet on a
+dark table has dark strokes. The largest of 190 pages of all kinds is 0.64, the smallest of 74 inverted ones
+0.77."""
 _STROKES_SIDE_PX, _STROKE_PX = 1200, 15
-"""Strokes are narrower than half of this in a picture of that longer side."""
+"""In a picture of this longer side, strokes are narrower than half of this window."""
 _CLEAR_PERCENTILE, _CLEAR_SHARE = 99.8, 0.5
-"""Strokes that stand out half as much as the clearest ones count: the gaps of a fine grid do not."""
+"""Strokes with at least half the contrast of the clearest ones are counted; gaps of a fine grid have less."""
 WORKING_SIDE_PX = 12_000
-"""Longer side above which a person is told that the page is unusually large."""
+"""Longer side above which a warning states that the page is unusually large."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Picture:
     Attributes:
         image: (rows, cols, 3) uint8 RGB.
         name: file name, or "array".
-        warnings: what a person should know about the reading, in sentences.
+        warnings: what a user should know about the reading, in sentences.
     """
 
     image: NDArray[np.uint8]
@@ -90,7 +93,7 @@ def read_page(source: str | Path | NDArray[Any]) -> Picture:
     _check_not_blank(image)
     if _is_light_on_dark(image):
         image = 255 - image
-        notes.append("Traces are light on a dark ground; the page was read with its colours inverted.")
+        notes.append("Traces are light on a dark background; the page was read with inverted colours.")
     if max(image.shape[:2]) > WORKING_SIDE_PX:
         notes.append(f"The page is {image.shape[1]} x {image.shape[0]} px; reading it will be slow.")
     return Picture(image, name, tuple(notes))
@@ -137,12 +140,12 @@ def _check_not_blank(image: NDArray[np.uint8]) -> None:
 
 
 def _is_light_on_dark(image: NDArray[np.uint8]) -> bool:
-    """Whether the page is a dark screen's, with traces lighter than their ground."""
-    if np.median(cv2.cvtColor(np.ascontiguousarray(image[::8, ::8]), cv2.COLOR_RGB2GRAY)) > DARK_MAX:
+    """Whether the page is a picture of a dark screen, with traces lighter than their background."""
+    if np.median(grey_of(np.ascontiguousarray(image[::8, ::8]))) > DARK_MAX:
         return False
     shrink = min(1.0, _STROKES_SIDE_PX / max(image.shape[:2]))
     small = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-    high, low = (np.ascontiguousarray(plane) for plane in (small.max(axis=2), small.min(axis=2)))
+    high, low = lightest_of(small), darkest_of(small)
     lighter = cv2.subtract(high, cv2.medianBlur(high, _STROKE_PX))
     darker = cv2.subtract(cv2.medianBlur(low, _STROKE_PX), low)
     clear = _CLEAR_SHARE * max(np.percentile(off, _CLEAR_PERCENTILE) for off in (lighter, darker))
@@ -169,7 +172,7 @@ def _read_image(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
             return _picture_to_rgb(_upright(picture, notes)), notes
     except UnidentifiedImageError as error:
         raise PageError(
-            "page", f"{path.name} is not an image that can be read; use PNG, JPEG, TIFF, BMP, WebP or PDF"
+            "page", f"{path.name} is not an image in a known format; use PNG, JPEG, TIFF, BMP, WebP or PDF"
         ) from error
     # Pillow's decoders raise all of these on damaged files.
     except (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, struct.error) as error:
@@ -190,7 +193,7 @@ def _own_size_limit() -> Iterator[None]:
 
 
 def _upright(picture: Image.Image, notes: list[str]) -> Image.Image:
-    """The picture turned as its EXIF orientation says; damaged EXIF is told, not fatal."""
+    """The picture turned as its EXIF orientation states; damaged EXIF data give a note, not an error."""
     try:
         return ImageOps.exif_transpose(picture)
     except (OSError, SyntaxError, ValueError, LookupError, TypeError, struct.error) as error:
@@ -249,14 +252,8 @@ def _array_to_rgb(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _read_pdf(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
     """The first page, drawn at 300 dpi."""
-    try:
-        import pypdfium2
-    except ImportError as error:
-        raise PageError(
-            "page",
-            f"{path.name} is a PDF, which needs the package pypdfium2: `pip install pypdfium2`, "
-            "or save the page as PNG at 300 dpi",
-        ) from error
+    import pypdfium2  # not at the top: it takes 0.1 s, and few pages are PDFs
+
     try:
         document = pypdfium2.PdfDocument(path)
         try:

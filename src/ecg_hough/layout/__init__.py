@@ -1,1 +1,1 @@
-"""Which lead stands where on the page, from the page networks."""
+"""Which lead is printed where on the page, from the page networks."""

@@ -1,12 +1,13 @@
 """Where the page is in a picture, which way up, how many pixels a millimetre has, and what it shows.
 
 In: the picture's pixels. Out: `Sheet`. Lines of the grid and words are found at the scale of a page that
-fills its picture, and wood looks like traces: so all is sought once more where the traces of a small page
-were seen; and where no clear ones were, on the sheet of paper in the picture.
+fills its picture, and the grain of wood looks like traces. So a small page is looked at once more in the part
+of the picture that shows its traces; where no clear traces are seen, on the sheet of paper in the picture.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,16 +25,18 @@ from ecg_hough.layout.sheet import Sheet
 from ecg_hough.layout.view import SHOWN_MIN, FoundLeads, find_leads, is_small
 from ecg_hough.layout.windows import block_mm
 
+logger = logging.getLogger(__name__)
+
 SEEN_SHARE = 0.6
 """Evidence that a part of the picture must show of that of the whole, or leads were cut off."""
 CLEARER, SHEET_SHARE = 1.5, 0.04
-"""Where the picture shows less than `SHOWN_MIN`, a sheet of paper is sought in it: it must show so many times
-as much, and take at least this share of the picture."""
+"""Where the picture shows less evidence than `SHOWN_MIN`, a sheet of paper is looked for in it: it must show
+so many times as much, and take at least this share of the picture."""
 
 
 @dataclass(frozen=True)
 class _Look:
-    """A part of a picture as if it were the page: its geometry, and its leads or why there are none."""
+    """A part of a picture taken for the page: its geometry, and its leads or why there are none."""
 
     part: Box
     image: NDArray[np.uint8]
@@ -103,6 +106,10 @@ def _closest_look(picture: NDArray[np.uint8], framed: Framed, clock: Clock) -> _
         clear = page.coherence >= SHOWN_MIN
         least = SEEN_SHARE * page.coherence if clear else max(SHOWN_MIN, CLEARER * page.coherence)
         lost_grid = page.geometry.grid_found and not again.geometry.grid_found
+        logger.debug(
+            "a part of the picture, %s: layout evidence %.2f, at least %.2f needed; grid %s",
+            tuple(smaller), again.coherence, least, "lost" if lost_grid else "kept",
+        )  # fmt: skip
         if lost_grid or again.coherence < least:
             break
         page = again
@@ -116,7 +123,7 @@ def _look_at(picture: NDArray[np.uint8], framed: Framed, part: Box, clock: Clock
     with clock("leads"):
         look = _Look(part, image, geometry, _leads_or_error(image, geometry))
         if look.coherence < SHOWN_MIN and geometry.method == "hough-only" and geometry.angle_deg:
-            # Creases are straight lines, too; most pages are scanned upright.
+            # Creases are straight lines as well; most pages are scanned upright.
             upright = replace(geometry, angle_deg=0.0)
             turned_back = _Look(part, image, upright, _leads_or_error(image, upright))
             look = max(look, turned_back, key=lambda seen: seen.coherence)

@@ -1,12 +1,14 @@
-"""A page map where no grid tells one: from the traces themselves, and the sheet's edges where these are seen.
+"""A page map where no grid gives one: from the traces themselves, and the sheet's edges where these are seen.
 
-In: a geometry without a grid, and the layout on its canvas. Out: `PageMap` whose millimetres are guessed.
+In: a geometry without a grid, and the layout on its canvas. Out: `PageMap` whose millimetres are assumed.
 Leads' zero lines are printed level and parallel, and all rows are equally long: where the coarse traces rise
-or fall together by more than a heart and its wander do, the page was photographed from aside, and the block
-of traces is made a rectangle again.
+or fall together by more than beats and baseline wander do, the page was photographed at an angle, and the
+block of traces is made a rectangle again.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import Polynomial
@@ -20,6 +22,7 @@ from ecg_hough.geometry.page_geometry import PageGeometry
 from ecg_hough.geometry.sheet_edges import homography, project
 from ecg_hough.layout.windows import block_mm, panel_windows, row_paths
 from ecg_hough.networks.canvas import Canvas
+from ecg_hough.numeric import robust_scale
 from ecg_hough.page_map import PageMap
 from ecg_hough.paper import BLOCK_MM, PAPER_SPEED_MM_S, RECORD_S
 
@@ -28,16 +31,16 @@ from ecg_hough.paper import BLOCK_MM, PAPER_SPEED_MM_S, RECORD_S
 # to 2.8.
 SLANT_MIN_MM = 4.5
 """Rise or fall of the outer rows over the block, by which it is no rectangle."""
-LEFT_MAX = 0.9
-"""Most that level, fanned rows may leave of what straight level ones do."""
+RESIDUAL_MAX = 0.9
+"""Largest residual of fanned rows, of that of level ones, with which the fan is believed."""
 ROWS_MIN = 3
-"""Fewest rows that tell."""
+"""Fewest rows from which a fan or a turn is measured."""
 CELL_MM = 8.0
-"""Of whose points the median counts, so that beats do not."""
+"""Length of trace of which the median is taken, so that beats do not count."""
 CELLS_MIN = 8
 """Fewest such places of a row whose slope counts."""
 TURN_SURE = 3.0
-"""Standard errors of the rows' slopes by which they rise alike."""
+"""Standard errors of their mean slope by which rows rise alike."""
 SLANT_SCALE_MM = 0.5
 """Scale of the robust loss."""
 LATTICE = 24
@@ -47,7 +50,7 @@ LATTICE = 24
 def map_without_grid(
     geometry: PageGeometry, canvas: Canvas, layout: PageLayout, shape: tuple[int, int]
 ) -> PageMap:
-    """Guess the page map, with a block of traces 250 mm wide; a sheet of known format has its own scale.
+    """Assume a page map with a block of traces 250 mm wide; a sheet of known format has its own scale.
 
     That is 10 s at the usual 25 mm/s; at 50 mm/s carts print 5 s on the same paper.
 
@@ -69,7 +72,7 @@ def map_without_grid(
 
 
 def _flat_map(angle_deg: float, canvas: Canvas, layout: PageLayout, shape: tuple[int, int]) -> PageMap:
-    """A flat page map where neither grid nor edges are visible: of its angle."""
+    """A flat page map of this angle, where neither grid nor edges are visible."""
     ends = []
     for panel in layout.panels:
         row = float(np.nanmedian(panel.path_rows))
@@ -88,50 +91,70 @@ def _flat_map(angle_deg: float, canvas: Canvas, layout: PageLayout, shape: tuple
 
 
 def _scaled_to_columns(page_map: PageMap, canvas: Canvas, layout: PageLayout) -> PageMap:
-    """A map whose millimetres are guessed, with a block of traces 250 mm wide."""
+    """A map whose millimetres are assumed, with a block of traces 250 mm wide."""
     return page_map.scaled(BLOCK_MM / block_mm(layout, canvas, page_map))
 
 
 def block_corners(canvas: Canvas, layout: PageLayout, page_map: PageMap) -> NDArray[np.float64] | None:
-    """Where the block's corners stand on a map on which rows rise or fall together.
+    """Where the block's corners lie on a map on which rows rise or fall together.
 
     Returns:
         (4, 2) mm down and along: the first row's start and end, the last row's start and end. None where the
-        block is a rectangle, or too few rows tell.
+        block is a rectangle, or has too few rows.
     """
     cells = _cells(canvas, layout, page_map)
-    if len(cells) < ROWS_MIN:
-        return None
-    row_of = np.repeat(np.arange(len(cells)), [len(points) for points in cells.values()])
-    y, x = np.concatenate(list(cells.values())).T
-    middle, half = 0.5 * (x.max() + x.min()), 0.5 * np.ptp(x)
-    along = (x - middle) / half
-    levels = np.array([np.median(points[:, 0]) for points in cells.values()])
-    place = 2.0 * (levels - levels.mean()) / np.ptp(levels)
-
-    def off(fan: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Distance of the cells from straight rows; `fan`: slant at the middle and its growth, and levels."""
-        return y - fan[2:][row_of] - along * (fan[0] + fan[1] * place[row_of])
-
-    flat = np.r_[0.0, 0.0, levels]
-    fan = least_squares(off, flat, loss="soft_l1", f_scale=SLANT_SCALE_MM).x
-    slants = fan[0] + fan[1] * place[[0, -1]]
-    if (
-        2.0 * np.abs(slants).max() < SLANT_MIN_MM
-        or np.abs(off(fan)).mean() > LEFT_MAX * np.abs(off(flat)).mean()
-    ):
+    fan = _fan(list(cells.values())) if len(cells) >= ROWS_MIN else None
+    if fan is None:
         return None
     windows = panel_windows(layout, canvas, page_map)
     starts = [min(w.start_mm for w in windows if w.row_index == k) for k in cells]
     ends = [max(w.end_mm for w in windows if w.row_index == k) for k in cells]
     # Both ends of the block are straight, whatever a single row's are.
     corners = []
-    sides = [Polynomial.fit(levels, side, 1) for side in (starts, ends)]
-    for row, slant in zip((0, -1), slants, strict=True):
+    sides = [Polynomial.fit(fan.medians, side, 1) for side in (starts, ends)]
+    for row in (0, -1):
         for side in sides:
-            edge = float(side(levels[row]))
-            corners.append([fan[2:][row] + slant * (edge - middle) / half, edge])
+            edge = float(side(fan.medians[row]))
+            corners.append([fan.levels[row] + fan.slants[row] * (edge - fan.middle) / fan.half, edge])
     return np.array(corners)
+
+
+class _Fan(NamedTuple):
+    """Straight rows whose slant changes evenly down the page, mm.
+
+    Attributes:
+        levels: (n,) of the fitted rows at the block's middle; medians: (n,) of their traces.
+        slants: (2,) rise of the first and the last row over half the block.
+        middle, half: of the block along the page.
+    """
+
+    levels: NDArray[np.float64]
+    medians: NDArray[np.float64]
+    slants: NDArray[np.float64]
+    middle: float
+    half: float
+
+
+def _fan(cells: list[NDArray[np.float64]]) -> _Fan | None:
+    """The fan of rows (n, 2) each, mm down and along; None where they are as level as printed rows."""
+    row_of = np.repeat(np.arange(len(cells)), [len(points) for points in cells])
+    y, x = np.concatenate(cells).T
+    middle, half = 0.5 * (x.max() + x.min()), 0.5 * np.ptp(x)
+    along = (x - middle) / half
+    medians = np.array([np.median(points[:, 0]) for points in cells])
+    place = 2.0 * (medians - medians.mean()) / np.ptp(medians)
+
+    def residual(fan: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Distance of the cells from straight rows; `fan`: slant at the middle, its growth, and levels."""
+        return y - fan[2:][row_of] - along * (fan[0] + fan[1] * place[row_of])
+
+    flat = np.r_[0.0, 0.0, medians]
+    fan = least_squares(residual, flat, loss="soft_l1", f_scale=SLANT_SCALE_MM).x
+    slants = fan[0] + fan[1] * place[[0, -1]]
+    remaining, before = np.abs(residual(fan)).mean(), np.abs(residual(flat)).mean()
+    if 2.0 * np.abs(slants).max() < SLANT_MIN_MM or remaining > RESIDUAL_MAX * before:
+        return None
+    return _Fan(fan[2:], medians, slants, float(middle), float(half))
 
 
 def common_turn(cells: dict[int, NDArray[np.float64]]) -> float:
@@ -146,9 +169,9 @@ def common_turn(cells: dict[int, NDArray[np.float64]]) -> float:
     if len(rows) < ROWS_MIN:
         return 0.0
     slopes = np.array([theilslopes(points[:, 0], points[:, 1]).slope for points in rows])
-    unsure = 1.5 * np.median(np.abs(slopes - np.median(slopes))) / np.sqrt(len(slopes))
     turn = float(np.median(slopes))
-    return float(np.rad2deg(np.arctan(turn))) if abs(turn) > TURN_SURE * unsure else 0.0
+    standard_error = robust_scale(slopes - turn, 0.0) / np.sqrt(len(slopes))
+    return float(np.rad2deg(np.arctan(turn))) if abs(turn) > TURN_SURE * standard_error else 0.0
 
 
 def _cells(canvas: Canvas, layout: PageLayout, page_map: PageMap) -> dict[int, NDArray[np.float64]]:

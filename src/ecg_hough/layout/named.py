@@ -1,22 +1,23 @@
-"""Layouts that printed names tell by themselves."""
+"""Layouts that printed names alone show.
+
+In: names with their rows. Out: the layout in their order, or None.
+"""
 
 from __future__ import annotations
-
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.layout.names import PlacedName
 from ecg_hough.layout.rows import TraceRows
-from ecg_hough.paper import KNOWN_LAYOUTS, LEADS, Layout, by_column, by_row
+from ecg_hough.paper import KNOWN_LAYOUTS, LEADS, PLOTTED_LAYOUTS, Layout
 
 NAMED_LEADS_MIN = 6
-"""Fewest names that tell a layout by themselves."""
+"""Fewest names that show a layout by themselves."""
 ORDERED_LEADS_MIN = 4
-"""Fewest names that tell one of `_other_orders`."""
+"""Fewest names that show one of `PLOTTED_LAYOUTS`."""
 NAMED_APART_PX = 40.0
-"""Names of two columns stand at least this far apart: 15 mm."""
+"""Names of two columns are at least this far apart: 15 mm."""
 NAMED_SETS = tuple(map(set, (LEADS, LEADS[:6], LEADS[6:])))
 """Leads that such a layout usually holds, no more and no fewer; others where every row of the page has names:
 eight leads, say, of which the others follow."""
@@ -26,13 +27,13 @@ of any leads have them end, in columns' widths."""
 
 
 def named_layout(names: tuple[PlacedName, ...], rows: TraceRows) -> Layout | None:
-    """The layout that printed names tell by themselves: leads in any order, as they stand.
+    """The layout that printed names alone show: leads in any order, as they are printed.
 
     Its name is its rows and columns with "-named", e.g. "4x3-named". Where names are missing, those that are
-    read must stand as in one of `_other_orders`.
+    read must be placed as in one of `PLOTTED_LAYOUTS`.
 
     Returns:
-        None where the names leave a gap, one stands twice, or they are those of a known layout.
+        None where the names have a gap, one is printed twice, or they are those of a known layout.
     """
     if len(names) < ORDERED_LEADS_MIN:
         return None
@@ -56,11 +57,11 @@ def named_layout(names: tuple[PlacedName, ...], rows: TraceRows) -> Layout | Non
         leads = list(LEADS)
     strips = _strips(grid, len(short), leads)
     every_row = strips is not None and len(grid) == len(rows.lines)
-    told = set(leads) in NAMED_SETS or (every_row and _fill_rows(col, column, rows))
-    whole = not missing and len(set(leads)) == len(leads) and told
+    complete = set(leads) in NAMED_SETS or (every_row and _fill_rows(col, column, rows))
+    whole = not missing and len(set(leads)) == len(leads) and complete
     if not whole or len(names) < NAMED_LEADS_MIN:
         places = [(LEADS[name.name.lead], name.row, int(j)) for name, j in zip(names, column, strict=True)]
-        return next((order for order in _other_orders() if _stands_as(places, order)), None)
+        return next((order for order in PLOTTED_LAYOUTS if _placed_as(places, order)), None)
     block = tuple(tuple(row[j] for j in range(n_columns)) for row in short)
     if any(known.rows == block for known in KNOWN_LAYOUTS):
         return None
@@ -68,7 +69,7 @@ def named_layout(names: tuple[PlacedName, ...], rows: TraceRows) -> Layout | Non
 
 
 def _fill_rows(col: NDArray[np.float64], column: NDArray[np.intp], rows: TraceRows) -> bool:
-    """Whether traces end one column behind the last names: farther on leads stand whose names were missed."""
+    """Whether traces end one column behind the last names: beyond there are leads whose names were missed."""
     starts = np.array([col[column == j].mean() for j in range(int(column.max()) + 1)])
     traced = np.flatnonzero((rows.mass.sum(axis=1) > TRACED_MASS).mean(axis=0) > 0.5)
     if len(starts) == 1 or not traced.size:
@@ -84,19 +85,8 @@ def _strips(grid: dict[int, dict[int, str]], n_short: int, leads: list[str]) -> 
     return tuple(row[0] for row in below) if one else None
 
 
-@cache
-def _other_orders() -> tuple[Layout, ...]:
-    """Layouts in orders that no cart prints but plotting programs do, such as 6x2 along its rows."""
-    shapes = (3, 4), (6, 2), (4, 3), (2, 6)
-    along = [by_row(LEADS, n_columns) for _, n_columns in shapes]
-    down = [by_column(LEADS, n_rows) for n_rows, _ in shapes]
-    known = {layout.rows for layout in KNOWN_LAYOUTS}
-    blocks = [block for block in (*along, *down) if block not in known]
-    return tuple(Layout(f"{len(block)}x{len(block[0])}-named", block) for block in blocks)
-
-
-def _stands_as(places: list[tuple[str, int, int]], layout: Layout) -> bool:
-    """Whether names, each (lead, row of the page, column), all stand as a layout has them."""
+def _placed_as(places: list[tuple[str, int, int]], layout: Layout) -> bool:
+    """Whether names, each (lead, row of the page, column), are all placed as a layout has them."""
     if layout.n_columns != max(column for *_, column in places) + 1:
         return False
     at = {lead: (i, j) for i, row in enumerate(layout.rows) for j, lead in enumerate(row)}

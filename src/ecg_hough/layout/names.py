@@ -1,9 +1,9 @@
-"""Printed names of leads as evidence for the rows of traces they stand by.
+"""Printed names of leads as evidence for the rows of traces next to them.
 
-In: rows of traces, what the leads network says along them, and names read on the page, all on the canvas.
+In: rows of traces, the leads network's classes along them, and names read on the page, all on the canvas.
 Out: the evidence with the names in it. Carts print every name at the same place relative to its trace, a
-little above or below its start, so one offset for all names of the page tells which row each belongs to;
-words that stand elsewhere (headers, notes) have no row and no say.
+little above or below its start, so one offset for all names of the page shows which row each belongs to;
+words elsewhere (headers, notes) have no row and count for nothing.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from ecg_hough.paper import LEADS
 
 # Tuned on own renders of all layouts (benchmark_pages, other seeds than the published one).
 OFFSET_MAX = 0.8
-"""Farthest that names stand above or below their row's line, in row pitches."""
+"""Farthest that names are printed above or below their row's line, in row pitches."""
 OFFSET_MAX_PX, OFFSET_FAR = 34.0, 0.6
 """The same on a page of few rows: 13 mm, but at least this share of the pitch: panels may have frames."""
 OFFSET_SIGMA_PX = 3.0
 """Spread of a page's names round their common offset: traces are not level."""
 MATCH_MAX_PX = 8.0
-"""Farthest that a name stands off the common offset."""
+"""Farthest that a name may lie off the common offset."""
 OFFSET_COST = 0.01
 """Cost of the offset per px: of two that fit alike the smaller one is right."""
 TRUST = 0.8
 """Share of the evidence that a name of score 1 claims for its lead."""
 REACH_PX = 120
-"""Columns right of a name whose class tells whether it belongs to the row."""
+"""Columns right of a name whose class shows whether it belongs to the row."""
 BEFORE_PX, BEHIND_PX = 12, 8
 """A name claims nothing this near to the next one and to itself: where its trace begins is not known."""
 FIRST_BEFORE_PX = 30
-"""A row's first name claims from here on: it may stand above the pulse or inside the trace."""
+"""A row's first name claims from here on: it may be printed above the pulse or inside the trace."""
 APART_PX = 40
-"""Two names of a row nearer than this cannot both be names of traces; the better one stays."""
+"""Two names of a row nearer than this cannot both be names of traces; the better one is kept."""
 COLUMN_PX = 14.0
-"""Farthest that a name stands beside the names of its column in other rows: 5 mm."""
+"""Farthest that a name lies to the left or right of the names of its column in other rows: 5 mm."""
 ROWS_MIN = 3
-"""Rows with names from which a name that stands in no column is not believed."""
+"""Rows with names from which a name in no column is not believed."""
 NAMED_MIN = 2
 """Fewest names at a common offset that are believed."""
 COPIES_MAX = 2
-"""A lead stands on a page once, and once more as a rhythm strip; what is read more often is no name: dashes
-look like "I"."""
+"""A lead is printed once on a page, and once more as a rhythm strip; what is read more often is no name:
+dashes look like "I"."""
 
 
 @dataclass(frozen=True)
@@ -83,31 +83,51 @@ def place_names(
     lines = rows.lines + rows.curl
     above = np.array([name.row for name in names])[:, None] - lines[:, cols].T  # (names, rows)
     agrees = np.array([[_agreement(name, i, evidence) for i in range(len(rows.lines))] for name in names])
-    pitch = rows.pitch if np.isfinite(rows.pitch) else OFFSET_MAX_PX
-    farthest = min(OFFSET_MAX * pitch, max(OFFSET_MAX_PX, OFFSET_FAR * pitch))
-    offsets = np.arange(-farthest, farthest + 0.5)
     score = np.array([name.score for name in names])
-
-    def fit(offset: float) -> NDArray[np.float64]:
-        near = np.exp(-0.5 * ((above - offset) / OFFSET_SIGMA_PX) ** 2)
-        return np.asarray(near * (0.5 + agrees) * score[:, None])
-
-    gains = [fit(offset).max(axis=1).sum() - OFFSET_COST * abs(offset) for offset in offsets]
-    best = float(offsets[int(np.argmax(gains))])
-    off = np.abs(above - best)
-    row = off.argmin(axis=1)
+    off = np.abs(above - _common_offset(above, 0.5 + agrees, score, rows.pitch))
     found = [
         PlacedName(name, int(i))
-        for name, i, d in zip(names, row, off.min(axis=1), strict=True)
+        for name, i, d in zip(names, off.argmin(axis=1), off.min(axis=1), strict=True)
         if d <= MATCH_MAX_PX
     ]
-    copies = Counter(placed.name.lead for placed in found)
-    found = [placed for placed in found if copies[placed.name.lead] <= COPIES_MAX]
+    kept = _apart(_in_columns(_without_copies(found), rows))
+    return kept if len(kept) >= NAMED_MIN else ()
+
+
+def _common_offset(
+    above: NDArray[np.float64], weight: NDArray[np.float64], score: NDArray[np.float64], pitch: float
+) -> float:
+    """The offset from their rows' lines, px, at which the most names lie.
+
+    Args:
+        above: (names, rows) px of each name below each line; weight: of each such pair.
+        score: (names,); pitch: of the rows, NaN with one.
+    """
+    pitch = pitch if np.isfinite(pitch) else OFFSET_MAX_PX
+    farthest = min(OFFSET_MAX * pitch, max(OFFSET_MAX_PX, OFFSET_FAR * pitch))
+    offsets = np.arange(-farthest, farthest + 0.5)
+
+    def gain(offset: float) -> float:
+        near = np.exp(-0.5 * ((above - offset) / OFFSET_SIGMA_PX) ** 2)
+        best = (near * weight * score[:, None]).max(axis=1)
+        return float(best.sum() - OFFSET_COST * abs(offset))
+
+    return float(offsets[int(np.argmax([gain(offset) for offset in offsets]))])
+
+
+def _without_copies(placed: list[PlacedName]) -> list[PlacedName]:
+    """Without names of leads that are read more often than a page prints them."""
+    copies = Counter(p.name.lead for p in placed)
+    return [p for p in placed if copies[p.name.lead] <= COPIES_MAX]
+
+
+def _apart(placed: list[PlacedName]) -> tuple[PlacedName, ...]:
+    """The best ones, of which no two of a row are nearer to each other than names are."""
     kept: list[PlacedName] = []
-    for placed in sorted(_in_columns(found, rows), key=lambda p: -p.name.score):
-        if all(p.row != placed.row or abs(p.name.col - placed.name.col) >= APART_PX for p in kept):
-            kept.append(placed)
-    return tuple(kept) if len(kept) >= NAMED_MIN else ()
+    for p in sorted(placed, key=lambda p: -p.name.score):
+        if all(p.row != other.row or abs(other.name.col - p.name.col) >= APART_PX for other in kept):
+            kept.append(p)
+    return tuple(kept)
 
 
 def add_names(placed: tuple[PlacedName, ...], rows: TraceRows, evidence: RowEvidence) -> RowEvidence:
@@ -127,7 +147,7 @@ def add_names(placed: tuple[PlacedName, ...], rows: TraceRows, evidence: RowEvid
 
 
 def _in_columns(placed: list[PlacedName], rows: TraceRows) -> list[PlacedName]:
-    """Without names that stand in no column: a QRS complex may look like "II", but not in every row."""
+    """Without names in no column: a QRS complex may look like "II", but not in every row."""
     if len({p.row for p in placed}) < ROWS_MIN:
         return placed
     # Columns lean by what the rows slope.

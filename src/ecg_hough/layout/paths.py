@@ -1,9 +1,9 @@
 """Coarse path of every panel's trace, by dynamic programming over columns.
 
-In: class probabilities on the canvas, the rows of traces, and where each panel stands. Out: one canvas
+In: class probabilities on the canvas, the rows of traces, and the place of each panel. Out: one canvas
 row per canvas column and panel, NaN where there is no trace. A path earns ink that is likely its row's: near
-its line, and of the classes that its row shows. So it follows a tall QRS across its neighbours where the
-network tells them apart, and stays with its row where the network confuses their names.
+its line, and of the classes that its row shows. So it follows a tall QRS complex across neighbouring rows
+where the network distinguishes their leads, and remains with its row where the network confuses them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ecg_hough.layout.rows import TraceRows
 
-# Tuned on the disturbed masks of 200 rendered pages on a 704 px canvas (2.0-2.7 px/mm), see test_layout.
+# Tuned on the disturbed masks of 200 rendered pages on a 704 px canvas (2.0-2.7 px/mm), see test_fit.
 GAP_PX = 14
 """Gaps of the coarse path up to this length are interpolated: 5-6 mm."""
 JUMP_COST = 0.006
@@ -38,7 +38,7 @@ BAND_PX = (60, 260)
 
 @dataclass(frozen=True)
 class PanelPlace:
-    """Where a panel stands: index of its row, and its canvas columns [start, stop)."""
+    """Place of a panel: index of its row, and its canvas columns [start, stop)."""
 
     row: int
     start: int
@@ -95,7 +95,7 @@ def row_shares(
     """(n, rows, cols) probability that ink at a place belongs to each row.
 
     Each panel has its own mix of classes, that of the ink nearest to its row's line: where the network is
-    sure of the names, classes tell rows apart, and where it confuses two leads, the distance does.
+    sure of the names, classes separate the rows, and where it confuses two leads, the distance does.
     """
     n, _, n_cols = rows.mass.shape
     at = np.arange(probabilities.shape[1], dtype=np.float32)

@@ -1,8 +1,8 @@
 """Rows of traces: one line per row of leads, from the ink alone.
 
 In: class probabilities on the canvas (13, rows, cols). Out: `TraceRows`: a line per row, and the class
-evidence gathered along it. Names of leads play no part here: single pixels name their lead unreliably,
-but where a trace dwells is its baseline.
+evidence gathered along it. Names of leads play no part here: single pixels name their lead unreliably, but
+a trace dwells on its baseline.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 from scipy.stats import theilslopes
 
-# Tuned on the disturbed masks of 200 rendered pages on a 704 px canvas (2.3-2.7 px/mm), see test_layout.
+from ecg_hough.numeric import runs
+from ecg_hough.paper import LEADS
+
+# Tuned on the disturbed masks of 200 rendered pages on a 704 px canvas (2.3-2.7 px/mm), see test_fit.
 INK_MIN = 0.3
 """Lead probability (all leads together) from which a pixel counts as trace."""
 SPECK_PX = 7
@@ -35,8 +38,12 @@ GAIN_FLOOR = 0.02
 """Least class probability in the likelihood, so that one wrong pixel cannot veto a layout."""
 EMPTY_COST = 0.35
 """Cost of a column without trace, in nats; a column of the right class earns log 12 = 2.5."""
-CURL_PARTS, CURL_MAX_PX = 8, 24.0
-"""Parts of the width in which rows' departure from their lines is measured, and the most of it, 1 cm."""
+PARTS = 8
+"""Parts of the width in which medians of a row are taken."""
+STRAIGHT_SLOPE_MAX = 0.02
+"""Largest slope of a single row against the common one."""
+CURL_MAX_PX = 24.0
+"""Most that a row departs from its line, 1 cm."""
 CURL_VOTE_MIN, CURL_ROWS_MIN = 0.2, 4
 """Least vote of a level run there, a stroke 12 px wide, and rows from which it may change down the page."""
 ROW_MERGE = 0.4
@@ -64,7 +71,7 @@ class TraceRows:
 
 @dataclass(frozen=True)
 class RowEvidence:
-    """What the rows say about leads.
+    """What the rows show of every lead.
 
     Attributes:
         gain: (n, 12, cols + 1) log-likelihood gain of each class over unnamed traces, cumulated, nats.
@@ -100,19 +107,19 @@ def find_rows(probabilities: NDArray[np.float32]) -> TraceRows | None:
     ink = clean_ink(probabilities)
     if ink.sum() < 4 * SPECK_PX:
         return None
-    runs = _runs(ink)
-    slope, fan, profile = _projection(runs, ink.shape)
+    strokes = _vertical_runs(ink)
+    slope, fan, profile = _projection(strokes, ink.shape)
     peaks, _ = find_peaks(profile, height=0.12 * profile.max(), prominence=0.06 * profile.max(), distance=8)
     if peaks.size == 0:
         return None
     n_rows, n_cols = ink.shape
     along = np.arange(n_cols) - n_cols / 2
     lines = peaks[:, None] + (slope + fan * (peaks[:, None] - n_rows / 2)) * along
-    lines = _merge_rows(lines, profile[peaks], runs, n_cols)
-    lines = _straighten(lines, runs, n_cols)
+    lines = _merge_rows(lines, profile[peaks], strokes, n_cols)
+    lines = _straighten(lines, strokes, n_cols)
     pitch = float(np.median(np.diff(lines.mean(1)))) if len(lines) > 1 else float("nan")
     mean_slope = float((lines[:, -1] - lines[:, 0]).mean() / (n_cols - 1))
-    return TraceRows(lines, mean_slope, pitch, _band_mass(probabilities, ink, lines), _curl(lines, runs))
+    return TraceRows(lines, mean_slope, pitch, _band_mass(probabilities, ink, lines), _curl(lines, strokes))
 
 
 def gather_evidence(rows: TraceRows) -> RowEvidence:
@@ -126,7 +133,7 @@ def gather_evidence(rows: TraceRows) -> RowEvidence:
 
 def log_gain(share: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """`RowEvidence.gain` of shares (n, 12, cols) and occupancies (n, cols)."""
-    gain = weight[:, None, :] * (np.log(np.maximum(share, GAIN_FLOOR)) + np.log(12.0))
+    gain = weight[:, None, :] * (np.log(np.maximum(share, GAIN_FLOOR)) + np.log(len(LEADS)))
     return cumulate(gain - EMPTY_COST * (1.0 - weight)[:, None, :])
 
 
@@ -153,21 +160,21 @@ def clean_ink(probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
     return keep[labels]
 
 
-def _runs(ink: NDArray[np.bool_]) -> _Runs:
-    padded = np.zeros((ink.shape[1], ink.shape[0] + 2), np.int8)
-    padded[:, 1:-1] = ink.T
-    step = np.diff(padded, axis=1)
-    col, first = np.nonzero(step == 1)
-    _, behind = np.nonzero(step == -1)
+def _vertical_runs(ink: NDArray[np.bool_]) -> _Runs:
+    # Column after column, with a gap between them.
+    columns = np.pad(ink.T, ((0, 0), (0, 1)))
+    ends = np.array(runs(columns.ravel()), np.intp).reshape(-1, 2)
+    col, first = np.divmod(ends[:, 0], columns.shape[1])
+    behind = ends[:, 1] - col * columns.shape[1]
     return _Runs(col, (first + behind - 1) / 2.0, 1.0 / (1.0 + ((behind - first) / DWELL_PX) ** 2))
 
 
-def _projection(runs: _Runs, shape: tuple[int, ...]) -> tuple[float, float, NDArray[np.float64]]:
+def _projection(strokes: _Runs, shape: tuple[int, ...]) -> tuple[float, float, NDArray[np.float64]]:
     """Slope at the middle, change of slope per row, and the smoothed profile they give."""
     n_rows, n_cols = shape
     n_blocks = -(-n_cols // BLOCK_PX)
-    key = np.rint(runs.row).astype(int) * n_blocks + runs.col // BLOCK_PX
-    votes = np.bincount(key, runs.vote, minlength=n_rows * n_blocks)
+    key = np.rint(strokes.row).astype(int) * n_blocks + strokes.col // BLOCK_PX
+    votes = np.bincount(key, strokes.vote, minlength=n_rows * n_blocks)
     cell = np.flatnonzero(votes)
     votes = votes[cell]
     along = (cell % n_blocks + 0.5) * BLOCK_PX - n_cols / 2
@@ -195,21 +202,23 @@ def _nearest_line(lines: NDArray[np.float64], r: NDArray, c: NDArray) -> NDArray
     return (r[None, :] > middle[:, c]).sum(0) if len(middle) else np.zeros(r.size, np.intp)
 
 
-def _merge_rows(lines: NDArray[np.float64], height: NDArray, runs: _Runs, n_cols: int) -> NDArray[np.float64]:
-    """Join rows that never stand in the same columns: one row whose leads have different baselines."""
+def _merge_rows(
+    lines: NDArray[np.float64], height: NDArray, strokes: _Runs, n_cols: int
+) -> NDArray[np.float64]:
+    """Join rows that never share columns: one row whose leads have different baselines."""
     lines, height = lines.copy(), height.astype(float).copy()
     while len(lines) > 1:
         gaps = np.diff(lines.mean(1))
         near = min(0.6 * float(np.median(gaps)) if len(gaps) > 2 else np.inf, 0.08 * n_cols)
-        member = _nearest_line(lines, runs.row, runs.col)
+        member = _nearest_line(lines, strokes.row, strokes.col)
         occupied = np.zeros((len(lines), n_cols), bool)
-        occupied[member, runs.col] = True
+        occupied[member, strokes.col] = True
         both = (occupied[1:] & occupied[:-1]).sum(1)
         share = both / np.maximum(1, np.minimum(occupied[1:].sum(1), occupied[:-1].sum(1)))
         # A peak that is much closer than the others and lower is a dwelling of the same trace (ST, T).
         weak = np.minimum(height[1:], height[:-1]) < 0.35 * np.maximum(height[1:], height[:-1])
         merge = (gaps < near) & ((share < ROW_MERGE) | (weak & (share < 0.75)))
-        # A strip that wanders far stands in each column on one of its levels only.
+        # A strip that wanders far is in each column on one of its levels only.
         merge |= (gaps < min(0.9 * gaps.max(), 0.1 * n_cols)) & (share < 0.5 * ROW_MERGE)
         if not merge.any():
             break
@@ -220,47 +229,46 @@ def _merge_rows(lines: NDArray[np.float64], height: NDArray, runs: _Runs, n_cols
     return lines
 
 
-def _straighten(lines: NDArray[np.float64], runs: _Runs, n_cols: int) -> NDArray[np.float64]:
-    """Give each row its own slope (curl), by medians over eight parts of the width."""
-    member = _nearest_line(lines, runs.row, runs.col)
+def _straighten(lines: NDArray[np.float64], strokes: _Runs, n_cols: int) -> NDArray[np.float64]:
+    """Give each row its own slope (curl), by medians over parts of the width (Theil-Sen)."""
+    member = _nearest_line(lines, strokes.row, strokes.col)
     out = lines.copy()
     for i in range(len(lines)):
-        mine = (member == i) & (runs.vote > 0.5)
-        part = (runs.col[mine] * 8) // n_cols
-        off = runs.row[mine] - lines[i, runs.col[mine]]
-        full = [k for k in range(8) if (part == k).sum() >= n_cols // 32]
-        if len(full) < 4:
+        mine = (member == i) & (strokes.vote > 0.5)
+        part = (strokes.col[mine] * PARTS) // n_cols
+        off = strokes.row[mine] - lines[i, strokes.col[mine]]
+        full = [k for k in range(PARTS) if (part == k).sum() >= n_cols // (4 * PARTS)]
+        if len(full) < PARTS // 2:
             continue
-        x = (np.array(full) + 0.5) * n_cols / 8
+        x = (np.array(full) + 0.5) * n_cols / PARTS
         y = np.array([np.median(off[part == k]) for k in full])
-        a, b = np.triu_indices(len(x), 1)
-        slope = float(np.clip(np.median((y[b] - y[a]) / (x[b] - x[a])), -0.02, 0.02))
+        slope = float(np.clip(theilslopes(y, x).slope, -STRAIGHT_SLOPE_MAX, STRAIGHT_SLOPE_MAX))
         out[i] += np.median(y - slope * x) + slope * np.arange(n_cols)
-    # Lines must stay in order; a slope from noise that crosses a neighbour is worse than none.
+    # Lines must keep their order; a slope from noise that crosses a neighbour is worse than none.
     return out if np.all(np.diff(out, axis=0) > 0) else lines
 
 
-def _curl(lines: NDArray[np.float64], runs: _Runs) -> NDArray[np.float64]:
+def _curl(lines: NDArray[np.float64], strokes: _Runs) -> NDArray[np.float64]:
     """(n, cols) canvas px by which rows run below their lines, as far as it changes evenly down the page.
 
     In parts of the width the median of every row, and over the rows a robust line.
     """
     n, n_cols = lines.shape
-    member = _nearest_line(lines, runs.row, runs.col)
-    off = runs.row - lines[member, runs.col]
-    level = (runs.vote > CURL_VOTE_MIN) & (np.abs(off) <= CURL_MAX_PX)
-    part = (runs.col * CURL_PARTS) // n_cols
+    member = _nearest_line(lines, strokes.row, strokes.col)
+    off = strokes.row - lines[member, strokes.col]
+    level = (strokes.vote > CURL_VOTE_MIN) & (np.abs(off) <= CURL_MAX_PX)
+    part = (strokes.col * PARTS) // n_cols
     middle, bends = [], []
-    for k in range(CURL_PARTS):
+    for k in range(PARTS):
         here = [off[level & (part == k) & (member == i)] for i in range(n)]
-        seen = [i for i in range(n) if here[i].size >= n_cols // (4 * CURL_PARTS)]
+        seen = [i for i in range(n) if here[i].size >= n_cols // (4 * PARTS)]
         if len(seen) < max(2, 0.5 * n):
             continue
         medians = np.array([np.median(here[i]) for i in seen])
         slope, shift = 0.0, float(np.median(medians))
         if len(seen) >= CURL_ROWS_MIN:
             slope, shift, _, _ = theilslopes(medians, seen)
-        middle.append((k + 0.5) * n_cols / CURL_PARTS)
+        middle.append((k + 0.5) * n_cols / PARTS)
         bends.append(shift + slope * np.arange(n))
     if not bends:
         return np.zeros((n, n_cols))
@@ -275,4 +283,4 @@ def _band_mass(
     r, c = np.nonzero(ink)
     key = _nearest_line(lines, r, c) * n_cols + c
     mass = [np.bincount(key, plane[r, c], minlength=n * n_cols) for plane in probabilities[1:]]
-    return np.ascontiguousarray(np.stack(mass, axis=1).reshape(n, n_cols, 12).transpose(0, 2, 1))
+    return np.ascontiguousarray(np.stack(mass, axis=1).reshape(n, n_cols, len(mass)).transpose(0, 2, 1))

@@ -1,4 +1,4 @@
-"""The page as it was found in a picture: the noun that every later stage starts from."""
+"""The page as it was found in a picture: what every later stage starts from."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Sheet:
     Attributes:
         turns: quarter turns of the page as given, counter-clockwise.
         part: the part of the picture that was read; image: (rows, cols, 3), that part turned upright.
-        geometry: of that image; page_map: its millimetres, a guess where there is no grid.
+        geometry: of that image; page_map: its millimetres, assumed where there is no grid.
         canvas, probabilities: the picture that the leads network saw, and (13, rows, cols) of it.
-        layout: which lead stands where by the page networks, on the canvas; words: the known words on the
-            page.
-        sides_mm: left sides of the frames round panels, mm along the page.
+        layout: which lead is printed where by the page networks, on the canvas; words: the known words on
+            the page.
+        sides_mm: places of the left sides of the frames round panels, mm along the page.
         warnings: what a person should check, in sentences.
     """
 

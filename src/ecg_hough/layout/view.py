@@ -1,13 +1,14 @@
-"""Which way up the page is and which lead stands where: both networks that look at the page as a whole.
+"""Which way up the page is and which lead is printed where: both networks that see the page as a whole.
 
 In: the page's pixels, its small angle and, where known, its scale. Out: `FoundLeads`: quarter turns, class
-probabilities on the canvas, the layout, and the known words. The leads network was shown wrongly turned pages
-with nothing to find, and letters on their side spell no name, so the turn with the most coherent layout and
+probabilities on the canvas, the layout, and the known words. The leads network was trained to find nothing on
+wrongly turned pages, and letters on their side spell no name, so the turn with the most coherent layout and
 the most names is the right one.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 import cv2
@@ -27,34 +28,36 @@ from ecg_hough.networks.words_net import WORDS_NETWORK, find_words
 from ecg_hough.page_map import PageMap, turn_back
 from ecg_hough.paper import GAIN_WORDS, LEADS, SPEED_WORDS
 
+logger = logging.getLogger(__name__)
+
 LEVEL_EVIDENCE = 4.0
 """Layout evidence, nats per canvas column, from which a page's rows are level: sideways it shows less. Upside
 down one page in ten shows as much, of few rows and without names more than the right way up."""
 NAME_EVIDENCE, SCALE_EVIDENCE = 0.75, 5.0
 """What a name, or a paper speed or gain, that is surely read in a turn adds to its layout evidence, each word
 once: of 720 wrong turns of 240 own renders one showed a speed, of the right ones 209 a speed or gain. Of 240
-others (seeds 31313, 50505) one upright page is turned by a weight of 3 and five upside-down ones stay; by one
-of 5 none is turned and two stay."""
+others (seeds 31313, 50505) one upright page is turned by a weight of 3 and five upside-down ones are not; by
+one of 5 none is turned and two are not."""
 SURE_WORD = 0.9
-"""Score of such a word: of what is no word one in a few pages has it."""
-TOLD_MIN = 2.0
-"""What words must say for no look at the page upside down: a speed, or three names."""
+"""Score of such a word: one blob in a few pages that is no word has it."""
+WORD_EVIDENCE_MIN = 2.0
+"""Evidence of words from which the page is not tried upside down: a speed, or three names."""
 TURNED_TIMES = 1.2
 """A turned page must have this many times the evidence of the page as it is: most pages are upright. Of these
 240 none is turned then, and two are taken as upright where they are given upside down."""
 NEAR_PX, FAR_PX = (40.0, 50.0), (95.0, 70.0)
-"""Distances of rows on the canvas from which they stand too near, or too far, for the network to read leads
+"""Distances of rows on the canvas from which they are too near, or too far, for the network to read leads
 well; and to which they are drawn then."""
 SMALL_SHARE = 0.67
-"""Traces that, with what is beside them, fill no more of the image's longer side are looked at closer."""
-BESIDE_SHARE = 0.25
-"""What is seen beside them then, of their longer extent: the network may have missed some, and words stand
-there."""
+"""Traces that, with their surroundings, fill no more of the image's longer side are looked at closer."""
+AROUND_SHARE = 0.25
+"""Surroundings that are seen then, of their longer extent: the network may have missed some traces, and words
+are printed there."""
 WIDE_SHARE = 0.2
-"""Least width of connected ink, of the widest one's, that is a row's and not a texture beside the page: a
+"""Least width of connected ink, of the widest one's, that is a row's and not a texture next to the page: a
 quarter of a rhythm strip is the shortest part of one."""
 INK_PERCENTILES = (2.0, 98.0)
-"""Of such ink, within which the traces stand: beyond are specks."""
+"""Of such ink, within which the traces lie: beyond are specks."""
 DRAWN_TIMES, SHOWN_MIN = 1.1, 2.0
 """How much coherence that must show, as `FLAT_TIMES`; and at least, on a page that shows too little as it is:
 rendered pages show 3.5 and more then, a page of text up to 1.0."""
@@ -64,15 +67,16 @@ banner of 10 s at 50 mm/s with twelve rows, in margins, their distance is a few 
 CURLED_MM = 1.5
 """Departure of rows from straight lines from which they may be taken for each other."""
 FLAT_TIMES = 1.3
-"""The same for a curled page flattened along its map: the network was shown such pages as they are, and reads
-most of them as well; but rows that curl by more than they are apart can only be told when flattened."""
-BESIDE_MM = 25.0
-"""What is seen beside a flattened page's traces: a margin as most pages have."""
+"""The same for a curled page flattened along its map: the network was trained on such pages as they are, and
+reads most of them as well; but rows that curl by more than their distance are distinguished only when
+flattened."""
+AROUND_MM = 25.0
+"""Margin round a flattened page's traces, as most pages have."""
 MIN_EVIDENCE = 0.25
 """Below this in the best turn the page is not a 12-lead ECG, or beyond reading. Pictures, noise and most
-empty grids stay below it; of 680 own renders one does. Text, tables and other curves are told later."""
+empty grids are below it; of 680 own renders one is. Text, tables and other curves are refused later."""
 NAMED_EVIDENCE = 0.2
-"""The same for a page with `NAMED_LEADS` printed names beside its traces: it may show few leads."""
+"""The same for a page with `NAMED_LEADS` printed names at its traces: it may show few leads."""
 NAMED_LEADS = 3
 
 
@@ -83,7 +87,7 @@ class FoundLeads:
     Attributes:
         turns: quarter turns of the page, counter-clockwise; all else is of the page turned back.
         canvas: the picture that the leads network saw; probabilities: (13, rows, cols) on it.
-        layout: which lead stands where, on the canvas.
+        layout: which lead is printed where, on the canvas.
         words: the known words, in px of the page turned back.
         coherence: layout evidence, nats per canvas column.
         part: the part of the image as given that the page seems to take; None where it fills the image.
@@ -122,48 +126,85 @@ def find_leads(
 
     Args:
         image: (rows, cols, 3) as given; angle_deg: its small angle; px_per_mm: its vertical and
-            horizontal scale, None where no grid tells them.
+            horizontal scale, None without a grid.
         page_map: its map, where one is known; a curled page is flattened where that shows its leads better.
 
     Raises:
         PageError: no turn shows leads.
     """
     usual = max(image.shape[:2]) / USUAL_LONG_MM
-    scale = float(np.mean(px_per_mm)) if px_per_mm is not None else usual
+    best, words = _best_turn(image, angle_deg, float(np.mean(px_per_mm)) if px_per_mm is not None else usual)
+    if page_map is not None:
+        best = _flattened(best, page_map.turned(best.turns, image.shape))
+    if best.fitted is not None:
+        best = replace(best, fitted=fit_names(best.fitted, _on_canvas(words, best.canvas)))
+    _refuse_without_leads(best)
+    layout = find_layout(best.probabilities, best.fitted)
+    part = None
+    if best.of_part and is_small(box := _box_of_traces(best), image):
+        part = _turned_back(box, best.turns, image)
+    return FoundLeads(best.turns, best.canvas, best.probabilities, layout, words, best.coherence, part)
+
+
+def _best_turn(
+    image: NDArray[np.uint8], angle_deg: float, px_per_mm: float
+) -> tuple[_Turn, tuple[PrintedWord, ...]]:
+    """The quarter turn with the most evidence of leads and words, and the words read in it."""
     tried: list[_Turn] = []
     words: dict[int, tuple[PrintedWord, ...]] = {}
-    evidence: dict[int, float] = {}
+    weighed: dict[int, float] = {}
     for turns in (0, 2, 1, 3):
         turn = _try_turn(image, angle_deg, turns)
-        words[turns] = read_words(turn.image, angle_deg, scale)
-        told = _told(words[turns]) if _shows_leads(turn, words[turns]) else 0.0
-        evidence[turns] = (turn.coherence + told) * (TURNED_TIMES if turns == 0 else 1.0)
+        words[turns] = read_words(turn.image, angle_deg, px_per_mm)
+        of_words = _word_evidence(words[turns]) if _shows_leads(turn, words[turns]) else 0.0
+        weighed[turns] = (turn.coherence + of_words) * (TURNED_TIMES if turns == 0 else 1.0)
+        logger.debug(
+            "quarter turns %d: layout evidence %.2f, word evidence %.2f, weighed %.2f",
+            turns, turn.coherence, of_words, weighed[turns],
+        )  # fmt: skip
         tried.append(turn)
         level = max(seen.coherence for seen in tried) >= LEVEL_EVIDENCE
-        # Rows are as level upside down; letters tell, or both ways must be compared.
-        if level and (told >= TOLD_MIN or turns == 2):
+        # Rows are as level upside down: words decide, or both ways must be compared.
+        if level and (of_words >= WORD_EVIDENCE_MIN or turns == 2):
+            logger.debug(
+                "no further turn is tried: rows are level (layout evidence of at least %.1f), and words"
+                " decide (evidence of at least %.1f) or both ways up were compared",
+                LEVEL_EVIDENCE, WORD_EVIDENCE_MIN,
+            )  # fmt: skip
             break
-    best = max(tried, key=lambda turn: evidence[turn.turns])
-    found = words[best.turns]
-    upright_map = None if page_map is None else page_map.turned(best.turns, image.shape)
-    if upright_map is not None and upright_map.row_bend_mm > CURLED_MM:
-        flat = _look_flat(best, upright_map)
-        best = flat if flat.coherence > FLAT_TIMES * best.coherence else best
-    if best.fitted is not None:
-        best = replace(best, fitted=fit_names(best.fitted, _on_canvas(found, best.canvas)))
+    best = max(tried, key=lambda turn: weighed[turn.turns])
+    return best, words[best.turns]
+
+
+def _flattened(seen: _Turn, page_map: PageMap) -> _Turn:
+    """The page flattened along its map, where its rows are curled and its leads are clearer then."""
+    bend_mm = page_map.row_bend_mm
+    if bend_mm <= CURLED_MM:
+        return seen
+    flat = _look_flat(seen, page_map)
+    clearer = flat.coherence > FLAT_TIMES * seen.coherence
+    logger.debug(
+        "rows bend by %.1f mm (limit %.1f): layout evidence %.2f when flattened, more than %.2f needed; %s",
+        bend_mm, CURLED_MM, flat.coherence, FLAT_TIMES * seen.coherence, "used" if clearer else "not used",
+    )  # fmt: skip
+    return flat if clearer else seen
+
+
+def _refuse_without_leads(best: _Turn) -> None:
+    """Raise PageError where a page shows too little evidence of leads."""
     fitted, coherence = best.fitted, best.coherence
-    least = NAMED_EVIDENCE if fitted is not None and len(fitted.names) >= NAMED_LEADS else MIN_EVIDENCE
+    n_names = len(fitted.names) if fitted is not None else 0
+    least = NAMED_EVIDENCE if n_names >= NAMED_LEADS else MIN_EVIDENCE
+    logger.debug(
+        "quarter turns %d: layout evidence %.2f with %d names, at least %.2f needed",
+        best.turns, coherence, n_names, least,
+    )  # fmt: skip
     if coherence < least:
         raise PageError(
             "segmentation",
             f"a page must show leads of an ECG; evidence {coherence:.2f} is below {least} in the best"
             " of four turns of the page. Is it a printed 12-lead ECG, in focus and whole?",
         )
-    layout = find_layout(best.probabilities, fitted)
-    part = None
-    if best.of_part and is_small(box := _box_of_traces(best), image):
-        part = _turned_back(box, best.turns, image)
-    return FoundLeads(best.turns, best.canvas, best.probabilities, layout, found, coherence, part)
 
 
 def _turned_back(box: Box, turns: int, image: NDArray[np.uint8]) -> Box:
@@ -172,7 +213,7 @@ def _turned_back(box: Box, turns: int, image: NDArray[np.uint8]) -> Box:
 
 
 def read_words(image: NDArray[np.uint8], angle_deg: float, px_per_mm: float) -> tuple[PrintedWord, ...]:
-    """`words.find_words` with the shipped network."""
+    """`words_net.find_words` with the shipped network."""
     return find_words(image, angle_deg, px_per_mm, load_network(WORDS_NETWORK))
 
 
@@ -183,6 +224,10 @@ def _try_turn(image: NDArray[np.uint8], angle_deg: float, turns: int) -> _Turn:
     n_rows, n_cols = upright.shape[:2]
     if seen.coherence < SHOWN_MIN and n_cols > WIDE_TIMES * n_rows:
         taller = _look(turns, upright, to_canvas(upright, angle_deg, tall=n_cols / n_rows))
+        logger.debug(
+            "a wide picture drawn taller: layout evidence %.2f, more than %.2f needed",
+            taller.coherence, SHOWN_MIN,
+        )  # fmt: skip
         seen = taller if taller.coherence > SHOWN_MIN else seen
     return _look_closer(seen, angle_deg)
 
@@ -206,7 +251,13 @@ def _look_closer(seen: _Turn, angle_deg: float) -> _Turn:
         tall = FAR_PX[1] / (closer * pitch)
     again = _look(seen.turns, seen.image, to_canvas(seen.image, angle_deg, tall=tall, box=box), of_part=True)
     least = SHOWN_MIN if seen.coherence < MIN_EVIDENCE else DRAWN_TIMES * seen.coherence
-    return again if again.coherence > least else seen
+    clearer = again.coherence > least
+    logger.debug(
+        "rows %.0f px apart (limits %.0f and %.0f), traces in %s: layout evidence %.2f when drawn anew,"
+        " more than %.2f needed; %s",
+        pitch, NEAR_PX[0], FAR_PX[0], tuple(box), again.coherence, least, "used" if clearer else "not used",
+    )  # fmt: skip
+    return again if clearer else seen
 
 
 def is_small(box: Box, image: NDArray[np.uint8]) -> bool:
@@ -215,7 +266,7 @@ def is_small(box: Box, image: NDArray[np.uint8]) -> bool:
 
 
 def _box_of_traces(seen: _Turn) -> Box:
-    """The page's part with what looked like traces, and what is beside them."""
+    """The page's part with what looked like traces, and their surroundings."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(clean_ink(seen.probabilities).astype(np.uint8))
     widths = stats[:, cv2.CC_STAT_WIDTH].copy()
     widths[0] = 0  # what is no ink
@@ -223,8 +274,8 @@ def _box_of_traces(seen: _Turn) -> Box:
     if not points.size:
         return Box.of(seen.image.shape)
     low, high = np.percentile(seen.canvas.to_page(points), INK_PERCENTILES, axis=0)
-    beside = BESIDE_SHARE * float((high - low).max())
-    return Box.around([low - beside, high + beside], seen.image.shape)
+    around = AROUND_SHARE * float((high - low).max())
+    return Box.around([low - around, high + around], seen.image.shape)
 
 
 def _look(turns: int, upright: NDArray[np.uint8], canvas: Canvas, *, of_part: bool = False) -> _Turn:
@@ -235,25 +286,25 @@ def _look(turns: int, upright: NDArray[np.uint8], canvas: Canvas, *, of_part: bo
 
 
 def _look_flat(seen: _Turn, page_map: PageMap) -> _Turn:
-    """The same page, what looked like traces and what is beside them flattened along its map."""
+    """The same page, flattened along its map: what looked like traces, and a margin round it."""
     points = np.argwhere(clean_ink(seen.probabilities)).astype(float)
     if not points.size:
         return seen
     page = seen.canvas.to_page(points)
     mm = np.stack(page_map.to_mm(page[:, 0], page[:, 1]))
-    (top, left), (bottom, right) = mm.min(axis=1) - BESIDE_MM, mm.max(axis=1) + BESIDE_MM
+    (top, left), (bottom, right) = mm.min(axis=1) - AROUND_MM, mm.max(axis=1) + AROUND_MM
     return _look(seen.turns, seen.image, to_flat_canvas(seen.image, page_map, (top, left, bottom, right)))
 
 
 def _shows_leads(turn: _Turn, words: tuple[PrintedWord, ...]) -> bool:
-    """Whether a turn shows any, by its traces or by the names at them: plots have names on their side."""
+    """Whether a turn shows leads, by its traces or by the names at them: plots have names on their side."""
     if turn.fitted is None or turn.coherence >= NAMED_EVIDENCE:
         return turn.fitted is not None
     return fit_names(turn.fitted, _on_canvas(words, turn.canvas)).coherence >= NAMED_EVIDENCE
 
 
-def _told(words: tuple[PrintedWord, ...]) -> float:
-    """What words say for the turn in which they were read; I, II and III read alike upside down."""
+def _word_evidence(words: tuple[PrintedWord, ...]) -> float:
+    """Evidence of words for the turn in which they were read; I, II and III read alike upside down."""
     sure = {word.word for word in words if word.score >= SURE_WORD} - set(LEADS[:3])
     scales = sum(word in SPEED_WORDS or word in GAIN_WORDS for word in sure)
     return SCALE_EVIDENCE * scales + NAME_EVIDENCE * (len(sure) - scales)

@@ -1,10 +1,11 @@
 """Panels and coarse traces, from the leads network's canvas to page millimetres.
 
-In: the layout on its canvas, and a page map. Out: `columns.Window` of every panel.
+In: the layout on its canvas, and a page map. Out: `Window` of every panel.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from ecg_hough.elements import PageLayout, PanelBox, Window
 from ecg_hough.networks.canvas import Canvas
 from ecg_hough.page_map import PageMap
+
+logger = logging.getLogger(__name__)
 
 
 def panel_windows(layout: PageLayout, canvas: Canvas, page_map: PageMap) -> tuple[Window, ...]:
@@ -35,7 +38,13 @@ def windows_on_rows(
         row = float(np.nanmedian(here if np.isfinite(here).any() else path))
         on_page = np.flatnonzero(canvas.covered[int(np.clip(row, 0, canvas.covered.shape[0] - 1))])
         if on_page.size:
-            start, end = (float(np.clip(col, on_page[0], on_page[-1] + 1)) for col in (start, end))
+            first, stop = on_page[0], on_page[-1] + 1
+            if min(start, end) < first or max(start, end) > stop:
+                logger.debug(
+                    "%s in row %d: columns %.1f to %.1f end at the page, %d to %d",
+                    place.lead, place.row_index, start, end, first, stop,
+                )  # fmt: skip
+            start, end = (float(np.clip(col, first, stop)) for col in (start, end))
         ends[k] = [[row, start - 0.5], [row, end - 0.5]]
     points = canvas.to_page(ends.reshape(-1, 2))
     _, x = page_map.to_mm(points[:, 0], points[:, 1])
@@ -55,6 +64,8 @@ def row_paths(layout: PageLayout) -> dict[int, NDArray[np.float64]]:
 
 
 def block_mm(layout: PageLayout, canvas: Canvas, page_map: PageMap) -> float:
-    """Width of the block of traces."""
+    """Width of the block of traces, mm."""
     windows = panel_windows(layout, canvas, page_map)
-    return max(window.end_mm for window in windows) - min(window.start_mm for window in windows)
+    start_mm, end_mm = min(w.start_mm for w in windows), max(w.end_mm for w in windows)
+    logger.debug("block of traces: %.1f to %.1f mm, %d panels", start_mm, end_mm, len(windows))
+    return end_mm - start_mm

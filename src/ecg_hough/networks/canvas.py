@@ -1,8 +1,7 @@
-"""Where the leads are: the whole page at low scale through the leads network (nnU-Net, 13 classes).
+"""The square picture in which a network sees a page: upright, at low scale, white around it.
 
-In: the page's pixels and its angle, or its map where it is not flat. Out: class probabilities on a square,
-upright canvas, and the map between canvas and page. The network sees the page at once, because a lead's name
-is a matter of where it stands.
+In: the page's pixels and its angle, or its map where it is not flat. Out: `Canvas`, with the map between its
+pixels and the page's. The leads network sees the page at once, because a lead's name depends on its place.
 """
 
 from __future__ import annotations
@@ -101,15 +100,9 @@ def to_canvas(
     small_shape = (max(1, round(rows * scale * down)), max(1, round(cols * scale * across)))
     small = cv2.resize(image, small_shape[::-1], interpolation=flag)
     shrink = np.array([small_shape[0] / rows, small_shape[1] / cols])
-    canvas = np.full((side, side, 3), _PAD, np.uint8)
     if not angle:
-        top, left = (side - small_shape[0]) // 2, (side - small_shape[1]) // 2
-        canvas[top : top + small_shape[0], left : left + small_shape[1]] = small
-        covered = np.zeros((side, side), bool)
-        covered[top : top + small_shape[0], left : left + small_shape[1]] = True
-        linear = np.diag(shrink)
-        offset = 0.5 * shrink - 0.5 + (top, left)
-        return Canvas(canvas, np.column_stack([linear, offset]), covered)
+        return _upright(small, shrink, side)
+    canvas = np.full((side, side, 3), _PAD, np.uint8)
     back = np.diag([tall / down, 1.0 / across]) @ back
     linear = back * shrink  # page px -> upright canvas px
     offset = (side - 1) / 2 - linear @ np.array([(rows - 1) / 2, (cols - 1) / 2])
@@ -121,6 +114,17 @@ def to_canvas(
     page = np.ones(small_shape, np.uint8)
     covered = cv2.warpAffine(page, xy, (side, side), flags=cv2.INTER_NEAREST) > 0
     return Canvas(canvas, np.column_stack([linear, offset]), covered)
+
+
+def _upright(small: NDArray[np.uint8], shrink: NDArray[np.float64], side: int) -> Canvas:
+    """The canvas of a page that was scaled by `shrink` (down, across) and needs no turning."""
+    n_rows, n_cols = small.shape[:2]
+    top, left = (side - n_rows) // 2, (side - n_cols) // 2
+    canvas, covered = np.full((side, side, 3), _PAD, np.uint8), np.zeros((side, side), bool)
+    canvas[top : top + n_rows, left : left + n_cols] = small
+    covered[top : top + n_rows, left : left + n_cols] = True
+    offset = 0.5 * shrink - 0.5 + (top, left)
+    return Canvas(canvas, np.column_stack([np.diag(shrink), offset]), covered)
 
 
 def to_flat_canvas(

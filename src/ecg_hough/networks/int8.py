@@ -1,7 +1,7 @@
 """A network in eight bits: a third faster where the processor multiplies such numbers (VNNI, AMX).
 
 In: an OpenVINO model of a U-Net and the ranges of its activations, which its card holds. Out: the same model,
-in place, with rounded activations and weights on every convolution but the last. The file stays what it is;
+in place, with rounded activations and weights on every convolution but the last. The file is not changed;
 `training.quantize_weights` measures the ranges.
 """
 
@@ -21,7 +21,7 @@ _UP = 2
 
 
 def without_joins(model: Any) -> None:
-    """Take the decoder's joins apart, in place; what the model computes stays the same.
+    """Take the decoder's joins apart, in place; what the model computes is unchanged.
 
     A convolution of joined maps becomes the sum of one of each, so that each map has a range of its own and
     the encoder's need no second rounding. A transposed convolution by 2 becomes one of single pixels, whose

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.networks.int8 import quantize, without_joins
+from ecg_hough.paper import LEADS, WORDS
 
 WEIGHTS = Path(__file__).with_name("weights")
 """Folder of the shipped networks: `<name>.onnx` and its card `<name>.json`."""
@@ -25,13 +26,18 @@ WEIGHTS = Path(__file__).with_name("weights")
 PRECISIONS = ("auto", "int8", "bf16", "f32")
 RANGES = "ranges"
 """Of a card: lowest and highest activation by node, which `int8.quantize` takes."""
+CLASSES: dict[str, tuple[str, ...]] = {
+    "leads": ("background", *LEADS),
+    "words": ("background", *WORDS),
+}
+"""What the outputs of a network are, by its task; other tasks have no classes."""
 
 
 class Network:
     """An ONNX network, compiled once and kept loaded.
 
     Args:
-        path: the ONNX file; its card is the JSON file beside it.
+        path: the ONNX file; its card is the JSON file of the same name.
         threads: threads of one inference; None takes all cores.
         precision: "int8", "bf16" or "f32"; "auto" takes the first that the processor has, and int8 only where
             the card holds the activations' ranges. "f32" is for exact comparisons.
@@ -39,8 +45,8 @@ class Network:
         precision: the one taken.
         on_batch: called with every batch that is run; None, or what records them.
     Raises:
-        ValueError: file or card missing, or the file is not the one that the card describes; no such
-            precision, or int8 of a card without ranges.
+        ValueError: file or card missing, or the file is not the one that the card describes; its classes are
+            not those of its task; no such precision, or int8 of a card without ranges.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None, precision: str = "auto") -> None:
@@ -60,6 +66,7 @@ class Network:
                 f"{self.path.name} must have the sha256 of its card, {self.card['sha256'][:12]}...; "
                 f"got {digest[:12]}... (damaged or replaced: reinstall or export again)"
             )
+        self._check_labels(card_path.name)
         self._core = ov.Core()
         self._config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if threads is not None:
@@ -75,6 +82,14 @@ class Network:
         self._compiled: dict[tuple[int, ...] | None, Any] = {}
         self._compiling, self._of_thread = Lock(), local()
 
+    def _check_labels(self, card: str) -> None:
+        expected = CLASSES.get(self.card.get("task", ""))
+        if expected is not None and self.labels != expected:
+            raise ValueError(
+                f"{card} must have the labels {', '.join(expected)}; got {', '.join(self.labels) or 'none'}"
+                " (export the network again with this version)"
+            )
+
     def _auto(self) -> str:
         # Where there is bfloat16 there is VNNI, too; sums of eight-bit products overflow without.
         if "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -89,6 +104,12 @@ class Network:
             without_joins(model)
             quantize(model, self.card[RANGES])
         return model
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes in the order of the outputs; () of a network without classes."""
+        labels: dict[str, int] = self.card.get("labels") or {}
+        return tuple(sorted(labels, key=labels.__getitem__))
 
     @property
     def version(self) -> str:

@@ -1,8 +1,8 @@
-"""Words printed on the page that say something of the leads or the scale: "aVR", "25 mm/s", "10 mm/mV".
+"""Printed words that name a lead, a paper speed or a gain: "aVR", "25 mm/s", "10 mm/mV".
 
 In: the page's pixels, its angle and scale. Out: `PrintedWord`s with their places. The words network (nnU-Net,
-a class per word) looks at the page at a fixed scale, so that letters have one size; each blob of one class
-is a word. Words are evidence, not truth: the layout weighs them with where the traces stand.
+a class per word) sees the page at a fixed scale, so that letters have one size; each blob of one class
+is a word. Words are evidence, not truth: the layout weighs them together with the places of the traces.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WORDS_NETWORK = "words"
 WORD_PX_PER_MM = 4.0
 """Scale of the picture: the smallest names, 1.8 mm high, have 7 px."""
 BLOB_MM = (1.4, 4.0)
-"""Least and greatest width of a word's label; it stands in the word's middle."""
+"""Least and greatest width of a word's label, which lies in the word's middle."""
 BLOB_SHARE = 0.7
 """Width of the label as a share of the word's, between those limits."""
 STRIDE = 32
@@ -30,11 +30,11 @@ STRIDE = 32
 PIXELS_MAX = 3_000_000
 """Larger pictures are those of pages whose scale is not known: they are reduced."""
 WORD_MIN = 0.55
-"""Share of a word's pixels' probability that its class must hold. Of 40 rendered pages' words 98% have more,
-of what is no word a quarter has less; most of the rest stands where no name can."""
+"""Share of a word's pixels' probability that its class must hold. Of 40 rendered pages' words 98% have more;
+of the blobs that are no words a quarter has less, and most others lie where no name can be."""
 BLOB_MIN_PX = 10
 """Fewest pixels (of the network's half resolution) of a word, 2.5 mm²: true ones have 17 and more, half of
-what is no word has fewer."""
+the blobs that are no words have fewer."""
 
 _NUMBER = r"(?<![\d.,])(\d+(?:[.,]\d+)?)"
 _LEAD = re.compile(

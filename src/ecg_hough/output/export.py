@@ -1,8 +1,8 @@
-"""Writing one digitised page: WFDB record, CSV, JSON and overlay, whole or not at all.
+"""Writing one digitised page: WFDB record, CSV, JSON, overlay and label map, all files or none.
 
-What enters: an `Ecg`. What leaves: files. This is the only module that knows file formats of results.
-Every file is first written under a temporary name in the same folder and then renamed; a page's JSON
-is renamed last, so its presence says that the page is finished.
+In: an `Ecg`. Out: files. `FORMATS` lists every format with its suffixes and its writer. Every file is first
+written under a temporary name in the same folder and then renamed; a page's JSON is renamed last, so its
+presence shows that the page is finished.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,112 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
+from ecg_hough.output.overlay import draw_label_map, draw_overlay
 from ecg_hough.paper import LEADS
 from ecg_hough.record import Record
 
 PROGRAM = "ecg-hough"
-"""Stands in every header and JSON, and tells our files from others of the same name."""
+"""Is written into every header and JSON, and distinguishes our files from others of the same name."""
 GAIN_ADU_PER_MV = 1000.0
 """One step is 1 µV, as PTB-XL."""
 MAX_ADU = 32767
 """Largest value of WFDB format 16; −32768 means "no value"."""
 CSV_DECIMALS = 4
-"""mV; a tenth of the WFDB step."""
-OVERLAY_SUFFIX = ".overlay.png"
-LABELS_SUFFIX = ".labels.png"
+"""Of mV: a tenth of the WFDB step."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the files of a page are made from.
+
+    Attributes:
+        ecg: the record.
+        image: (rows, cols, 3) uint8 RGB, the image that was digitised; needed by pictures only.
+        extra: further entries of the JSON.
+    """
+
+    ecg: Record
+    image: NDArray[np.uint8] | None = None
+    extra: dict[str, Any] | None = None
+
+    @property
+    def picture(self) -> NDArray[np.uint8]:
+        """The image.
+
+        Raises:
+            ValueError: it is not given.
+        """
+        if self.image is None:
+            raise ValueError("pictures of a page need its image; got None")
+        return self.image
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format of results.
+
+    Attributes:
+        name: of the option that asks for it; description: for people.
+        suffixes: of its files, which are the record's name with each of these.
+        write: writes these files of a page into a folder, under a name without suffix.
+        needs_image: whether the page's image must be given.
+    """
+
+    name: str
+    description: str
+    suffixes: tuple[str, ...]
+    write: Callable[[Page, Path, str], None]
+    needs_image: bool = False
+
+
+def _one_file(
+    name: str, description: str, suffix: str, content: Callable[[Page], bytes], *, needs_image: bool = False
+) -> Format:
+    """A format of one file, from its bytes."""
+
+    def write(page: Page, folder: Path, stem: str) -> None:
+        (folder / f"{stem}{suffix}").write_bytes(content(page))
+
+    return Format(name, description, (suffix,), write, needs_image)
+
+
+def _write_wfdb(page: Page, folder: Path, stem: str) -> None:
+    _stage_wfdb(folder, stem, page.ecg.signals, page.ecg.fs, _comments(page.ecg))
+
+
+def _csv_bytes(page: Page) -> bytes:
+    return _csv_text(page.ecg).encode()
+
+
+def _json_bytes(page: Page) -> bytes:
+    return json_bytes({"program": PROGRAM, **page.ecg.to_dict(), **(page.extra or {})})
+
+
+def _overlay_bytes(page: Page) -> bytes:
+    return _png_bytes(draw_overlay(page.picture, page.ecg))
+
+
+def _label_bytes(page: Page) -> bytes:
+    return _png_bytes(draw_label_map(page.picture.shape[:2], page.ecg))
+
+
+OVERLAY_SUFFIX, LABELS_SUFFIX = ".overlay.png", ".labels.png"
+FORMATS: dict[str, Format] = {
+    one.name: one
+    for one in (
+        Format("wfdb", "WFDB record, signals in mV", (".dat", ".hea"), _write_wfdb),
+        _one_file("csv", "time, leads and their expected errors as CSV", ".csv", _csv_bytes),
+        _one_file("overlay", "picture of the traces on the page", OVERLAY_SUFFIX, _overlay_bytes,
+                  needs_image=True),
+        _one_file("labels", "label map of the leads", LABELS_SUFFIX, _label_bytes, needs_image=True),
+        _one_file("json", "everything but the arrays as JSON", ".json", _json_bytes),
+    )
+}  # fmt: skip
+"""All formats by name, in the order in which their files are renamed; the JSON is the last."""
+ALWAYS = ("wfdb", "json")
+"""Formats that every page is written in."""
+PICTURE_SUFFIXES = tuple(suffix for one in FORMATS.values() if one.needs_image for suffix in one.suffixes)
+"""Of pictures of results, which are no pages to digitise."""
 
 
 def record_name(stem: str) -> str:
@@ -87,16 +181,16 @@ def write_csv(ecg: Record, path: str | Path) -> Path:
     Raises:
         PageError: stage "export".
     """
-    return _write_whole(Path(path), _csv_text(ecg).encode())
+    return _write_whole(Path(path), _csv_bytes(Page(ecg)))
 
 
 def write_json(ecg: Record, path: str | Path, *, extra: dict[str, Any] | None = None) -> Path:
-    """Write everything but the arrays, and `extra`, as JSON.
+    """Write all fields but the arrays, and `extra`, as JSON.
 
     Raises:
         PageError: stage "export".
     """
-    return _write_whole(Path(path), json_bytes({"program": PROGRAM, **ecg.to_dict(), **(extra or {})}))
+    return _write_whole(Path(path), _json_bytes(Page(ecg, extra=extra)))
 
 
 def write_document(document: dict[str, Any], path: str | Path) -> Path:
@@ -113,9 +207,8 @@ def write_page(
     folder: str | Path,
     stem: str,
     *,
-    csv: bool = False,
-    overlay: NDArray[np.uint8] | None = None,
-    labels: NDArray[np.uint8] | None = None,
+    formats: Collection[str] = (),
+    image: NDArray[np.uint8] | None = None,
     extra: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -125,9 +218,8 @@ def write_page(
         ecg: the record.
         folder: made if missing.
         stem: of the page's file; all files are called `record_name(stem)`.
-        csv: whether to write the CSV.
-        overlay: (rows, cols, 3) RGB picture to write, or None.
-        labels: (rows, cols) label map of the leads to write, or None.
+        formats: names in `FORMATS` to write besides `ALWAYS`.
+        image: (rows, cols, 3) RGB image that was digitised, for formats that need it.
         extra: further entries of the JSON.
         overwrite: write over files of that name that this program did not make.
 
@@ -135,42 +227,34 @@ def write_page(
         Path of the JSON.
 
     Raises:
-        PageError: stage "export"; nothing of this page is then left behind.
+        PageError: stage "export"; nothing of this page is then written.
+        ValueError: no such format, or its image is missing.
     """
+    if unknown := set(formats) - FORMATS.keys():
+        raise ValueError(f"formats must be among {', '.join(FORMATS)}; got {', '.join(sorted(unknown))}")
     folder = Path(folder)
     name = record_name(stem)
-    names = [f"{name}.dat", f"{name}.hea"]
-    if csv:
-        names.append(f"{name}.csv")
-    if overlay is not None:
-        names.append(f"{name}{OVERLAY_SUFFIX}")
-    if labels is not None:
-        names.append(f"{name}{LABELS_SUFFIX}")
-    page_json = folder / f"{name}.json"
-    document = {"program": PROGRAM, **ecg.to_dict(), **(extra or {}), "record_name": name, "files": names}
+    chosen = [one for one in FORMATS.values() if one.name in ALWAYS or one.name in formats]
+    *names, page_json = [f"{name}{suffix}" for one in chosen for suffix in one.suffixes]
+    listed: dict[str, Any] = {"record_name": name, "files": names}
     if name != stem:
-        document["record_name_note"] = (
+        listed["record_name_note"] = (
             f"WFDB names hold only letters, digits, - and _; {stem!r} was written as {name!r}"
         )
+    page = Page(ecg, image, {**(extra or {}), **listed})
     with _staging(folder) as stage:
         if not overwrite:
-            _refuse_foreign(folder, [*names, page_json.name])
-        _stage_wfdb(stage, name, ecg.signals, ecg.fs, _comments(ecg))
-        if csv:
-            (stage / f"{name}.csv").write_bytes(_csv_text(ecg).encode())
-        if overlay is not None:
-            (stage / f"{name}{OVERLAY_SUFFIX}").write_bytes(_png_bytes(overlay))
-        if labels is not None:
-            (stage / f"{name}{LABELS_SUFFIX}").write_bytes(_png_bytes(labels))
-        (stage / page_json.name).write_bytes(json_bytes(document))
-        # An old JSON must not vouch for new signals, nor old extra files stand beside them.
-        stale = _files_listed(page_json)
-        page_json.unlink(missing_ok=True)
-        for old in (f"{name}.csv", f"{name}{OVERLAY_SUFFIX}", f"{name}{LABELS_SUFFIX}"):
-            if old in stale and old not in names:
-                (folder / old).unlink(missing_ok=True)
-        _move(stage, folder, [*names, page_json.name])
-    return page_json
+            _refuse_foreign(folder, [*names, page_json])
+        for one in chosen:
+            one.write(page, stage, name)
+        # An old JSON must not describe new signals, nor may its extra files remain next to them.
+        optional = [f"{name}{suffix}" for one in FORMATS.values() for suffix in one.suffixes]
+        stale = set(_files_listed(folder / page_json)) & set(optional) - set(names)
+        (folder / page_json).unlink(missing_ok=True)
+        for old in stale:
+            (folder / old).unlink(missing_ok=True)
+        _move(stage, folder, [*names, page_json])
+    return folder / page_json
 
 
 def json_bytes(document: dict[str, Any]) -> bytes:
@@ -185,7 +269,7 @@ def _stage_wfdb(
 
     signals = np.asarray(signals, dtype=np.float64)
     if signals.ndim != 2 or signals.shape[0] != len(LEADS) or signals.shape[1] == 0:
-        raise ValueError(f"signals must be (12, N) with at least one sample; got {signals.shape}")
+        raise ValueError(f"signals must be ({len(LEADS)}, N) with at least one sample; got {signals.shape}")
     if np.isinf(signals).any():
         raise ValueError("signals must be finite or NaN; got infinite values")
     gains = [_gain(lead) for lead in signals]
@@ -256,14 +340,14 @@ def _staging(folder: Path) -> Iterator[Path]:
     except OSError as error:
         # numpy reports a short write without an errno.
         reason = error.strerror or f"{error}; is the disk full?"
-        raise PageError("export", f"cannot write into {folder}: {reason}; nothing was left behind") from error
+        raise PageError("export", f"cannot write into {folder}: {reason}; no file was written") from error
     finally:
         if stage is not None:
             shutil.rmtree(stage, ignore_errors=True)
 
 
 def _move(stage: Path, folder: Path, names: list[str]) -> None:
-    """Rename finished files into place in order; if one fails, take back those already there."""
+    """Rename finished files into place in order; if one fails, remove those already there."""
     moved: list[Path] = []
     try:
         for name in names:

@@ -1,7 +1,7 @@
-"""Pictures for the eye: traces drawn on the page, and the calibrated leads.
+"""Pictures for people: traces drawn on the page, the calibrated leads, and label maps.
 
-What enters: the page's image and its `Ecg`. What leaves: an RGB picture, or a matplotlib figure.
-Nothing is measured here.
+In: the page's image and its `Ecg`. Out: an RGB picture, a label map, or a matplotlib figure. Nothing is
+measured here.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ LEAD_COLOURS: tuple[Colour, ...] = (
 MAX_SIDE_PX = 2400
 """Longer side of the page in the overlay; a larger page is scaled down."""
 FADE = 0.45
-"""How far the page is faded towards white, so that the traces stand out."""
+"""How far the page is faded towards white, so that the traces are visible."""
 PANEL_ASPECT = 1.0
-"""Width of the panel of calibrated leads, in heights of the page."""
+"""Width of the panel of calibrated leads, as a multiple of the page's height."""
 ROW_MV = 3.0
 """Least height of a lead's row, in mV."""
 BOX_S, BOX_MV = 0.2, 0.5
@@ -51,13 +51,13 @@ GRID_COLOUR: Colour = (240, 188, 188)
 TEXT_COLOUR: Colour = (60, 60, 60)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 SUBPIXEL_BITS = 3
+"""OpenCV draws at 1/8 px, so that a trace does not look like stairs."""
 LABEL_MM = 0.5
 """Width of the lines in label maps, mm: about that of a pen."""
-"""OpenCV draws at 1/8 px, so that a trace does not look like stairs."""
 
 
 def draw_overlay(image: NDArray[np.uint8], ecg: Record) -> NDArray[np.uint8]:
-    """The page with its traces and lead names, and the calibrated leads beside it.
+    """The page with its traces and lead names, and the calibrated leads to its right.
 
     Args:
         image: (rows, cols, 3) uint8 RGB, the image that was digitised.
@@ -166,7 +166,7 @@ def draw_label_map(shape: tuple[int, ...], ecg: Record) -> NDArray[np.uint8]:
 
 
 def plot_ecg(ecg: Record) -> Figure:
-    """The 12 leads on an ECG grid, limb leads left and chest leads right.
+    """The 12 leads on an ECG grid, limb leads in the left column and chest leads in the right one.
 
     Grey shows the expected error (one standard deviation); a lead that was not found shows why.
     """
@@ -174,10 +174,12 @@ def plot_ecg(ecg: Record) -> Figure:
 
     seconds = max(ecg.signals.shape[1] / ecg.fs, 1.0 / ecg.fs)
     figure = Figure(figsize=(7.0 + 0.9 * max(seconds, RECORD_S), 11.0), layout="constrained")
-    axes = figure.subplots(6, 2, sharex=True)
+    n_rows = len(LEADS) // 2
+    axes = figure.subplots(n_rows, 2, sharex=True)
     for index, lead in enumerate(LEADS):
-        _plot_lead(axes[index % 6, index // 6], ecg, index, seconds)
-        axes[index % 6, index // 6].set_ylabel(f"{lead} (mV)")
+        axis = axes[index % n_rows, index // n_rows]
+        _plot_lead(axis, ecg, index, seconds)
+        axis.set_ylabel(f"{lead} (mV)")
     for axis in axes[-1]:
         axis.set_xlabel("time (s)")
     figure.suptitle(f"{ecg.source}: layout {ecg.layout}, quality {ecg.quality:.2f}")

@@ -1,4 +1,7 @@
-"""Reading records back."""
+"""Reading WFDB records: our own, to score or resume them, and the truth that they are compared with.
+
+In: paths of records. Out: leads by name in mV, at any sampling frequency. NaN is "not recorded" and survives.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def read_leads(stem: Path) -> tuple[dict[str, NDArray[np.float64]], float]:
     """Leads of a WFDB record by name in mV, and fs. NaN survives. Names of the 12 leads get their usual case.
 
     Raises:
-        ValueError: a signal is not in mV, or a header that wfdb cannot read.
+        ValueError: a signal is not in mV, two have the same name, or wfdb cannot read the header.
     """
     import wfdb
 
@@ -42,6 +45,8 @@ def read_leads(stem: Path) -> tuple[dict[str, NDArray[np.float64]], float]:
         raise ValueError(f"units must be mV; got {sorted(wrong)} in {stem.name}")
     usual = {lead.casefold(): lead for lead in LEADS}
     names = [usual.get(name.strip().casefold(), name.strip()) for name in record.sig_name]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"names of signals must differ; got {', '.join(sorted(twice))} twice in {stem.name}")
     return {name: record.p_signal[:, k] for k, name in enumerate(names)}, float(record.fs)
 
 

@@ -178,20 +178,7 @@ def _background(
 
 def expose(image: np.ndarray, style: CameraStyle, rng: np.random.Generator) -> np.ndarray:
     """Light, lens blur, sensor noise and file compression. (rows, cols, 3) uint8 in and out."""
-    shape = image.shape[:2]
-    gain = _light(shape, style, rng)
-    if gain is not None or style.temperature or style.contrast != 1 or style.brightness:
-        tint = np.array([1 + 0.25 * style.temperature, 1.0, 1 - 0.45 * style.temperature], np.float32)
-        tint = tint / max(tint.max(), 1.0) if style.temperature else np.ones(3, np.float32)
-        out = np.empty(image.shape, np.uint8)
-        for k in range(3):
-            plane = cv2.LUT(image[..., k], np.arange(256, dtype=np.float32)).reshape(shape)
-            if gain is not None:
-                plane *= gain
-            shift = 128 * (1 - style.contrast) + style.brightness
-            # The paper stays below white where contrast is lost: scanners clip, they do not wrap.
-            out[..., k] = np.clip(plane * (tint[k] * style.contrast) + shift, 0, 255)
-        image = out
+    image = _tone(image, style, rng)
     if style.blur_px > 0:
         image = cv2.GaussianBlur(image, (0, 0), style.blur_px)
     if style.motion_px >= 1:
@@ -200,21 +187,45 @@ def expose(image: np.ndarray, style: CameraStyle, rng: np.random.Generator) -> n
         image = _moire(image, style.moire, rng)
     if style.noise > 0:
         n_planes = 1 if style.grey_noise else 3
-        noise = rng.standard_normal((*shape, n_planes), dtype=np.float32) * style.noise
+        noise = rng.standard_normal((*image.shape[:2], n_planes), dtype=np.float32) * style.noise
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if style.grey or style.threshold:
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        if style.threshold:
-            block = int(rng.integers(12, 40)) * 2 + 1
-            grey = cv2.adaptiveThreshold(
-                grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, block, float(rng.uniform(18, 45))
-            )
-        image = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+        image = _grey(image, style.threshold, rng)
     if style.jpeg is not None:
         ok, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, style.jpeg])
         if ok:
             image = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
     return np.ascontiguousarray(image)
+
+
+def _tone(image: np.ndarray, style: CameraStyle, rng: np.random.Generator) -> np.ndarray:
+    """Uneven light, colour temperature, contrast and brightness."""
+    shape = image.shape[:2]
+    gain = _light(shape, style, rng)
+    if gain is None and not style.temperature and style.contrast == 1 and not style.brightness:
+        return image
+    tint = np.array([1 + 0.25 * style.temperature, 1.0, 1 - 0.45 * style.temperature], np.float32)
+    tint = tint / max(tint.max(), 1.0) if style.temperature else np.ones(3, np.float32)
+    out = np.empty(image.shape, np.uint8)
+    for k in range(3):
+        plane = cv2.LUT(image[..., k], np.arange(256, dtype=np.float32)).reshape(shape)
+        if gain is not None:
+            plane *= gain
+        shift = 128 * (1 - style.contrast) + style.brightness
+        # The paper stays below white where contrast is lost: scanners clip, they do not wrap.
+        out[..., k] = np.clip(plane * (tint[k] * style.contrast) + shift, 0, 255)
+    return out
+
+
+def _grey(image: np.ndarray, threshold: bool, rng: np.random.Generator) -> np.ndarray:
+    """Grey levels, or black and white as a fax has them."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    if threshold:
+        block = int(rng.integers(12, 40)) * 2 + 1
+        grey = cv2.adaptiveThreshold(
+            grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, block, float(rng.uniform(18, 45))
+        )
+    return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
 
 
 def _light(shape: tuple[int, int], style: CameraStyle, rng: np.random.Generator) -> np.ndarray | None:

@@ -78,7 +78,7 @@ _REFRACTORY_S = 0.32  # shortest RR that the AV node lets through in fibrillatio
 _QRS_ONSET_S = 0.04
 """QRS onset before the R peak; PR counts from P onset to here."""
 _WINDOW_SD = 4.5
-"""A wave is evaluated this many standard deviations around its centre; the rest is below 5e-5 of its peak."""
+"""A wave is evaluated this many standard deviations around its centre; outside, it is below 5e-5 of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -355,7 +355,7 @@ def _ectopic(rng: np.random.Generator) -> _Morphology:
 def _with_finding(beat: _Morphology, finding: str, rng: np.random.Generator) -> _Morphology:
     """Change the ordinary beat by one of `_FINDINGS`."""
     septal, main = beat.qrs[:2]
-    rest = beat.qrs[2:]
+    later = beat.qrs[2:]
     toward = {
         "anterior ST elevation": np.array([0.12, -0.05, -0.22]),
         "inferior ST elevation": np.array([-0.05, 0.25, 0.02]),
@@ -380,15 +380,15 @@ def _with_finding(beat: _Morphology, finding: str, rng: np.random.Generator) -> 
     if finding in ("anterior Q waves", "inferior Q waves"):
         away = np.array([-0.15, 0.0, 0.6]) if finding == "anterior Q waves" else np.array([0.1, -0.6, 0.0])
         q = _Wave(-0.024, 0.011, 0.010, rng.uniform(0.6, 1.2) * away)
-        return replace(beat, qrs=(q, replace(main, dipole=main.dipole + 0.3 * q.dipole), *rest))
+        return replace(beat, qrs=(q, replace(main, dipole=main.dipole + 0.3 * q.dipole), *later))
     if finding == "delta waves":
         delta = _Wave(-0.045, 0.020, 0.022, rng.uniform(0.25, 0.45) * main.dipole)
-        return replace(beat, qrs=(delta, main, *rest), t=_scaled(beat.t, rng.uniform(-0.6, 0.6)))
+        return replace(beat, qrs=(delta, main, *later), t=_scaled(beat.t, rng.uniform(-0.6, 0.6)))
     if finding == "U waves":
         u = replace(beat.t[0], at_s=0.17, dipole=rng.uniform(0.2, 0.6) * beat.t[0].dipole)
         return replace(beat, t=(*_scaled(beat.t, 0.7), replace(u, rise_s=0.035, fall_s=0.04)))
     right = np.array([-0.7, 0.35, -0.8]) * rng.uniform(0.8, 1.3)  # right ventricular hypertrophy
-    qrs = (replace(septal, dipole=-0.2 * right), replace(main, dipole=0.35 * main.dipole + right), *rest)
+    qrs = (replace(septal, dipole=-0.2 * right), replace(main, dipole=0.35 * main.dipole + right), *later)
     return replace(beat, qrs=qrs, t=tuple(replace(w, dipole=w.dipole - 0.15 * right) for w in beat.t))
 
 
@@ -485,7 +485,7 @@ def _electrode_noise(n: int, fs: int, rng: np.random.Generator) -> Floats:
     phase = 2 * np.pi * float(rng.choice([50.0, 60.0])) * t + rng.uniform(0, 2 * np.pi)
     mains = hum * rng.uniform(0.3, 1.0, (9, 1)) * np.sin(phase)
     white = rng.standard_normal((9, n + 2))
-    # Electrocardiographs cut off near 150 Hz: a binomial filter stands for it.
+    # Electrocardiographs cut off near 150 Hz: a binomial filter models that.
     muscle = 0.25 * white[:, :-2] + 0.5 * white[:, 1:-1] + 0.25 * white[:, 2:]
     strength = 10 ** rng.uniform(-3.0, -1.8)  # 0.001 to 0.016 mV
     burst = 1.0 + 0.5 * np.sin(2 * np.pi * rng.uniform(0.05, 0.4) * t + rng.uniform(0, 2 * np.pi))

@@ -25,7 +25,7 @@ _SUBPIXEL_BITS = 4
 
 @dataclass(frozen=True)
 class Panel:
-    """One lead as it stands in the image.
+    """One lead as it appears in the image.
 
     Attributes:
         lead, row, column, rhythm: place in the layout.
@@ -49,12 +49,12 @@ class Panel:
 
 @dataclass(frozen=True)
 class RenderedPage:
-    """A page and everything that is true of it.
+    """A page and its complete truth.
 
     Attributes:
         image: (rows, cols, 3) uint8 RGB.
         fs: Hz; signals: (12, N) mV, NaN where not printed.
-        layout, panels: what stands where; words: the known words, image px.
+        layout, panels: which lead is printed where; words: the known words, image px.
         page_map: sheet mm -> image px after all distortions.
         px_per_mm: scale of the flat sheet; angle_deg: page angle, counter-clockwise.
         style: every choice made, ready for JSON.
@@ -128,7 +128,7 @@ def render_page(
         ValueError: signals not (12, N) or shorter than 2 s.
     """
     signals = np.asarray(signals, float)
-    if signals.ndim != 2 or signals.shape[0] != 12 or signals.shape[1] < 2 * fs:
+    if signals.ndim != 2 or signals.shape[0] != len(LEADS) or signals.shape[1] < 2 * fs:
         raise ValueError(f"signals must be (12, N) with at least 2 s; got {signals.shape} at {fs} Hz")
     rng = np.random.default_rng(seed)
     if style is None:
@@ -178,8 +178,8 @@ def _page_map(warp: Warp, size_mm: tuple[float, float], px_per_mm: float) -> Pag
 
 
 def _printed(panels: tuple[SheetPanel, ...], n: int) -> np.ndarray:
-    """(12, n) mV: what the page shows of each lead; a rhythm strip wins over the short copy."""
-    out = np.full((12, n), np.nan)
+    """(12, n) mV: what the page shows of each lead; where a lead is printed twice, the rhythm strip."""
+    out = np.full((len(LEADS), n), np.nan)
     for panel in sorted(panels, key=lambda p: p.rhythm):
         out[LEADS.index(panel.lead), panel.first : panel.first + len(panel.mv)] = panel.mv
     return out

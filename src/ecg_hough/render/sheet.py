@@ -7,7 +7,6 @@ Pixel k's centre is at coordinate k; a sheet's left edge (0 mm) is therefore at 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -28,12 +27,14 @@ from ecg_hough.paper import (
 from ecg_hough.render.style import NAME_SHARES, NAME_VARIANTS, RGB, SheetStyle
 from ecg_hough.render.text import FACES, draw_text, text_width
 
+_Spans = tuple[tuple[float, float], ...]
+
 _SUPERSAMPLE = 2  # traces are drawn this much finer: stroke widths in half pixels, at a fifth of 4x's cost
 _SUBPIXEL_BITS = 5  # cv2 draws at 1/32 px
 PULSE_MM = 5.0
 """Usual width of a calibration pulse, 0.2 s at 25 mm/s."""
-_TICKS = ((-8, -3), (3, 8))  # mm below the zero line: spans of the two other kinds of separators
-_DASHES = ((-9, -6), (-4, -1), (1, 4), (6, 9))
+_TICKS: _Spans = ((-8, -3), (3, 8))  # mm below the zero line: spans of the two other kinds of separators
+_DASHES: _Spans = ((-9, -6), (-4, -1), (1, 4), (6, 9))
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,17 @@ class SheetPanel:
     inverted: bool
 
 
+MARKS = ("start", "end", "separator", "pulse_left", "pulse_right")
+"""Kinds of landmarks of a row: first sample of a panel, one sample behind its last, middle of a separator,
+upright strokes of a pulse."""
+
+
 @dataclass(frozen=True)
 class Mark:
     """A landmark of a row, in mm on the sheet.
 
     Attributes:
-        kind: one of `MARKS`; row: row of traces; y_mm, x_mm: where.
+        kind: one of `MARKS`; row: row of traces; y_mm: its zero line; x_mm: where along it.
     """
 
     kind: str
@@ -74,13 +80,9 @@ class Mark:
     x_mm: float
 
 
-MARKS = ("start", "end", "separator", "pulse_left", "pulse_right")
-"""First sample of a panel, one sample behind its last, middle of a separator, upright strokes of a pulse."""
-
-
 @dataclass(frozen=True)
 class Word:
-    """A printed word of `words.WORDS`; corners (4, 2) row and column in px, clockwise from the top left."""
+    """A printed word of `paper.WORDS`; corners (4, 2) row and column in px, clockwise from the top left."""
 
     word: str
     corners: np.ndarray
@@ -89,7 +91,7 @@ class Word:
 @dataclass(frozen=True)
 class Sheet:
     """The flat print: paper with its grid (rows, cols, 3) uint8, ink coverage (rows, cols) uint8 of
-    traces and of text, the panels, the known words of the text in sheet px, and the rows' landmarks."""
+    traces and of text, the panels, and the known words of the text in sheet px."""
 
     paper: np.ndarray
     ink: np.ndarray
@@ -114,10 +116,10 @@ def draw_sheet(signals: np.ndarray, fs: int, style: SheetStyle, rng: np.random.G
     rows, cols = (round(mm * px_per_mm) for mm in style.size_mm)
     panels = _place_panels(_as_printed(signals, fs, style), fs, style, px_per_mm)
     paper = _draw_grid((rows, cols), style, px_per_mm)
-    marks = _panel_marks(panels, fs, style, px_per_mm)
-    ink, stroke_px = _draw_traces((rows, cols), panels, style, px_per_mm, marks)
+    ink, stroke_px, drawn = _draw_traces((rows, cols), panels, style, px_per_mm)
     text, words = _draw_texts((rows, cols), panels, style, px_per_mm, rng)
-    return Sheet(paper, ink, text, panels, words, px_per_mm, stroke_px, tuple(marks))
+    ends = [mark for panel in panels for mark in _ends_of(panel, fs, style, px_per_mm)]
+    return Sheet(paper, ink, text, panels, words, px_per_mm, stroke_px, (*ends, *drawn))
 
 
 def _as_printed(signals: np.ndarray, fs: int, style: SheetStyle) -> np.ndarray:
@@ -134,9 +136,9 @@ def _as_printed(signals: np.ndarray, fs: int, style: SheetStyle) -> np.ndarray:
 def _place_panels(
     signals: np.ndarray, fs: int, style: SheetStyle, px_per_mm: float
 ) -> tuple[SheetPanel, ...]:
-    n_record = signals.shape[1]
+    """Every printed lead with its samples and where they lie on the sheet."""
     layout = style.layout
-    width_mm = min(style.block_width_mm, n_record / fs * style.speed_mm_s)
+    width_mm = min(style.block_width_mm, signals.shape[1] / fs * style.speed_mm_s)
     column_mm = width_mm / layout.n_columns
     # Columns show the samples from their start on; where that is no whole number not all hold as many.
     column_s = column_mm / style.speed_mm_s * np.arange(layout.n_columns + 1)
@@ -157,41 +159,27 @@ def _place_panels(
             mv = mv[: max(2, len(mv) - round(style.column_cut_s * fs))]
         gap_mm = 0.0 if rhythm else column * style.column_gap_mm
         start_mm = style.block_left_mm + column * column_mm + gap_mm
-        n_short = len(layout.rows)
-        zero_mm = style.first_row_mm + style.row_pitch_mm * min(row, n_short)
-        zero_mm += style.rhythm_pitch_mm * max(row - n_short, 0)
-        if rhythm:
-            zero_mm -= style.row_pitch_mm - style.rhythm_pitch_mm
+        zero_mm = _zero_line_mm(style, row, rhythm)
         inverted = style.inverted_avr and lead == "aVR" and not rhythm
         shown = -mv if inverted else mv
         first_mm = first / fs * style.speed_mm_s + gap_mm
         if not style.sequential:
             first_mm = start_mm - style.block_left_mm
         x_mm = style.block_left_mm + first_mm + np.arange(len(mv)) / fs * style.speed_mm_s
-        y_mm = zero_mm - shown * gain_of(lead, style)
+        y_mm = zero_mm - shown * style.gain_of(lead)
         trace = np.stack([y_mm, x_mm], axis=1) * px_per_mm - 0.5
         panels.append(SheetPanel(lead, row, column, rhythm, first, mv, trace, zero_mm, start_mm, inverted))
     return tuple(panels)
 
 
-def gain_of(lead: str, style: SheetStyle) -> float:
-    """Gain of a lead, mm/mV: some carts draw chest leads lower."""
-    chest = lead.startswith("V") and style.chest_gain_mm_mv is not None
-    return float(style.chest_gain_mm_mv) if chest else style.gain_mm_mv  # type: ignore[arg-type]
-
-
-def _panel_marks(
-    panels: tuple[SheetPanel, ...], fs: int, style: SheetStyle, px_per_mm: float
-) -> list[Mark]:
-    """Where every panel begins and ends."""
-    marks = []
-    for panel in panels:
-        drawn = np.flatnonzero(np.isfinite(panel.trace).all(axis=1))
-        if len(drawn):
-            first, last = (float(panel.trace[k, 1] + 0.5) / px_per_mm for k in drawn[[0, -1]])
-            marks.append(Mark("start", panel.row, panel.zero_mm, first))
-            marks.append(Mark("end", panel.row, panel.zero_mm, last + style.speed_mm_s / fs))
-    return marks
+def _zero_line_mm(style: SheetStyle, row: int, rhythm: bool) -> float:
+    """Distance of a row's zero line from the top of the sheet."""
+    n_short = len(style.layout.rows)
+    zero_mm = style.first_row_mm + style.row_pitch_mm * min(row, n_short)
+    zero_mm += style.rhythm_pitch_mm * max(row - n_short, 0)
+    if rhythm:
+        zero_mm -= style.row_pitch_mm - style.rhythm_pitch_mm
+    return zero_mm
 
 
 # ---------------------------------------------------------------- grid
@@ -298,89 +286,106 @@ def _raster_trace(layer: np.ndarray, points: np.ndarray, width_px: float) -> Non
         layer[a : max(b, a + 1), column] = 255
 
 
+@dataclass(frozen=True)
+class _Pen:
+    """The enlarged layer of ink (rows, cols) uint8, its px per mm, and the width of a trace in its px."""
+
+    layer: np.ndarray
+    scale: float
+    width: int
+
+    def line(self, points_mm: list[tuple[float, float]], strokes: float) -> None:
+        """Draw through points (y, x) in mm, with a pen of so many strokes of the trace."""
+        _polyline(self.layer, np.asarray(points_mm, float) * self.scale - 0.5, self.width * strokes)
+
+
 def _draw_traces(
-    shape: tuple[int, int],
-    panels: tuple[SheetPanel, ...],
-    style: SheetStyle,
-    px_per_mm: float,
-    marks: list[Mark],
-) -> tuple[np.ndarray, float]:
+    shape: tuple[int, int], panels: tuple[SheetPanel, ...], style: SheetStyle, px_per_mm: float
+) -> tuple[np.ndarray, float, tuple[Mark, ...]]:
+    """Coverage of traces, pulses and separators, the width of the traces' stroke, px, and where they are."""
     rows, cols = shape
-    fine = np.zeros((rows * _SUPERSAMPLE, cols * _SUPERSAMPLE), np.uint8)
     scale = px_per_mm * _SUPERSAMPLE
     width = max(round(style.stroke_mm * scale), 1)
+    pen = _Pen(np.zeros((rows * _SUPERSAMPLE, cols * _SUPERSAMPLE), np.uint8), scale, width)
+    at_place = {(p.row, p.column): p for p in panels}
+    for panel in panels:
+        _draw_trace(pen, panel, at_place.get((panel.row, panel.column - 1)), style)
+    marks: list[Mark] = []
+    last_row = max((p.row for p in panels), default=0)
+    block_end = max((float(p.trace[-1, 1] + 0.5) / px_per_mm for p in panels if len(p.trace)), default=0.0)
+    for panel in panels:
+        in_row = style.pulse_rows == "all" or panel.row == last_row
+        if (panel.column == 0 or style.pulse_columns) and style.pulse != "none" and in_row:
+            marks += _draw_pulse(pen, panel, block_end, style)
+        if style.separator not in ("gap", "none"):
+            marks += _draw_separators(pen, panel, block_end, style)
+    ink = cv2.resize(pen.layer, (cols, rows), interpolation=cv2.INTER_AREA)
+    return ink, width / _SUPERSAMPLE, tuple(marks)
+
+
+def _ends_of(panel: SheetPanel, fs: int, style: SheetStyle, px_per_mm: float) -> list[Mark]:
+    """Where a panel begins and ends; none where nothing of it is drawn."""
+    drawn = np.flatnonzero(np.isfinite(panel.trace).all(axis=1))
+    if not len(drawn):
+        return []
+    first, last = (float(panel.trace[k, 1] + 0.5) / px_per_mm for k in drawn[[0, -1]])
+    behind = last + style.speed_mm_s / fs
+    return [Mark("start", panel.row, panel.zero_mm, first), Mark("end", panel.row, panel.zero_mm, behind)]
+
+
+def _draw_trace(pen: _Pen, panel: SheetPanel, before: SheetPanel | None, style: SheetStyle) -> None:
+    """One panel's trace, joined to the one before it where the pen does not lift."""
 
     def at(points: np.ndarray) -> np.ndarray:
         return (points + 0.5) * _SUPERSAMPLE - 0.5
 
-    def mm(points: list[tuple[float, float]]) -> np.ndarray:
-        return np.asarray(points, float) * scale - 0.5
-
-    ends = {(p.row, p.column): p for p in panels}
-    for panel in panels:
-        points = at(panel.trace)
-        before = ends.get((panel.row, panel.column - 1))
-        if style.joined and before is not None and style.separator != "gap" and not style.column_gap_mm:
-            points = np.vstack([at(before.trace[-1:]), points])
-        if style.separator == "gap" and not panel.rhythm and panel.column > 0:
-            # The pen lifts for a millimetre: those samples are not printed, but stay in the truth.
-            points = points[points[:, 1] > points[0, 1] + 1.0 * scale]
-        (_raster_trace if style.stroke == "raster" else _polyline)(fine, points, width)
-    last_row = max((p.row for p in panels), default=0)
-    block_end = max((float(p.trace[-1, 1] + 0.5) / px_per_mm for p in panels if len(p.trace)), default=0.0)
-    for panel in panels:
-        z, x = panel.zero_mm, panel.start_mm
-        if (
-            (panel.column == 0 or style.pulse_columns)
-            and style.pulse != "none"
-            and (style.pulse_rows == "all" or panel.row == last_row)
-        ):
-            up, gap, foot = z - PULSE_MV * style.gain_mm_mv, style.pulse_gap_mm, style.pulse_foot_mm
-            p = x - PULSE_MM - gap if style.pulse == "left" else block_end + gap
-            end = p + PULSE_MM
-            shape_mm = [(z, p), (z, p + foot), (up, p + foot), (up, end - foot), (z, end - foot), (z, end)]
-            if style.pulse_stepped and style.chest_gain_mm_mv is not None:
-                down, middle = z - PULSE_MV * style.chest_gain_mm_mv, 0.5 * (p + end)
-                step = [(up, middle), (down, middle), (down, end - foot)]
-                shape_mm = [*shape_mm[:3], *step, *shape_mm[4:]]
-            marks.append(Mark("pulse_left", panel.row, z, p + foot))
-            marks.append(Mark("pulse_right", panel.row, z, end - foot))
-            _polyline(fine, mm(shape_mm), max(width * style.pulse_pen, 1))
-        if style.separator not in ("gap", "none"):
-            at_ends = [x if panel.column == 0 else block_end] if style.separator_at_ends else []
-            is_end = panel.rhythm or panel.column in (0, style.layout.n_columns - 1)
-            for place in ([x] if panel.column > 0 else []) + (at_ends if is_end else []):
-                marks.append(Mark("separator", panel.row, z, place))
-                _draw_separator(fine, mm, style, z, place, width)
-    ink = cv2.resize(fine, (cols, rows), interpolation=cv2.INTER_AREA)
-    return ink, width / _SUPERSAMPLE
+    points = at(panel.trace)
+    if style.joined and before is not None and style.separator != "gap" and not style.column_gap_mm:
+        points = np.vstack([at(before.trace[-1:]), points])
+    if style.separator == "gap" and not panel.rhythm and panel.column > 0:
+        # The pen lifts for a millimetre: those samples are not printed, but stay in the truth.
+        points = points[points[:, 1] > points[0, 1] + 1.0 * pen.scale]
+    (_raster_trace if style.stroke == "raster" else _polyline)(pen.layer, points, pen.width)
 
 
-def _draw_separator(
-    layer: np.ndarray,
-    mm: Callable[[list[tuple[float, float]]], np.ndarray],
-    style: SheetStyle,
-    zero_mm: float,
-    place_mm: float,
-    width_px: float,
-) -> None:
-    """Draw one row's part of a separator whose middle is at `place_mm`."""
-    half, pen, sides = style.separator_mm, width_px * style.separator_pen, (0.0,)
-    spans: tuple[tuple[float, float], ...] = ((-half, half),)
-    if style.separator == "double":
+def _draw_pulse(pen: _Pen, panel: SheetPanel, block_end: float, style: SheetStyle) -> list[Mark]:
+    """The calibration pulse of a row, before its trace or behind the block."""
+    z, gap, foot = panel.zero_mm, style.pulse_gap_mm, style.pulse_foot_mm
+    up = z - PULSE_MV * style.gain_mm_mv
+    start = panel.start_mm - PULSE_MM - gap if style.pulse == "left" else block_end + gap
+    end = start + PULSE_MM
+    left, right = start + foot, end - foot
+    top = [(up, left), (up, right)]
+    if style.pulse_stepped and style.chest_gain_mm_mv is not None:
+        down, middle = z - PULSE_MV * style.chest_gain_mm_mv, 0.5 * (start + end)
+        top = [(up, left), (up, middle), (down, middle), (down, right)]
+    pen.line([(z, start), (z, left), *top, (z, right), (z, end)], style.pulse_pen)
+    return [Mark("pulse_left", panel.row, z, left), Mark("pulse_right", panel.row, z, right)]
+
+
+def _draw_separators(pen: _Pen, panel: SheetPanel, block_end: float, style: SheetStyle) -> list[Mark]:
+    """Marks between this panel's column and the one before it, and at the ends of the block."""
+    z, x = panel.zero_mm, panel.start_mm
+    places = [x] if panel.column > 0 else []
+    if style.separator_at_ends and (panel.rhythm or panel.column in (0, style.layout.n_columns - 1)):
+        places.append(x if panel.column == 0 else block_end)
+    half, strokes, sides = style.separator_mm, 1.3, (0.0,)
+    spans: _Spans = ((-half, half),)
+    if style.separator == "bars":
+        strokes = style.separator_pen
+    elif style.separator == "double":
         sides = (-0.25 * half, 0.25 * half)
-        pen = width_px * min(style.separator_pen, 1.5)
-    elif style.separator in ("ticks", "dashed"):
-        spans, pen = (_TICKS if style.separator == "ticks" else _DASHES), width_px * 1.3
     elif style.separator == "dotted":
-        spans = tuple((d - 0.25, d + 0.25) for d in np.arange(-3.0 * half, 3.0 * half + 0.1, 1.25))
-        pen = width_px * 1.3
+        spans = tuple((d - 0.25, d + 0.25) for d in np.arange(-3.0 * half, 3.0 * half + 0.1, 1.25).tolist())
     elif style.separator == "full":
         spans = ((-0.5 * style.row_pitch_mm, 0.5 * style.row_pitch_mm),)
-    for side in sides:
-        for a, b in spans:
-            points = [(zero_mm + a, place_mm + side), (zero_mm + b, place_mm + side)]
-            _polyline(layer, mm(points), pen)
+    else:
+        spans = _TICKS if style.separator == "ticks" else _DASHES
+    for place in places:
+        for side in sides:
+            for a, b in spans:
+                pen.line([(z + a, place + side), (z + b, place + side)], strokes)
+    return [Mark("separator", panel.row, z, place) for place in places]
 
 
 # ---------------------------------------------------------------- text
@@ -451,10 +456,10 @@ _REMARKS = (
     "0.5-40 Hz", "50~", "*", "12", "IV", "VI", "V", "aV", "mm", "12.5 mm/s", "100 mm/s", "2.5 mm/mV", "Hz",
     "mV", "V1-V6", "25 Hz", "10 s", "5 mm", "II-III", "VR", "40 Hz", "25", "50", "10", "PVC", "III/IV", "V7",
 )  # fmt: skip
-"""Texts that say nothing, some of which nearly say something."""
+"""Texts without meaning for the reader of a page; some resemble names of leads or scales."""
 _FILTERS = ("0.05-150 Hz", "0.5-40 Hz", "100 Hz", "F 50~ 0.5-40 Hz", "W 100", "50~ 0.15-100 Hz", "ADS 35 Hz")
 SCALE_LINES = 0.2
-"""Share of scales among the texts from which reading is learned, beside those of `stray_text`."""
+"""Share of scales among the texts from which reading is learned, in addition to those of `stray_text`."""
 
 
 def _scale_text(word: str, rng: np.random.Generator) -> str:
@@ -485,7 +490,7 @@ def scale_line(rng: np.random.Generator) -> str:
 
 
 def stray_text(rng: np.random.Generator, known: float) -> str:
-    """A text that stands anywhere; with probability `known` a word of `WORDS`, of a lead or a scale."""
+    """A text for any place; with probability `known` a word of `WORDS`, of a lead or a scale."""
     if rng.random() >= known:
         return str(rng.choice(_REMARKS))
     word = str(rng.choice(WORDS))

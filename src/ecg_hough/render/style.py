@@ -9,10 +9,19 @@ that field with `dataclasses.replace`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from ecg_hough.paper import GAIN_MM_MV, LEADS, PAPER_SPEED_MM_S, Layout, make_layout
+from ecg_hough.paper import (
+    BLOCK_MM,
+    GAIN_MM_MV,
+    KNOWN_LAYOUTS,
+    LEADS,
+    PAPER_SPEED_MM_S,
+    Layout,
+    make_layout,
+)
 from ecg_hough.render.text import FACES
 
 RGB = tuple[int, int, int]
@@ -24,20 +33,28 @@ NAME_VARIANTS = ("plain", "upper", "long", "roman", "chest")
 NAME_SHARES = (0.77, 0.12, 0.05, 0.03, 0.03)
 """How leads are written (see `sheet.lead_label`), and how often."""
 
-_LAYOUT_SHARES: tuple[tuple[str, int, float], ...] = (
-    # (shape, rhythm strips, share of pages): rare ones are as hard to learn as common ones
-    ("3x4", 1, 0.17),
-    ("3x4", 0, 0.09),
-    ("3x4", 2, 0.05),
-    ("3x4", 3, 0.07),
-    ("6x2", 0, 0.09),
-    ("6x2", 1, 0.09),
-    ("12x1", 0, 0.09),
-    ("4x3", 0, 0.1),
-    ("2x6", 0, 0.09),
-    ("6x1-limb", 0, 0.08),
-    ("6x1-precordial", 0, 0.08),
+_STRIP_SHARES: dict[str, dict[int, float]] = {
+    # shape: {rhythm strips: share of pages}; rare ones are as hard to learn as common ones
+    "3x4": {1: 0.17, 0: 0.09, 2: 0.05, 3: 0.07},
+    "6x2": {0: 0.09, 1: 0.09},
+    "12x1": {0: 0.09},
+    "4x3": {0: 0.1},
+    "2x6": {0: 0.09},
+    "6x1-limb": {0: 0.08},
+    "6x1-precordial": {0: 0.08},
+}
+_LAYOUT_SHARES: tuple[tuple[str, int, float], ...] = tuple(
+    (layout.shape, n_strips, share)
+    for layout in KNOWN_LAYOUTS
+    if not layout.cabrera
+    for n_strips, share in _STRIP_SHARES[layout.shape].items()
 )
+"""Shape, rhythm strips and share of every known layout."""
+_CABRERA_SHARE = 0.2
+_SPEED_SHARES = {PAPER_SPEED_MM_S: 0.88, 50.0: 0.12}
+_GAIN_SHARES = {GAIN_MM_MV: 0.84, 5.0: 0.08, 20.0: 0.08}
+_SHEETS_MM = {"letter": (215.9, 279.4), "a4": (210.0, 297.0)}
+"""Height and width, landscape."""
 
 _GRIDS: dict[str, tuple[RGB, RGB, RGB]] = {
     # name: (paper, major line, minor line)
@@ -67,7 +84,7 @@ class SheetStyle:
     sequential: bool = True  # columns follow each other in time; else all start at 0 s
     inverted_avr: bool = False  # Cabrera pages print -aVR
     block_left_mm: float = 15.0  # start of the first column's trace
-    block_width_mm: float = 250.0  # all columns together
+    block_width_mm: float = BLOCK_MM  # all columns together
     first_row_mm: float = 60.0  # zero line of the first row
     row_pitch_mm: float = 30.0
     rhythm_pitch_mm: float = 30.0
@@ -114,6 +131,11 @@ class SheetStyle:
     pulse_columns: bool = False  # a pulse before every column, not the first alone
     column_gap_mm: float = 0.0  # space between columns
     column_cut_s: float = 0.0  # end of every column that is not drawn
+
+    def gain_of(self, lead: str) -> float:
+        """Gain of a lead, mm/mV: some carts draw chest leads lower."""
+        chest = lead.startswith("V") and self.chest_gain_mm_mv is not None
+        return float(self.chest_gain_mm_mv) if chest else self.gain_mm_mv  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -224,7 +246,7 @@ def _sample_layout(rng: np.random.Generator) -> Layout:
     elif n_rhythm > 1:
         first = ("V1", "II", "V5")[:n_rhythm] if rng.random() < 0.6 else None
         rhythm = first or tuple(str(x) for x in rng.choice(LEADS, n_rhythm, replace=False))
-    return make_layout(shape, rhythm=rhythm, cabrera=bool(rng.random() < 0.2))
+    return make_layout(shape, rhythm=rhythm, cabrera=bool(rng.random() < _CABRERA_SHARE))
 
 
 def _jitter(rng: np.random.Generator, colour: RGB, spread: float) -> RGB:
@@ -254,45 +276,97 @@ def _random_grid(rng: np.random.Generator) -> tuple[RGB, RGB, RGB]:
 
 
 def _sample_sheet(rng: np.random.Generator, layout: Layout, dpi: float | None) -> SheetStyle:
+    """Draw a sheet, one group of choices after the other: their order makes a seed's page what it is."""
+    size_mm, is_strip = _sample_size(rng, layout)
+    speed, gain = (_choice(rng, shares) for shares in (_SPEED_SHARES, _GAIN_SHARES))
+    block = _sample_block(rng, size_mm[1], layout.n_columns)
+    rows = _sample_rows(rng, size_mm[0], layout.n_rows, is_strip)
+    colours = _sample_colours(rng)
+    major_width = float(rng.uniform(0.1, 0.3))
+    missing: tuple[str, ...] = ()
+    if rng.random() < 0.04:
+        missing = tuple(str(x) for x in rng.choice(LEADS, int(rng.integers(1, 4)), replace=False))
+    return SheetStyle(
+        layout=layout,
+        size_mm=size_mm,
+        dpi=float(dpi) if dpi is not None else float(rng.uniform(100, 300)),
+        speed_mm_s=speed,
+        gain_mm_mv=gain,
+        sequential=bool(rng.random() < 0.75),
+        inverted_avr=layout.cabrera and bool(rng.random() < 0.7),
+        missing=missing,
+        **block,
+        **rows,
+        **colours,
+        **_sample_grid(rng, major_width),
+        **_sample_pens(rng),
+        **_sample_text(rng, colours["ink"]),
+        frame=bool(rng.random() < 0.25),
+        amplitude=float(np.exp(rng.normal(0.0, 0.25))),
+        lowpass_hz=float(rng.choice([40.0, 100.0, 150.0])) if rng.random() < 0.2 else None,
+    )
+
+
+def _choice(rng: np.random.Generator, shares: dict[float, float]) -> float:
+    return float(rng.choice(list(shares), p=list(shares.values())))
+
+
+def _sample_size(rng: np.random.Generator, layout: Layout) -> tuple[tuple[float, float], bool]:
+    """Height and width of the sheet, mm, and whether it is a strip of roll paper."""
     portrait = layout.n_rows >= 12 and rng.random() < 0.5
-    kind = rng.choice(["letter", "a4", "strip", "free"], p=[0.4, 0.28, 0.16, 0.16])
-    height, width = {
-        "letter": (215.9, 279.4),
-        "a4": (210.0, 297.0),
-        "strip": (rng.uniform(110, 160), rng.uniform(255, 300)),
-        "free": (rng.uniform(150, 230), rng.uniform(262, 310)),
-    }[str(kind)]
+    kind = str(rng.choice(["letter", "a4", "strip", "free"], p=[0.4, 0.28, 0.16, 0.16]))
+    strip = rng.uniform(110, 160), rng.uniform(255, 300)
+    free = rng.uniform(150, 230), rng.uniform(262, 310)
+    height, width = {**_SHEETS_MM, "strip": strip, "free": free}[kind]
     if portrait:
         height, width = width, height
-    rows = layout.n_rows
-    if height / rows < 12:  # a strip is too low for many rows
-        height = rows * rng.uniform(12, 16)
-    speed = float(rng.choice([25.0, 50.0], p=[0.88, 0.12]))
-    gain = float(rng.choice([10.0, 5.0, 20.0], p=[0.84, 0.08, 0.08]))
+    if height / layout.n_rows < 12:  # a strip is too low for many rows
+        height = layout.n_rows * rng.uniform(12, 16)
+    return (float(height), float(width)), kind == "strip"
 
+
+def _sample_block(rng: np.random.Generator, width: float, n_columns: int) -> dict[str, Any]:
+    """Place and width of the block of traces, and the calibration pulse next to it."""
     pulse = str(rng.choice(["left", "right", "none"], p=[0.5, 0.2, 0.3]))
     # The usual 10 s fit where the sheet is wide enough; else the columns are shortened, as carts do.
     room = width - 8 - (8 if pulse != "none" else 0)
-    block_width = min(250.0, room) if rng.random() < 0.85 else rng.uniform(0.8, 1.0) * min(260.0, room)
-    if layout.n_columns > 1 and rng.random() < 0.8:
-        block_width = min(block_width, 250.0)
+    block_width = min(BLOCK_MM, room) if rng.random() < 0.85 else rng.uniform(0.8, 1.0) * min(260.0, room)
+    if n_columns > 1 and rng.random() < 0.8:
+        block_width = min(block_width, BLOCK_MM)
     slack = width - block_width - (6 if pulse == "right" else 0)
     low = 7.0 if pulse == "left" else 0.0
     left = low + rng.uniform(0.0, 1.0) * max(slack - low - 1.5, 0.0)
     # Half of the carts let the pulse touch the trace.
     pulse_gap = rng.uniform(-0.15, 0.1) if rng.random() < 0.5 else rng.uniform(0.1, 1.8)
+    return {
+        "pulse": pulse,
+        "block_left_mm": float(left),
+        "block_width_mm": float(block_width),
+        "pulse_gap_mm": float(pulse_gap),
+    }
 
+
+def _sample_rows(rng: np.random.Generator, height: float, n_rows: int, is_strip: bool) -> dict[str, Any]:
+    """Zero line of the first row, and distances between rows."""
     top_share = rng.uniform(0.02, 0.12) if rng.random() < 0.4 else rng.uniform(0.1, 0.36)
-    if kind == "strip" or height / rows < 18:
+    if is_strip or height / n_rows < 18:
         top_share = rng.uniform(0.01, 0.08)
     bottom_share = rng.uniform(0.03, 0.12)
-    pitch = height * (1 - top_share - bottom_share) / rows
+    pitch = height * (1 - top_share - bottom_share) / n_rows
     pitch = min(pitch, rng.uniform(26, 40))
     rhythm_pitch = pitch * (rng.uniform(0.85, 1.0) if rng.random() < 0.3 else 1.0)
     first_row = height * top_share + 0.5 * pitch
-    spare = height * (1 - bottom_share) - (first_row + pitch * (rows - 0.5))
+    spare = height * (1 - bottom_share) - (first_row + pitch * (n_rows - 0.5))
     first_row += rng.uniform(0, 1) * max(spare, 0)
+    return {
+        "first_row_mm": float(first_row),
+        "row_pitch_mm": float(pitch),
+        "rhythm_pitch_mm": float(rhythm_pitch),
+    }
 
+
+def _sample_colours(rng: np.random.Generator) -> dict[str, Any]:
+    """Kind of grid, colours of paper and grid, and the pen's ink."""
     grid = str(rng.choice(["lines", "dots", "major", "none"], p=[0.84, 0.05, 0.07, 0.04]))
     if rng.random() < 0.25:
         paper, major, minor = _random_grid(rng)
@@ -312,63 +386,52 @@ def _sample_sheet(rng: np.random.Generator, layout: Layout, dpi: float | None) -
         ink = _jitter(rng, (25, 40, 150), 15)
     elif pen < 0.64:
         ink = (int(rng.uniform(60, 115)),) * 3
-    major_width = rng.uniform(0.1, 0.3)
-    missing: tuple[str, ...] = ()
-    if rng.random() < 0.04:
-        missing = tuple(str(x) for x in rng.choice(LEADS, int(rng.integers(1, 4)), replace=False))
-    return SheetStyle(
-        layout=layout,
-        size_mm=(float(height), float(width)),
-        dpi=float(dpi) if dpi is not None else float(rng.uniform(100, 300)),
-        speed_mm_s=speed,
-        gain_mm_mv=gain,
-        sequential=bool(rng.random() < 0.75),
-        inverted_avr=layout.cabrera and bool(rng.random() < 0.7),
-        block_left_mm=float(left),
-        block_width_mm=float(block_width),
-        first_row_mm=float(first_row),
-        row_pitch_mm=float(pitch),
-        rhythm_pitch_mm=float(rhythm_pitch),
-        grid=grid,
-        paper=paper,
-        major=major,
-        minor=minor,
-        major_width_mm=float(major_width),
-        minor_width_mm=float(major_width * rng.uniform(0.5, 1.0)),
-        minor_over_major=bool(rng.random() < 0.25),
-        grid_origin_mm=(float(rng.uniform(0, 5)), float(rng.uniform(0, 5))),
-        grid_block_only=bool(rng.random() < 0.15),
-        ink=ink,
-        ink_alpha=float(rng.uniform(0.75, 1.0)),
-        stroke_mm=float(np.exp(rng.uniform(np.log(0.2), np.log(0.75)))),
-        stroke=str(rng.choice(["line", "raster"], p=[0.75, 0.25])),
-        joined=bool(rng.random() < 0.2),
-        pulse=pulse,
-        pulse_rows="all" if rng.random() < 0.75 else "last",
-        pulse_gap_mm=float(pulse_gap),
-        pulse_foot_mm=float(rng.uniform(0.4, 1.0)) if rng.random() < 0.6 else 0.0,
-        pulse_pen=float(rng.uniform(1.0, 2.0)),
-        separator=str(
-            rng.choice(["bars", "ticks", "dashed", "gap", "none"], p=[0.4, 0.15, 0.08, 0.12, 0.25])
-        ),
-        separator_mm=float(rng.uniform(2.0, 5.0)),
-        separator_pen=float(rng.uniform(1.2, 3.2)),
-        separator_at_ends=bool(rng.random() < 0.2),
-        names=str(rng.choice(["above", "below", "margin", "none"], p=[0.5, 0.34, 0.08, 0.08])),
-        name_variant=str(rng.choice(NAME_VARIANTS, p=NAME_SHARES)),
-        font=str(rng.choice(FACES)),
-        font_mm=float(rng.uniform(2.6, 4.6)),
-        text_ink=ink if rng.random() < 0.8 else _jitter(rng, (60, 60, 60), 30),
-        name_inset_mm=0.0 if rng.random() < 0.4 else float(rng.uniform(-0.5, 4.0)),
-        header_lines=int(rng.integers(0, 6)),
-        stray_texts=int(rng.integers(1, 7)) if rng.random() < 0.45 else 0,
-        intervals=bool(rng.random() < 0.4),
-        footer=bool(rng.random() < 0.8),
-        frame=bool(rng.random() < 0.25),
-        amplitude=float(np.exp(rng.normal(0.0, 0.25))),
-        lowpass_hz=float(rng.choice([40.0, 100.0, 150.0])) if rng.random() < 0.2 else None,
-        missing=missing,
-    )
+    return {"grid": grid, "paper": paper, "major": major, "minor": minor, "ink": ink}
+
+
+def _sample_grid(rng: np.random.Generator, major_width: float) -> dict[str, Any]:
+    """Lines of the grid and where it lies."""
+    return {
+        "major_width_mm": major_width,
+        "minor_width_mm": float(major_width * rng.uniform(0.5, 1.0)),
+        "minor_over_major": bool(rng.random() < 0.25),
+        "grid_origin_mm": (float(rng.uniform(0, 5)), float(rng.uniform(0, 5))),
+        "grid_block_only": bool(rng.random() < 0.15),
+    }
+
+
+def _sample_pens(rng: np.random.Generator) -> dict[str, Any]:
+    """Strokes of traces, pulses and separators."""
+    separators = ["bars", "ticks", "dashed", "gap", "none"]
+    return {
+        "ink_alpha": float(rng.uniform(0.75, 1.0)),
+        "stroke_mm": float(np.exp(rng.uniform(np.log(0.2), np.log(0.75)))),
+        "stroke": str(rng.choice(["line", "raster"], p=[0.75, 0.25])),
+        "joined": bool(rng.random() < 0.2),
+        "pulse_rows": "all" if rng.random() < 0.75 else "last",
+        "pulse_foot_mm": float(rng.uniform(0.4, 1.0)) if rng.random() < 0.6 else 0.0,
+        "pulse_pen": float(rng.uniform(1.0, 2.0)),
+        "separator": str(rng.choice(separators, p=[0.4, 0.15, 0.08, 0.12, 0.25])),
+        "separator_mm": float(rng.uniform(2.0, 5.0)),
+        "separator_pen": float(rng.uniform(1.2, 3.2)),
+        "separator_at_ends": bool(rng.random() < 0.2),
+    }
+
+
+def _sample_text(rng: np.random.Generator, ink: RGB) -> dict[str, Any]:
+    """Names of the leads and other printed text."""
+    return {
+        "names": str(rng.choice(["above", "below", "margin", "none"], p=[0.5, 0.34, 0.08, 0.08])),
+        "name_variant": str(rng.choice(NAME_VARIANTS, p=NAME_SHARES)),
+        "font": str(rng.choice(FACES)),
+        "font_mm": float(rng.uniform(2.6, 4.6)),
+        "text_ink": ink if rng.random() < 0.8 else _jitter(rng, (60, 60, 60), 30),
+        "name_inset_mm": 0.0 if rng.random() < 0.4 else float(rng.uniform(-0.5, 4.0)),
+        "header_lines": int(rng.integers(0, 6)),
+        "stray_texts": int(rng.integers(1, 7)) if rng.random() < 0.45 else 0,
+        "intervals": bool(rng.random() < 0.4),
+        "footer": bool(rng.random() < 0.8),
+    }
 
 
 def _scanner(rng: np.random.Generator) -> CameraStyle:

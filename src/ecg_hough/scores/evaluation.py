@@ -1,6 +1,6 @@
 """Digitised records against the recorded ones: two folders of WFDB pairs enter, a table of metrics leaves.
 
-A page is a record of the truth folder; its profile is the subfolder it stands in. The prediction of
+A page is a record of the truth folder; its profile is the subfolder it is in. The prediction of
 `truth/<profile>/<stem>.hea` is `predictions/<profile>/<stem>.hea`. NaN in the truth means "not printed
 there", so a short lead is compared at its own column's time only.
 """
@@ -49,7 +49,8 @@ METRIC_COLUMNS = (
     "dice",
 )
 """Metric columns of the per-lead table. KS, ASCI and the weighted difference are taken after the Challenge's
-shift, as its scorer does; all others where the estimate lies."""
+shift, as its scorer does, the gain's error after that of the best cross-correlation; all others where the
+estimate lies."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def evaluate(
 
     Raises:
         ValueError: a folder does not exist, the truth holds no record or one that was trained on (see
-            `datasets.guard`), or workers is below 1.
+            `scores.guard`), or workers is below 1.
     """
     import pandas as pd
 
@@ -188,7 +189,7 @@ def evaluate(
     known, failed = set(stems), failed or {}
     extra = sum(p.relative_to(predictions).with_suffix("") not in known for p in predictions.rglob("*.hea"))
     if extra:
-        logger.warning("%d predictions have no record in the truth folder and are left out", extra)
+        logger.warning("%d predictions have no record in the truth folder and are not scored", extra)
     with ThreadPoolExecutor(workers) as pool:
         scored = list(
             pool.map(lambda stem: _score_page(predictions, truth, stem, failed.get(stem.as_posix())), stems)
@@ -279,7 +280,7 @@ def _score_lead(
         "pearson_r": metrics.pearson_r(ref, est),
         "rmse_mv": metrics.rmse_mv(ref, est),
         "mae_mv": metrics.mae_mv(ref, est),
-        "gain_error": metrics.gain_error(ref, est),
+        "gain_error": metrics.gain_error(ref, est, fs),
         "timing_error_s": metrics.timing_error_s(ref, est, fs),
         "dtw_mv": metrics.dtw_distance(ref, est, fs),
     }
@@ -309,7 +310,7 @@ def _read_prediction(stem: Path, fs: float) -> tuple[dict[str, NDArray[np.float6
 
 
 def _dice_per_lead(predicted: Path, true: Path) -> dict[str, float]:
-    """Dice of the two label maps by lead; empty unless there is one beside both records."""
+    """Dice of the two label maps by lead; empty unless both records have one."""
     paths = [stem.with_name(stem.name + LABELS_SUFFIX) for stem in (predicted, true)]
     if not all(path.is_file() for path in paths):
         return {}

@@ -1,7 +1,7 @@
 """A guard against scoring on what was trained on: names of records enter, a refusal leaves.
 
 The weights' cards list the records, and where known the patients, that the networks were trained on
-(`data.record_names`, `data.patient_ids`). A page is told by its name: it shows a record if the record's
+(`data.record_names`, `data.patient_ids`). A page is recognised by its name: it shows a record if the record's
 name is a part of it between separators, so `00021_hr-0003` and `photo_0007_00021_hr` show `00021_hr`. The two
 rates of PTB-XL are one recording: `00021_lr` is `00021_hr`. A name of digits alone must be the whole name of
 the page, because many data sets count from 1; leading zeros do not count (LUDB's `5` and its page `005`).
@@ -19,7 +19,7 @@ from pathlib import Path
 from ecg_hough.networks.runtime import WEIGHTS
 
 SHOWN = 5
-"""Names that the refusal tells; the rest are counted."""
+"""Names that the refusal lists; the others are counted."""
 _PARTS = re.compile(r"[-_.\s]")
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class TrainedOn:
 
 
 def trained_on(weights: Path | None = None) -> tuple[TrainedOn, ...]:
-    """What the cards in a folder say; None takes the shipped weights."""
+    """What the networks of a folder were trained on, from their cards; None takes the shipped weights."""
     found = []
     for path in sorted((WEIGHTS if weights is None else Path(weights)).glob("*.json")):
         data = json.loads(path.read_text()).get("data", {})
@@ -60,7 +60,7 @@ def find_trained(
 
     Args:
         names: of records or pages.
-        patients: name of a record -> its patient, such as from `training.ptbxl.patient_groups`.
+        patients: name of a record -> its patient, such as from `datasets.ptbxl_table.patient_groups`.
         weights: folder of the weights; None takes the shipped ones.
     """
     networks = trained_on(weights)
@@ -109,7 +109,7 @@ def refuse_trained(
     )
     if not allow:
         raise ValueError(
-            f"{words}. Take others, or say --allow-trained: the score then is of the training data"
+            f"{words}. Take others, or give --allow-trained: the score then is of the training data"
         )
     log.warning("%s: the score is of the training data", words)
 

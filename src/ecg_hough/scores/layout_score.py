@@ -1,4 +1,4 @@
-"""Whether a page was understood: layout, names of leads, order of columns, paper speed and gain.
+"""Whether a page was read as what it is: layout, names of leads, order of columns, paper speed and gain.
 
 In: what is true of rendered pages (`<stem>.truth.json`) and the digitiser's reports (`<stem>.json`).
 Out: shares of pages and panels that are right, for the benchmark.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TRUTH_SUFFIX = ".truth.json"
 SHARED_MIN = 0.5
-"""Share of columns that a read panel must have in common with the true one to stand at its place."""
+"""Share of columns that a read panel must have in common with the true one to be at its place."""
 SCALE_TOLERANCE = 0.02
 """Relative error up to which a speed or gain is right."""
 QUESTIONS = ("layout", "columns", "speed", "gain")
@@ -38,29 +38,37 @@ def score_layouts(folder: Path, reports: Mapping[str, dict[str, Any]]) -> dict[s
         of their name was found, on pages with and without printed names; `scale_misread_pct`, pages
         where a speed or gain other than the standard one was read and is wrong; and the wrong pages.
     """
-    pages: dict[str, dict[str, Any]] = {}
-    for path in sorted(folder.rglob(f"*{TRUTH_SUFFIX}")):
-        key = path.relative_to(folder).as_posix().removesuffix(TRUTH_SUFFIX)
-        truth = json.loads(path.read_text(encoding="utf-8"))
-        if "columns" in truth:
-            pages[key] = score_page(truth, reports.get(key, {}))
+    pages = _scored_pages(folder, reports)
     if not pages:
         return None
     figures: dict[str, Any] = {"pages": len(pages)}
     for question in QUESTIONS:
         asked = [page[question] for page in pages.values() if page[question] is not None]
-        figures[f"{question}_pct"] = 100.0 * float(np.mean(asked)) if asked else float("nan")
+        figures[f"{question}_pct"] = _percent(sum(asked), len(asked))
     for name, named in (("named", True), ("unnamed", False)):
-        of = [page for page in pages.values() if page["names_printed"] == named]
-        panels = sum(page["panels"] for page in of)
-        right = sum(page["panels_right"] for page in of)
+        counts = [(p["panels"], p["panels_right"]) for p in pages.values() if p["names_printed"] == named]
+        panels, right = np.sum(counts, axis=0, dtype=int).tolist() if counts else (0, 0)
         figures[f"panels_{name}"] = panels
-        figures[f"lead_identity_{name}_pct"] = 100.0 * right / panels if panels else float("nan")
-    figures["scale_misread_pct"] = 100.0 * float(np.mean([page["misread"] for page in pages.values()]))
-    figures["wrong"] = {
-        key: wrong for key, page in pages.items() if (wrong := [q for q in QUESTIONS if page[q] is False])
-    }
+        figures[f"lead_identity_{name}_pct"] = _percent(right, panels)
+    figures["scale_misread_pct"] = _percent(sum(page["misread"] for page in pages.values()), len(pages))
+    wrong = {key: [q for q in QUESTIONS if page[q] is False] for key, page in pages.items()}
+    figures["wrong"] = {key: questions for key, questions in wrong.items() if questions}
     return figures
+
+
+def _scored_pages(folder: Path, reports: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """`score_page` of every page that has a complete truth file, by "profile/stem"."""
+    pages = {}
+    for path in sorted(folder.rglob(f"*{TRUTH_SUFFIX}")):
+        key = path.relative_to(folder).as_posix().removesuffix(TRUTH_SUFFIX)
+        truth = json.loads(path.read_text(encoding="utf-8"))
+        if "columns" in truth:
+            pages[key] = score_page(truth, reports.get(key, {}))
+    return pages
+
+
+def _percent(part: int, whole: int) -> float:
+    return 100.0 * part / whole if whole else float("nan")
 
 
 def score_page(truth: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
@@ -92,15 +100,15 @@ def _close(value: float | None, true: float) -> bool:
 def _named_at_its_place(panel: dict[str, Any], read: list[dict[str, Any]]) -> bool:
     """Whether the read panel nearest to the true one's row, in its columns, has its name."""
     row, left, right = panel["box_px"]
-    beside = []
+    there = []
     for other in read:
         if other["box_px"] is None or other["rhythm"] != panel["rhythm"]:
             continue
         r, a, b = other["box_px"]
         shared = min(right, b) - max(left, a)
         if shared >= SHARED_MIN * max(right - left, b - a):
-            beside.append((abs(r - row), other["lead"]))
-    return bool(beside) and min(beside)[1] == panel["lead"]
+            there.append((abs(r - row), other["lead"]))
+    return bool(there) and min(there)[1] == panel["lead"]
 
 
 def layout_table(figures: dict[str, Any]) -> Table:

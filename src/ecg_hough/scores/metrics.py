@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage, signal
 
+from ecg_hough.numeric import peak_offset
+from ecg_hough.paper import LEADS
+
 CHALLENGE_LEVELS = 256
 """Amplitude levels of the images that the Challenge scorer correlates."""
 CHALLENGE_BLUR = 0.5
@@ -35,7 +38,7 @@ class Alignment:
     """An estimate moved onto its reference the Challenge's way.
 
     Attributes:
-        signal: (N,) mV, the estimate after the shift; NaN where the shift left nothing.
+        signal: (N,) mV, the estimate after the shift; NaN where the shift moved no sample to.
         shift_s: how late the estimate was. 0 where no shift was applied.
         shift_mv: how high the estimate lay. 0 where no shift was applied.
         applied: whether the best shift was inside the limits.
@@ -52,7 +55,7 @@ def challenge_align(reference: ArrayLike, estimate: ArrayLike, fs: float) -> Ali
 
     Both signals become images of 256 levels (from the least to the greatest value of the two), blurred by
     0.5, NaN samples absent. The peak of their 2-D cross-correlation over all lags is the shift. It is
-    used only if it is at most 0.5 s and 1.0 mV; else the estimate stays where it is.
+    used only if it is at most 0.5 s and 1.0 mV; else the estimate is not moved.
 
     Args:
         reference: (N,) mV, NaN where not printed.
@@ -99,7 +102,7 @@ def challenge_snr(reference: ArrayLike, estimate: ArrayLike, fs: float) -> float
 
 
 def challenge_score(snrs: Iterable[float]) -> float:
-    """Mean of the leads' ratios in dB over all (record, lead) pairs, NaN ignored; NaN if nothing is left."""
+    """Mean of the leads' ratios in dB over all (record, lead) pairs, NaN ignored; NaN if all are."""
     values = np.asarray(list(snrs), dtype=np.float64)
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
@@ -174,7 +177,7 @@ def kaggle_align(reference: ArrayLike, estimate: ArrayLike, fs: float) -> NDArra
         estimate: (N,) mV, all finite.
 
     Returns:
-        (N,) mV, NaN where the shift left nothing.
+        (N,) mV, NaN where the shift moved no sample to.
     """
     ref, est = np.asarray(reference, dtype=np.float64), np.asarray(estimate, dtype=np.float64)
     limit = int(KAGGLE_MAX_SHIFT_S * fs)
@@ -198,7 +201,7 @@ def kaggle_page_ratio(
     contest's scorer: their error is the reference itself.
 
     Args:
-        reference: (12, N) mV, NaN where not printed; a lead that is nowhere finite is left out.
+        reference: (12, N) mV, NaN where not printed; a lead that is nowhere finite does not count.
         estimate: (12, N) mV. The contest knows no NaN: an unread sample of the printed span is 0 mV.
         fs: samples per second of both.
         cap: largest ratio; also the ratio of a perfect page.
@@ -233,7 +236,7 @@ def kaggle_page_ratio(
 
 
 def kaggle_score(ratios: Iterable[float]) -> float:
-    """10·log10 of the mean linear page ratio; a missing page enters as 0. NaN if nothing is left."""
+    """10·log10 of the mean linear page ratio; a missing page enters as 0. NaN if all are."""
     values = np.asarray(list(ratios), dtype=np.float64)
     if not np.isfinite(values).any():
         return float("nan")
@@ -261,12 +264,17 @@ def mae_mv(reference: ArrayLike, estimate: ArrayLike) -> float:
     return float(np.mean(np.abs(ref - est))) if ref.size else float("nan")
 
 
-def gain_error(reference: ArrayLike, estimate: ArrayLike) -> float:
+def gain_error(reference: ArrayLike, estimate: ArrayLike, fs: float) -> float:
     """Slope of the estimate over the reference (least squares with an offset) minus 1: +0.1 = 10 % too high.
 
-    Blurred peaks also lower the slope, so it is the gain's error only for leads that are otherwise close.
+    The estimate is first moved by its `timing_error_s`, in whole samples: a shift of 10 ms alone lowers the
+    slope by a fifth. Blurred peaks lower it too, so it is the gain's error only for leads that are otherwise
+    close. The Challenge's alignment is not used: it fits the pixels of the baseline, and of leads whose gain
+    is wrong it may miss the QRS complexes.
     """
-    ref, est, _ = _common(reference, estimate)
+    lag_s = timing_error_s(reference, estimate, fs)
+    late = round(lag_s * fs) if np.isfinite(lag_s) else 0
+    ref, est, _ = _common(reference, _delay(_as_lead(estimate, "estimate"), -late))
     if ref.size < 2 or np.ptp(ref) == 0.0:
         return float("nan")
     centred = ref - ref.mean()
@@ -290,11 +298,8 @@ def timing_error_s(reference: ArrayLike, estimate: ArrayLike, fs: float) -> floa
         np.nan_to_num(est - np.nanmean(est)), np.nan_to_num(ref - np.nanmean(ref)), mode="full"
     )[ref.size - 1 - limit : ref.size + limit]
     peak = int(np.argmax(correlation))
-    offset = 0.0
-    if 0 < peak < correlation.size - 1:
-        before, at, after = correlation[peak - 1 : peak + 2]
-        curvature = before - 2.0 * at + after
-        offset = 0.5 * float((before - after) / curvature) if curvature < 0 else 0.0
+    inside = 0 < peak < correlation.size - 1
+    offset = float(peak_offset(*correlation[peak - 1 : peak + 2])) if inside else 0.0
     return (peak - limit + offset) / fs
 
 
@@ -314,7 +319,7 @@ def dtw_distance(reference: ArrayLike, estimate: ArrayLike, fs: float) -> float:
     ref, est = (x[: n * step].reshape(n, step).mean(axis=1) for x in (ref, est))
     band = max(1, round(DTW_BAND_S * fs / step))
     padded = np.concatenate((np.full(band, np.inf), est, np.full(band, np.inf)))
-    # Column j of a row stands for est sample i + j − band. The step inside a row is a running minimum.
+    # Column j of a row is est sample i + j − band. The step inside a row is a running minimum.
     previous = np.full(2 * band + 1, np.inf)
     for i in range(n):
         cost = np.abs(padded[i : i + 2 * band + 1] - ref[i])
@@ -332,7 +337,7 @@ def dtw_distance(reference: ArrayLike, estimate: ArrayLike, fs: float) -> float:
 
 
 def dice(
-    labels_a: NDArray[np.integer], labels_b: NDArray[np.integer], *, classes: int = 12
+    labels_a: NDArray[np.integer], labels_b: NDArray[np.integer], *, classes: int = len(LEADS)
 ) -> NDArray[np.float64]:
     """Dice overlap per class of two label maps of one shape: (classes,), NaN for a class in neither.
 

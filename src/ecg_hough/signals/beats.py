@@ -1,12 +1,14 @@
-"""Paper speed from the heart itself, where the page does not say it.
+"""Paper speed from the heart itself, where it is not printed.
 
 In: rows of traces in page millimetres. Out: the odds of 50 against 25 mm/s. Beats follow each other at 50 to
 120 a minute and a QRS complex lasts about 0.1 s: at 50 mm/s both are twice as long on paper as at 25. Three
 lengths are measured, the distance of beats, the width of steep strokes, and the spectral centroid of the
-slope, and weighed by logistic regression.
+slope; logistic regression weighs them.
 """
 
 from __future__ import annotations
+
+import logging
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,29 +16,32 @@ from scipy.signal import find_peaks, welch
 
 from ecg_hough.elements import RowTrace, Window
 
+log = logging.getLogger(__name__)
+
 STEP_MM = 0.25
-"""Traces are measured on this raster."""
+"""Step of the raster on which traces are measured."""
 EDGE_MM = 2.5
-"""Left out at panels' ends: names, pulses and separators stand there."""
+"""Excluded at panels' ends, where names, pulses and separators are printed."""
 PIECE_MIN_MM = 25.0
 """Shortest piece of trace that is measured."""
 BAND_PER_MM = (0.05, 1.2)
-"""Frequencies of the slope that count: below wanders the baseline, above are pen and noise."""
+"""Frequencies of the slope that count: baseline wander is below, pen and noise are above."""
 BEAT_MM = (7.0, 90.0)
-"""Distances of beats looked for: 214 a minute at 25 mm/s, 33 at 50."""
+"""Distances of beats that are searched: 214 a minute at 25 mm/s, 33 at 50."""
 USUAL_BEAT_MM = 32.0
-"""Taken where no beat is repeated on the page: half way between both speeds."""
+"""Assumed where no beat is repeated on the page: half way between both speeds."""
 COEFFICIENTS = (-3.29, 2.02, 16.16)
 INTERCEPT = -11.79
 """Log odds of 50 mm/s, of the logarithms of centroid (1/mm), distance of beats and width of strokes (mm).
-By `python -m ecg_hough.training.speed_fit RECORDS`, which says what they are worth on held-out records."""
+Fitted by `python -m ecg_hough.training.speed_fit RECORDS`, which prints their accuracy on held-out
+records."""
 FIFTY_MIN = 5.0
-"""Log odds from which a page is taken for 50 mm/s: 150 to 1, were both speeds equally common. They are not,
+"""Log odds from which a page is read at 50 mm/s: 150 to 1 if both speeds were equally common. They are not,
 and two of the 40 LUDB pages, at 25 mm/s, have 3.8 and 4.8."""
 
 
 def fifty_odds(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> float | None:
-    """Log odds of 50 mm/s against 25; None where too little is on the page to tell.
+    """Log odds of 50 mm/s against 25; None where the page shows too little trace.
 
     Args:
         rows: traces in page millimetres; windows: panels.
@@ -51,8 +56,16 @@ def fifty_odds(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> float
                 if inside.any() and known[inside].mean() > 0.8:
                     pieces.append(np.interp(grid, row.x_mm[known], row.y_mm[known]))
     if not pieces:
+        log.debug("paper speed by beats: no panel shows %g mm of trace without large gaps", PIECE_MIN_MM)
         return None
-    return float(beat_lengths(pieces) @ COEFFICIENTS + INTERCEPT)
+    lengths = beat_lengths(pieces)
+    odds = float(lengths @ COEFFICIENTS + INTERCEPT)
+    log.debug(
+        "paper speed by beats: log odds of 50 mm/s %.1f; logarithms of spectral centroid, beat distance and"
+        " stroke width %s",
+        odds, lengths,
+    )  # fmt: skip
+    return odds
 
 
 def beat_lengths(pieces: list[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -73,11 +86,11 @@ def beat_lengths(pieces: list[NDArray[np.float64]]) -> NDArray[np.float64]:
         alike /= max(alike[0], 1e-12)
         below = np.flatnonzero(alike < 0.5)
         k = int(below[0]) if below.size else 1
-        # Between the raster's places by the line through both.
+        # Linear interpolation between the raster's places.
         widths.append(STEP_MM * (k - (0.5 - alike[k]) / max(alike[k - 1] - alike[k], 1e-6)))
         repeats.append(alike)
     longest = max(len(alike) for alike in repeats)
-    # Lags that few pieces know, and their noisy ends, count little.
+    # Lags that few pieces cover, and the noisy ends of long ones, count little.
     total, weight = np.zeros(longest), np.zeros(longest)
     for alike in repeats:
         known = np.maximum(0.0, 1.0 - np.arange(len(alike)) / (0.8 * len(alike)))
@@ -89,6 +102,6 @@ def beat_lengths(pieces: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     peaks = peaks[peaks >= first]
     beat = USUAL_BEAT_MM
     if peaks.size:
-        # The first of the high ones: two beats further on the heart repeats itself as well.
+        # The first of the high peaks: after two beats the trace repeats itself as well.
         beat = STEP_MM * float(peaks[np.argmax(mean[peaks] > 0.6 * mean[peaks].max())])
     return np.log([float(np.median(centroids)), beat, float(np.median(widths))])

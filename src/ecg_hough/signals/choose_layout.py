@@ -1,13 +1,13 @@
-"""Which of the known layouts it is: the leads network's view weighed with what the traces themselves say.
+"""Which of the known layouts a page has: the leads network's evidence weighed with that of the traces.
 
-In: row traces, and all known layouts as they would lie on the page. Out: the likeliest one, or none. The
-network names single traces unreliably where no names are printed; but limb leads obey their sums
-(`limb_sums`), rhythm strips repeat short leads (`strip_names`), which needs no name, and a layout has a place
-for every row.
+In: row traces, and all known layouts fitted to the page. Out: the likeliest one, or none. The network names
+single traces unreliably where no names are printed; but limb leads obey their sums (`limb_sums`), rhythm
+strips repeat short leads (`strip_names`), which needs no name, and a layout has a place for every row.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,40 +18,44 @@ from ecg_hough.layout.sheet import Sheet
 from ecg_hough.layout.windows import windows_on_rows
 from ecg_hough.paper import Layout
 from ecg_hough.signals.columns import place_columns, trim_windows
-from ecg_hough.signals.limb_sums import limb_columns, limb_rest, renamed_columns, usual_beat_rest
+from ecg_hough.signals.limb_sums import limb_columns, limb_residual, renamed_columns, usual_beat_residual
 from ecg_hough.signals.strip_names import measure as measure_strips
-from ecg_hough.traces.read import Rows
+from ecg_hough.traces.rows import Rows
+
+log = logging.getLogger(__name__)
 
 NAMED_MIN = 0.6
-"""Share of panels with a printed name from which print is believed: it may show leads in any order."""
+"""Share of panels with a printed name from which printed names are trusted: leads may be in any order."""
 
 # Tuned on own renders without names (benchmark_pages, other seeds than the published one): on 253 pages,
 # then on 193 others, 13 of them with names that were hardly read, with the panels at common edges.
 WEIGHTS = (4.07, -1.5, 0.69, 1.26)
 """Log odds by the network's evidence (nats per traced column), rows without a place and places without a row,
 the limb leads' sums at every instant and those of their usual beats.
-By `python -m ecg_hough.training.layout_fit PAGES`, which says what they are worth."""
-EVEN_REST, EVEN_BEAT_REST = 10**-1.2, 10**-1.3
-"""Rest of the limb leads' sums that speaks neither for nor against a layout."""
-REST_FLOOR = 1e-3
-"""What reading leaves of leads that obey them."""
+Fitted by `python -m ecg_hough.training.layout_fit PAGES`, which prints their accuracy."""
+EVEN_RESIDUAL, EVEN_BEAT_RESIDUAL = 10**-1.2, 10**-1.3
+"""Residual of the limb leads' sums that is evidence neither for nor against a layout."""
+RESIDUAL_FLOOR = 1e-3
+"""Residual that reading errors cause in leads that obey their sums."""
 DECADE, LEAST, MOST = 4.0, -2.0, 5.0
-"""A rest ten times smaller adds `DECADE`, within limits: tall traces are misread, columns misplaced."""
+"""A residual ten times smaller adds `DECADE`, within limits: tall traces are misread, columns misplaced."""
 EXTENT_MM, EXTENT_POWER = 250.0, 0.75
-"""Length of a column times dimensions that must be empty that counts once; more counts by this power."""
+"""Checked extent, the length of a column times the dimensions that must be empty, that has the weight 1; the
+weight of a larger one grows by this power."""
 STRIP_TIMES, STRIP_EVEN, STRIPS_LEAST, STRIPS_MOST = 4.0, 1.1, -3.0, 3.0
-"""Log odds of a layout by how well its rhythm strips repeat some short lead (`strip_names.measure`), less
-what speaks neither for nor against it, within limits."""
+"""Log odds of a layout by how well its rhythm strips repeat some short lead (`strip_names.measure`): factor,
+value that is evidence neither for nor against it, and limits."""
 LONE_EVIDENCE = 1.0
-"""Network's evidence from which a layout is believed that its view does not fit and no sum supports."""
+"""Network's evidence from which a layout is used although the network's view fits none and no sum supports
+it."""
 SURE = 0.9
 """Probability from which the second likeliest layout is not mentioned."""
-_NONE = "layout: no known layout fits the page's traces; leads are placed by their own evidence"
+_NONE = "layout: no known layout fits the traces; each lead was placed by the network's evidence for it alone"
 
 
 @dataclass(frozen=True)
 class ChosenLayout:
-    """The layout and panels to go on with; warnings where they are not those that the network saw."""
+    """The chosen layout and its panels; warnings where the network suggested others."""
 
     layout: Layout | None
     windows: tuple[Window, ...]
@@ -59,7 +63,7 @@ class ChosenLayout:
 
 
 def choose_layout(sheet: Sheet, rows: Rows) -> ChosenLayout:
-    """Choose the layout of a page that was read; panels are trimmed to their rows' traces."""
+    """Choose the layout of a page whose rows are read; panels are trimmed to their rows' traces."""
     candidates, loose = candidates_on_page(sheet, rows)
     chosen = check_layout(
         rows.traces,
@@ -73,12 +77,12 @@ def choose_layout(sheet: Sheet, rows: Rows) -> ChosenLayout:
 
 
 def candidates_on_page(sheet: Sheet, rows: Rows) -> tuple[tuple[Candidate[Window], ...], tuple[Window, ...]]:
-    """Known layouts on the rows that were read, and panels by each row's own evidence, in page mm."""
+    """Known layouts on the rows that are read, and panels by each row's own evidence, in page mm."""
     layout, read = sheet.layout, {row.row_index for row in rows.traces}
 
     def as_read(candidate: Candidate[PanelBox]) -> Candidate[Window]:
         windows = windows_on_rows(layout, candidate.panels, read, sheet.canvas, sheet.page_map)
-        # A row taken for a rhythm strip that shows no trace is none.
+        # A row without trace that was taken for a rhythm strip is none.
         strips = tuple(window.lead for window in windows if window.rhythm)
         fewer = len(strips) < len(candidate.layout.rhythm)
         kept = candidate.layout.with_strips(strips) if fewer else candidate.layout
@@ -97,51 +101,83 @@ def check_layout(
     named: float = 0.0,
     has_grid: bool = True,
 ) -> ChosenLayout:
-    """Choose the layout that the network's view and the traces make likeliest.
+    """Choose the layout that the network's evidence and the traces make likeliest.
 
     Args:
         rows: traces in page millimetres.
         candidates: known layouts, the network's own choice first; panels of rows in `rows` only.
-        loose: panels to go on with where no known layout convinces.
+        loose: panels to use where no known layout has enough evidence.
         known: whether the network's view fits its choice.
-        named: share of the panels whose name is printed beside them.
+        named: share of the panels whose name is printed next to them.
         has_grid: the page map is a grid's, whose millimetres are equal everywhere.
     """
     if known and named >= NAMED_MIN:
+        log.info("layout: %s by printed names at %.2f of the panels", candidates[0].layout.name, named)
         return ChosenLayout(candidates[0].layout, candidates[0].panels)
     if not candidates or not rows or named >= NAMED_MIN:
+        log.info("layout: none, %d candidates, names at %.2f of the panels", len(candidates), named)
         return ChosenLayout(None, loose, (_NONE,))
     placed = [at_common_edges(rows, candidate, has_grid=has_grid) for candidate in candidates]
     features = np.array([measure(rows, candidate) for candidate in placed])
-    odds = features @ np.array(WEIGHTS)
-    for k in np.flatnonzero(odds > odds.max() - STRIPS_MOST + STRIPS_LEAST):
-        odds[k] += strip_odds(rows, placed[k])
+    odds = _log_odds(rows, placed, features)
     best, second = np.argsort(-odds, kind="stable")[[0, min(1, len(odds) - 1)]]
     chosen, other = candidates[best], candidates[second]
-    supported = features[best, 2:].sum() > 0 or chosen.evidence >= LONE_EVIDENCE
-    if not (supported or known):
+    sums = features[best, 2:].sum()
+    supported = known or sums > 0 or chosen.evidence >= LONE_EVIDENCE
+    if not supported:
+        log.info(
+            "layout: %s rejected, limb sums %.2f are not above 0 and the network's evidence %.2f is below %g",
+            chosen.layout.name, sums, chosen.evidence, LONE_EVIDENCE,
+        )  # fmt: skip
         return ChosenLayout(None, loose, (_NONE,))
-    warnings = []
-    if best != 0 or not known:
-        seen = candidates[0].layout.name if known else "no known layout"
-        warnings.append(
-            f"layout: looked like {seen}, but traces and limb leads' sums fit {chosen.layout.name} best;"
-            " that was taken"
+    probability = float(1.0 / np.exp(odds - odds[best]).sum())
+    log.info("layout: %s, probability %.3f", chosen.layout.name, probability)
+    suggested = candidates[0] if known else None
+    warnings = _warnings(chosen, suggested, other, probability)
+    return ChosenLayout(chosen.layout, chosen.panels, warnings)
+
+
+def _warnings(
+    chosen: Candidate[Window],
+    suggested: Candidate[Window] | None,
+    other: Candidate[Window],
+    probability: float,
+) -> tuple[str, ...]:
+    """Sentences where the network suggested another candidate, or none, and where another one is likely,
+    too."""
+    out = []
+    if chosen is not suggested:
+        seen = suggested.layout.name if suggested is not None else "no known layout"
+        out.append(
+            f"layout: the network suggested {seen}; traces and Einthoven sums support {chosen.layout.name},"
+            " which was used"
         )
-    probability = 1.0 / np.exp(odds - odds[best]).sum()
     if probability < SURE and other is not chosen:
-        warnings.append(
-            f"layout: {chosen.layout.name} with a probability of {probability:.0%}; it may be"
+        out.append(
+            f"layout: {chosen.layout.name} has a probability of {probability:.0%}; the next likeliest is"
             f" {other.layout.name}"
         )
-    return ChosenLayout(chosen.layout, chosen.panels, tuple(warnings))
+    return tuple(out)
+
+
+def _log_odds(
+    rows: tuple[RowTrace, ...], placed: list[Candidate[Window]], features: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(candidates,) log odds, by their features and, of those that may win, by their rhythm strips."""
+    odds = np.asarray(features @ np.array(WEIGHTS))
+    for k in np.flatnonzero(odds > odds.max() - STRIPS_MOST + STRIPS_LEAST):
+        odds[k] += strip_odds(rows, placed[k])
+    for candidate, one, total in zip(placed, features, odds, strict=True):
+        log.debug("layout: %s has log odds %.2f; evidence, unplaced rows, sums, beats %s",
+                  candidate.layout.name, total, one)  # fmt: skip
+    return odds
 
 
 def at_common_edges(
     rows: tuple[RowTrace, ...], candidate: Candidate[Window], *, has_grid: bool = True
 ) -> Candidate[Window]:
-    """The candidate with its panels at their columns' common edges: the network's may be a sixth of a column
-    off."""
+    """The candidate with its panels at their columns' common edges: the network's edges may be wrong by a
+    sixth of a column."""
     windows, layout = candidate.panels, candidate.layout
     if {row.row_index for row in rows}.isdisjoint(window.row_index for window in windows):
         return candidate
@@ -150,27 +186,27 @@ def at_common_edges(
 
 
 def measure(rows: tuple[RowTrace, ...], candidate: Candidate[Window]) -> NDArray[np.float64]:
-    """(4,) what `WEIGHTS` weigh of a layout whose panels are `at_common_edges`."""
+    """(4,) features, in the order of `WEIGHTS`, of a layout whose panels are `at_common_edges`."""
     by_row = {row.row_index: row for row in rows}
     windows, layout = candidate.panels, candidate.layout
     placed = len({w.row_index for w in windows})
     unplaced = len(by_row) + layout.n_rows - 2 * placed
     columns = limb_columns(by_row, windows, layout)
-    rest, beat_rest = limb_rest(columns), usual_beat_rest(columns)
-    against = limb_rest(renamed_columns(by_row, windows, layout))
+    residual, beat_residual = limb_residual(columns), usual_beat_residual(columns)
+    against = limb_residual(renamed_columns(by_row, windows, layout))
     sums = beats = 0.0
-    if rest is not None:
-        sums = _nats(rest[0], EVEN_REST) * (rest[1] / EXTENT_MM) ** EXTENT_POWER
+    if residual is not None:
+        sums = _nats(residual[0], EVEN_RESIDUAL) * (residual[1] / EXTENT_MM) ** EXTENT_POWER
     if against is not None:
-        sums -= max(0.0, _nats(against[0], EVEN_REST)) * (against[1] / EXTENT_MM) ** EXTENT_POWER
-    if beat_rest is not None:
-        beats = _nats(beat_rest, EVEN_BEAT_REST)
+        sums -= max(0.0, _nats(against[0], EVEN_RESIDUAL)) * (against[1] / EXTENT_MM) ** EXTENT_POWER
+    if beat_residual is not None:
+        beats = _nats(beat_residual, EVEN_BEAT_RESIDUAL)
     return np.array([candidate.evidence, unplaced, sums, beats])
 
 
 def strip_odds(rows: tuple[RowTrace, ...], candidate: Candidate[Window]) -> float:
-    """Log odds of a layout, its panels `at_common_edges`, by its rhythm strips: what is no strip repeats no
-    short lead. 0 without any."""
+    """Log odds of a layout, its panels `at_common_edges`, by its rhythm strips: a row that is no strip
+    repeats no short lead. 0 without strips."""
     strips, _, features = measure_strips(rows, candidate.panels, candidate.layout)
     if not strips:
         return 0.0
@@ -178,5 +214,5 @@ def strip_odds(rows: tuple[RowTrace, ...], candidate: Candidate[Window]) -> floa
     return float(np.clip(STRIP_TIMES * (best.mean() - STRIP_EVEN), STRIPS_LEAST, STRIPS_MOST))
 
 
-def _nats(rest: float, even: float) -> float:
-    return float(np.clip(-DECADE * np.log10((rest + REST_FLOOR) / even), LEAST, MOST))
+def _nats(residual: float, even: float) -> float:
+    return float(np.clip(-DECADE * np.log10((residual + RESIDUAL_FLOOR) / even), LEAST, MOST))

@@ -1,17 +1,18 @@
 """Do the columns of a page follow each other in time, or do they all show the same seconds?
 
-In: row traces and panels in page millimetres. Out: "sequential", "simultaneous" or "one", and how probable it
-is. Beats decide: in simultaneous columns every QRS complex stands at the same place of each column, and a
-rhythm strip repeats its start under all of them; in sequential ones it goes on under them. Where no strip
-tells, five measures are weighed by logistic regression: how alike the columns' steep places are, how far
-their beats stand from each other's (no heart is as regular as print), most of them and all, and from where
-the columns' edges have them, and what Einthoven's and Goldberger's equations leave of limb leads in different
-columns, which hold for leads of the same instant only. Beats of simultaneous columns also tell the columns'
-pitch, where a pulse or a stain was taken for the block's end.
+In: row traces and panels in page millimetres. Out: "sequential", "simultaneous" or "one", and its
+probability. Beats decide: in simultaneous columns every QRS complex is at the same place of each column, and
+a rhythm strip repeats its start under all of them; in sequential ones it continues under them. Where no strip
+decides, logistic regression weighs five measures: the similarity of the columns' steep places; the median and
+the mean distance between their beats (no heart is as regular as print); the distance of the beats from where
+the columns' edges put them; and the residual of Einthoven's and Goldberger's equations across columns, which
+hold only for leads of the same instant. Beats of simultaneous columns also give the columns' pitch, where a
+pulse or a stain was taken for the block's end.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 
@@ -20,49 +21,61 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from ecg_hough.elements import RowTrace, Window
+from ecg_hough.numeric import peak_offset
 from ecg_hough.paper import Layout
 from ecg_hough.signals.columns import column_edges, places_on_strip
-from ecg_hough.signals.limb_sums import limb_columns, same_seconds_rest
-from ecg_hough.signals.raster import LAG_MM, STEP_MM, activity, find_beats, on_raster, share_left
+from ecg_hough.signals.limb_sums import limb_columns, same_seconds_residual
+from ecg_hough.signals.raster import (
+    LAG_MM,
+    STEP_MM,
+    activity,
+    find_beats,
+    on_raster,
+    share_of_variance_apart,
+)
+
+log = logging.getLogger(__name__)
 
 SEQUENTIAL, SIMULTANEOUS, ONE = "sequential", "simultaneous", "one"
 
 # Tuned on own renders of all layouts, half of them with simultaneous columns.
 STRIP_MARGIN, STRIP_ALIKE = 0.12, 0.4
 """Difference of correlation with a rhythm strip from which it decides, and least correlation."""
-COPY_LEFT, COPY_TIMES = 0.1, 2.0
-"""Share of variance that a strip leaves of its lead's short copy, and how many times more elsewhere."""
+COPY_APART, COPY_TIMES = 0.1, 2.0
+"""Largest share of variance by which a strip differs from the short copy of its lead at the right place, and
+least ratio of that share at the wrong place to the one at the right place."""
 COEFFICIENTS = (2.48, 3.21, 3.4, 1.54, 2.59)
 INTERCEPT = -2.92
-"""Log odds of simultaneous columns, of the five of `measure_columns`.
-By `python -m ecg_hough.training.order_fit RECORDS`, which says what they are worth on held-out records."""
+"""Log odds of simultaneous columns by the five measures of `measure_columns`.
+Fitted by `python -m ecg_hough.training.order_fit RECORDS`, which prints their accuracy on held-out
+records."""
 BEAT_HALF_MM = 3.5
-"""What of a beat is compared, before and after its steepest place."""
+"""Length of a beat that is compared, before and after its steepest place."""
 BEAT_REACH_MM = 1.25
-"""Farthest that a beat may stand off its steepest place."""
+"""Largest distance of a beat from its steepest place."""
 SHIFT_MAX_MM = 6.0
-"""Farthest that columns are shifted: a pulse of 5 mm at the block's end moves an inner edge by less."""
+"""Largest shift of a column: a pulse of 5 mm at the block's end moves an inner edge by less."""
 PITCH_OFF_MM, PITCH_AGREE_MM, PITCH_PAIRS_MIN = 0.3, 0.15, 3
-"""Error of the columns' pitch from which it is mended, how well all columns must agree on it, and by how many
-beats each."""
+"""Error of the columns' pitch from which it is corrected, how well all columns must agree on it, and by how
+many beats each."""
 PARTNER_MM = 1.5
-"""Farthest that beats of two columns stand apart and still are one, the columns' own shift taken off."""
-ALIKE_FLOOR, APART_FLOOR_MM, SHIFT_FLOOR_MM, REST_FLOOR = 0.01, 0.02, 0.1, 1e-3
-"""What reading leaves of simultaneous columns' difference."""
-USUAL_APART, USUAL_SHIFT, USUAL_REST = 1.0, 0.2, 1.0
-"""Negative decimal logarithms that speak for neither order."""
+"""Largest distance of two columns' beats, after their common shift, at which they are the same beat."""
+ALIKE_FLOOR, APART_FLOOR_MM, SHIFT_FLOOR_MM, RESIDUAL_FLOOR = 0.01, 0.02, 0.1, 1e-3
+"""Differences of simultaneous columns that reading errors alone cause."""
+USUAL_APART, USUAL_SHIFT, USUAL_RESIDUAL = 1.0, 0.2, 1.0
+"""Negative decimal logarithms that support neither order."""
 SURE = 0.9
 """Probability from which the other order is not mentioned."""
 
 
 @dataclass(frozen=True)
 class ColumnOrder:
-    """How a page's columns go on in time.
+    """How a page's columns continue in time.
 
     Attributes:
         name: "sequential", "simultaneous" or "one".
-        probability: of that, where nothing but the order were in question.
-        pitch_off_mm: by how much more the columns stand apart than their edges have it, 0 where they agree.
+        probability: of that order, given that all else is right.
+        pitch_off_mm: true pitch of the columns minus that of their edges, 0 where they agree.
     """
 
     name: str
@@ -71,12 +84,12 @@ class ColumnOrder:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A plain word where the other order fits nearly as well."""
+        """A sentence where the other order fits nearly as well."""
         if self.probability >= SURE:
             return ()
         return (
-            f"time: columns are taken as {self.name} (probability {self.probability:.2f});"
-            " their beats would fit the other order, too",
+            f"time: columns read as {self.name} (probability {self.probability:.2f});"
+            " the beats fit the other order nearly as well",
         )
 
 
@@ -87,7 +100,7 @@ def find_column_order(
 
     Args:
         rows: traces in page millimetres; windows: panels at their columns' common edges.
-        layout: the known layout; without one columns are taken as sequential, as most carts print.
+        layout: the known layout; without one columns are assumed sequential, as most carts print.
     """
     if layout is None:
         return ColumnOrder(SEQUENTIAL, SURE)
@@ -96,7 +109,9 @@ def find_column_order(
     by_strips = order_by_strips(rows, windows, layout)
     if by_strips is not None:
         return ColumnOrder(by_strips, 1.0)
-    odds = INTERCEPT + float(measure_columns(rows, windows, layout) @ COEFFICIENTS)
+    measures = measure_columns(rows, windows, layout)
+    odds = INTERCEPT + float(measures @ COEFFICIENTS)
+    log.info("order of columns: log odds of simultaneous %.1f, measures %s", odds, measures)
     probability = 1.0 / (1.0 + math.exp(-abs(odds)))
     if odds <= 0:
         return ColumnOrder(SEQUENTIAL, probability)
@@ -109,11 +124,11 @@ def find_column_order(
 def measure_columns(
     rows: tuple[RowTrace, ...], windows: tuple[Window, ...], layout: Layout
 ) -> NDArray[np.float64]:
-    """(5,) what the logistic regression weighs.
+    """(5,) measures that the logistic regression weighs.
 
-    Negative decimal logarithms: of what the columns' steep places lack to be alike, of the beats' distances,
-    median and mean, and of their columns' shifts in mm, of the limb leads' rest. They are greater the more
-    the columns look simultaneous; the last four are 0 where not known.
+    Negative decimal logarithms: of 1 minus the correlation of the columns' steep places; of the median and
+    the mean distance of their beats, mm; of their columns' shifts, mm; and of the limb leads' residual. They
+    are greater the more the columns look simultaneous; the last four are 0 where not known.
     """
     by_row = {row.row_index: row for row in rows}
     columns = list(_columns_on_raster(by_row, windows, column_edges(windows, layout.n_columns)).values())
@@ -123,15 +138,15 @@ def measure_columns(
     alike = float(np.mean([_alike(first, other) for other in others]))
     beats = compare_beats(columns)
     apart, shift = _median_size(beats.apart_mm), _median_size(beats.shifts_mm)
-    # One beat that comes early tells that no column shows the same seconds.
+    # A single early beat is evidence that the columns show different seconds.
     mean = float(np.mean(np.abs(beats.apart_mm))) if beats.apart_mm else None
-    rest = same_seconds_rest(limb_columns(by_row, windows, layout))
+    residual = same_seconds_residual(limb_columns(by_row, windows, layout))
     return np.array(
         [
             -math.log10(1.0 - alike + ALIKE_FLOOR),
             *(0.0 if mm is None else -math.log10(mm + APART_FLOOR_MM) - USUAL_APART for mm in (apart, mean)),
             0.0 if shift is None else -math.log10(shift + SHIFT_FLOOR_MM) - USUAL_SHIFT,
-            0.0 if rest is None else -math.log10(rest + REST_FLOOR) - USUAL_REST,
+            0.0 if residual is None else -math.log10(residual + RESIDUAL_FLOOR) - USUAL_RESIDUAL,
         ]
     )
 
@@ -158,8 +173,8 @@ class _Beats:
     """The beats of all columns against the first column's.
 
     Attributes:
-        apart_mm: how far each beat stands off, its column's shift taken off; of columns that share two.
-        shifts_mm: of the columns that share a beat, from the second on; pairs: beats that each shares.
+        apart_mm: distance of each beat from its partner after its column's shift, in columns that share two.
+        shifts_mm: of the columns that share a beat, from the second on; pairs: number of beats each shares.
     """
 
     apart_mm: list[float]
@@ -168,10 +183,10 @@ class _Beats:
 
 
 def compare_beats(columns: list[NDArray[np.float64]]) -> _Beats:
-    """Lay the columns' beats over the first column's.
+    """Compare the columns' beats with the first column's.
 
-    One shift of every column, its edge's error, is taken off the beats' distances, so that a single pair of
-    beats tells nothing but the shift.
+    Each column has one shift, the error of its edge, which is subtracted from the beats' distances; so a
+    single pair of beats determines the shift and nothing else.
 
     Args:
         columns: (k, n) traces of a column each, mm on the raster, NaN in gaps.
@@ -194,7 +209,7 @@ def compare_beats(columns: list[NDArray[np.float64]]) -> _Beats:
 
 
 def pitch_off(columns: list[NDArray[np.float64]]) -> float:
-    """By how many mm more simultaneous columns stand apart than `columns` were cut; 0 where unclear."""
+    """True pitch of simultaneous columns minus the pitch at which `columns` were cut, mm; 0 where unclear."""
     beats = compare_beats(columns)
     if len(beats.shifts_mm) < len(columns) - 1 or min(beats.pairs, default=0) < PITCH_PAIRS_MIN:
         return 0.0
@@ -220,13 +235,13 @@ def _worth(pairs: NDArray[np.float64]) -> tuple[int, float]:
 
 
 def beat_places(traces: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where a column's beats stand, to a fraction of the raster: each is laid on the column's usual beat.
+    """Places of a column's beats, to a fraction of the raster: each is aligned with the column's usual beat.
 
     Args:
         traces: (k, n) traces of the same seconds, mm on the raster, NaN in gaps.
 
     Returns:
-        (beats,) places on the raster; beats at the column's very ends are left out.
+        (beats,) places on the raster, without beats at the column's very ends.
     """
     half, reach = round(BEAT_HALF_MM / STEP_MM), round(BEAT_REACH_MM / STEP_MM)
     places = find_beats(traces)
@@ -236,7 +251,7 @@ def beat_places(traces: NDArray[np.float64]) -> NDArray[np.float64]:
         return places.astype(np.float64)
     off = known - np.nanmedian(known, axis=1, keepdims=True)
     size = np.maximum(np.nanquantile(np.abs(off), 0.98, axis=1, keepdims=True), 1e-6)
-    # Slopes know no wander; every lead counts alike, and a jump to another trace little.
+    # Slopes are free of baseline wander; every lead counts alike, and a jump to another trace counts little.
     height = np.clip(np.nan_to_num(off / size), -3.0, 3.0)
     slope = np.gradient(gaussian_filter1d(height, 1.0, axis=1), axis=1)
     span = np.arange(-half, half + 1)
@@ -256,14 +271,12 @@ def _peaks(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     k = np.arange(len(rows))
     top = rows.argmax(axis=1)
     inner = np.clip(top, 1, rows.shape[1] - 2)
-    left, middle, right = rows[k, inner - 1], rows[k, inner], rows[k, inner + 1]
-    bend = left - 2.0 * middle + right
-    off = np.where(bend < 0, 0.5 * (left - right) / np.where(bend < 0, bend, 1.0), 0.0)
+    off = peak_offset(rows[k, inner - 1], rows[k, inner], rows[k, inner + 1])
     return np.where(top == inner, inner + np.clip(off, -1.0, 1.0), top)
 
 
 def order_by_strips(rows: tuple[RowTrace, ...], windows: tuple[Window, ...], layout: Layout) -> str | None:
-    """What rhythm strips say: whether they go on under the columns, or only their start fits every column.
+    """The order by rhythm strips: either they continue under the columns, or their start fits every column.
 
     None where there is no strip, or it fits both ways.
     """
@@ -280,23 +293,28 @@ def order_by_strips(rows: tuple[RowTrace, ...], windows: tuple[Window, ...], lay
     later = [(j, activity(list(traces))) for j, traces in columns.items() if j > 0]
     if not later:
         return None
-    goes_on = float(np.mean([_alike(under[j], column) for j, column in later]))
+    continues = float(np.mean([_alike(under[j], column) for j, column in later]))
     repeats = float(np.mean([_alike(under[0], column) for _, column in later]))
-    if max(goes_on, repeats) < STRIP_ALIKE:
+    log.debug(
+        "order of columns: correlation with the strip under them %.2f, with its start %.2f",
+        continues,
+        repeats,
+    )
+    if max(continues, repeats) < STRIP_ALIKE:
         return None
-    if abs(goes_on - repeats) >= STRIP_MARGIN:
-        return SEQUENTIAL if goes_on > repeats else SIMULTANEOUS
-    # Regular beats fit both ways: the short copy of the strip's own lead has its noise and wander, too.
+    if abs(continues - repeats) >= STRIP_MARGIN:
+        return SEQUENTIAL if continues > repeats else SIMULTANEOUS
+    # Regular beats fit both ways: the short copy of the strip's own lead also has its noise and wander.
     for strip in strips:
         copies = [w for w in windows if w.lead == strip.lead and not w.rhythm and w.column_index > 0]
         for copy in copies:
             shape = on_raster(by_row[copy.row_index], starts[copy.column_index], length)
             row = by_row[strip.row_index]
-            there = share_left(on_raster(row, on_strip[copy.column_index], length), shape)
-            at_start = share_left(on_raster(row, starts[0], length), shape)
-            if min(there, at_start) < COPY_LEFT and max(there, at_start) > COPY_TIMES * min(there, at_start):
+            there = share_of_variance_apart(on_raster(row, on_strip[copy.column_index], length), shape)
+            at_start = share_of_variance_apart(on_raster(row, starts[0], length), shape)
+            if min(there, at_start) < COPY_APART and max(there, at_start) > COPY_TIMES * min(there, at_start):
                 return SEQUENTIAL if there < at_start else SIMULTANEOUS
-    return SEQUENTIAL if goes_on >= repeats else None
+    return SEQUENTIAL if continues >= repeats else None
 
 
 def _alike(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -1,12 +1,13 @@
 """Where the columns of a page begin and end, to a fraction of a millimetre, and when.
 
-In: row traces in page millimetres, panels with the leads network's edges, paper speed, what pulses and
-separators say. Out: panels with common edges and the time of every column. The block's ends are where most
-rows' traces end; a usual duration and separators make them sharper.
+In: row traces in page millimetres, panels with the leads network's edges, paper speed, places of pulses and
+separators. Out: panels with common edges and the time of every column. The block's ends are where most rows'
+traces end; a usual duration and separators make them more precise.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -17,69 +18,74 @@ from ecg_hough.elements import Columns, PulsePlace, RowTrace, Window
 from ecg_hough.errors import PageError
 from ecg_hough.numeric import runs
 from ecg_hough.paper import PAPER_SPEED_MM_S, Layout
+from ecg_hough.signals.limits import Limit, keeps_limits
+
+log = logging.getLogger(__name__)
 
 # Tuned on own renders and the development pages.
 END_REACH_MM = 12.0
-"""Farthest that a block's end may stand off the leads network's edge: a pulse and its feet."""
+"""Largest distance of a block's end from the leads network's edge: a pulse and its feet."""
 VOTE_MM = 0.3
-"""Distance at which a row's end still speaks for a place."""
+"""Distance (standard deviation) at which a row's end still supports a place."""
 EDGE_PRIOR = 0.08
-"""Cost per mm off the network's edge; one row in full agreement is worth 1 / rows. Less where the edge is a
-pulse's (`PULSE_TRUST`): its foot may go on to the trace."""
+"""Cost per mm of distance from the network's edge; a row in full agreement weighs 1 / rows. Less where the
+edge is a pulse's (`PULSE_TRUST`): its foot may continue up to the trace."""
 PEN_REACH, PEN_LEAST_MM = 0.18, 0.2
-"""A round pen's stroke is seen before the first sample and behind the last by this share of its width beyond
-the least one. Of 173 own pages (seeds 31313, 42424) and ECG-Image-Kit's; a raster's ends are square."""
+"""A round pen's stroke extends beyond the first and the last sample by this share of its width above the
+least one. Measured on 173 own pages (seeds 31313, 42424) and ECG-Image-Kit's; a raster's ends are square."""
 SAMPLES_PER_S = 500.0
-"""Usual rate of what is printed: the last sample stands one interval before the end of its time."""
+"""Usual rate of printed signals: the last sample is one interval before the end of its time."""
 EDGE_RUN_MM = 1.5
-"""Length of uninterrupted trace (or of none) that makes an end."""
+"""Length of uninterrupted trace, and of blank paper, that makes an end."""
 TRACE_RUN_MM, TRIM_MM = 5.0, 3.0
-"""Least uninterrupted trace with which a row begins or ends, and how far off it the network may be."""
+"""Least uninterrupted trace at which a row begins or ends, and error that the network's edge may have."""
 TOGETHER_MM, TOGETHER_SHARE = 1.0, 0.75
 """Rows begin together within this, and this share of them must."""
 EQUAL_MM = 12.0
-"""Columns of a block of no usual width are equally wide, too, where their edges stand closer to that."""
+"""Columns of a block of no usual width are still equally wide where their edges are nearer to that than
+this."""
 NOMINAL_SHARE = 0.002
 """Blocks within twice this of a usual duration have that duration."""
 NOMINAL_WORTH = 0.6
-"""Worth of a usual width; one end on which all rows agree is worth 1. No more: a page shows what it shows."""
+"""Weight of a usual width; an end on which all rows agree weighs 1. No more than that: measured ends
+decide."""
 CUT_TRUST = 0.35
-"""Say of an end that is the image's border: the trace was cut there."""
+"""Weight of a trace end that coincides with the image border, where the trace was cropped."""
 PULSE_TRUST, PULSE_FOOT_MM = 0.15, 1.6
-"""Say of an end this near to a calibration pulse's stroke: it may be the end of the pulse's foot."""
+"""Weight of a trace end this near to a calibration pulse's stroke: it may be the end of the pulse's foot."""
 PULSE_SLACK_MM = 0.3
-"""Ends farther than this within a pulse are the pulse's."""
+"""Ends farther than this inside a pulse belong to the pulse."""
 CUT_BETTER_MM = 1.0
-"""By how much better the columns of a usual width must fit the network's edges, where the image cuts the
-block off, than equal parts of what it shows."""
+"""Improvement of the fit to the network's edges with which columns of a usual width replace equal parts of
+the visible block, where the image crops it."""
 STRETCH_MAX = 0.006
-"""Farthest that a whole block may be off a usual width for the paper, not the time, to be blamed: where
-columns are cut short, any width is as likely."""
+"""Largest relative error of a whole block's width for which the grid, not the time, is corrected: where
+columns are cropped, any width is as likely."""
 SEPARATORS_OFF_MM = 1.5
-"""Farthest that a block's ends stand off where its separators say."""
+"""Largest distance of a block's ends from those that its separators imply."""
 NOMINAL_S = (2.5, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0)
 """Usual times of a block of traces, s."""
 PANEL_S = (5 / 3, 2.0, 2.5, 3.0, 10 / 3, 4.0, 5.0, 6.0, 10.0, 12.0)
 """Usual times of a panel in a frame of its own, s."""
 APART_MM, APART_OFF_MM = 1.5, 1.5
-"""Least space between panels that stand apart, and farthest that their ends are off equal panels of a usual
-width."""
+"""Least space between separate panels, and largest distance of their ends from those of equal panels of a
+usual width."""
 CUT_OUT_MM = 8.0
-"""A space narrower than this may belong to the time shown: carts leave some before a column."""
+"""A narrower space may be part of the time shown: some carts leave a blank before a column."""
 EVEN_MM = 0.05
-"""Scale of the robust loss by which panels that stand apart are laid at equal distances."""
+"""Scale of the robust loss by which separate panels are placed at equal distances."""
 APART_SHARE, PANEL_SHARE = 0.75, 0.5
-"""Least share of the ends that must be that near; least width of a panel in parts of the widest."""
+"""Least share of the ends that must be that near; least width of a panel as a share of the widest."""
 
 
 def panels_apart(
     rows: list[RowTrace], n_columns: int, nominal_mm: list[float], sample_mm: float = 0.0
 ) -> tuple[NDArray[np.float64], float] | None:
-    """Starts (columns,) and width, mm, of panels that stand apart, each in a frame of its own.
+    """Starts (columns,) and width, mm, of separate panels, each in a frame of its own.
 
-    Nothing is traced between them, and each shows a usual time; None where columns follow each other without
-    a space. A space that belongs to the time shown, as some carts leave before a column, leaves less than
-    a usual time on both sides.
+    There is no trace between them, and each shows a usual time; None where columns follow each other without
+    a space. Where a space is part of the time shown, as in some carts' columns, the panels show less than a
+    usual time.
 
     Args:
         rows: of short leads; nominal_mm: usual widths; sample_mm: from a panel's last sample to its end.
@@ -95,7 +101,7 @@ def panels_apart(
         if pieces and first - pieces[-1][1] < APART_MM:
             first, _ = pieces.pop()
         pieces.append((first, last))
-    # What is much shorter than a panel is a pulse.
+    # A piece much shorter than a panel is a pulse.
     longest = max((last - first for first, last in pieces), default=0.0)
     least = max(TRACE_RUN_MM, PANEL_SHARE * longest)
     ends = np.array([piece for piece in pieces if piece[1] - piece[0] >= least])
@@ -103,14 +109,17 @@ def panels_apart(
         return None
     nominal = np.array(nominal_mm)
     width = float(nominal[np.abs(nominal - np.median(ends[:, 1] - ends[:, 0])).argmin()])
-    # Each panel's start as both of its ends have it; a trace may break off before a panel's end.
+    # Both ends of a panel give its start; a trace may break off before a panel's end.
     starts = ends - (0.0, width)
     pitch = float(np.median(np.diff(starts, axis=0)))
     off = starts - pitch * np.arange(n_columns)[:, None]
     fits = np.abs(off - np.median(off)) < APART_OFF_MM
     cut_out = pitch - width < CUT_OUT_MM and np.abs(nominal - pitch).min() < APART_OFF_MM
     if cut_out or fits.mean() < APART_SHARE:
+        log.debug("separate panels rejected: share of ends that fit %.2f, limit %g; space is in the time: %s",
+                  fits.mean(), APART_SHARE, cut_out)  # fmt: skip
         return None
+    log.info("separate panels, %.2f mm wide at a pitch of %.2f mm", width, pitch)
     near = np.asarray(np.median(off) + pitch * np.arange(n_columns), float)
     return _even_starts(rows, near, width, sample_mm), width
 
@@ -118,7 +127,7 @@ def panels_apart(
 def _even_starts(
     rows: list[RowTrace], near_mm: NDArray[np.float64], width: float, sample_mm: float
 ) -> NDArray[np.float64]:
-    """Starts of panels at equal distances, mm, near places and as most rows' sharp ends have them."""
+    """Starts of panels at equal distances, mm, near places, fitted to most rows' sharp ends."""
     seen = []
     for j, start in enumerate(near_mm):
         for side, direction, back in ((start, +1, 0.0), (start + width, -1, width - sample_mm)):
@@ -140,7 +149,7 @@ def _even_starts(
 def _columns_apart(
     windows: tuple[Window, ...], starts: NDArray[np.float64], width: float, speed_mm_s: float
 ) -> Columns:
-    """Panels that stand apart; a rhythm strip goes on without a space."""
+    """Separate panels; a rhythm strip continues without a space."""
     whole = width * len(starts)
     moved = [
         replace(w, start_mm=float(starts[0]), end_mm=float(starts[0] + whole))
@@ -157,8 +166,8 @@ def traced_block(
 ) -> tuple[float, float] | None:
     """Start and end of the block in mm, where most rows' traces begin and end together, a usual width apart.
 
-    Such a block is whole, whatever the leads network took for its edges; None where the traces show none.
-    `share` is what its width may be off a usual one.
+    Such a block is whole, wherever the leads network puts its edges; None where the traces show none. `share`
+    is the relative error of its width that is allowed.
     """
     ends = np.array([_first_and_last(row) for row in rows])
     middle = np.median(ends, axis=0)
@@ -172,18 +181,18 @@ def traced_block(
 
 
 def _times_usual(width_mm: float, nominal_mm: list[float]) -> float:
-    """A width in parts of the usual one that it is nearest to; infinite where none is usual."""
+    """A width relative to the nearest usual one; infinite without usual ones."""
     return min((width_mm / nominal for nominal in nominal_mm), key=lambda t: abs(t - 1.0), default=np.inf)
 
 
 def paper_stretch(rows: tuple[RowTrace, ...], columns: Columns, speed_mm_s: float) -> float:
-    """How many times longer the traces are drawn than the grid says, 1 where nothing tells.
+    """Length of the traces relative to the grid, 1 where it cannot be measured.
 
-    Carts show 10 s, or another usual time, to the sample; the motor of one that writes on printed paper, and
-    a renderer that draws the grid by itself, keep to that grid within half a per cent or so.
+    Carts show 10 s, or another usual time, to the sample; the motor of a cart that writes on preprinted
+    paper, and a renderer that draws the grid independently, match the grid within about half a per cent.
 
     Args:
-        rows: traces in page millimetres; columns: as placed by the grid.
+        rows: traces in page millimetres; columns: as placed on the grid.
     """
     nominal_mm = [seconds * speed_mm_s for seconds in NOMINAL_S]
     traced = traced_block(list(rows), nominal_mm, STRETCH_MAX)
@@ -199,7 +208,7 @@ def paper_stretch(rows: tuple[RowTrace, ...], columns: Columns, speed_mm_s: floa
 def trim_windows(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> tuple[Window, ...]:
     """Panels without the stretches before a row's first trace and behind its last.
 
-    The leads network takes stains and pulses at the block's ends for trace where the trace network sees none.
+    At the block's ends the leads network takes stains and pulses for trace where the trace network sees none.
     """
     ends = {row.row_index: _first_and_last(row) for row in rows}
     out = []
@@ -233,15 +242,15 @@ def place_columns(
 ) -> Columns:
     """Find the columns' common edges.
 
-    Inside the block columns are equal, but where the image cuts it off or no grid makes the page flat; there
-    they are equal where the network's edges agree with that.
+    Columns of a block are equally wide. Where the image crops the block, or the page has no grid to flatten
+    it, this is assumed only if the network's edges agree with it.
 
     Args:
         rows: traces in page millimetres; windows: panels with the leads network's edges.
         layout: the known layout, if any.
-        pulse: where calibration pulses stand; None without any.
+        pulse: where calibration pulses are; None without any.
         separators: middle of the strokes before inner columns, mm, by column (`separators`).
-        on_guessed_scale: millimetres or speed are guessed: a usual width speaks for no place.
+        on_guessed_scale: millimetres or speed are guessed: a usual width is no evidence.
         has_grid: the page map is a grid's, whose millimetres are equal everywhere.
     Raises:
         PageError: none of the panels' rows was read.
@@ -261,7 +270,7 @@ def place_columns(
             return _columns_apart(windows, *apart, speed_mm_s)
     start, width = _block(by_row, windows, n_columns, nominal_mm, pulse, speed_mm_s)
     block = _rows_of(windows, by_row)
-    # A whole block's columns are equally wide, a cut one lost part of a column. A usual width is whole.
+    # A whole block's columns are equally wide, a cropped one lost part of a column. A usual width is whole.
     cut = (_is_cut(block, start, -1), _is_cut(block, start + width, +1))
     seen = {
         j: float(np.median(at))
@@ -291,11 +300,14 @@ def place_columns(
             starts_s[j] = float(max(0.0, (a - start) / speed_mm_s)) if layout is None else 0.0
     if layout is not None:
         starts_s = {j: float((edges[j] - start) / speed_mm_s) for j in range(n_columns)}
+    log.info(
+        "block of traces from %.2f mm, %.2f mm wide; usual width: %s, cropped: %s", start, width, usual, cut
+    )
     return Columns(tuple(moved), starts_s, float(width / speed_mm_s))
 
 
 def _rows_of(windows: tuple[Window, ...], by_row: dict[int, RowTrace]) -> list[RowTrace]:
-    """The rows that panels stand in, from the top."""
+    """The rows that hold panels, from the top."""
     return [by_row[k] for k in sorted({window.row_index for window in windows})]
 
 
@@ -308,31 +320,39 @@ def _block(
     speed_mm_s: float,
 ) -> tuple[float, float]:
     """Start and width of the block, mm, from its outer panels' traces."""
-    first = [w for w in windows if w.rhythm or w.column_index == 0] or list(windows)
-    last = [w for w in windows if w.rhythm or w.column_index == n_columns - 1] or list(windows)
-    middle = 0.5 * (min(w.start_mm for w in windows) + max(w.end_mm for w in windows))
-    earliest, latest = -np.inf, np.inf
-    if pulse is not None and pulse.left_mm < middle:
-        earliest = pulse.right_mm - PULSE_SLACK_MM
-    elif pulse is not None:
-        latest = pulse.left_mm + PULSE_SLACK_MM
+    first, last = _outer_panels(windows, 0), _outer_panels(windows, n_columns - 1)
+    earliest, latest = _beyond_pulse(pulse, windows)
     near_start = max(float(np.median([w.start_mm for w in first])), earliest)
     near_end = min(float(np.median([w.end_mm for w in last])), latest)
     traced = traced_block(_rows_of(windows, by_row), nominal_mm)
-    if traced is not None and earliest <= traced[0] and traced[1] <= latest:
+    whole = traced is not None and earliest <= traced[0] and traced[1] <= latest
+    if traced is not None and whole:
         near_start, near_end = traced
-        first, last = (
-            [replace(w, start_mm=near_start, end_mm=near_end) for w in some] for some in (first, last)
-        )
-    ends = [_ends(by_row[w.row_index], w.end_mm, -1, pulse) for w in last]
+    log.debug("block: edges near %.2f and %.2f mm, by traces that begin and end together: %s",
+              near_start, near_end, whole)  # fmt: skip
+    one_sample = np.array([speed_mm_s / SAMPLES_PER_S, 0.0])
     return find_block(
-        [_ends(by_row[w.row_index], w.start_mm, +1, pulse) for w in first],
-        [row + np.array([speed_mm_s / SAMPLES_PER_S, 0.0]) for row in ends],
+        [_ends(by_row[w.row_index], near_start if whole else w.start_mm, +1, pulse) for w in first],
+        [_ends(by_row[w.row_index], near_end if whole else w.end_mm, -1, pulse) + one_sample for w in last],
         near_start,
         near_end,
         nominal_mm,
         (earliest, latest),
     )
+
+
+def _outer_panels(windows: tuple[Window, ...], column: int) -> list[Window]:
+    """Rhythm strips and the panels of one column; all panels without any."""
+    return [w for w in windows if w.rhythm or w.column_index == column] or list(windows)
+
+
+def _beyond_pulse(pulse: PulsePlace | None, windows: tuple[Window, ...]) -> tuple[float, float]:
+    """Earliest start and latest end of the block, mm, that a pulse before or behind it allows."""
+    if pulse is None:
+        return -np.inf, np.inf
+    if pulse.left_mm < 0.5 * (min(w.start_mm for w in windows) + max(w.end_mm for w in windows)):
+        return pulse.right_mm - PULSE_SLACK_MM, np.inf
+    return -np.inf, pulse.left_mm + PULSE_SLACK_MM
 
 
 def _is_usual(width: float, nominal_mm: list[float]) -> bool:
@@ -347,13 +367,13 @@ def _beyond_image(
     n_columns: int,
     nominal_mm: list[float],
 ) -> tuple[float, float]:
-    """Start and width of a block that the image cuts off, mm: the usual width whose columns begin where seen.
+    """Start and width of a block that the image crops, mm: the usual width that fits the columns' starts.
 
-    As they are where no usual width, from the end that is not cut, fits the columns clearly better than equal
-    parts of what the image shows.
+    Unchanged where no usual width, from the end that is not cropped, fits the columns clearly better than
+    equal parts of the visible block.
 
     Args:
-        start, width: of what the image shows; cut: whether it ends there, at the start and at the end.
+        start, width: of the visible block; cut: whether the image crops its start, and its end.
         seen: starts of inner columns by the leads network, mm.
         nominal_mm: usual widths.
     """
@@ -376,18 +396,22 @@ def _beyond_image(
 def _by_separators(
     start: float, width: float, inside: dict[int, float], n_columns: int, *, usual: bool
 ) -> tuple[float, float]:
-    """Start and width of a block whose separators are seen, mm: they are sharper than the traces' round ends.
+    """Start and width of a block whose separators are seen, mm: they are more precise than traces' round
+    ends.
 
-    Of a block of any width they show where it begins and ends, of one of a usual width where it begins.
+    They give the start and the end of a block of any width, and the start of one of a usual width.
     """
     if usual and inside:
         first_mm = float(np.median([mm - width * j / n_columns for j, mm in inside.items()]))
-        # Farther off dark lines of the grid were taken for separators.
-        return (first_mm if abs(first_mm - start) <= SEPARATORS_OFF_MM else start), width
+        # At a larger distance, dark lines of the grid were taken for separators.
+        limit = Limit("distance to the block's start, mm", abs(first_mm - start), most=SEPARATORS_OFF_MM)
+        return (first_mm if keeps_limits(log, ("separators",), [limit]) else start), width
     if len(inside) > 1:
         pitch, first_mm = np.polyfit(list(inside), list(inside.values()), 1)
         last_mm = first_mm + pitch * n_columns
-        if max(abs(first_mm - start), abs(last_mm - start - width)) <= SEPARATORS_OFF_MM:
+        off_mm = max(abs(first_mm - start), abs(last_mm - start - width))
+        limit = Limit("distance to the block's ends, mm", off_mm, most=SEPARATORS_OFF_MM)
+        if keeps_limits(log, ("separators",), [limit]):
             return float(first_mm), float(last_mm - first_mm)
     return start, width
 
@@ -413,15 +437,16 @@ def find_block(
 ) -> tuple[float, float]:
     """Start and width of the block of traces, mm.
 
-    A row's trace may begin with a pulse that is joined to it, or end in one. So every beginning and end
-    of a row is a candidate, and so is what lies a usual width off: the pair wins that most rows share,
-    that has a usual width and stands near the leads network's edges. Where a usual width and the ends differ
-    by a hair, the end with more say stays.
+    A row's trace may begin with a pulse that is joined to it, or end in one. So every beginning and end of a
+    row
+    is a candidate, and so are places at a usual width from these: the best pair is shared by most rows, has a
+    usual width and is near the leads network's edges. Where a usual width and the ends differ slightly, the
+    end with the greater weight is kept.
 
     Args:
-        starts, ends: per row (k, 2), places where its trace begins and ends, and their say (0 to 1).
+        starts, ends: per row (k, 2), places where its trace begins and ends, and their weights (0 to 1).
         near_start, near_end: the network's edges.
-        nominal_mm: usual widths; within: the block lies in this stretch, as pulses bound it.
+        nominal_mm: usual widths; within: the block is inside this stretch, which pulses bound.
     """
     start_places = np.unique(np.concatenate([*(row[:, 0] for row in starts), [near_start]]))
     end_places = np.unique(np.concatenate([*(row[:, 0] for row in ends), [near_end]]))
@@ -449,21 +474,21 @@ def find_block(
     start, end = _common_end(starts, s[i]), _common_end(ends, e[j])
     nearest = widths[np.abs(width[i, j] - widths).argmin()] if widths.size else np.inf
     if abs(width[i, j] / nearest - 1) < 2 * NOMINAL_SHARE:
-        # The squares: an end that half the rows show is less than half as sure.
-        say = np.maximum(np.array([start_votes[i], end_votes[j]]) ** 2, 1e-6)
-        return float(start + (end - nearest - start) * say[1] / say.sum()), float(nearest)
+        # Squared: an end that half of the rows show is less than half as certain.
+        weight = np.maximum(np.array([start_votes[i], end_votes[j]]) ** 2, 1e-6)
+        return float(start + (end - nearest - start) * weight[1] / weight.sum()), float(nearest)
     return start, end - start
 
 
 def _common_end(rows: list[NDArray[np.float64]], at_mm: float) -> float:
-    """Mean by their say, mm, of where the rows begin or end near a place; the place where none does."""
+    """Weighted mean, mm, of the places where rows begin or end near `at_mm`; `at_mm` where none does."""
     ends = np.array([row[np.abs(row[:, 0] - at_mm).argmin()] for row in rows if row.size]).reshape(-1, 2)
     near = ends[np.abs(ends[:, 0] - at_mm) < VOTE_MM]
     return float(np.average(near[:, 0], weights=near[:, 1])) if near.size else float(at_mm)
 
 
 def _votes(rows: list[NDArray[np.float64]], places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Say of the rows that have a candidate at each place, 1 where all fully have."""
+    """Summed weight of the rows that have a candidate at each place, 1 where all have one of full weight."""
     votes = np.zeros(places.size)
     for row in rows:
         if row.size:
@@ -476,7 +501,7 @@ def _ends(
     row: RowTrace, near_mm: float, direction: int, pulse: PulsePlace | None = None
 ) -> NDArray[np.float64]:
     """(k, 2) places where the row's trace begins (direction +1) or ends (-1) near the network's edge, and
-    what say each has."""
+    their weights."""
     step = row.x_mm[1] - row.x_mm[0]
     run = max(3, round(EDGE_RUN_MM / step)) | 1  # odd: an even run moves every start by a read-out
     seen = np.isfinite(row.y_mm).astype(float)
@@ -484,23 +509,24 @@ def _ends(
     change = np.flatnonzero(np.diff(smooth.astype(int)) == direction)
     change = change[np.abs(row.x_mm[change] + step / 2 - near_mm) <= END_REACH_MM]
     places = _half_seen(row, change, direction) + direction * _seen_beyond(row)
-    say = np.ones(change.size)
-    # Outside the image the presence is exactly 0, where the network says "no trace" it never is. Centroids
-    # only say yes or no.
-    tells = bool(((row.presence > 0) & (row.presence < 1)).any())
-    for k, at in enumerate(change if tells else ()):
+    weight = np.ones(change.size)
+    # Outside the image the presence is exactly 0, where the network sees no trace it never is. Centroids give
+    # 0 or 1 only.
+    graded = bool(((row.presence > 0) & (row.presence < 1)).any())
+    for k, at in enumerate(change if graded else ()):
         beyond = row.presence[max(0, at - run) : at] if direction > 0 else row.presence[at + 2 : at + 2 + run]
         if beyond.size and np.mean(beyond == 0) > 0.5:
-            say[k] = CUT_TRUST
+            weight[k] = CUT_TRUST
     if pulse is not None and np.sign(np.nanmean(row.x_mm) - pulse.left_mm) == direction:
-        beside = places - pulse.right_mm if direction > 0 else pulse.left_mm - places
-        say[beside < PULSE_FOOT_MM] *= PULSE_TRUST
-        places, say = places[beside >= -PULSE_SLACK_MM], say[beside >= -PULSE_SLACK_MM]
-    return np.column_stack([places, say])
+        from_pulse = places - pulse.right_mm if direction > 0 else pulse.left_mm - places
+        weight[from_pulse < PULSE_FOOT_MM] *= PULSE_TRUST
+        outside = from_pulse >= -PULSE_SLACK_MM
+        places, weight = places[outside], weight[outside]
+    return np.column_stack([places, weight])
 
 
 def _half_seen(row: RowTrace, change: NDArray[np.intp], direction: int) -> NDArray[np.float64]:
-    """Where, within two read-outs of each change, the presence passes one half, mm; else at the change."""
+    """Place where the presence passes one half within two read-outs of each change, mm; else the change."""
     step = row.x_mm[1] - row.x_mm[0]
     before, after = row.presence[:-1], row.presence[1:]
     passes = (before < 0.5) != (after < 0.5)
@@ -516,24 +542,25 @@ def _half_seen(row: RowTrace, change: NDArray[np.intp], direction: int) -> NDArr
 
 
 def _seen_beyond(row: RowTrace) -> float:
-    """How far the trace is seen before its first sample and behind its last, mm: a pen's ends are round."""
+    """Length of the stroke before the first sample and behind the last, mm: a pen's ends are round."""
     if row.bars or not np.isfinite(row.pen_mm):
         return 0.0
     return max(0.0, PEN_REACH * (row.pen_mm - PEN_LEAST_MM))
 
 
 def places_on_strip(starts: list[float], ends: list[float]) -> list[float]:
-    """Where on a rhythm strip each column starts, mm, if the columns follow each other.
+    """Place on a rhythm strip at which each column starts, mm, if the columns follow each other.
 
     Args:
-        starts, ends: of the columns (`column_edges`); between panels that stand apart a strip has no space.
+        starts, ends: of the columns (`column_edges`); a strip has no space where separate panels have one.
     """
     widths = np.subtract(ends, starts)
     return [float(starts[0] + width) for width in np.cumsum([0.0, *widths[:-1]])]
 
 
 def column_edges(windows: tuple[Window, ...], n_columns: int) -> tuple[list[float], list[float]]:
-    """Start and end of every column, mm: medians over its panels, equal division where it has none."""
+    """Start and end of every column, mm: medians over its panels; an equal part of the block without
+    panels."""
     left, right = min(w.start_mm for w in windows), max(w.end_mm for w in windows)
     starts, ends = [], []
     for j in range(n_columns):

@@ -1,15 +1,16 @@
 """Leads printed more than once, and leads that are sums of others, made to agree.
 
-In: every panel's signal and expected error. Out: the same panels, each moved within its error towards what
-all of them say together. The six limb leads are two signals (Einthoven 1912; Goldberger 1942), and a
-rhythm strip repeats a short lead: wherever more panels are read than there are signals, weighted least
-squares takes the error out that they do not share. Levels are left alone: a panel's zero line is another
-matter. Carts that filter every lead by itself break the sums; there nothing is moved. How far the leads miss
-each other as read is measured, too: it goes into the record.
+In: every panel's signal and expected error. Out: the same panels, each moved within its error towards the
+joint estimate. The six limb leads are two signals (Einthoven 1912; Goldberger 1942), and a rhythm strip
+repeats a short lead: wherever more panels are read than there are signals, weighted least squares removes the
+error that they do not share. Levels are unchanged: zero lines are found elsewhere. Carts that filter every
+lead separately break the sums; there nothing is moved. The residuals of the leads as read are measured, too,
+for the record.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,18 +18,22 @@ from numpy.typing import NDArray
 
 from ecg_hough.paper import IN_I_AND_II, LEADS
 
+log = logging.getLogger(__name__)
+
 TIMING_S = 0.0004
-"""Error of one row's time against another's, which steep flanks turn into millivolts."""
+"""Timing error between two rows, which becomes an error in millivolts at steep flanks."""
 MOVED_MAX_SD = 3.0
-"""No sample is moved farther than so many of its expected errors."""
+"""Largest change of a sample, in expected errors."""
 DISAGREE_MAX = 0.7
-"""Median disagreement, in expected errors, from which the sums do not hold and nothing is moved. On the
+"""Median disagreement, in expected errors, above which the sums do not hold and nothing is moved. On the
 development pages it is 0.25 to 0.6 where they were drawn from true sums, 0.4 to 3.4 where every lead was
-filtered by itself."""
+filtered separately."""
 LEVEL_ROUNDS = 10
-"""Of finding the panels' levels; a tenth of an expected error is left after six."""
+"""Iterations that find the panels' levels; after six a tenth of an expected error remains."""
 SAMPLES_MIN = 100
-"""Samples of redundancy from which a page's disagreement is judged."""
+"""Fewest redundant samples for a page's disagreement to be measured."""
+MAD_OF_NORMAL = 0.6745
+"""Median absolute value of a normal distribution of standard deviation 1."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +69,15 @@ class Fused:
 
 @dataclass(frozen=True)
 class LeadResiduals:
-    """How far leads of the same instant miss each other, root mean square in mV; NaN where it cannot be told.
+    """Residuals of leads of the same instant, root mean square in mV; NaN where they cannot be measured.
 
-    Levels (medians) are taken out: zero lines are another matter.
+    Levels (medians) are subtracted: zero lines are found elsewhere.
 
     Attributes:
         einthoven_mv: of I + III - II.
-        goldberger_mv: of aVR + (I + II) / 2, aVL - (I - III) / 2, aVF - (II + III) / 2, and of their sum
-            aVR + aVL + aVF, together; the ones that can be formed.
-        repeat_mv: of a rhythm strip and the short copy of its lead.
+        goldberger_mv: of aVR + (I + II) / 2, aVL - (I - III) / 2, aVF - (II + III) / 2 and aVR + aVL + aVF
+            together, of those that can be formed.
+        repeat_mv: of a rhythm strip minus the short copy of its lead.
     """
 
     einthoven_mv: float
@@ -81,21 +86,17 @@ class LeadResiduals:
 
 
 def fuse(panels: tuple[PanelSignal, ...], fs: float) -> Fused:
-    """Let panels that show the same signals agree.
+    """Make panels that show the same signals agree.
 
     Args:
         panels: all of a page; fs: Hz.
     """
-    limb = [k for k, p in enumerate(panels) if p.lead in IN_I_AND_II]
     out = list(panels)
     agree: bool | None = None
-    chest = sorted({p.lead for p in panels if p.lead not in IN_I_AND_II})
-    groups = [limb, *([k for k, p in enumerate(panels) if p.lead == lead] for lead in chest)]
-    for group in groups:
-        if len(group) < 2:
-            continue
+    for name, group in _redundant(panels).items():
         sums = np.array([IN_I_AND_II.get(panels[k].lead, (1.0,)) for k in group])
         moved, times = _agree([panels[k] for k in group], sums, fs)
+        log.debug("fusion of %s: disagreement of %.2f expected errors, limit %g", name, times, DISAGREE_MAX)
         if times > DISAGREE_MAX:
             agree = False
             continue
@@ -106,11 +107,19 @@ def fuse(panels: tuple[PanelSignal, ...], fs: float) -> Fused:
     return Fused(tuple(out), agree)
 
 
+def _redundant(panels: tuple[PanelSignal, ...]) -> dict[str, list[int]]:
+    """Indices of panels that show the same signals: all limb leads, and each chest lead that is repeated."""
+    groups: dict[str, list[int]] = {"limb leads": []}
+    for k, panel in enumerate(panels):
+        groups.setdefault("limb leads" if panel.lead in IN_I_AND_II else panel.lead, []).append(k)
+    return {name: group for name, group in groups.items() if len(group) > 1}
+
+
 def lead_residuals(signals: NDArray[np.float64], panels: tuple[PanelSignal, ...]) -> LeadResiduals:
-    """What the leads leave of Einthoven's and Goldberger's equations and of their own repetition.
+    """Residuals of Einthoven's and Goldberger's equations and of repeated leads.
 
     Args:
-        signals: (12, N) mV on the record's time axis, before the fusion, which hides what it mends.
+        signals: (12, N) mV on the record's time axis, before the fusion, which reduces them.
         panels: the same, panel by panel.
     """
     one, two, three, avr, avl, avf = (signals[LEADS.index(lead)] for lead in IN_I_AND_II)
@@ -123,7 +132,7 @@ def lead_residuals(signals: NDArray[np.float64], panels: tuple[PanelSignal, ...]
 
 
 def _difference(short: PanelSignal, strip: PanelSignal) -> NDArray[np.float64]:
-    """(n,) mV between the two where both are."""
+    """(n,) mV between the two where both are read."""
     first = max(short.first, strip.first)
     last = min(short.first + short.mv.size, strip.first + strip.mv.size)
     a, b = (p.mv[first - p.first : max(first, last) - p.first] for p in (short, strip))
@@ -131,7 +140,7 @@ def _difference(short: PanelSignal, strip: PanelSignal) -> NDArray[np.float64]:
 
 
 def _rms(residuals: list[NDArray[np.float64]]) -> float:
-    """Root mean square of all together, each without its median; NaN where too few samples are known."""
+    """Joint root mean square, each without its median; NaN where too few samples are known."""
     known = [r[np.isfinite(r)] for r in residuals]
     known = [r - np.median(r) for r in known if r.size >= SAMPLES_MIN]
     return float(np.sqrt(np.mean(np.concatenate(known) ** 2))) if known else float("nan")
@@ -143,7 +152,7 @@ def _agree(
     """Panels after weighted least squares, and their disagreement in expected errors; NaN if it is not known.
 
     Args:
-        sums: (panels, signals) every panel as a sum of the signals behind them.
+        sums: (panels, signals) every panel as a sum of the independent signals.
     """
     n = max(p.first + p.mv.size for p in panels)
     mv, sd = np.full((2, len(panels), n), np.nan)
@@ -156,29 +165,39 @@ def _agree(
     known = _is_regular(normal) & ((weight > 0).sum(axis=0) > sums.shape[1])
     if known.sum() < SAMPLES_MIN:
         return panels, float("nan")
-    level = np.zeros(len(panels))
-    # Levels first: each panel's own offset must not be spread over the others.
-    for _ in range(LEVEL_ROUNDS):
-        left = _residuals(mv - level[:, None], weight, sums, normal, known)
-        step = np.array([np.nanmedian(row) if np.isfinite(row).any() else 0.0 for row in left])
-        level += step
-        if np.abs(step).max() < 1e-4:
-            break
-    left = _residuals(mv - level[:, None], weight, sums, normal, known)
+    residual = _residuals_without_levels(mv, weight, sums, normal, known)
     spread = np.linalg.inv(normal[known])
-    # Variance of what the fit explains; the rest of a panel's variance is what it may be moved by.
+    # Variance of the fit; a panel may be moved by the remaining part of its variance.
     fitted_var = np.full_like(mv, np.nan)
     fitted_var[:, known] = np.einsum("ki,nij,kj->kn", sums, spread, sums)
     expected = np.sqrt(np.maximum(sd**2 - fitted_var, 1e-10))
-    times = float(np.nanmedian(np.abs(left[:, known]) / np.maximum(expected[:, known], 1e-4))) / 0.6745
+    ratio = np.abs(residual[:, known]) / np.maximum(expected[:, known], 1e-4)
     out = []
     for k, p in enumerate(panels):
         place = slice(p.first, p.first + p.mv.size)
-        move = np.nan_to_num(left[k, place])
+        move = np.nan_to_num(residual[k, place])
         most = MOVED_MAX_SD * np.nan_to_num(sd[k, place])
         after = np.where(np.isfinite(fitted_var[k, place]), np.sqrt(fitted_var[k, place]), p.sd)
         out.append(replace(p, mv=p.mv - np.clip(move, -most, most), sd=np.fmin(p.sd, after)))
-    return out, times
+    return out, float(np.nanmedian(ratio)) / MAD_OF_NORMAL
+
+
+def _residuals_without_levels(
+    mv: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    normal: NDArray[np.float64],
+    known: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """`_residuals` after each panel's own offset, which must not spread to the others, is subtracted."""
+    level = np.zeros(len(mv))
+    for _ in range(LEVEL_ROUNDS):
+        residual = _residuals(mv - level[:, None], weight, sums, normal, known)
+        step = np.array([np.nanmedian(row) if np.isfinite(row).any() else 0.0 for row in residual])
+        level += step
+        if np.abs(step).max() < 1e-4:
+            break
+    return _residuals(mv - level[:, None], weight, sums, normal, known)
 
 
 def _is_regular(normal: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -193,9 +212,9 @@ def _residuals(
     normal: NDArray[np.float64],
     known: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    """(panels, n) mV above what all panels say together; NaN where that is not known."""
+    """(panels, n) mV above the joint estimate; NaN where that is not known."""
     right = np.einsum("ki,kn->ni", sums, weight * np.nan_to_num(mv))
-    behind = np.linalg.solve(normal[known], right[known][..., None])[..., 0]
+    estimate = np.linalg.solve(normal[known], right[known][..., None])[..., 0]
     out = np.full_like(mv, np.nan)
-    out[:, known] = mv[:, known] - sums @ behind.T
+    out[:, known] = mv[:, known] - sums @ estimate.T
     return out

@@ -1,8 +1,8 @@
-"""Limb leads against their equations: traces tell by themselves whether the limb leads' names can be right.
+"""Limb leads against their equations: the traces alone show whether the limb leads' names can be right.
 
-In: row traces in page millimetres and a layout's panels. Out: by how much the limb leads break their sums.
-Every limb lead is a known sum of I and II (Einthoven; Goldberger), so of m limb leads m - 2 dimensions must
-be empty: at every instant that one column shows, and in the usual beat whatever column shows it.
+In: row traces in page millimetres and a layout's panels. Out: the residual of the limb leads' sums. Every
+limb lead is a known sum of I and II (Einthoven; Goldberger), so of m limb leads m - 2 dimensions must be
+empty: at every instant that one column shows, and in the usual beat, whichever column shows it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from ecg_hough.signals.raster import LAG_MM, STEP_MM, find_beats, upwards
 
 # Tuned on own renders of all layouts (benchmark_pages, other seeds than the published one).
 KEPT = 0.93
-"""Share of the places with the least rest that count: names and separators are misread as trace."""
+"""Share of the places with the smallest residual that count: names and separators are misread as trace."""
 INSET_MM = 1.0
-"""Left out at columns' ends."""
+"""Excluded at columns' ends."""
 COLUMNS_MIN = 40
 """Fewest places on the raster at which all limb leads are known: 10 mm."""
 BEAT_MM = (6.0, 10.0)
-"""What of a beat is laid over the others: before and after its steepest place."""
+"""Length of a beat that is compared with the others: before and after its steepest place."""
 GO_ON_MIN = 5
-"""Fewest limb leads in one column that are tried in the next one, too."""
+"""Fewest limb leads in one column that are also tried in the next one."""
 INVERTED_MAX = 0.8
-"""Rest with aVR upside down, of the rest with it upright, from which it is printed so."""
+"""Residual with aVR inverted, as a share of the residual with it upright, below which aVR is inverted."""
 BEAT_LEADS_MIN = 4
 """Fewest limb leads whose usual beats are compared."""
 
@@ -56,9 +56,9 @@ def limb_columns(
 def renamed_columns(
     by_row: dict[int, RowTrace], windows: tuple[Window, ...], layout: Layout
 ) -> list[LimbColumn]:
-    """Columns of chest leads as if they went on with the limb leads of their rows; as `limb_columns`.
+    """Columns of chest leads under the names of the limb leads in their rows; as `limb_columns`.
 
-    Where the sums hold in these, too, the page has one column of limb leads.
+    Where the sums hold in these as well, the page has one wide column of limb leads.
     """
     short = [w for w in windows if not w.rhythm]
     leads = [w for w in short if w.lead in IN_I_AND_II]
@@ -69,14 +69,14 @@ def renamed_columns(
     return limb_columns(by_row, tuple(replace(w, lead=limb[w.row_index]) for w in chest), layout)
 
 
-def limb_rest(columns: list[LimbColumn]) -> tuple[float, float] | None:
-    """How far limb leads in one column break their sums: 0 not at all, about 1 for unrelated traces.
+def limb_residual(columns: list[LimbColumn]) -> tuple[float, float] | None:
+    """Residual of the limb leads' sums within columns: 0 where they hold, about 1 for unrelated traces.
 
     Returns:
-        Rest as a share of what unrelated traces of this size would leave, and how much was checked: length
-        of the columns times the dimensions that must be empty, mm. None without three limb leads in a column.
+        Residual as a share of that of unrelated traces of this size, and how much was checked: length of the
+        columns times the dimensions that must be empty, mm. None without three limb leads in a column.
     """
-    rest = expected = extent = 0.0
+    residual = expected = extent = 0.0
     for names, traces in columns:
         known = np.isfinite(traces).all(axis=0)
         if len(names) < 3 or known.sum() < COLUMNS_MIN:
@@ -84,51 +84,53 @@ def limb_rest(columns: list[LimbColumn]) -> tuple[float, float] | None:
         traces = traces[:, known] - np.median(traces[:, known], axis=1, keepdims=True)
         offs = [((outside @ traces) ** 2).sum(axis=0) for outside in outside_limb_space(names)]
         free = len(names) - 2
-        rest += min(float(off[off <= np.quantile(off, KEPT)].mean()) for off in offs)
+        residual += min(float(off[off <= np.quantile(off, KEPT)].mean()) for off in offs)
         expected += float((traces**2).sum(axis=0).mean()) * free / len(names)
         extent += free * float(known.sum()) * STEP_MM
-    return (rest / expected, extent) if expected > 0 else None
+    return (residual / expected, extent) if expected > 0 else None
 
 
-def usual_beat_rest(columns: list[LimbColumn]) -> float | None:
-    """The same of the limb leads' usual beats.
+def usual_beat_residual(columns: list[LimbColumn]) -> float | None:
+    """Residual of the sums in the limb leads' usual beats.
 
     Columns that follow each other in time show no instant twice, but a heart repeats its beat: each lead's
-    beats are laid over each other at their column's steepest places, and a column's usual beats may move
-    a little against the first column's.
+    beats are aligned at the steepest places of their column, and a column's usual beat may be shifted a
+    little against the first column's.
 
     Returns:
-        Rest as a share of what unrelated traces of this size would leave. None where fewer than
-        `BEAT_LEADS_MIN` limb leads show a beat.
+        Residual as a share of that of unrelated traces of this size. None where fewer than `BEAT_LEADS_MIN`
+        limb leads show a beat.
     """
     names, beats = _usual_beats(columns)
-    # Columns that show the same seconds are their own beat, whole or not.
-    rests = [same_seconds_rest(columns)]
+    # Columns that show the same seconds can be compared without a whole beat.
+    residuals = [same_seconds_residual(columns)]
     if len(names) >= BEAT_LEADS_MIN:
-        rests.append(_laid_over(names, beats, 1.0, outside_limb_space(names)))
-    return min((rest for rest in rests if rest is not None), default=None)
+        residuals.append(_aligned_residual(names, beats, 1.0, outside_limb_space(names)))
+    return min((residual for residual in residuals if residual is not None), default=None)
 
 
-def same_seconds_rest(columns: list[LimbColumn]) -> float | None:
-    """The same of all limb leads at every instant, if all columns showed the same seconds.
+def same_seconds_residual(columns: list[LimbColumn]) -> float | None:
+    """Residual of the sums of all limb leads at every instant, if all columns showed the same seconds.
 
     Returns:
-        Rest as a share of what unrelated traces of this size would leave. None where only one column has limb
-        leads or all have fewer than `BEAT_LEADS_MIN`.
+        Residual as a share of that of unrelated traces of this size. None where only one column has limb
+        leads or all columns together have fewer than `BEAT_LEADS_MIN`.
     """
     names = [name for limb, _ in columns for name in limb]
     if len(columns) < 2 or len(names) < BEAT_LEADS_MIN:
         return None
     n = min(traces.shape[1] for _, traces in columns)
-    return _laid_over(names, [traces[:, :n] for _, traces in columns], KEPT, outside_limb_space(names))
+    return _aligned_residual(names, [traces[:, :n] for _, traces in columns], KEPT, outside_limb_space(names))
 
 
 def avr_is_inverted(columns: list[LimbColumn]) -> bool:
-    """Whether the usual beat of the trace named aVR fits the others' upside down (-aVR, Cabrera)."""
+    """Whether the usual beat of the trace named aVR fits the other leads inverted (-aVR, Cabrera)."""
     names, beats = _usual_beats(columns)
     if "aVR" not in names or len(names) < BEAT_LEADS_MIN:
         return False
-    upright, inverted = (_laid_over(names, beats, 1.0, [outside]) for outside in outside_limb_space(names))
+    upright, inverted = (
+        _aligned_residual(names, beats, 1.0, [outside]) for outside in outside_limb_space(names)
+    )
     return inverted < INVERTED_MAX * upright
 
 
@@ -147,17 +149,17 @@ def _usual_beats(columns: list[LimbColumn]) -> tuple[list[str], list[NDArray[np.
     return names, beats
 
 
-def _laid_over(
+def _aligned_residual(
     names: list[str], parts: list[NDArray[np.float64]], kept: float, outsides: list[NDArray[np.float64]]
 ) -> float:
-    """What is left of the limb leads' sums when columns are laid over each other, each moved a little.
+    """Residual of the limb leads' sums after the columns are aligned, each by a small shift.
 
-    `kept` is the share of the places with the least rest that count; `outsides` are ways in which sums may
-    hold (`outside_limb_space`), of which the best one counts.
+    `kept` is the share of the places with the smallest residual that count; `outsides` are ways in which the
+    sums may hold (`outside_limb_space`), of which the best one counts.
     """
     reach = round(LAG_MM / STEP_MM)
 
-    def rest(lags: list[int]) -> float:
+    def residual(lags: list[int]) -> float:
         moved = [np.roll(part, lag, axis=1)[:, reach:-reach] for lag, part in zip(lags, parts, strict=True)]
         stack = np.concatenate(moved)
         stack = stack[:, np.isfinite(stack).all(axis=0)]
@@ -172,8 +174,8 @@ def _laid_over(
     for _ in range(2):
         for k in range(1, len(parts)):
             tried = [[*lags[:k], lag, *lags[k + 1 :]] for lag in range(-reach, reach + 1)]
-            lags = min(tried, key=rest)
-    return rest(lags)
+            lags = min(tried, key=residual)
+    return residual(lags)
 
 
 def outside_limb_space(names: list[str]) -> list[NDArray[np.float64]]:
@@ -190,6 +192,6 @@ def outside_limb_space(names: list[str]) -> list[NDArray[np.float64]]:
 
 
 def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Median over the first axis of what is known; NaN where nothing is."""
+    """Median of the known values along the first axis; NaN where none is known."""
     known = np.isfinite(values).any(axis=0)
     return np.where(known, np.nanmedian(np.where(known, values, 0.0), axis=0), np.nan)

@@ -1,9 +1,11 @@
-"""Is it an ECG at all, and how good is the reading: a page that shows none is refused with the one reason.
+"""Is the page an ECG at all: any other page is refused for one stated reason.
 
-In: the page, its scale, layout and signals. Out: the page's quality, or `PageError`.
+In: the page, its scale, layout and signals. Out: nothing, or `PageError`.
 """
 
 from __future__ import annotations
+
+import logging
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,61 +18,63 @@ from ecg_hough.paper import GAIN_WORDS, SPEED_WORDS, Layout
 from ecg_hough.signals.calibrate import Calibrated
 from ecg_hough.signals.scale import PaperScale
 
+log = logging.getLogger(__name__)
+
 STRANGE_QUALITY, STRANGE_NAMED = 0.25, 0.25
-"""Quality and share of named panels below which rows of no known layout are no ECG: tables and curves of
-other kinds stay below 0.2, and a stray mark may be read as a name; pages of unknown layout seldom do."""
+"""Quality and share of named panels below which rows of no known layout are not an ECG: tables and other
+curves have less than 0.2, and a stray mark may be read as a name; pages of unknown layout seldom do."""
 BARE_QUALITY = 0.6
-"""The same for a page without names, pulse or printed scale, whatever its layout: sheet music and EEGs stay
-below 0.25, share prices below 0.55, empty grids and letters or handwriting on them below 0.4; of 680 own
-renders ten are such pages, two of 0.2, which were misread, and eight above 0.7. Without a grid leads must
-agree, too: chest leads alone have nothing to disagree with."""
+"""Least quality of a page without names, pulse or printed scale, whatever its layout: sheet music and EEGs
+have less than 0.25, share prices less than 0.55, empty grids and letters or handwriting on them less than
+0.4; of 680 own renders ten are such pages, two of 0.2, which were misread, and eight above 0.7. Without a
+grid leads must agree as well: chest leads alone have nothing to disagree with."""
 FLAT_MV = 0.05
-"""Rows of which none rises and falls by more are ruled lines; of 150 own renders the flattest has 0.3."""
-
-
-def page_quality(result: Calibrated) -> float:
-    """0 to 1: mean confidence of the leads that were found, less where leads of one instant disagree."""
-    surest = [status.confidence for status in result.statuses if status.found]
-    return float(np.mean(surest)) * result.agreement if surest else 0.0
+"""Rows none of which rises and falls by more are ruled lines; of 150 own renders the flattest has 0.3."""
 
 
 def refuse_if_no_ecg(sheet: Sheet, scale: PaperScale, layout: Layout | None, result: Calibrated) -> None:
     """Refuse a page whose rows are no 12-lead ECG.
 
     Raises:
-        PageError: stage "layout", with what was measured and its limit.
+        PageError: stage "layout", with the first limit that is broken and its measurement.
     """
-    if sheet.layout.named >= STRANGE_NAMED:
+    named, quality, spread_mv = sheet.layout.named, result.quality, _largest_spread_mv(result.signals)
+    stated = _is_stated(scale, sheet.words)
+    log.info(
+        "is it an ECG: names at %.2f of the panels, tallest lead %.2f mV, quality %.2f, known layout: %s,"
+        " scale stated: %s, leads agree: %s",
+        named, spread_mv, quality, layout is not None, stated, result.leads_agree,
+    )  # fmt: skip
+    if named >= STRANGE_NAMED:
         return
-    quality, named = page_quality(result), f"names of leads stand at {sheet.layout.named:.0%} of the panels"
-    if _is_flat(result.signals):
-        raise PageError(
-            "layout", f"no lead rises or falls by {FLAT_MV} mV, and {named}. Is it a 12-lead ECG?"
-        )
-    if layout is None and quality < STRANGE_QUALITY:
-        raise PageError(
-            "layout",
-            f"no known layout fits, {named}, and quality {quality:.2f} is below {STRANGE_QUALITY}."
-            " Is it a 12-lead ECG?",
-        )
-    if _is_stated(scale, sheet.words):
+    reason = None
+    if spread_mv < FLAT_MV:
+        reason = f"the tallest lead rises and falls by {spread_mv:.2f} mV, less than {FLAT_MV} mV"
+    elif layout is None and quality < STRANGE_QUALITY:
+        reason = f"no known layout fits and quality {quality:.2f} is below {STRANGE_QUALITY}"
+    elif stated:
         return
-    bare = f"{named}, and neither a calibration pulse nor speed and gain are read"
-    if layout is None:
-        raise PageError("layout", f"no known layout fits, {bare}. Is it a 12-lead ECG?")
-    if quality < BARE_QUALITY:
-        raise PageError(
-            "layout", f"quality {quality:.2f} is below {BARE_QUALITY}, {bare}. Is it a 12-lead ECG?"
+    elif layout is None:
+        reason = "no known layout fits and neither a calibration pulse nor speed and gain were read"
+    elif quality < BARE_QUALITY:
+        reason = (
+            f"quality {quality:.2f} is below {BARE_QUALITY}, the limit without lead names, calibration pulse"
+            " and printed scale"
         )
-    if not sheet.has_grid and result.leads_agree is None:
-        raise PageError(
-            "layout", f"no grid is seen, no two leads can be compared, {bare}. Is it a 12-lead ECG?"
+    elif not sheet.has_grid and result.leads_agree is None:
+        reason = (
+            "no grid, lead names, calibration pulse or printed scale, and no two leads that can be compared"
         )
+    if reason is not None:
+        raise PageError("layout", f"{reason}. Is it a 12-lead ECG?")
 
 
 def _is_stated(scale: PaperScale, words: tuple[PrintedWord, ...]) -> bool:
-    """Whether the user or the page tells its scale: a pulse, or speed and gain. One word may be misread, and
-    in lines of letters many are: none of them surely, and they contradict each other."""
+    """Whether the scale is known: given by the user, by a pulse, or by speed and gain in print.
+
+    One word may be misread, and lines of letters contain many, none of them with a high score, and they
+    contradict each other.
+    """
     sources = (scale.speed_from, scale.gain_from)
     if "given" in sources or scale.gain_from == "pulse":
         return True
@@ -80,7 +84,8 @@ def _is_stated(scale: PaperScale, words: tuple[PrintedWord, ...]) -> bool:
     return "assumed" not in sources and (sure or alike)
 
 
-def _is_flat(signals: NDArray[np.float64]) -> bool:
-    """Whether no lead of (12, N) mV rises and falls, stray marks aside."""
+def _largest_spread_mv(signals: NDArray[np.float64]) -> float:
+    """Range, mV, of the tallest of the leads (12, N), without the outermost 2 % as stray marks; 0 without
+    leads."""
     leads = [lead[np.isfinite(lead)] for lead in signals if np.isfinite(lead).any()]
-    return all(np.subtract(*np.percentile(lead, [99, 1])) < FLAT_MV for lead in leads)
+    return float(max((np.subtract(*np.percentile(lead, [99, 1])) for lead in leads), default=0.0))

@@ -1,7 +1,7 @@
 """Traces on one raster along the page, and the beats on them.
 
-In: row traces in page millimetres. Out: their heights at evenly spaced places, how steep traces of the same
-seconds are together, where their beats stand, and what two stretches have in common.
+In: row traces in page millimetres. Out: their heights at evenly spaced places, the joint steepness of traces
+of the same seconds, the places of their beats, and by how much two stretches differ.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from ecg_hough.elements import RowTrace
 
 # Tuned on own renders of all layouts.
 STEP_MM = 0.25
-"""Traces are compared on this raster."""
+"""Step of the raster on which traces are compared."""
 ACTIVITY_MM = 0.7
 """Smoothing of the steepness: about the width of a QRS flank."""
 LAG_MM = 1.5
-"""Farthest that a column's edge may be off."""
+"""Largest error of a column's edge."""
 BEAT_APART_MM = 8.0
 """Least distance of beats: 188 a minute at 25 mm/s."""
 BEAT_HEIGHT = 0.35
-"""Steepness of a beat, of the column's steepest."""
+"""Least steepness of a beat, as a share of the column's steepest place."""
 
 
 def on_raster(row: RowTrace, start_mm: float, length_mm: float) -> NDArray[np.float64]:
@@ -41,7 +41,7 @@ def upwards(row: RowTrace, at: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def activity(traces: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Steepness of traces on the raster together: high where QRS complexes stand."""
+    """Joint steepness of traces on the raster: high at QRS complexes."""
     return gaussian_filter1d(np.sum([_steepness(y) for y in traces], axis=0), ACTIVITY_MM / STEP_MM)
 
 
@@ -63,19 +63,19 @@ def find_beats(traces: NDArray[np.float64]) -> NDArray[np.intp]:
     return find_peaks(steep, height=height, distance=round(BEAT_APART_MM / STEP_MM))[0]
 
 
-def share_left(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Share of variance by which two stretches differ at the best small lag, offsets aside."""
+def share_of_variance_apart(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Variance of the difference of two stretches at the best small lag, as a share of their own variance."""
     return min(
         (_robust_variance(x - y) / max(x.var() + y.var(), 1e-9) for x, y in _at_small_lags(a, b)),
         default=1.0,
     )
 
 
-def time_apart(a: NDArray[np.float64], b: NDArray[np.float64], alike_mm: float) -> float:
-    """Share of the time in which two stretches differ, at the best small lag, offsets aside.
+def share_of_time_apart(a: NDArray[np.float64], b: NDArray[np.float64], alike_mm: float) -> float:
+    """Share of the time in which two stretches differ, at the best small lag and without their offset.
 
-    Of a place where they are less than `alike_mm` apart only that part counts. So a stretch in which one of
-    them is misread costs its length, however tall what was read there.
+    A place where they are less than `alike_mm` apart counts in proportion. So a stretch in which one of them
+    is misread costs its length, whatever height was read there.
     """
     return min((_far(x - y, alike_mm) for x, y in _at_small_lags(a, b)), default=1.0)
 
@@ -87,7 +87,7 @@ def _far(values: NDArray[np.float64], alike_mm: float) -> float:
 def _at_small_lags(
     a: NDArray[np.float64], b: NDArray[np.float64]
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """What both stretches have at every small lag where they share enough."""
+    """Values of both stretches where both are known, at every small lag at which enough are."""
     reach = int(LAG_MM / STEP_MM)
     for lag in range(-reach, reach + 1):
         x, y = a[reach:-reach], np.roll(b, lag)[reach:-reach]
@@ -97,7 +97,7 @@ def _at_small_lags(
 
 
 def _robust_variance(values: NDArray[np.float64]) -> float:
-    """Variance without the 5 % farthest values: names and separators are misread there."""
+    """Variance without the 5 % most distant values: names and separators misread as trace."""
     off = (values - np.median(values)) ** 2
     kept = max(1, round(0.95 * off.size))
     return float(np.partition(off, kept - 1)[:kept].mean())

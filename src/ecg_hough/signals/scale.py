@@ -1,12 +1,13 @@
-"""Paper speed and gain of a page: given, printed, stated by its pulses or beats, or assumed.
+"""Paper speed and gain of a page: given, printed, measured on its pulses or beats, or assumed.
 
-In: the page's pixels, map, traces, panels and words. Out: `PaperScale` and in words what was assumed. A wrong
-reading is worse than none: evidence counts only where it is strong, and the standard 25 mm/s and
-10 mm/mV are taken otherwise, with a warning.
+In: the page's pixels, map, traces, panels and words. Out: `PaperScale`, with a warning for every value that
+is uncertain or assumed. A wrong reading is worse than none: evidence counts only where it is strong;
+otherwise the standard 25 mm/s and 10 mm/mV are assumed.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from ecg_hough.layout.sheet import Sheet
 from ecg_hough.page_map import PageMap
 from ecg_hough.paper import BLOCK_MM, GAIN_MM_MV, GAIN_WORDS, PAPER_SPEED_MM_S, PULSE_MV, SPEED_WORDS
 from ecg_hough.signals.beats import FIFTY_MIN, fifty_odds
+from ecg_hough.signals.limits import Limit, keeps_limits
 from ecg_hough.signals.pulse import (
     SNAP_SHARE,
     Pulse,
@@ -26,42 +28,50 @@ from ecg_hough.signals.pulse import (
     place_of_pulses,
 )
 from ecg_hough.traces.ink import InkModel
-from ecg_hough.traces.read import Rows
+from ecg_hough.traces.rows import Rows
+
+log = logging.getLogger(__name__)
 
 SNAP_UNSURE = 0.25
-"""Allowed error of a pulse's height where the page shows no grid."""
+"""Relative error that is allowed for a pulse's height where the page shows no grid."""
 SNAP_AGAINST_TEXT = 0.06
-"""The same for a pulse that says other than the page's text: one that is 10% off may be a beat."""
+"""The same for a pulse that contradicts the printed gain: one with an error of 10% may be a beat."""
 ONE_AGAINST_TEXT = 0.9
-"""Quality of a page's only pulse that is believed then; beats have passed for pulses of 0.76."""
+"""Least quality of a single pulse that contradicts the printed gain; beats reach 0.76."""
 BLOCK_SLACK, PULSE_SLACK_MM = 0.04, 0.3
-"""A block this near to the usual width has it, whatever pulses or the paper say: they are less sharp. One
-pulse may be read so much too high or too low, n of them by this over the root of n."""
+"""A block this near to the usual width has that width, whatever scale pulses or paper give: they are less
+precise. Error of the height of one pulse; that of n pulses is this over the root of n."""
 BLOCK_RANGE_MM = (110.0, 300.0)
-"""Widths that a block of traces may have; a pulse or a sheet that says otherwise is none."""
+"""Widths that a block of traces may have; a pulse or a sheet that implies another width is a misreading."""
 CONTRAST_MIN = 0.6
-"""Least contrast of ink to grid at which pulses are looked for."""
+"""Least contrast of ink to grid at which pulses are searched."""
 STATED_MIN = 0.85
-"""Least score of a printed speed or gain that is believed."""
+"""Least score of a printed speed or gain that is used."""
 STATED_MARGIN = 0.1
-"""Least lead of the value that is believed where the page states two."""
+"""Least difference of the scores of the best and the second value, where a page states two."""
 PAIR_MM = (2.5, 80.0)
-"""Farthest down and across that a page's speed and gain stand from each other where they share a line."""
+"""Largest distance, down and across, between a speed and a gain that are printed in one line."""
 PARTNER_MIN, PAIR_CREDIT = 0.55, 0.2
-"""Least score of such a partner, and what it adds: stray marks seldom look like both in one line."""
+"""Least score of such a partner, and its credit: stray marks seldom look like both in one line."""
 PAIRED_MIN = 1.0
 """Score that only a word with a partner has."""
 WIDE_PULSE_MM, WIDE_PULSE_ODDS = 8.0, 5.0
-"""A pulse lasts 0.2 s on most carts: one this wide speaks for 50 mm/s, with these log odds: it decides
-where the beats do not speak against it."""
+"""A pulse lasts 0.2 s on most carts: one this wide is evidence for 50 mm/s with these log odds, enough unless
+the beats are evidence against it."""
 LONG_BLOCK_MM, LONG_BLOCK_ODDS = 400.0, 3.0
-"""A block of traces this wide lasts 10 s at 50 mm/s and 20 s, which no cart prints in rows, at 25."""
+"""A block of traces this wide lasts 10 s at 50 mm/s; at 25 it lasts 20 s, which no cart prints in rows."""
 
 
 @dataclass(frozen=True)
 class PaperScale:
-    """Speed and gain, where each comes from ("given", "text", "pulse", "beats", "assumed"), warnings, where
-    the page's pulses stand, their height in the map's millimetres, None without any, and their number."""
+    """Speed and gain of a page.
+
+    Attributes:
+        speed_from, gain_from: source of each: "given", "text", "pulse", "beats" or "assumed".
+        warnings: what a person should check, in sentences.
+        pulse: where the calibration pulses are; None without any.
+        pulse_mm: their height in the map's millimetres, None without any; n_pulses: their number.
+    """
 
     speed_mm_s: float
     gain_mm_mv: float
@@ -80,7 +90,7 @@ Given = tuple[float | None, float | None]
 def find_scale(
     sheet: Sheet, rows: Rows, windows: tuple[Window, ...], *, given: Given = (None, None)
 ) -> PaperScale:
-    """Speed and gain of a page that was read; see `find_paper_scale`."""
+    """Speed and gain of a page whose rows are read; see `find_paper_scale`."""
     return find_paper_scale(
         sheet.image,
         sheet.page_map,
@@ -110,76 +120,116 @@ def find_paper_scale(
         image: the page, upright (rows, cols, 3); page_map: its millimetres; ink: what is ink, if it is known.
         rows, windows: traces, panels.
         words: the known words on the page.
-        given: paper speed and gain that the user knows; they win.
+        given: paper speed and gain that the user knows; nothing overrules them.
         has_grid: whether the millimetres come from a grid.
     """
-    speed_mm_s, gain_mm_mv = given
-    pulses: tuple[Pulse, ...] = ()
     alone, words = words, with_partners(words, page_map)
-    printed_speed, printed_gain = stated(words, SPEED_WORDS), stated(words, GAIN_WORDS)
-    if ink is not None and ink.contrast >= CONTRAST_MIN:
-        pulses = find_pulses(image, page_map, ink, rows, windows)
-    warnings = []
-    speed, speed_from = speed_mm_s, "given"
-    if speed is None:
-        speed, speed_from = printed_speed, "text"
-    odds = None
-    if has_grid and (speed is None or (speed_from == "text" and _stands_alone(speed, words))):
-        odds = fifty_odds(rows, windows)
-    if speed is not None and odds is not None and (odds if speed < 50.0 else -odds) >= FIFTY_MIN:
-        warnings.append(f"paper speed: what looks like {speed:g} mm/s is not believed against the beats")
-        speed = None
-    wide = bool(pulses) and float(np.median([p.width_mm for p in pulses])) >= WIDE_PULSE_MM
-    ends_mm = [mm for window in windows for mm in (window.start_mm, window.end_mm)]
-    long = bool(ends_mm) and max(ends_mm) - min(ends_mm) >= LONG_BLOCK_MM
-    said = -np.inf if odds is None else odds + wide * WIDE_PULSE_ODDS + long * LONG_BLOCK_ODDS
-    if speed is None and said >= FIFTY_MIN:
-        speed, speed_from = 50.0, "beats"
-        also = ", and from calibration pulses as wide as 0.2 s at that speed" if wide else ""
-        also += ", and from a block as wide as 10 s at that speed" if long else ""
-        warnings.append(
-            "paper speed of 50 mm/s concluded from the beats, far apart and wide for 25 mm/s"
-            f"{also}: none could be read on the page"
-        )
-    if speed is None:
-        speed, speed_from = PAPER_SPEED_MM_S, "assumed"
-        note = f"paper speed of {speed:g} mm/s assumed: none could be read on the page"
-        if wide:
-            note += ", and its pulses are as wide as 0.2 s at 50 mm/s"
-        warnings.append(note)
-    pulse_gain = gain_of_pulses(pulses, len(rows), SNAP_SHARE if has_grid else SNAP_UNSURE)
-    if has_grid and printed_gain not in (None, pulse_gain):
-        pulse_gain = gain_of_pulses(pulses, len(rows), SNAP_AGAINST_TEXT, ONE_AGAINST_TEXT)
-    gain, gain_from = gain_mm_mv, "given"
-    if gain is None and not has_grid and printed_gain is not None:
-        # On a guessed scale the pulse's height says little; with the printed gain it tells the scale.
-        gain, gain_from = printed_gain, "text"
-    if gain is None:
-        # The pulse was drawn with the traces, whatever the text says.
-        gain, gain_from = (pulse_gain, "pulse") if pulse_gain is not None else (printed_gain, "text")
-        if pulse_gain is not None and printed_gain not in (None, pulse_gain):
-            warnings.append(
-                f"the calibration pulse is {pulse_gain:g} mm high, the page says {printed_gain:g}"
-                " mm/mV; the pulse was taken"
-            )
-    if gain is None:
-        gain, gain_from = GAIN_MM_MV, "assumed"
-        warnings.append(f"gain of {gain:g} mm/mV assumed: no calibration pulse or text could be read")
-    for source, value, values, unit in (
-        (speed_from, speed, SPEED_WORDS, "mm/s"),
-        (gain_from, gain, GAIN_WORDS, "mm/mV"),
+    pulses: tuple[Pulse, ...] = ()
+    if ink is not None and keeps_limits(
+        log, ("calibration pulses",), [Limit("contrast of ink to grid", ink.contrast, least=CONTRAST_MIN)]
     ):
-        if source == "text" and (score := _score(value, alone, values)) < STATED_MIN:
-            warnings.append(f"{value:g} {unit} is printed, but read with little certainty ({score:.2f})")
+        pulses = find_pulses(image, page_map, ink, rows, windows)
+    speed, speed_from, warnings = _find_speed(given[0], words, pulses, rows, windows, has_grid=has_grid)
+    gain, gain_from, more = _find_gain(given[1], words, pulses, len(rows), has_grid=has_grid)
+    warnings += more
+    for source, value, values, name, unit in (
+        (speed_from, speed, SPEED_WORDS, "paper speed", "mm/s"),
+        (gain_from, gain, GAIN_WORDS, "gain", "mm/mV"),
+    ):
+        score = _score(value, alone, values)
+        if source == "text" and score < STATED_MIN:
+            warnings.append(f"{name}: the printed '{value:g} {unit}' was read with a low score, {score:.2f}")
+        log.info("%s: %g %s from %s, score of the print %.2f", name, value, unit, source, score)
     pulse_mm = common_height(pulses, len(rows))
     place = place_of_pulses(pulses, gain if has_grid or pulse_mm is None else pulse_mm / PULSE_MV)
     return PaperScale(speed, gain, speed_from, gain_from, tuple(warnings), place, pulse_mm, len(pulses))
 
 
+def _find_speed(
+    given: float | None,
+    words: tuple[PrintedWord, ...],
+    pulses: tuple[Pulse, ...],
+    rows: tuple[RowTrace, ...],
+    windows: tuple[Window, ...],
+    *,
+    has_grid: bool,
+) -> tuple[float, str, list[str]]:
+    """Paper speed, mm/s, its source, and warnings; `words` have credit for partners."""
+    if given is not None:
+        return given, "given", []
+    warnings = []
+    printed = stated(words, SPEED_WORDS)
+    odds = None
+    if has_grid and (printed is None or _is_alone(printed, words)):
+        odds = fifty_odds(rows, windows)
+    if printed is not None and odds is not None and (odds if printed < 50.0 else -odds) >= FIFTY_MIN:
+        warnings.append(
+            f"paper speed: ignored the printed '{printed:g} mm/s', which contradicts the beat intervals"
+        )
+        log.debug("printed scale '%g mm/s' rejected: log odds of 50 mm/s by the beats are %.1f, limit %g",
+                  printed, odds, FIFTY_MIN)  # fmt: skip
+        printed = None
+    if printed is not None:
+        return printed, "text", warnings
+    speed, source, warning = _speed_by_beats(odds, pulses, windows)
+    return speed, source, [*warnings, warning]
+
+
+def _speed_by_beats(
+    odds: float | None, pulses: tuple[Pulse, ...], windows: tuple[Window, ...]
+) -> tuple[float, str, str]:
+    """Paper speed, mm/s, its source and a warning, where none is printed; `odds` are those of the beats."""
+    wide = bool(pulses) and float(np.median([p.width_mm for p in pulses])) >= WIDE_PULSE_MM
+    ends_mm = [mm for window in windows for mm in (window.start_mm, window.end_mm)]
+    long = bool(ends_mm) and max(ends_mm) - min(ends_mm) >= LONG_BLOCK_MM
+    total = -np.inf if odds is None else odds + wide * WIDE_PULSE_ODDS + long * LONG_BLOCK_ODDS
+    log.debug("paper speed: log odds of 50 mm/s %.1f, limit %g; by beats %s, wide pulses %s, long block %s",
+              total, FIFTY_MIN, odds, wide, long)  # fmt: skip
+    start = "paper speed: no printed speed was used;"
+    if total >= FIFTY_MIN:
+        log.info("paper speed: 50 mm/s by log odds of %.1f, limit %g", total, FIFTY_MIN)
+        others = ", calibration pulses as wide as 0.2 s at that speed" if wide else ""
+        others += ", a block as wide as 10 s at that speed" if long else ""
+        return 50.0, "beats", f"{start} 50 mm/s was concluded from the beat intervals and QRS widths{others}"
+    against = ", although the calibration pulses are as wide as 0.2 s at 50 mm/s" if wide else ""
+    return PAPER_SPEED_MM_S, "assumed", f"{start} {PAPER_SPEED_MM_S:g} mm/s was assumed{against}"
+
+
+def _find_gain(
+    given: float | None,
+    words: tuple[PrintedWord, ...],
+    pulses: tuple[Pulse, ...],
+    n_rows: int,
+    *,
+    has_grid: bool,
+) -> tuple[float, str, list[str]]:
+    """Gain, mm/mV, its source, and warnings; `words` have credit for partners."""
+    if given is not None:
+        return given, "given", []
+    printed = stated(words, GAIN_WORDS)
+    if not has_grid and printed is not None:
+        # In guessed millimetres a pulse's height gives no gain; with the printed gain it gives the scale.
+        return printed, "text", []
+    measured = gain_of_pulses(pulses, n_rows, SNAP_SHARE if has_grid else SNAP_UNSURE)
+    if has_grid and printed not in (None, measured):
+        measured = gain_of_pulses(pulses, n_rows, SNAP_AGAINST_TEXT, ONE_AGAINST_TEXT)
+    if measured is not None:
+        # The pulse was drawn with the traces, whatever gain is printed.
+        if printed in (None, measured):
+            return measured, "pulse", []
+        log.debug("printed scale '%g mm/mV' rejected: the pulses are %g mm/mV high", printed, measured)
+        sentence = f"gain: ignored the printed '{printed:g} mm/mV', which contradicts the calibration pulse"
+        return measured, "pulse", [f"{sentence}; its {measured:g} mm/mV was used"]
+    if printed is not None:
+        return printed, "text", []
+    nothing = "gain: neither a calibration pulse nor a printed gain was read"
+    return GAIN_MM_MV, "assumed", [f"{nothing}; {GAIN_MM_MV:g} mm/mV was assumed"]
+
+
 @dataclass(frozen=True)
 class TrueMillimetre:
-    """One true millimetre and one millivolt in the guessed millimetres of a page without a grid, and in words
-    where they are from."""
+    """One true millimetre and one millivolt in the guessed millimetres of a page without a grid, and a
+    sentence about their source."""
 
     in_guessed: float
     mm_per_mv: float
@@ -187,7 +237,8 @@ class TrueMillimetre:
 
 
 def true_millimetre(scale: PaperScale, block_mm: float, *, on_known_paper: bool) -> TrueMillimetre:
-    """The scale of a page without a grid: from its pulses, its paper, or the usual width of its traces.
+    """The scale of a page without a grid: from its pulses, its paper format, or the usual width of its
+    traces.
 
     Args:
         scale: speed and gain, and the pulses' height in guessed millimetres.
@@ -210,12 +261,12 @@ def true_millimetre(scale: PaperScale, block_mm: float, *, on_known_paper: bool)
         guess, source, mm_per_mv = usual, by_width, None
     elif (too_wide or abs(np.log(guess / usual)) <= slack) and source != by_width:
         guess, source = usual, f"{source} and {by_width}"
-    words = f"no grid: the scale is from {source}; time and amplitude may be off by a common factor"
+    words = f"no grid: the scale was taken from {source}; time and amplitude may be wrong by a common factor"
     return TrueMillimetre(float(guess), float(mm_per_mv or scale.gain_mm_mv * guess), words)
 
 
 def with_partners(words: tuple[PrintedWord, ...], page_map: PageMap) -> tuple[PrintedWord, ...]:
-    """Words with credit for a speed and a gain in one line, as carts print them; a score may pass 1."""
+    """Words with credit for a speed and a gain in one line, as carts print them; a score may exceed 1."""
     if not words:
         return ()
     places = np.array([(word.row, word.col) for word in words])
@@ -232,14 +283,14 @@ def with_partners(words: tuple[PrintedWord, ...], page_map: PageMap) -> tuple[Pr
     return tuple(out)
 
 
-def _stands_alone(speed: float, words: tuple[PrintedWord, ...]) -> bool:
+def _is_alone(speed: float, words: tuple[PrintedWord, ...]) -> bool:
     """Whether a speed is read without a gain in its line; `words` have credit for partners."""
     return _score(speed, words, SPEED_WORDS) <= PAIRED_MIN
 
 
 def _score(value: float, words: tuple[PrintedWord, ...], values: dict[str, float]) -> float:
-    """The best score of the words that state a value."""
-    return max(word.score for word in words if values.get(word.word) == value)
+    """The best score of the words that state a value; 0 without any."""
+    return max((word.score for word in words if values.get(word.word) == value), default=0.0)
 
 
 def stated(words: tuple[PrintedWord, ...], values: dict[str, float]) -> float | None:
@@ -250,8 +301,13 @@ def stated(words: tuple[PrintedWord, ...], values: dict[str, float]) -> float | 
             value = values[word.word]
             scores[value] = max(scores.get(value, 0.0), word.score)
     ranked = sorted(scores, key=lambda value: -scores[value])
-    if not ranked or scores[ranked[0]] < STATED_MIN:
+    if not ranked:
         return None
-    if len(ranked) > 1 and scores[ranked[0]] - scores[ranked[1]] < STATED_MARGIN:
-        return None
-    return ranked[0]
+    units = next(iter(values)).split()[-1]
+    ahead = scores[ranked[0]] - scores[ranked[1]] if len(ranked) > 1 else np.inf
+    candidate = ("printed scale '%g %s'", ranked[0], units)
+    limits = (
+        Limit("score", scores[ranked[0]], least=STATED_MIN),
+        Limit("difference of its score to the next one's", ahead, least=STATED_MARGIN),
+    )
+    return ranked[0] if keeps_limits(log, candidate, limits) else None

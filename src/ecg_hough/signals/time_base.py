@@ -1,4 +1,4 @@
-"""Which second and which lead stands at every millimetre: columns, strips' names, columns' order.
+"""Which second and which lead each millimetre shows: columns, rhythm strips' names, order of columns in time.
 
 In: the page, its traces, the chosen layout and the paper scale. Out: `TimeBase`, all that `calibrate` needs
 to turn millimetres into millivolts and seconds.
@@ -6,6 +6,7 @@ to turn millimetres into millivolts and seconds.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from functools import partial
 
@@ -22,15 +23,17 @@ from ecg_hough.signals.scale import PaperScale, true_millimetre
 from ecg_hough.signals.separators import find_separators
 from ecg_hough.signals.strip_names import check_strips
 from ecg_hough.signals.zero_lines import zero_lines
-from ecg_hough.traces.read import Rows
+from ecg_hough.traces.rows import Rows
+
+log = logging.getLogger(__name__)
 
 BoxMm = tuple[float, float, float, float]
 """Top, left, bottom and right, mm."""
 
 AROUND_MM = 12.0
-"""Above and below the outer rows' levels the grid is looked at, too."""
+"""The grid is examined this far above and below the outer rows' levels."""
 FRAME_MM = 1.0
-"""Traces that end this near to a frame's side are hidden by it: they begin on its line."""
+"""Traces that end this near to the side of a frame are hidden by it: they begin on its line."""
 
 
 def find_time_base(
@@ -41,12 +44,8 @@ def find_time_base(
     Raises:
         PageError: none of the panels' rows was read.
     """
-    base = _by_traces(sheet, rows.traces, chosen, scale)
-    if options.separators and rows.ink is not None:
-        base = _at_separators(base, sheet, rows, chosen)
-    if options.grid_lines and sheet.has_grid and chosen.layout is not None:
-        base = _on_grid_lines(base, sheet, rows.traces)
-    printed = sheet.layout.printed if sheet.layout.named >= NAMED_MIN else frozenset()
+    base = find_columns(sheet, rows, chosen, scale, options)
+    printed = trusted_names(sheet)
     strips = check_strips(rows.traces, base.columns.windows, base.layout, printed=printed)
     columns = replace(base.columns, windows=strips.windows)
     order = find_column_order(rows.traces, columns.windows, strips.layout)
@@ -59,13 +58,37 @@ def find_time_base(
     )
 
 
+def find_columns(
+    sheet: Sheet, rows: Rows, chosen: ChosenLayout, scale: PaperScale, options: Options = SHIPPED
+) -> TimeBase:
+    """Panels at their columns' edges; rhythm strips keep the names of the chosen layout.
+
+    Raises:
+        PageError: none of the panels' rows was read.
+    """
+    base = _by_traces(sheet, rows.traces, chosen, scale)
+    if options.separators and rows.ink is not None:
+        base = _at_separators(base, sheet, rows, chosen)
+    if options.grid_lines and sheet.has_grid and chosen.layout is not None:
+        base = _on_grid_lines(base, sheet, rows.traces)
+    return base
+
+
+def trusted_names(sheet: Sheet) -> frozenset[tuple[str, int]]:
+    """Printed names, with their rows, where enough panels have one to trust them."""
+    if sheet.layout.named < NAMED_MIN:
+        log.debug("printed names: named panels %.2f, below %.2f", sheet.layout.named, NAMED_MIN)
+        return frozenset()
+    return sheet.layout.printed
+
+
 def _by_traces(sheet: Sheet, rows: tuple[RowTrace, ...], chosen: ChosenLayout, scale: PaperScale) -> TimeBase:
     """Columns where traces begin and end, and the millimetres of a second and a millivolt there."""
     place = partial(place_columns, rows, chosen.windows, chosen.layout, pulse=scale.pulse)
     mm_per_s, mm_per_mv, warnings = scale.speed_mm_s, scale.gain_mm_mv, []
     columns = place(mm_per_s, has_grid=sheet.has_grid, on_guessed_scale=not sheet.has_grid)
     if not sheet.has_grid:
-        # The map's millimetres were guessed; pulses and the traces' own ends tell more.
+        # The map's millimetres were guessed; pulses and the ends of the traces give a better scale.
         known_paper = sheet.geometry.paper is not None
         true_mm = true_millimetre(scale, columns.duration_s * mm_per_s, on_known_paper=known_paper)
         warnings.append(true_mm.warning)
@@ -74,7 +97,7 @@ def _by_traces(sheet: Sheet, rows: tuple[RowTrace, ...], chosen: ChosenLayout, s
     elif (stretch := paper_stretch(rows, columns, mm_per_s)) != 1.0:
         warnings.append(
             f"time: traces are {abs(stretch - 1):.1%} {'longer' if stretch > 1 else 'shorter'} than"
-            f" {columns.duration_s / stretch:.3g} s by the grid, which is a usual time; that time was taken"
+            f" {columns.duration_s / stretch:.3g} s on the grid; that usual duration was used"
         )
         mm_per_s *= stretch
         columns = place(mm_per_s)
@@ -111,7 +134,7 @@ def _on_grid_lines(base: TimeBase, sheet: Sheet, rows: tuple[RowTrace, ...]) -> 
 
 
 def _box_mm(rows: tuple[RowTrace, ...], columns: Columns) -> BoxMm | None:
-    """The traces on the page with what is about them; None without."""
+    """The traces on the page and the grid around them; None without traces."""
     levels = [float(np.nanmedian(row.y_mm)) for row in rows if np.isfinite(row.y_mm).any()]
     if not levels:
         return None
@@ -120,7 +143,7 @@ def _box_mm(rows: tuple[RowTrace, ...], columns: Columns) -> BoxMm | None:
 
 
 def _on_frames(columns: Columns, sides_mm: tuple[float, ...]) -> Columns:
-    """Columns that begin where their frames do; as they are without frames, or where these are wider than the
+    """Columns that begin where their frames do; unchanged without frames, or where frames are wider than
     traces.
 
     Args:
@@ -136,11 +159,11 @@ def _on_frames(columns: Columns, sides_mm: tuple[float, ...]) -> Columns:
 
 
 def _on_lines(columns: Columns, across: GridLines | None, sheet: Sheet, box_mm: BoxMm) -> Columns:
-    """Columns that begin on the next lines of the grid; as they are where none is near.
+    """Columns that begin on the nearest lines of the grid; unchanged where none is near enough.
 
     Args:
-        across: lines over the page's width. Panels that stand apart have lines of their own, of which half of
-            them must be near one.
+        across: lines over the page's width. Separate panels may each have a grid of their own: lines are
+            found for each, and half of the panels must be near one.
     """
     if not columns.apart:
         shift_mm = across.shift_to(columns.start_mm) if across is not None else None

@@ -1,43 +1,48 @@
-"""Zero line of every row of traces, mm down the page: where the pen stands at 0 mV.
+"""Zero line of every row of traces: its height at 0 mV, mm down the page.
 
 In: row traces in page millimetres, panels at their columns' edges, paper speed and gain, the pulses' feet.
-Out: one zero line a row, by least squares over all that speaks of them. ECG amplifiers pass no direct current
-(high-pass at 0.05 Hz or above), so a long lead is zero in the mean; a pulse's foot is drawn on the zero line;
-rows are printed at equal distances; and what must hold at every instant (Einthoven's and Goldberger's sums, a
-rhythm strip and the short copy of its lead) holds for the zero lines, too.
+Out: one zero line a row, by robust least squares over all observations of them. ECG amplifiers pass no direct
+current (high-pass at 0.05 Hz or above), so the mean of a long lead is zero; a pulse's foot is drawn on the
+zero line; rows are printed at equal distances; and what must hold at every instant (Einthoven's and
+Goldberger's sums, a rhythm strip and the short copy of its lead) also holds for the zero lines.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.elements import LINE_MM, GridLines, PulsePlace, RowTrace, Window
+from ecg_hough.numeric import robust_weights, weighted_least_squares
 from ecg_hough.paper import IN_I_AND_II
 from ecg_hough.signals.limb_sums import outside_limb_space
 from ecg_hough.signals.raster import STEP_MM, on_raster
 
+log = logging.getLogger(__name__)
+
 # Means of PTB-XL's leads over 2.5, 5 and 10 s scatter by 0.035, 0.019 and 0.004 mV.
 MEAN_SD_MV, MEAN_S = 0.035, 2.5
-"""Scatter of a lead's mean over that time; over others it falls with the time."""
+"""Scatter of a lead's mean over that time; it is inversely proportional to the time."""
 LEAST_MEAN_SD_MV = 0.008
 FOOT_SD_MM, EVEN_SD_MM, LINE_SD_MM, SUM_SD_MM = 0.05, 0.05, 0.04, 0.03
-"""Errors of a pulse's foot, of equal distances, of a line of the grid, and least ones of what must hold at
-every instant."""
+"""Errors of a pulse's foot, of equal distances, of a line of the grid, and the least error of a sum that must
+hold at every instant."""
 UNEVEN_MM = 0.8
-"""Rows whose mean levels stand this near to equal distances (root mean square) are equally far apart."""
+"""Rows whose mean levels are this near to equal distances (root mean square) are equally far apart."""
 FOOT_MM = 2.5
 """A pulse's foot farther than this from its row's mean level is not its zero line."""
 READINGS_MIN = 16
-"""Fewest read-outs of a panel, and places that several show, that count."""
+"""Fewest read-outs of a panel, and places common to several rows, that count."""
 INDEPENDENT_MM = 2.5
-"""Errors of a trace that far apart have nothing in common."""
+"""Errors of a trace this far apart are independent."""
 ALIKE_MIN = 0.9
 """Correlation from which a rhythm strip and a short copy of its lead show the same seconds."""
 ON_LINES_MIN = 2.5
-"""Least log odds that zero lines stand on lines of the grid."""
+"""Least log odds that zero lines are on lines of the grid."""
 ROUNDS, OUTLIER_SDS = 8, 2.5
 """Of the robust least squares: rounds, and the misfit at which an observation's weight has halved."""
 
@@ -47,7 +52,7 @@ class ZeroLines:
     """Zero lines of the rows that were read.
 
     Attributes:
-        mm: by row, down the page; on_grid: lines of the grid have a say in them.
+        mm: by row, down the page; on_grid: lines of the grid were used to find them.
     """
 
     mm: dict[int, float]
@@ -56,7 +61,7 @@ class ZeroLines:
 
 @dataclass(frozen=True)
 class _Observation:
-    """What speaks of the zero lines: the sum of `weights` times them is `value_mm`, within `sd_mm`."""
+    """An observation of the zero lines: their sum, weighted by row, is `value_mm` within `sd_mm`."""
 
     weights: dict[int, float]
     value_mm: float
@@ -77,7 +82,7 @@ def zero_lines(
 
     Args:
         rows: traces in page millimetres; windows: panels at their columns' edges.
-        pulse: where calibration pulses stand; None without any.
+        pulse: where calibration pulses are; None without any.
         lines: the grid's lines down the page, if they are seen.
         simultaneous: all columns show the same seconds, from their start on.
     """
@@ -87,27 +92,40 @@ def zero_lines(
     if not indices:
         return ZeroLines({})
     level = {k: float(np.median([one.value_mm for one in seen if k in one.weights])) for k in indices}
-    feet = pulse.feet_mm if pulse is not None else {}
-    # A program that draws a grid on whole pixels draws pulses so, too, and traces between them. A stroke of
-    # an odd number of pixels is as late as the grid's lines, one of an even number is not; nobody sees which.
-    late = lines.late_mm[0] if lines is not None and lines.late_mm else 0.0
-    foot_sd = float(np.linalg.norm([FOOT_SD_MM, late / np.sqrt(3.0), 0.5 * late]))
-    seen += [
-        _Observation({k: 1.0}, y - 0.5 * late, foot_sd)
-        for k, y in feet.items()
-        if k in level and abs(y - level[k]) <= FOOT_MM
-    ]
-    # Rhythm strips may stand nearer to each other than short leads.
+    # Rhythm strips may be nearer to each other than short leads are.
     short = sorted({w.row_index for w in windows if not w.rhythm} & set(level))
-    seen += _equal_distances(level, short)
     known = tuple(w for w in windows if w.row_index in level)
+    seen += _pulse_feet(pulse, level, lines) + _equal_distances(level, short)
     seen += _limb_sums(by_row, known, simultaneous) + _repeats(by_row, known, simultaneous)
     zero, precision = _solved(seen, level)
     on_grid = _to_lines(zero, precision, lines) if lines is not None else None
     if on_grid is not None:
         drawn = zip(level, on_grid.tolist(), strict=True)
         zero, _ = _solved(seen + [_Observation({k: 1.0}, y, LINE_SD_MM) for k, y in drawn], level)
+    log.debug("zero lines of rows %s: %s mm, %d observations, on lines of the grid: %s",
+              indices, zero, len(seen), on_grid is not None)  # fmt: skip
     return ZeroLines(dict(zip(level, zero.tolist(), strict=True)), on_grid is not None)
+
+
+def _pulse_feet(
+    pulse: PulsePlace | None, level: dict[int, float], lines: GridLines | None
+) -> list[_Observation]:
+    """Feet of calibration pulses that are near their row's level.
+
+    A program that draws a grid on whole pixels draws pulses and the traces between them on whole pixels, too.
+    A stroke of an odd number of pixels is as late as the grid's lines, one of an even number is not; the page
+    does not show which, so half of it is subtracted and the error is larger.
+    """
+    late = lines.late_mm[0] if lines is not None and lines.late_mm else 0.0
+    sd = float(np.linalg.norm([FOOT_SD_MM, late / np.sqrt(3.0), 0.5 * late]))
+    out = []
+    for k, y in (pulse.feet_mm if pulse is not None else {}).items():
+        if k in level and abs(y - level[k]) <= FOOT_MM:
+            out.append(_Observation({k: 1.0}, y - 0.5 * late, sd))
+        elif k in level:
+            log.debug("zero lines: foot of the pulse in row %d rejected, %.2f mm off its level, limit %g",
+                      k, y - level[k], FOOT_MM)  # fmt: skip
+    return out
 
 
 def _solved(
@@ -120,20 +138,20 @@ def _solved(
     weighted = matrix
     for _ in range(ROUNDS):
         misfit = (matrix @ zero - value) / sd
-        weight = 1.0 / sd / np.sqrt(1.0 + (misfit / OUTLIER_SDS) ** 2)
+        weight = robust_weights(misfit, OUTLIER_SDS, 0.5) / sd
         weighted = matrix * weight[:, None]
-        zero, *_ = np.linalg.lstsq(weighted, value * weight, rcond=None)
+        zero = weighted_least_squares(matrix, value, weight)
     return zero, weighted.T @ weighted
 
 
 def _to_lines(
     zero: NDArray[np.float64], precision: NDArray[np.float64], lines: GridLines
 ) -> NDArray[np.float64] | None:
-    """Zero lines (n,) on the grid's lines, if all stand so near to some as to tell."""
+    """Zero lines (n,) on the grid's lines, where all are near enough to lines for these odds; else None."""
     best, found = ON_LINES_MIN, None
     _, log_det = np.linalg.slogdet(precision / (2.0 * np.pi))
     for off in lines.offsets(zero):
-        # Zero lines that keep to no line are as likely at every place between two.
+        # Zero lines that are independent of the grid are equally likely everywhere between two lines.
         odds = 0.5 * float(log_det - off @ precision @ off) + len(zero) * np.log(LINE_MM)
         if odds > best:
             best, found = odds, zero + off
@@ -143,6 +161,7 @@ def _to_lines(
 def _means(
     by_row: dict[int, RowTrace], windows: tuple[Window, ...], speed_mm_s: float, gain_mm_mv: float
 ) -> list[_Observation]:
+    """Every panel's mean is the zero line of its row."""
     out = []
     for window in windows:
         row = by_row[window.row_index]
@@ -157,7 +176,7 @@ def _means(
 
 
 def _equal_distances(level: dict[int, float], rows: list[int]) -> list[_Observation]:
-    """Each row between its neighbours, where the rows look so."""
+    """Each row lies between its neighbours in proportion, where the levels are nearly equidistant."""
     if len(rows) < 3:
         return []
     seen = np.array([level[k] for k in rows])
@@ -174,7 +193,7 @@ def _equal_distances(level: dict[int, float], rows: list[int]) -> list[_Observat
 def _limb_sums(
     by_row: dict[int, RowTrace], windows: tuple[Window, ...], simultaneous: bool
 ) -> list[_Observation]:
-    """Einthoven's and Goldberger's sums of limb leads of every column, or of all at the same seconds."""
+    """Einthoven's and Goldberger's sums of limb leads within every column, or across simultaneous columns."""
     out = []
     limb = [w for w in windows if not w.rhythm and w.lead in IN_I_AND_II]
     together = [limb]
@@ -187,18 +206,22 @@ def _limb_sums(
         traces = _at_same_time(by_row, members, simultaneous)
         if traces.shape[1] < READINGS_MIN:
             continue
-        # With aVR and with -aVR, as Cabrera pages print it: what breaks the sums less.
-        candidates = [
-            _sums(basis, traces, members) for basis in outside_limb_space([w.lead for w in members])
-        ]
-        out += min(candidates, key=lambda sums: sum(one.sd_mm for one in sums))
+        # With aVR and with -aVR, as Cabrera pages print it: whichever has the smaller residual.
+        names = [w.lead for w in members]
+        candidates = [_sums(basis, traces, members) for basis in outside_limb_space(names)]
+        out += min(candidates, key=_total_sd)
     return out
+
+
+def _total_sd(observations: Iterable[_Observation]) -> float:
+    return sum(one.sd_mm for one in observations)
 
 
 def _sums(
     basis: NDArray[np.float64], traces: NDArray[np.float64], windows: list[Window]
 ) -> list[_Observation]:
-    """What sums (k, windows) that are empty say of the zero lines of traces (windows, n) upwards, mm."""
+    """Observations of zero lines by sums (k, windows) that must be zero, of traces (windows, n) upwards,
+    mm."""
     out = []
     for weights, along in zip(basis, basis @ traces, strict=True):
         value = float(np.median(along))
@@ -227,7 +250,7 @@ def _repeats(
 def _at_same_time(
     by_row: dict[int, RowTrace], windows: list[Window], simultaneous: bool
 ) -> NDArray[np.float64]:
-    """Traces (windows, n) upwards, mm, at the instants that all windows hold and all rows know.
+    """Traces (windows, n) upwards, mm, at the instants that all windows cover and at which all rows are read.
 
     Instants are places along the page, or, where columns are simultaneous, from each window's start.
     """
@@ -242,6 +265,6 @@ def _at_same_time(
 
 
 def _sd_of_median(off: NDArray[np.float64]) -> float:
-    """Error of the median of a raster's values about it."""
+    """Error of the median of values on the raster, from their distances to it."""
     spread = 1.4826 * float(np.median(np.abs(off)))
     return max(SUM_SD_MM, spread / np.sqrt(max(1.0, off.size * STEP_MM / INDEPENDENT_MM)))

@@ -1,4 +1,7 @@
-"""The winner's read-out: the centroid of each column of a mask (Krones et al. 2024)."""
+"""The 2024 winner's read-out: the centroid of each column of a mask (Krones et al. 2024).
+
+In: a strip and the coarse mask of a row. Out: row, spread and presence of every read-out.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,16 @@ from ecg_hough.traces.masks import MASK_MIN
 def centroid_rows(
     strip: NDArray[np.uint8], own: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The winner's read-out: mean row of each column of the lead's mask, here the pen's pixels under it.
+    """Mean row of each column of the pen's pixels under the row's mask.
 
     Krones et al. 2024, vectorisation. The winner's masks are as fine as the trace; the leads network's are
     some millimetres wide, and hold grid lines and letters: `ink.pen_under` takes the pen.
+
+    Args:
+        strip: (rows, cols, 3) pixels; own: (rows, cols) coarse mask of the row's ink, 0 to 1.
+
+    Returns:
+        Row and spread, both px, and presence, 0 or 1, of every read-out, (2 * cols,) each.
     """
     under = cv2.dilate((own > MASK_MIN).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     mask = pen_under(strip, under)

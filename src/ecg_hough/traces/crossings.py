@@ -1,10 +1,10 @@
-"""Where rows of traces meet and cross: whose ink is whose, settled for all rows of a page together.
+"""Where rows of traces meet and cross: which ink is which row's, settled for all rows of a page together.
 
-In: what the trace network says of every row's columns. Out: how much rows contest ink there, and the
-place that each row most likely takes. One row alone cannot tell: where a tall QRS crosses its
-neighbour, the network may follow the wrong one. Two things help: a trace goes on as it went, and ink that
-another row explains is not this row's. So each row takes the smoothest way through the peaks of its columns'
-distributions, at a price for places that other rows take, row by row and a second time.
+In: the trace network's distribution in every column of every row. Out: how much rows contest ink there, and
+the place that each row most likely takes. One row alone does not show it: where a tall QRS complex crosses
+the neighbouring row, the network may follow the wrong one. Two things help: a trace continues smoothly, and
+ink that another row explains is not this row's. So each row takes the smoothest way through the peaks of its
+columns' distributions, at a price for places that other rows take, row by row and a second time.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ DOUBT_MIN = 0.02
 """Probability of rows away from the peak from which a column is doubtful."""
 MEET_MM = 1.0
 """Two rows read within this distance of each other meet: about two strokes' width."""
-BESIDE = 8
-"""Read-outs, half a millimetre, beside a doubtful one that are settled with it."""
+NEIGHBOURS = 8
+"""Read-outs, half a millimetre, to either side of a doubtful one that are settled with it."""
 PEAKS = 6
 PEAK_MIN = 0.02
 """Peaks of a column that are weighed, and the least, as a share of the highest. Tuned with the weights below
-on rendered pages of rows that stand close."""
+on rendered pages of rows that are close to each other."""
 PEAK_SMOOTH_PX = 5
 UNARY = 0.5
 """Weight of a peak's log probability: neighbouring read-outs see the same ink, and are not independent."""
@@ -42,7 +42,7 @@ SWEEPS = 2
 
 @dataclass(frozen=True)
 class RowView:
-    """What the network says of one row.
+    """The network's view of one row.
 
     Attributes:
         x_mm: (n,) place of every read-out along the page.
@@ -115,8 +115,8 @@ class _Contested(NamedTuple):
 
 
 def _contested(row: RowView, contested: NDArray[np.bool_]) -> _Contested:
-    """Contested read-outs with those beside them, and their peaks."""
-    spans = [(a, b) for a, b in runs(maximum_filter1d(contested, 2 * BESIDE + 1)) if b - a >= 3]
+    """Contested read-outs with their neighbours, and their peaks."""
+    spans = [(a, b) for a, b in runs(maximum_filter1d(contested, 2 * NEIGHBOURS + 1)) if b - a >= 3]
     readout = np.concatenate([np.arange(a, b) for a, b in spans] or [np.arange(0)])
     return _Contested(readout, np.array([b - a for a, b in spans], np.intp), *_peaks(row, readout))
 
@@ -129,8 +129,8 @@ def _peaks(row: RowView, readout: NDArray[np.intp]) -> tuple[NDArray[np.float64]
     logits = row.logits[readout % n_sub, :, readout // n_sub]
     p = cv2.blur(np.exp(logits - logits.max(axis=1, keepdims=True)), (PEAK_SMOOTH_PX, 1))
     share = p / p.max(axis=1, keepdims=True)
-    beside = np.pad(share, ((0, 0), (1, 1)))
-    is_peak = (share >= beside[:, :-2]) & (share > beside[:, 2:]) & (share >= PEAK_MIN)
+    padded = np.pad(share, ((0, 0), (1, 1)))
+    is_peak = (share >= padded[:, :-2]) & (share > padded[:, 2:]) & (share >= PEAK_MIN)
     worth = np.where(is_peak, np.log(np.maximum(share, PEAK_MIN)), -1e6)
     best = np.argsort(-worth, axis=1)[:, :PEAKS]
     return row.levels_mm[best], np.take_along_axis(worth, best, 1).astype(float)
@@ -143,7 +143,7 @@ def _smoothest(
 
     Args:
         at: (n, k) mm; worth: (n, k).
-        lengths: of the stretches that the n read-outs make up, each 3 at least; they are walked abreast.
+        lengths: of the stretches that the n read-outs make up, each 3 at least; all are followed at once.
     """
     # The longest come first: those that are not at their end yet are always the first ones.
     order = np.argsort(-lengths, kind="stable")

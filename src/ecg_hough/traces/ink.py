@@ -2,40 +2,39 @@
 
 In: the page's pixels, and where its traces run or which pixels they lie under. Out: `InkModel`, or the pen's
 own pixels under a coarse mask. A pen and a grid differ in colour as often as in brightness (a blue pen on a
-red grid), so the direction in colour space that tells them best apart is taken (Fisher's discriminant), from
+red grid), so the direction in colour space that separates them best is taken (Fisher's discriminant), from
 samples of the page itself.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.elements import RowTrace
+from ecg_hough.image.colours import grey_of
 from ecg_hough.page_map import PageMap
-
-if TYPE_CHECKING:
-    from ecg_hough.elements import RowTrace
 
 SAMPLE_MM = 0.5
 """Traces are sampled at this distance."""
-BESIDE_MM = (2.0, 3.1, 4.7)
+PAPER_MM = (2.0, 3.1, 4.7)
 """Paper and grid are sampled this far above and below the traces; no multiple of the grid's pitch."""
 SAMPLES_MIN = 50
 SAMPLES_MOST = 20_000
-"""About so many samples beside a mask are enough."""
+"""About so many samples of paper are enough."""
 PAPER_SHARE = 0.97
-"""Share of the samples beside the traces that is paper and grid; the rest is other ink."""
+"""Share of the samples of paper that is paper and grid; the others are other ink."""
 PEN_DARKNESS = 0.75
 """Darkness from which a pixel under a mask is the pen's. Antialiased rims let a flank's stroke into the
-columns beside it: column centroids of 16 development pages score 16.2 dB, and 15.9 dB at 0.6."""
+neighbouring columns: column centroids of 16 development pages score 16.2 dB, and 15.9 dB at 0.6."""
 MASK_MARGIN_PX = 4
 """Paper is sampled farther than this from a mask."""
 PEN_LIKE = 0.25
-"""Samples beside a mask nearer to the pen's colour than this share of the way to the paper's are ink, too."""
+"""Samples outside a mask are ink, too, within this share of the distance from the pen's to the paper's
+colour."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +63,16 @@ def find_ink(image: NDArray[np.uint8], page_map: PageMap, rows: tuple[RowTrace, 
         image: the page, upright (rows, cols, 3); page_map: its millimetres; rows: its traces.
 
     Returns:
-        None where too little of the traces is known, or ink and paper have one colour.
+        None where too little of the traces is known, or ink and paper have the same colour.
     """
-    on, beside = [], []
+    on, off = [], []
     for row in rows:
         step = max(1, round(SAMPLE_MM / (row.x_mm[1] - row.x_mm[0])))
         y, x = row.y_mm[::step], row.x_mm[::step]
         known = np.isfinite(y)
         on.append(np.column_stack([y[known], x[known]]))
-        beside += [
-            np.column_stack([y[known] + side * off, x[known]]) for off in BESIDE_MM for side in (-1, 1)
-        ]
-    ink, paper = _colours(image, page_map, on), _colours(image, page_map, beside)
+        off += [np.column_stack([y[known] + side * mm, x[known]]) for mm in PAPER_MM for side in (-1, 1)]
+    ink, paper = _colours(image, page_map, on), _colours(image, page_map, off)
     if len(ink) < SAMPLES_MIN or len(paper) < SAMPLES_MIN:
         return None
     return _model(ink, paper)
@@ -84,9 +81,9 @@ def find_ink(image: NDArray[np.uint8], page_map: PageMap, rows: tuple[RowTrace, 
 def pen_under(image: NDArray[np.uint8], under: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(rows, cols) the pen's pixels under a coarse mask: the mask of a network that draws the trace itself.
 
-    In every column the darkest pixel under the mask is taken for the pen, what lies beside the mask for
+    In every column the darkest pixel under the mask is taken for the pen, and pixels far from the mask for
     paper and grid. Of the ink found, each column keeps its pieces of the greatest extent along the page: a
-    trace goes on, letters and numbers under the mask do not.
+    trace continues, letters and numbers under the mask do not.
 
     Args:
         image: (rows, cols, 3) pixels, rows down the page.
@@ -96,18 +93,18 @@ def pen_under(image: NDArray[np.uint8], under: NDArray[np.bool_]) -> NDArray[np.
     columns = np.flatnonzero(under.any(axis=0))
     if not columns.size:
         return nothing
-    grey = np.where(under, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), 255)
+    grey = np.where(under, grey_of(image), 255)
     pen = image[grey.argmin(axis=0)[columns], columns].astype(np.float64)
     reach = np.ones((2 * MASK_MARGIN_PX + 1,) * 2, np.uint8)
-    beside = image[cv2.dilate(under.astype(np.uint8), reach) == 0]
-    beside = beside[:: max(1, len(beside) // SAMPLES_MOST)].astype(np.float64)
-    if len(pen) < 2 or len(beside) < SAMPLES_MIN:
+    outside = image[cv2.dilate(under.astype(np.uint8), reach) == 0]
+    outside = outside[:: max(1, len(outside) // SAMPLES_MOST)].astype(np.float64)
+    if len(pen) < 2 or len(outside) < SAMPLES_MIN:
         return nothing
-    colour, paper = np.median(pen, axis=0), np.median(beside, axis=0)
-    away = np.linalg.norm(beside - colour, axis=1) > PEN_LIKE * np.linalg.norm(paper - colour)
+    colour, paper = np.median(pen, axis=0), np.median(outside, axis=0)
+    away = np.linalg.norm(outside - colour, axis=1) > PEN_LIKE * np.linalg.norm(paper - colour)
     if away.sum() < SAMPLES_MIN:
         return nothing
-    model = _model(pen, beside[away])
+    model = _model(pen, outside[away])
     if model is None:
         return nothing
     # Where the grid is nearly as dark as the pen, the limit is halfway between them.
@@ -121,8 +118,8 @@ def pen_under(image: NDArray[np.uint8], under: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _model(ink: NDArray[np.float64], paper: NDArray[np.float64]) -> InkModel | None:
-    """The model from colours (n, 3) of traces and of what is beside them; None where they have one colour."""
-    # The stroke's middle is met by chance only: the darker half of the samples is the pen.
+    """The model from colours (n, 3) of traces and of paper and grid; None where they have the same colour."""
+    # Samples lie on the stroke's middle by chance only: the darker half of them is the pen.
     grey = ink.mean(axis=1)
     ink = ink[grey <= np.median(grey)]
     spread = np.cov(paper.T) + np.cov(ink.T) + 9.0 * np.eye(3)

@@ -1,4 +1,8 @@
-"""Coarse masks of every row's own ink and of its neighbours'."""
+"""Coarse masks of every row's own ink and of its neighbours'.
+
+In: class probabilities on the canvas and the layout. Out: two masks per row, which the trace network sees
+together with the strip.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +18,15 @@ MASK_MIN = 0.3
 PATH_REACH_PX = 4.0
 """Canvas px by which ink must be nearer to one row's path than to another's for a claim e times as strong."""
 NAME_FLOOR = 0.15
-"""Claim of a row on ink that is surely named as another row's lead, beside 1 + this for its own."""
+"""Claim of a row on ink that is surely named as another row's lead; on its own lead's it is 1 + this."""
 
 
 def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray[np.float32]:
     """(n, 2, rows, cols) per row of the page: ink of its own traces, ink of other rows' traces.
 
-    Ink is shared out by the distance to the rows' coarse paths and by its class, against the classes that a
-    row shows along its path: a misnamed trace stays with its row, and where a tall QRS crosses another row
-    its class decides.
+    Ink is divided among rows by the distance to their coarse paths and by its class, compared with the
+    classes along each path: a misnamed trace remains with its row, and where a tall QRS complex crosses
+    another row its class decides.
     """
     _, n_rows, n_cols = probabilities.shape
     indices = sorted({panel.row_index for panel in layout.panels})

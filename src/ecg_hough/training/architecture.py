@@ -1,4 +1,4 @@
-"""nnU-Net's plain U-Net from half resolution: as it is for words, told where it looks for leads.
+"""nnU-Net's plain U-Net from half resolution: for words as it is, for leads with two channels of position.
 
 The first stage at full resolution costs as much as all others together and adds nothing to a lead's
 name; the first convolution still sees every pixel. A lead's name is mostly a matter of its place on

@@ -1,4 +1,4 @@
-"""Weights of an exported network, for training to go on from where no checkpoint is left.
+"""Weights of an exported network, for training to go on from where there is no checkpoint.
 
 In: an ONNX file that `export_weights` wrote. Out: its weights in a torch network of the same shape.
 """
@@ -6,11 +6,13 @@ In: an ONNX file that `export_weights` wrote. Out: its weights in a torch networ
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
-from ecg_hough.training.export_weights import HALF
-
+HALF = ".half"
+"""Ends the name of a tensor that is stored in half precision."""
 _UNUSED = "decoder.seg_layers."
 """Deep supervision's heads: a network that is trained with them is exported with the last one alone."""
 
@@ -25,6 +27,7 @@ def load_exported(network: torch.nn.Module, path: Path) -> None:
         ValueError: no file, or a network of another shape.
     """
     import onnx
+    import torch
     from onnx import numpy_helper
 
     if not path.is_file():

@@ -1,9 +1,9 @@
-"""Fit what the leads network's view and the traces' own say are worth (`layout_check.WEIGHTS`).
+"""Fit the weights of the leads network's and the traces' evidence (`choose_layout.WEIGHTS`).
 
-`python -m ecg_hough.training.layout_fit PAGES...`: folders of `ecg-hough render-benchmark`, of other seeds
-than the published one. Those without names count: beside names print decides. Conditional logit over all
-known layouts, pulled to the weights so far; the accuracy is of the pages that were fitted to, and of each
-eighth of them by weights fitted to the others.
+`python -m ecg_hough.training.layout_fit PAGES...`: folders of rendered benchmark pages, of other seeds than
+the published one. Only pages without names are used: printed names decide elsewhere. Conditional logit over
+all known layouts, with a penalty for distance from the weights so far; the accuracy is printed for the pages
+that were fitted to, and for each eighth of them by weights fitted to the others.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from ecg_hough.signals.choose_layout import WEIGHTS, at_common_edges, candidates
 from ecg_hough.traces.read import read_rows
 
 RIDGE = 0.3
-"""Pull to the weights so far, which know other pages: their squared distance is multiplied by it."""
+"""Factor of the squared distance from the weights so far, which were fitted to other pages."""
 FOLDS = 8
 MeasuredPage = tuple[NDArray[np.float64], NDArray[np.bool_]]
-"""(candidates, features) of a page, and which of them are true: a layout is tried in more than one way."""
+"""(candidates, features) of a page, and which of them are true: a layout may be fitted in several ways."""
 
 
 def measure_page(image: Path, truth: str) -> MeasuredPage | None:
@@ -70,7 +70,7 @@ def cross_validated(pages: list[MeasuredPage]) -> float:
     folds = min(FOLDS, len(pages))
     parts = [pages[k::folds] for k in range(folds)]
     others = [[page for part in parts if part is not mine for page in part] for mine in parts]
-    right = [share_right(mine, fit_weights(rest)) for mine, rest in zip(parts, others, strict=True)]
+    right = [share_right(mine, fit_weights(other)) for mine, other in zip(parts, others, strict=True)]
     return float(np.average(right, weights=[len(part) for part in parts]))
 
 

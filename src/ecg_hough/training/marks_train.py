@@ -175,7 +175,9 @@ def train_marks(
         losses.append(float(loss))
         if step % 50 == 0:
             with (out / "log.csv").open("a", newline="") as file:
-                csv.writer(file).writerow([step, round(float(np.mean(losses)), 4), round(time.time() - last, 1)])
+                csv.writer(file).writerow(
+                    [step, round(float(np.mean(losses)), 4), round(time.time() - last, 1)]
+                )
             losses = []
         if time.time() - last > SAVE_S or step == steps or share > 0.995:
             saved = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "average": average,

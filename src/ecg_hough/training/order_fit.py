@@ -1,7 +1,7 @@
-"""Fit the odds of simultaneous columns (`column_order.COEFFICIENTS`), and say what they are worth.
+"""Fit the odds of simultaneous columns (`column_order.COEFFICIENTS`), and print their accuracy.
 
 `python -m ecg_hough.training.order_fit RECORDS [SEED]`: every record is laid on paper in every layout of
-several columns, both ways, with reading errors: columns' edges a little off, names misread as trace, gaps,
+several columns, in both orders, with reading errors: wrong edges of columns, names misread as trace, gaps,
 noise. Held-out records are scored and never fitted to. Needs the experiments extra.
 """
 
@@ -28,11 +28,12 @@ FIFTY_SHARE = 0.2
 EDGE_SD_MM = (0.1, 0.25, 0.6)
 """Standard deviation of the error of columns' inner edges, of one page."""
 END_OFF_SHARE, END_OFF_MM = 0.05, (-4.0, 8.0)
-"""Share of pages on which the block's end is misread (a pulse is taken for trace), and by how much."""
+"""Share of pages on which the block's end is misread (a pulse is taken for trace), and range of that
+error."""
 NOISE_MM = (0.02, 0.05, 0.1, 0.2)
-"""Standard deviation of what reading leaves, of one page."""
+"""Standard deviation of the reading noise, of one page."""
 MISREAD_SHARE, MISREAD_MM = 0.4, (1.0, 8.0)
-"""Panels whose start is lost or misread, and how much of it."""
+"""Share of panels whose start is lost or misread, and length of that part."""
 
 Page = tuple[tuple[RowTrace, ...], tuple[Window, ...], Layout]
 
@@ -45,7 +46,7 @@ def lay_on_paper(
     rng: np.random.Generator,
     end_off_share: float,
 ) -> Page:
-    """Rows of a page as they would be read.
+    """Rows of a page, as a reader with errors gives them.
 
     Args:
         signals: (12, n) mV, at least 10 s.

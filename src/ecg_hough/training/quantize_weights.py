@@ -32,11 +32,11 @@ def measure_ranges(
 
     Every page is digitised with the shipped networks, and one of the batches that the network of the same
     task was given is drawn. Ranges are means over the batches, of the lowest and of the highest value:
-    single outliers would cost all others their resolution. The pixels' range is whole.
+    single outliers would coarsen all other values. The pixels' range is whole.
 
     Args:
-        weights: the ONNX file, its card beside it.
-        pages: images; those that cannot be read are left out.
+        weights: the ONNX file, its card next to it.
+        pages: images; those that cannot be read are skipped.
     Raises:
         ValueError: no page can be read, or the weights are none that the package knows.
     """

@@ -1,4 +1,4 @@
-"""Fit the odds of 50 against 25 mm/s (`beats.COEFFICIENTS`) on records, and say what they are worth.
+"""Fit the odds of 50 against 25 mm/s (`beats.COEFFICIENTS`) on records, and print their accuracy.
 
 `python -m ecg_hough.training.speed_fit RECORDS`: every record is laid on paper in panels of one, two and four
 columns at both speeds. Held-out records are scored and never fitted to. Needs the experiments extra.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.datasets.split import read_signals, split_records
-from ecg_hough.paper import BLOCK_MM, GAIN_MM_MV
+from ecg_hough.paper import BLOCK_MM, GAIN_MM_MV, LEADS
 from ecg_hough.signals.beats import EDGE_MM, FIFTY_MIN, STEP_MM, beat_lengths
 
 PEN_MM = 0.4
@@ -33,7 +33,7 @@ def lengths_on_paper(
                 grid = np.arange(EDGE_MM, width - EDGE_MM, STEP_MM)
                 pieces = []
                 for k, lead in enumerate(np.nan_to_num(signals)):
-                    start = (k * n_columns // 12) * width / speed  # sequential columns
+                    start = (k * n_columns // len(LEADS)) * width / speed  # sequential columns
                     at = start + grid / speed
                     if at[-1] * fs < len(lead):
                         y = np.interp(at, np.arange(len(lead)) / fs, lead) * GAIN_MM_MV
@@ -57,7 +57,7 @@ def main(records: Path) -> None:
         odds = model.decision_function(lengths)
         sure = odds >= FIFTY_MIN
         print(f"{name}: {len(fifty)} pages; right side of even odds {np.mean((odds > 0) == fifty):.1%};"
-              f" taken for 50 mm/s: {sure[fifty].mean():.1%} of those at 50, {sure[~fifty].mean():.1%} of"
+              f" read as 50 mm/s: {sure[fifty].mean():.1%} of those at 50, {sure[~fifty].mean():.1%} of"
               f" those at 25")  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Training examples of the trace network: strips of rendered pages with the true row of every column.
 
-In: records and a seed. Out: `StripBatch` arrays. A worker process renders pages, cuts crops of their
-rows and mixes them with those of other pages; nothing is stored.
+In: records and a seed. Out: batches of channels and targets. A worker process renders pages, cuts crops of
+their rows and mixes them with those of other pages; nothing is stored.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, sh
 from ecg_hough.networks.canvas import Canvas, to_canvas
 from ecg_hough.networks.leads_net import LEADS_NETWORK, lead_probabilities
 from ecg_hough.networks.runtime import WEIGHTS, Network
+from ecg_hough.paper import LEADS
 from ecg_hough.render import Panel, RenderedPage, render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.style import with_random_grid
+from ecg_hough.traces.distribution import READOUTS_PER_COLUMN, readout_columns
 from ecg_hough.traces.masks import row_masks
-from ecg_hough.traces.read import READOUTS_PER_COLUMN, readout_columns
 
 CROP_SHAPE = (256, 320)
 """Rows and columns of a crop: 32 x 40 mm."""
@@ -37,22 +38,22 @@ ENLARGED_SHARE, ENLARGED = 0.3, (1.3, 2.6)
 """Share of pages whose traces are taller than recorded, and how many times: waves of 3 mV and more are rare
 in records and the hardest to read."""
 CLOSE_SHARE, CLOSER = 0.25, (0.5, 0.9)
-"""Share of pages whose rows stand closer than drawn, and by how much: a neighbour's QRS complexes then cross
+"""Share of pages whose rows lie closer than drawn, and by how much: a neighbour's QRS complexes then cross
 the row, which on usual sheets they seldom do."""
 TWO_HUES_SHARE = 0.15
 """Share of pages drawn with a random grid whose 1 mm lines may be as dark as those of 5 mm."""
 IGNORED, NO_TRACE = -2.0, -1.0
-"""Values of the target where nothing is asked, and where the row has no trace."""
+"""Values of the target where the loss ignores it, and where the row has no trace."""
 SEEN_SHARE = 0.6
 """Share of pages whose masks are what the shipped leads network gives for them; the others' are drawn. Its
 errors are of one kind (names of leads taken for traces), drawn ones are of all kinds."""
 CROPS_PER_PAGE = 24
 BUFFER = 768
 EDGE_SHARE = 0.5
-"""Share of crops that hold a panel's start or end: names, pulses and separators stand there."""
+"""Share of crops that hold a panel's start or end: names, pulses and separators are printed there."""
 QRS_AT_START_SHARE = 0.35
-"""Share of records moved so that a QRS complex stands where a column starts, the hardest place to read."""
-_EDGE_MM = 0.04  # the exact end of a trace is not asked within this distance
+"""Share of records moved so that a QRS complex lies where a column starts, the hardest place to read."""
+_EDGE_MM = 0.04  # within this distance of a trace's end the loss ignores the target
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def coarse_masks(
     """(2, rows, cols) the leads network's masks as it might give them: this row's traces, other rows'.
 
     Blurred to its canvas' resolution and shifted a little, with gaps, pieces given to the wrong row,
-    and specks, so that the trace network trusts its eyes where the mask errs.
+    and specks, so that the trace network relies on the pixels where the mask is wrong.
     """
     scale = float(rng.uniform(1.5, 3.2))  # canvas px per mm
     small = tuple(int(np.ceil(n / STRIP_PX_PER_MM * scale)) + 2 for n in frame.shape)
@@ -280,7 +281,7 @@ def render_for_traces(stems: list[Path], rng: np.random.Generator, *, generated:
     if rng.random() < QRS_AT_START_SHARE:
         signals = np.roll(signals, int(rng.integers(4)) * int(2.5 * fs) - _steepest(signals, fs, rng), axis=1)
     if rng.random() < 0.3:
-        signals = signals[rng.permutation(12)] * rng.choice([-1, 1], (12, 1))
+        signals = signals[rng.permutation(len(LEADS))] * rng.choice([-1, 1], (len(LEADS), 1))
     if rng.random() < ENLARGED_SHARE:
         signals = signals * rng.uniform(*ENLARGED)
     dpi = float(np.exp(rng.uniform(np.log(90), np.log(320))))

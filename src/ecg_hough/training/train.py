@@ -14,9 +14,12 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from ecg_hough.training.run_card import hardware
 
 CONFIGS = Path(__file__).parents[3] / "nnunet_configs"
 """The configurations of a checkout; `train(config=...)` takes a path, too."""
@@ -129,7 +132,7 @@ def _planned(planned: dict[str, Any], chosen: dict[str, Any], data_identifier: s
     out = {**planned, **{k: v for k, v in chosen.items() if k != "architecture"}}
     out["data_identifier"] = data_identifier
     if isinstance(out["normalization_schemes"], str):
-        # One name in a configuration stands for every channel.
+        # One name in a configuration applies to every channel.
         out["normalization_schemes"] = [out["normalization_schemes"]] * len(planned["normalization_schemes"])
     if "architecture" in chosen:
         shape = chosen["architecture"]
@@ -150,30 +153,14 @@ def _planned(planned: dict[str, Any], chosen: dict[str, Any], data_identifier: s
     return out
 
 
-def train(
-    *,
-    config: str | Path = "leads",
-    fold: int | str = 0,
-    data: Path = Path("data"),
-    results: Path = Path("runs"),
-    dataset: str = "Dataset500_Signals",
-    device: str = "auto",
-    epochs: int | None = None,
-    iterations: int | None = None,
-    max_minutes: float | None = None,
-    fresh: bool = False,
-    start_from: Path | None = None,
-    workers: int = 2,
-    threads: int | None = None,
-    seed: int = 0,
-    on_step: Callable[[int, int, float], None] | None = None,
-) -> Path:
-    """Train a configuration and return its result folder; goes on from its last checkpoint.
+@dataclass(frozen=True)
+class TrainSettings:
+    """What is trained, and how long.
 
-    Args:
+    Attributes:
         config: a configuration's name or JSON file.
         fold: 0 to 4, or "all" to train on every case.
-        data: folder of nnUNet_raw and nnUNet_preprocessed; results: nnU-Net's result folder.
+        dataset: nnU-Net's name of the data set.
         device: "cpu", "cuda" or "auto".
         epochs, iterations: instead of the configuration's number of epochs, and of steps in each.
         max_minutes: pause at the end of the epoch after that time.
@@ -181,65 +168,117 @@ def train(
         start_from: another run's checkpoint, with its epochs, where this run has none yet; that of a
             network with fewer features per stage is widened (`widen`), and the epochs begin at 0, as they
             do with exported weights (ONNX).
-        seed: of the first weights; the order of the cases is nnU-Net's own and not repeatable.
+        workers: processes that plan and preprocess.
         threads: of torch on a processor; None takes all cores.
+        seed: of the first weights; the order of the cases is nnU-Net's own and not repeatable.
+    Raises:
+        ValueError: unknown fold.
+    """
+
+    config: str | Path = "leads"
+    fold: int | str = 0
+    dataset: str = "Dataset500_Signals"
+    device: str = "auto"
+    epochs: int | None = None
+    iterations: int | None = None
+    max_minutes: float | None = None
+    fresh: bool = False
+    start_from: Path | None = None
+    workers: int = 2
+    threads: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if str(self.fold) not in ("0", "1", "2", "3", "4", "all"):
+            raise ValueError(f"fold must be 0 to 4 or all; got {self.fold}")
+
+
+def train(
+    settings: TrainSettings,
+    *,
+    data: Path = Path("data"),
+    results: Path = Path("runs"),
+    on_step: Callable[[int, int, float], None] | None = None,
+) -> Path:
+    """Train a configuration and return its result folder; goes on from its last checkpoint.
+
+    Args:
+        settings: what is trained, and how long.
+        data: folder of nnUNet_raw and nnUNet_preprocessed; results: nnU-Net's result folder.
         on_step: called with (epoch, step, loss).
     Raises:
-        ValueError: unknown configuration or fold, no data set, or one with other planes or canvases than
-            the configuration needs.
+        ValueError: unknown configuration, no data set, or one with other planes or canvases than the
+            configuration needs; `start_from` is no file.
     """
-    if str(fold) not in ("0", "1", "2", "3", "4", "all"):
-        raise ValueError(f"fold must be 0 to 4 or all; got {fold}")
     set_environment(data, results)
-    import torch
-
-    from ecg_hough.training.exported import load_exported
-
-    identifier = plan(config, data, dataset, workers=workers)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        torch.set_num_threads(threads or os.cpu_count() or 1)
-    trainer_class = _trainer_class(read_config(config)["trainer"])
-    folder = results / dataset / f"{trainer_class.__name__}__{identifier}__2d" / f"fold_{fold}"
-    checkpoints = [folder / f"checkpoint_{kind}.pth" for kind in ("latest", "final")]
-    found = [path for path in checkpoints if path.is_file() and not fresh]
-    if not found and start_from is not None:
-        if not start_from.is_file():
-            raise ValueError(f"start_from must be a checkpoint or exported weights; got {start_from}")
-        found = [start_from]
-    preprocessed = data / "nnUNet_preprocessed" / dataset
-    plans = json.loads((preprocessed / f"{identifier}.json").read_text())
-    plans["continue_training"] = bool(found)
-    dataset_json = json.loads((preprocessed / "dataset.json").read_text())
-    which = fold if fold == "all" else int(fold)
-    torch.manual_seed(seed)
-    trainer = trainer_class(plans, "2d", which, dataset_json, torch.device(device))
-    if epochs is not None:
-        trainer.num_epochs = epochs
-    if iterations is not None:
-        trainer.num_iterations_per_epoch = iterations
-        trainer.num_val_iterations_per_epoch = min(iterations, trainer.num_val_iterations_per_epoch)
-    trainer.initialize()
-    if found:
-        newest = max(found, key=lambda path: path.stat().st_mtime)
-        if newest.suffix == ".onnx":
-            load_exported(trainer.network, newest)
-        elif not (newest == start_from and _start_wider(trainer, newest)):
-            trainer.load_checkpoint(str(newest))
-        log.info("going on from %s, epoch %d", newest.name, trainer.current_epoch)
-    _note_run(
-        trainer, folder, data / "nnUNet_raw" / dataset, config=config, fold=fold, seed=seed, start=start_from
+    identifier = plan(settings.config, data, settings.dataset, workers=settings.workers)
+    trainer_class = _trainer_class(read_config(settings.config)["trainer"])
+    folder = (
+        results / settings.dataset / f"{trainer_class.__name__}__{identifier}__2d" / f"fold_{settings.fold}"
     )
+    begin = _checkpoint(folder, settings)
+    preprocessed = data / "nnUNet_preprocessed" / settings.dataset
+    trainer = _make_trainer(trainer_class, preprocessed, identifier, settings, goes_on=begin is not None)
+    if begin is not None:
+        _load(trainer, begin, may_be_narrower=begin == settings.start_from)
+        log.info("going on from %s, epoch %d", begin.name, trainer.current_epoch)
+    _note_run(trainer, folder, data / "nnUNet_raw" / settings.dataset, settings)
     from ecg_hough.training.trainer import TrainingPaused
 
-    trainer.max_minutes = max_minutes
+    trainer.max_minutes = settings.max_minutes
     trainer.on_step = on_step
     try:
         trainer.run_training()
     except TrainingPaused as pause:
         log.info("%s", pause)
     return folder
+
+
+def _checkpoint(folder: Path, settings: TrainSettings) -> Path | None:
+    """What the weights are taken from: the run's newest checkpoint, or `start_from`; None for new ones."""
+    paths = [folder / f"checkpoint_{kind}.pth" for kind in ("latest", "final")]
+    found = [path for path in paths if path.is_file() and not settings.fresh]
+    if found:
+        return max(found, key=lambda path: path.stat().st_mtime)
+    if settings.start_from is not None and not settings.start_from.is_file():
+        raise ValueError(f"start_from must be a checkpoint or exported weights; got {settings.start_from}")
+    return settings.start_from
+
+
+def _make_trainer(
+    trainer_class: Any, preprocessed: Path, identifier: str, settings: TrainSettings, *, goes_on: bool
+) -> Any:
+    """nnU-Net's trainer with its network, initialised."""
+    import torch
+
+    device = settings.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        torch.set_num_threads(settings.threads or os.cpu_count() or 1)
+    plans = json.loads((preprocessed / f"{identifier}.json").read_text())
+    plans["continue_training"] = goes_on
+    dataset_json = json.loads((preprocessed / "dataset.json").read_text())
+    fold = settings.fold if settings.fold == "all" else int(settings.fold)
+    torch.manual_seed(settings.seed)
+    trainer = trainer_class(plans, "2d", fold, dataset_json, torch.device(device))
+    if settings.epochs is not None:
+        trainer.num_epochs = settings.epochs
+    if settings.iterations is not None:
+        trainer.num_iterations_per_epoch = settings.iterations
+        trainer.num_val_iterations_per_epoch = min(settings.iterations, trainer.num_val_iterations_per_epoch)
+    trainer.initialize()
+    return trainer
+
+
+def _load(trainer: Any, path: Path, *, may_be_narrower: bool) -> None:
+    """Weights from a checkpoint or an export."""
+    if path.suffix == ".onnx":
+        from ecg_hough.training.exported import load_exported
+
+        load_exported(trainer.network, path)
+    elif not (may_be_narrower and _start_wider(trainer, path)):
+        trainer.load_checkpoint(str(path))
 
 
 def _start_wider(trainer: Any, checkpoint: Path) -> bool:
@@ -256,26 +295,17 @@ def _start_wider(trainer: Any, checkpoint: Path) -> bool:
     return True
 
 
-def _note_run(
-    trainer: Any,
-    folder: Path,
-    raw: Path,
-    *,
-    config: str | Path,
-    fold: int | str,
-    seed: int,
-    start: Path | None,
-) -> None:
-    """Keep with the checkpoints what the exported network's card tells of its making."""
-    from ecg_hough.training.export_weights import hardware
-
-    # File names only: a card is published, and folders of this machine tell nobody anything.
-    words = ["ecg-hough", "train", "--config", Path(config).name, "--fold", str(fold), "--dataset", raw.name]
-    words += ["--start-from", "/".join(start.parts[-4:])] if start is not None else []
+def _note_run(trainer: Any, folder: Path, raw: Path, settings: TrainSettings) -> None:
+    """Keep with the checkpoints what the exported network's card states about its making."""
+    # File names only: a card is published, and the folders of this machine mean nothing elsewhere.
+    words = ["ecg-hough", "train", "--config", Path(settings.config).name, "--fold", str(settings.fold)]
+    words += ["--dataset", raw.name]
+    if settings.start_from is not None:
+        words += ["--start-from", "/".join(settings.start_from.parts[-4:])]
     note = {
         "command": shlex.join([*words, "--epochs", str(trainer.num_epochs)]),
         "iterations_per_epoch": trainer.num_iterations_per_epoch,
-        "seed": seed,
+        "seed": settings.seed,
         "device": trainer.device.type,
         "hardware": hardware(),
     }

@@ -1,7 +1,7 @@
 """nnU-Net's trainer with what lead identity and a processor need.
 
 Found by the name that the configuration gives it under "trainer". Everything tunable comes with the plans,
-under "training" (see `nnunet_configs/`), so that a run folder says how it was made.
+under "training" (see `nnunet_configs/`), so that a run folder states how it was made.
 """
 
 from __future__ import annotations
@@ -66,32 +66,58 @@ class DiceAndCrossEntropy(torch.nn.Module):
         return entropy - dice[1:].mean()
 
 
-class EcgHoughTrainer(nnUNetTrainer):
-    """AdamW, averaged weights, bfloat16 on processors, no mirroring (it swaps leads).
+class ScheduledTrainer(nnUNetTrainer):
+    """nnU-Net's trainer with the schedule that the plans hold under "training".
 
-    No deep supervision: it costs a third of a step and the skip connections train the depth here.
+    Attributes:
+        max_minutes: the time allowed; a run that exceeds it pauses after its epoch. None: no limit.
+        on_step: called with (epoch, step or None, loss).
     """
 
+    current_epoch: int
     max_minutes: float | None = None
     on_step: Any = None
 
     def __init__(self, plans: dict, configuration: str, fold: int, dataset_json: dict,
                  device: torch.device = torch.device("cuda")) -> None:  # fmt: skip  # noqa: B008
         super().__init__(plans, configuration, fold, dataset_json, device)
-        schedule = self.plans_manager.plans["training"]
+        schedule = self.schedule
         self.num_epochs = int(schedule["epochs"])
         self.num_iterations_per_epoch = int(schedule["iterations_per_epoch"])
         self.num_val_iterations_per_epoch = int(schedule["validation_iterations"])
         self.initial_lr = float(schedule["learning_rate"])
         self.weight_decay = float(schedule["weight_decay"])
-        self.ema_decay = float(schedule["ema"])
-        self.scaling = tuple(float(v) for v in schedule.get("scaling", SCALING))
-        self.p_scaling = float(schedule.get("p_scaling", 0.2))
+        self.started = time.monotonic()
+
+    @property
+    def schedule(self) -> dict[str, Any]:
+        """Numbers of the plans."""
+        numbers: dict[str, Any] = self.plans_manager.plans["training"]
+        return numbers
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time allowed is over before the last epoch is done."""
+        over = self.max_minutes and time.monotonic() - self.started > 60 * self.max_minutes
+        return bool(over) and self.current_epoch < self.num_epochs
+
+
+class EcgHoughTrainer(ScheduledTrainer):
+    """AdamW, averaged weights, bfloat16 on processors, no mirroring (it swaps leads).
+
+    No deep supervision: it costs a third of a step and the skip connections train the depth here.
+    """
+
+    def __init__(self, plans: dict, configuration: str, fold: int, dataset_json: dict,
+                 device: torch.device = torch.device("cuda")) -> None:  # fmt: skip  # noqa: B008
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.ema_decay = float(self.schedule["ema"])
+        self.scaling = tuple(float(v) for v in self.schedule.get("scaling", SCALING))
+        self.p_scaling = float(self.schedule.get("p_scaling", 0.2))
         self.save_every = 1
         self.enable_deep_supervision = False
         self.ema: dict[str, torch.Tensor] | None = None
         self.n_steps = 0
-        self.started = time.monotonic()
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
         optimizer = torch.optim.AdamW(
@@ -125,7 +151,7 @@ class EcgHoughTrainer(nnUNetTrainer):
         do_dummy_2d_data_aug: bool,
         **_: Any,
     ) -> BasicTransform:
-        """Little is left to do: the renderer varies pages more than any transform."""
+        """Few and mild ones: the renderer varies pages more than any transform."""
         transforms: list[BasicTransform] = [
             SpatialTransform(
                 patch_size,
@@ -223,12 +249,11 @@ class EcgHoughTrainer(nnUNetTrainer):
             - self.logger.get_value("epoch_start_timestamps", step=-1),
         }
         append_row(Path(self.output_folder) / "log.csv", row)
-        last = self.current_epoch >= self.num_epochs
-        if self.max_minutes and not last and time.monotonic() - self.started > 60 * self.max_minutes:
+        if self.is_over:
             raise TrainingPaused(f"paused after epoch {epoch}; the same command goes on from there")
 
     def save_checkpoint(self, filename: str) -> None:
-        """nnU-Net's checkpoint with the averaged weights in its place, and the raw ones beside them."""
+        """nnU-Net's checkpoint with averaged weights; the raw ones are in it as "raw_weights"."""
         if self.disable_checkpointing:
             return
         checkpoint = {

@@ -13,7 +13,7 @@ import torch
 _AFTER_SKIP = re.compile(r"^decoder\.stages\.\d+\.convs\.0\.")
 """The first convolution of a decoder's stage reads two blocks of equal size: from below, and the skip."""
 _UPWARDS = re.compile(r"^decoder\.transpconvs\.")
-"""Weights of transposed convolutions stand as (in, out, ...), of all others as (out, in, ...)."""
+"""Weights of transposed convolutions are (in, out, ...), those of all others (out, in, ...)."""
 
 
 def widen(narrow: dict[str, torch.Tensor], wide: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

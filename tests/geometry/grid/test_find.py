@@ -44,7 +44,7 @@ def test_rows_and_columns_of_different_pitch() -> None:
 
 
 @pytest.mark.parametrize("only", ["major", "minor"])
-def test_one_spacing_is_named_by_the_size_of_the_page_and_says_so(only: str) -> None:
+def test_one_spacing_is_ambiguous_and_assumed_from_the_size_of_the_page(only: str) -> None:
     page = draw_grid(5.0, minor=None) if only == "major" else draw_grid(5.0, major=None)
     grid = find_grid(page)
     assert grid is not None
@@ -118,7 +118,7 @@ def test_a_second_reading_takes_the_error_of_its_map_out(slip_mm: float) -> None
     ):
         error = (mm - at / px_per_mm)[weight > 0]
         assert len(error) > 0.8 * len(mm)
-        # Only whole periods are left, the same at all points.
+        # Only whole periods remain, the same at all points.
         slips = error / grid.period_mm
         assert np.ptp(np.round(slips)) == 0
         assert np.abs(slips - np.round(slips)).max() < 0.05

@@ -1,4 +1,4 @@
-"""Lines of the grid: where they stand, and how late those stand that a program drew on whole pixels."""
+"""Positions of the lines of a grid, and the displacement of those that a program drew on whole pixels."""
 
 import cv2
 import numpy as np
@@ -42,14 +42,14 @@ BOX = (5.0, 5.0, SIZE_MM[0] - 5.0, SIZE_MM[1] - 5.0)
 
 
 @pytest.mark.parametrize("noise", [0.0, 25.0])
-def test_lines_on_whole_pixels_stand_half_a_pixel_late(noise):
+def test_lines_on_whole_pixels_are_displaced_by_half_a_pixel(noise):
     found = find_lines(*drawn_grid(whole_pixels=True, noise=noise), BOX)
     for lines, first in zip(found, FIRST_MM, strict=True):
         assert lines.late_mm == (pytest.approx(0.5 / PX_PER_MM, abs=1e-4),)
         assert lines.shift_to(first + 47.05) == pytest.approx(-0.05, abs=0.01)
 
 
-def test_lines_drawn_between_pixels_stand_where_they_are_meant():
+def test_lines_drawn_between_pixels_are_not_displaced():
     found = find_lines(*drawn_grid(whole_pixels=False), BOX)
     for lines, first in zip(found, FIRST_MM, strict=True):
         assert lines.late_mm == (0.0,)
@@ -57,7 +57,7 @@ def test_lines_drawn_between_pixels_stand_where_they_are_meant():
         assert lines.shift_to(first + 47.2) is None
 
 
-def test_lines_a_whole_number_of_pixels_apart_tell_where_they_are_one_pixel_wide():
+def test_lines_a_whole_number_of_pixels_apart_are_measured_by_their_width():
     """They do not beat with the pixels; lines between pixels are darker on one side."""
     found = find_lines(*drawn_grid(whole_pixels=True, px_per_mm=8.0), BOX)
     assert [lines.late_mm for lines in found] == [(0.5 / 8.0,)] * 2
@@ -66,7 +66,7 @@ def test_lines_a_whole_number_of_pixels_apart_tell_where_they_are_one_pixel_wide
 
 
 @pytest.mark.parametrize(("width_px", "late_px"), [(1, 0.5), (2, 0.0)])
-def test_lines_two_pixels_wide_stand_where_they_are_meant(width_px, late_px):
+def test_lines_two_pixels_wide_are_not_displaced(width_px, late_px):
     """In a program's own picture at a scale at which half a pixel matters."""
     image, page_map = drawn_grid(whole_pixels=True, px_per_mm=100 / 25.4)
     if width_px == 2:
@@ -104,16 +104,16 @@ def test_paper_without_lines():
     assert all(lines is None or not lines.late_mm for lines in find_lines(noise, page_map, (5, 5, 110, 185)))
 
 
-def test_a_box_too_small_to_tell():
+def test_a_box_too_small_to_measure_lines():
     assert find_lines(*drawn_grid(whole_pixels=True), (5.0, 5.0, 30.0, 100.0)) == (None, None)
 
 
-def test_lines_of_unknown_lateness_move_nothing():
+def test_lines_of_unknown_displacement_move_nothing():
     assert GridLines(0.2, ()).shift_to(5.2) is None
 
 
-def test_matplotlib_draws_so():
-    """The claim about matplotlib, asked of matplotlib."""
+def test_matplotlib_displaces_lines_by_half_a_pixel():
+    """The assumption about matplotlib, checked with matplotlib."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -25,7 +25,7 @@ def bare(image: NDArray) -> Framed:
 
 
 @pytest.mark.parametrize("aspect", [0.42, 0.6, 0.8, 1.4, 2.0])
-def test_a_plot_s_squares_need_not_be_square(aspect: float) -> None:
+def test_squares_of_a_plot_need_not_be_square(aspect: float) -> None:
     image = draw_grid(7.0, aspect=aspect)
     drawn = find_drawn_grid(bare(image))
     assert drawn is not None
@@ -59,7 +59,7 @@ def test_panels_may_have_grids_of_their_own(
     assert drawn is not None
     across = dpi / MM_PER_INCH
     assert drawn.across == pytest.approx(across, rel=0.001)
-    # A panel that is three squares high tells its pitch to a part of a pixel.
+    # In a panel three squares high the pitch is measured to a fraction of a pixel.
     assert drawn.down == pytest.approx(across * stretch, rel=0.02 if shape == "12x1" else 0.01)
 
 
@@ -68,7 +68,7 @@ def test_panels_may_have_grids_of_their_own(
     [draw_grid(6.0, minor=None, aspect=1.6), np.full((700, 900, 3), 255)],
     ids=["one spacing", "blank"],
 )
-def test_nothing_is_told_that_is_not_sure(image: NDArray[np.uint8]) -> None:
+def test_unclear_evidence_gives_no_drawn_grid(image: NDArray[np.uint8]) -> None:
     assert find_drawn_grid(bare(image)) is None
 
 
@@ -82,7 +82,7 @@ def test_nothing_is_told_that_is_not_sure(image: NDArray[np.uint8]) -> None:
     ],
     ids=["square", "nearly square", "one spacing", "blank"],
 )
-def test_squares_are_square_where_nothing_surely_says_other(image: NDArray[np.uint8]) -> None:
+def test_squares_are_square_without_clear_evidence_to_the_contrary(image: NDArray[np.uint8]) -> None:
     found = find_geometry(image.astype(np.uint8))
     assert not any("times as tall as wide" in warning for warning in found.warnings)
 
@@ -94,7 +94,7 @@ def test_every_second_line_is_no_period() -> None:
     assert drawn[:2] == pytest.approx((7.5, 7.5), rel=0.002)
 
 
-def test_photographed_lines_are_left_to_the_phase() -> None:
+def test_photographed_lines_have_a_map_by_the_phase() -> None:
     """A page seen from aside keeps the map with its perspective."""
     image = draw_grid(7.0)
     rows, cols = image.shape[:2]

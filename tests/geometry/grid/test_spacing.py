@@ -55,7 +55,7 @@ def test_where_both_spacings_are_printed_the_followed_one_is_named(followed_mm: 
 
 
 @pytest.mark.parametrize("printed_mm", [1.0, 5.0])
-def test_one_spacing_alone_is_named_by_the_size_of_the_page_and_says_so(printed_mm: float) -> None:
+def test_one_spacing_alone_is_ambiguous_and_assumed_from_the_size_of_the_page(printed_mm: float) -> None:
     px_per_mm = 7.3
     evidence = lines(px_per_mm, printed_mm, 1.0)
     found, ambiguous = spacing(evidence, printed_mm * px_per_mm, px_per_mm=px_per_mm)
@@ -71,7 +71,7 @@ def test_one_spacing_alone_is_named_by_the_size_of_the_page_and_says_so(printed_
 
 
 @pytest.mark.parametrize("followed_mm", [1.0, 1.25, 5 / 3, 2.5])
-def test_a_followed_harmonic_of_5_mm_lines_is_known_for_one(followed_mm: float) -> None:
+def test_a_followed_harmonic_of_5_mm_lines_is_recognised(followed_mm: float) -> None:
     px_per_mm = 8.2
     # Rows of traces and columns of text have power near the lines' own period.
     rng = np.random.default_rng(1)
@@ -101,7 +101,7 @@ def test_lines_that_another_length_of_a_cycle_explains_are_harmonics(
 
 
 @pytest.mark.parametrize("px_per_mm", [2.85, 3.03])
-def test_1_mm_lines_between_followed_5_mm_lines_are_seen_where_lines_stand_on_whole_pixels(
+def test_1_mm_lines_between_followed_5_mm_lines_are_seen_where_lines_are_on_whole_pixels(
     px_per_mm: float,
 ) -> None:
     """The 5 mm lines' own rounding repeats every few of them, as 5 mm lines among 1 mm lines do."""

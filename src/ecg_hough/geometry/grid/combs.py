@@ -1,7 +1,7 @@
 """Combs of a printed grid in the spectra of a page: direction and base frequency of its lines.
 
-In: the evidence image of `grid`. Out: `Combs`, both families of lines as combs of harmonics, from the part
-of the page that shows them best, or None.
+In: the evidence image of `find`. Out: `Combs`, both families of lines as combs of harmonics, from the part of
+the page where they are clearest, or None.
 """
 
 from __future__ import annotations
@@ -21,33 +21,41 @@ Floats = NDArray[np.float64]
 # Tuned on rendered pages (all profiles, 72-600 dpi) and on ECG-Image-Kit and ECGMiner pages.
 TILE_PX = 256
 _MIN_PERIOD_PX = 2.15
-_MAX_PERIOD_PX = 42.0  # longer ones are found on a smaller copy
+_MAX_PERIOD_PX = 42.0  # longer periods are found on a smaller copy of the page
 _PITCH_STEP = 0.004
-_MAX_ASPECT = 0.17  # of the pitch, between the two families (tilted pages)
-_MAX_REFINED_ASPECT = 0.2  # log ratio; lines of text drift to 0.24
+_MAX_ASPECT = 0.17  # log ratio of the pitches of both families (tilted pages)
+_MAX_REFINED_ASPECT = 0.2  # the same after refinement; lines of text drift to 0.24
 _MAX_HARMONIC = 12
-_DYNAMIC = 3.5  # log power; peaks further below the strongest one do not count
-_POWER_FLOOR = 0.02  # of the mean; below it a drawn page shows leakage only, which blurs directions
-_MISSING = 0.45  # log power; what each harmonic costs that is not there
-MIN_COMB = 1.2  # log power, sum over harmonics, of each family
+_DYNAMIC = 3.5  # log power; lower peaks than this below the strongest one are ignored
+_POWER_FLOOR = 0.02  # of the mean; below it a drawn page has only leakage, which blurs directions
+_MISSING = 0.45  # log power; penalty of a missing harmonic
+MIN_COMB = 1.2  # smallest log power, sum over harmonics, of each family
 _HARMONICS_TRIED = 3
 _RADIUS_STEP = 0.25
 RADII = np.arange(1.0, 0.47 * TILE_PX, _RADIUS_STEP)
 _ANGLES_DEG = np.arange(-45.0, 45.0, 0.6)
-_BESIDE = 20  # of those, 12 degrees
+_NEAR_ANGLES = 20  # of those to either side, 12 degrees
 BASES = np.exp(np.arange(np.log(TILE_PX / _MAX_PERIOD_PX), np.log(TILE_PX / _MIN_PERIOD_PX), _PITCH_STEP))
 
 
 @dataclass(frozen=True)
 class Combs:
-    """Both families in the averaged spectrum: base frequencies in cycles per px (row, col)."""
+    """Both families of lines as combs of harmonics.
+
+    Attributes:
+        angle_deg: of the page, counter-clockwise positive.
+        down, across: base frequencies of the horizontal and the vertical lines, cycles per px.
+        score: sum of log power over the harmonics of both.
+        harmonics: those to follow, clearest first.
+        place: (2,) px of the searched image at which they are clearest.
+    """
 
     angle_deg: float
-    down: float  # base frequency of the horizontal lines
+    down: float
     across: float
     score: float
-    harmonics: tuple[int, ...]  # those to follow, clearest first
-    place: Floats  # (2,) where on the searched image they are clearest
+    harmonics: tuple[int, ...]
+    place: Floats
 
 
 def tile_power(evidence: NDArray[np.float32]) -> tuple[NDArray[np.float32], Floats]:
@@ -80,7 +88,10 @@ def tile_power(evidence: NDArray[np.float32]) -> tuple[NDArray[np.float32], Floa
 
 
 def log_plane(power: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Averaged spectrum as log power over the mean at its radius, (T + 1, T + 1), zero frequency central."""
+    """Log power over its mean at the same radius, (T + 1, T + 1), of a spectrum (T, T // 2 + 1).
+
+    The zero frequency is in the middle.
+    """
     right = np.fft.fftshift(np.log(power + _POWER_FLOOR), axes=0)  # rows -half .. half - 1, cols 0 .. half
     right = np.concatenate([right, right[:1]], axis=0)
     plane = np.concatenate([right[::-1, :0:-1], right], axis=1).astype(np.float32)
@@ -91,7 +102,7 @@ def log_plane(power: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @functools.cache
 def _rings() -> tuple[Floats, NDArray[np.intp], NDArray[np.intp]]:
-    """Radius of every place of such a plane, its ring, and how many places each ring has."""
+    """Radius of every place of such a plane, its ring, and the number of places in each ring."""
     half = TILE_PX // 2
     radius = np.hypot(*np.mgrid[-half : half + 1, -half : half + 1])
     ring = np.minimum(radius.astype(int), half)
@@ -99,7 +110,7 @@ def _rings() -> tuple[Floats, NDArray[np.intp], NDArray[np.intp]]:
 
 
 class _Found(NamedTuple):
-    """Combs of one part of a page: direction, base frequencies (of a tile) and profiles of both families."""
+    """Combs of one part of a page: direction, base frequencies (per tile) and profiles of both families."""
 
     joint: float
     angle_deg: float
@@ -109,9 +120,12 @@ class _Found(NamedTuple):
 
 
 def find_combs(power: NDArray[np.float32], centres: Floats) -> Combs | None:
-    """Direction and base frequencies of both families of lines, where the page shows them best.
+    """Direction and base frequencies of both families of lines, where they are clearest on the page.
 
     Perspective and curl smear the spectrum of a whole page, so parts of a few tiles are tried one by one.
+
+    Args:
+        power: (n, T, T // 2 + 1) spectra of tiles; centres: (n, 2) px, see `tile_power`.
     """
     found = side_by_side(lambda part: _combs_of_part(power, *part), _parts(centres))
     best = max((one for one in found if one is not None), key=lambda one: one.joint, default=None)
@@ -125,7 +139,7 @@ def find_combs(power: NDArray[np.float32], centres: Floats) -> Combs | None:
 
 
 def _combs_of_part(power: NDArray[np.float32], place: Floats, tiles: NDArray[np.intp]) -> _Found | None:
-    """The clearest combs of some tiles; None where both families are not seen."""
+    """The clearest combs of some tiles; None without both families."""
     best: _Found | None = None
     near = round(_MAX_ASPECT / _PITCH_STEP)
     plane = cv2.dilate(log_plane(power[tiles].mean(axis=0)), np.ones((3, 3), np.uint8))
@@ -133,10 +147,10 @@ def _combs_of_part(power: NDArray[np.float32], place: Floats, tiles: NDArray[np.
     sums = np.clip(down, 0, 4).sum(axis=1) + np.clip(across, 0, 4).sum(axis=1)
     for _ in range(2):
         i = int(np.argmax(sums))
-        # Next to the direction of drawn lines their leakage looks like a comb of its own, only lower.
-        beside = slice(max(0, i - _BESIDE), i + _BESIDE + 1)
-        s_down = comb_scores(down[i], float(down[beside].max()))
-        s_across = comb_scores(across[i], float(across[beside].max()))
+        # Next to the direction of drawn lines their leakage looks like another comb, only lower.
+        near_i = slice(max(0, i - _NEAR_ANGLES), i + _NEAR_ANGLES + 1)
+        s_down = comb_scores(down[i], float(down[near_i].max()))
+        s_across = comb_scores(across[i], float(across[near_i].max()))
         kernel = np.ones((1, 2 * near + 1), np.uint8)
         joint = s_down + cv2.dilate(s_across[None].astype(np.float32), kernel)[0]
         k = int(np.argmax(joint))
@@ -150,7 +164,7 @@ def _combs_of_part(power: NDArray[np.float32], place: Floats, tiles: NDArray[np.
 
 
 def _parts(centres: Floats) -> list[tuple[Floats, NDArray[np.intp]]]:
-    """Parts of the page to look at: (centre, tiles); the last one is the whole page."""
+    """Parts of the page to search, as (centre, tiles); the first one is the whole page."""
     middle = centres.mean(axis=0)
     parts = [(middle, np.arange(len(centres)))]
     reach = 0.6 * TILE_PX
@@ -179,18 +193,19 @@ def profiles(plane: NDArray[np.float32], angles_deg: Floats, radii: Floats) -> t
 
 
 def _contrast(profile: Floats, q: float, n: int) -> float:
-    """Log power of harmonic n over that half way to its neighbours."""
+    """Log power of harmonic n over that half-way to its neighbours."""
     here, before, after = np.interp([n * q, (n - 0.5) * q, (n + 0.5) * q], RADII, profile)
     return float(here - (before + after) / 2)
 
 
 def comb_scores(profile: Floats, top: float) -> Floats:
-    """How well a comb of each base frequency of `BASES` explains a profile, up to its last clear tooth.
+    """Sum of contrasts of each comb of `BASES` in a profile, up to its last clear harmonic.
 
-    `top` is the highest log power near the profile's direction; teeth far below it do not count.
+    Args:
+        top: highest log power near the profile's direction; harmonics far below it are ignored.
     """
     order = np.arange(1, _MAX_HARMONIC + 1)[:, None]
-    # Lines snapped to whole pixels beat with long periods (8 mm at 200 dpi), far below the true lines.
+    # Lines rounded to whole pixels beat with long periods (8 mm at 200 dpi), far below the true lines.
     profile = np.maximum(profile, top - _DYNAMIC)
 
     def read(at: Floats) -> Floats:
@@ -204,7 +219,7 @@ def comb_scores(profile: Floats, top: float) -> Floats:
 
 
 def _refined(profile: Floats, q: float) -> float:
-    """Base frequency at which the whole comb stands highest: the score of the search is flat on top."""
+    """Base frequency near `q` of the comb with the greatest power: the search's score has a flat maximum."""
     near = q * np.linspace(0.91, 1.09, 91)
     order = np.arange(1, 11)[:, None]
     height = np.clip(profile - (profile.max() - _DYNAMIC), 0, None)
@@ -213,7 +228,7 @@ def _refined(profile: Floats, q: float) -> float:
 
 
 def _clear_harmonics(p_down: Floats, p_across: Floats, q_down: float, q_across: float) -> tuple[int, ...]:
-    """Harmonics worth following, high and clear in both families, best first."""
+    """Harmonics to follow: high and clear in both families, best first."""
     value = {}
     for n in range(1, 6):
         if n * max(q_down, q_across) > 0.42 * TILE_PX:

@@ -1,16 +1,15 @@
 """Printed grid of a page: its pitch, and its phase all over the page.
 
-In: a page image. Out: `Grid`: for points spread over the page, the millimetres down and across at which
-they lie, read from the phase of the printed lines, or None where no grid is visible.
+In: a page image. Out: `Grid`: for points spread over the page, their millimetres down and across, measured by
+the phase of the printed lines; or None where no grid is visible.
 
-Spectra of tiles, averaged, show the two families of lines as two combs of harmonics: they give direction
-and pitch. Then each tile's own peak gives the local frequency, and demodulation with the smooth phase
-that fits those gives the phase to a few hundredths of a millimetre.
+Averaged spectra of tiles show the two families of lines as two combs of harmonics, which give direction and
+pitch. The peak of each tile gives the local frequency, and demodulation with the smooth phase that fits those
+gives the phase to a few hundredths of a millimetre.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -34,28 +33,29 @@ from ecg_hough.geometry.grid.combs import (
 )
 from ecg_hough.geometry.grid.phase import follow_harmonics, phase_points, smooth_phase
 from ecg_hough.geometry.grid.spacing import mm_per_cycle
+from ecg_hough.image.colours import darkest_of
 from ecg_hough.paper import GRID_MAJOR_MM
 
 # Tuned on rendered pages (all profiles, 72-600 dpi) and on ECG-Image-Kit and ECGMiner pages.
-LONG_SIDES_PX = (1800, 850, 400)  # pages are searched at these sizes, in turn
+LONG_SIDES_PX = (1800, 850, 400)  # sizes at which pages are searched, in turn
 _BACKGROUND_PX = 65
 _MIN_CONTRAST = 2.0  # grey levels; fainter texture is not amplified
-_CLIP = 2.0  # of the local mean contrast: ink counts no more than a line
+_CLIP = 2.0  # of the local mean contrast: ink has no more weight than a line
 _JPEG_BLOCKS_PX = (8.0, 16.0)
-_UPRIGHT_DEG = 0.35  # pages this upright may show the pixel lattice's own periods
+_UPRIGHT_DEG = 0.35  # pages turned by less may show periods of the pixel lattice
 _OTHER_SCALE = 0.93
 _WIDE_PX = 11.0
 _MIN_SMOOTHING_PX = 9.0
 _LINES_MM = ((1.0, 1.6), (1.0, 2.75), (5 / 3, 2.75), (2.5, 2.75), (5.0, 5.0))
 """Spacing and smoothing of further readings, finest first."""
-_AS_WIDELY = 0.7  # the share of the best one's support that is enough
-_NODE_PX = 16  # their phase is computed on this lattice
-GOOD_SUPPORT = 0.5  # of the image; below it other harmonics are tried
-_MIN_SUPPORT_AMBIGUOUS = 0.3  # one spacing alone is also what lines of text show
-_MIN_SUPPORT_SPACING = 0.15  # of a harmonic that was not followed, to tell the spacing
-_COARSE = 0.5  # px of the search per px of the page from which down finer lines may be lost
-_SAME_SPACING = 0.12  # log ratio of a part's pitch to the whole page's, of lines that are the same
-_MIN_SUPPORT = 0.06  # of the image; a wrong comb holds its phase on less than 0.03 of it
+_AS_WIDELY = 0.7  # share of the largest support that a finer reading must have
+_NODE_PX = 16  # lattice on which their phase is computed
+GOOD_SUPPORT = 0.5  # share of the image; below it other harmonics are tried
+_MIN_SUPPORT_AMBIGUOUS = 0.3  # the same with one spacing alone, as lines of text have
+_MIN_SUPPORT_SPACING = 0.15  # the same of another harmonic that may decide the spacing
+_COARSE = 0.5  # px of the search per px of the page at and below which finer lines may be lost
+_SAME_SPACING = 0.12  # largest log ratio of a part's pitch to the whole page's for the same lines
+_MIN_SUPPORT = 0.06  # share of the image; a wrong comb has support on less than 0.03 of it
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ class Grid:
     Attributes:
         rows, cols: (n,) image px.
         y_mm, x_mm: (n,) mm down and across the page, any origin.
-        y_weight, x_weight: (n,) trust in them, 0 where the lines are not seen.
+        y_weight, x_weight: (n,) their weights, 0 where the lines are not seen.
         period_mm: the printed period that was followed; a slip of the phase is a multiple of it.
-        px_per_mm: vertical, horizontal, where the lines are clearest; place: (row, col) px of that;
+        px_per_mm: vertical, horizontal, where the lines are clearest; place: (row, col) px of that.
         angle_deg: their direction there, page turned counter-clockwise positive.
-        ambiguous: only one spacing of lines is seen; 1 or 5 mm is by plausibility.
+        ambiguous: only one line spacing is seen; whether it is 1 or 5 mm was assumed.
         base_px: longest period found, image px.
-        evidence: what was searched, see `grid_evidence`; zoom: its px per image px, down and across.
+        evidence: the searched image, see `grid_evidence`; zoom: its px per image px, down and across.
     """
 
     rows: Floats
@@ -96,11 +96,11 @@ class Grid:
 
 
 def find_grid(image: NDArray[np.uint8], *, curled: bool = False) -> Grid | None:
-    """Find the printed grid, or None where both families of lines are not seen clearly.
+    """The printed grid, or None where not both families of lines are clear.
 
     Args:
         image: (rows, cols, 3) or (rows, cols) uint8.
-        curled: the paper may wave: lines are followed further, and wrong ones sooner.
+        curled: whether the paper may wave: more lines are followed, with a greater risk of wrong ones.
     """
     done = 0.0
     coarse: Grid | None = None
@@ -121,14 +121,14 @@ def find_grid(image: NDArray[np.uint8], *, curled: bool = False) -> Grid | None:
         if coarse is not None:
             return max(coarse, grid, key=lambda g: g.support)
         coarse = grid
-        # Wide lines may be 1 mm lines whose 5 mm period is too long for the tiles: a smaller copy tells.
+        # Wide lines may be 1 mm lines whose 5 mm period is too long for the tiles: a smaller copy shows it.
         if grid.base_px * scale < _WIDE_PX:
             break
     return coarse
 
 
 def _with_finer_lines(image: NDArray[np.uint8], grid: Grid) -> Grid:
-    """An ambiguous grid with the spacing that a part of the page shows at full size; the same if none does.
+    """An ambiguous grid with the line spacing of a part of the page at full size; the same if that has none.
 
     On a banner of 8000 px whose lines were followed at a quarter of that, 1 mm lines are lost.
     """
@@ -155,11 +155,11 @@ def _with_finer_lines(image: NDArray[np.uint8], grid: Grid) -> Grid:
 
 
 def follow_again(grid: Grid, to_mm: Callable[[Floats], list[Floats]]) -> Grid:
-    """The grid's phase read once more, along a map that is nearly right.
+    """The grid with its phase read again, along an approximate map.
 
     The first reading follows a cubic phase, which loses the lines towards the far edge of a tilted page, and
-    where the paper waves. Now the finest harmonic of 5 mm lines is read that is seen on much of the
-    page, or nearly as widely as any.
+    where the paper waves. Now the finest harmonic of 5 mm lines is read that is seen on a large part of the
+    page, or on nearly as large a part as any other.
 
     Args:
         to_mm: (n, 2) image px -> mm down and across, each (n,).
@@ -175,7 +175,7 @@ def follow_again(grid: Grid, to_mm: Callable[[Floats], list[Floats]]) -> Grid:
 def read_along(
     grid: Grid, to_mm: Callable[[Floats], list[Floats]], period_mm: float, smoothing_mm: float
 ) -> Grid:
-    """The grid's phase by lines so far apart, along a map, smoothed over so much."""
+    """The grid with the phase of lines `period_mm` apart, read along a map, smoothed by `smoothing_mm`."""
     shape, zoom = grid.evidence.shape, grid.zoom
     nodes = [np.arange(n // _NODE_PX + 3, dtype=float) * _NODE_PX for n in shape]
     at = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -185,8 +185,8 @@ def read_along(
 
     def read(value: Floats) -> tuple[Floats, Floats, Floats]:
         coarse = (value / period_mm).reshape(len(nodes[0]), len(nodes[1]))
-        # Interpolated about its mean, in float32: the phase counts hundreds of cycles. A whole number of
-        # them, or the lines' place would move by the rest.
+        # Interpolated about its mean, in float32: the phase has hundreds of cycles. The mean is rounded to a
+        # whole number, as a fraction would move the lines.
         middle = float(np.round(coarse.mean()))
         spread = np.array([[_NODE_PX, 0, 0], [0, _NODE_PX, 0]], float)
         fine = cv2.warpAffine(
@@ -214,13 +214,13 @@ def read_along(
 
 
 def within_period(mm: Floats, period_mm: float) -> Floats:
-    """Millimetres without whole periods, by which a phase may slip: from minus half a period to half."""
+    """Millimetres without whole periods, by which a phase may slip: minus half a period to half a period."""
     out: Floats = mm - period_mm * np.round(mm / period_mm)
     return out
 
 
 def _crossing(points: Floats, weights: list[Floats]) -> list[Floats]:
-    """Weights of both families, kept where the other one is seen next to them: wood grain has one only."""
+    """Weights of both families, 0 without the other family nearby: wood grain has one family only."""
     n_cols = int(np.count_nonzero(points[:, 0] == points[0, 0]))
     near = np.ones((3, 3), np.uint8)
     seen = [cv2.dilate((w.reshape(-1, n_cols) > 0).astype(np.uint8), near).ravel() for w in weights]
@@ -228,15 +228,13 @@ def _crossing(points: Floats, weights: list[Floats]) -> list[Floats]:
 
 
 def grid_evidence(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(rows, cols): local contrast of dark lines, -2..2, ink no stronger than grid lines."""
-    # Plane by plane: numpy's minimum over a last axis of 3 takes ten times as long.
-    planes = [image] if image.ndim == 2 else cv2.split(image)
-    dark = functools.reduce(np.minimum, planes).astype(np.float32)
+    """(rows, cols) local contrast of dark lines, -2..2, limited so that ink is as strong as grid lines."""
+    dark = darkest_of(image).astype(np.float32)
     size = (_BACKGROUND_PX, _BACKGROUND_PX)
     paper = cv2.blur(dark, size)
     depth = paper - dark
     spread = cv2.blur(np.abs(depth), size)
-    # Ink pulls the local mean down; without it the paper's level is right next to traces as well.
+    # Ink lowers the local mean; without it the paper's level is correct next to traces, too.
     calm = np.maximum(dark, paper - _CLIP * spread)
     paper = cv2.blur(calm, size)
     depth = paper - calm
@@ -245,6 +243,7 @@ def grid_evidence(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _find_at(image: NDArray[np.uint8], scale: float, *, curled: bool = False) -> Grid | None:
+    """The grid by a copy of the image reduced to a scale, in px of the image."""
     rows, cols = (max(1, round(n * scale)) for n in image.shape[:2])
     small = image if scale == 1 else cv2.resize(image, (cols, rows), interpolation=cv2.INTER_AREA)
     zoom = (rows / image.shape[0], cols / image.shape[1])
@@ -292,13 +291,13 @@ def _follow(
     *,
     curled: bool,
 ) -> list[_Followed]:
-    """Harmonics of the lines, the one that is seen on most of the page first."""
+    """Harmonics of the lines, the one with the largest support first."""
     found: list[_Followed] = []
-    # Where curl or blur loses the finer lines, the widest spacing holds.
+    # Where curl or blur hides the finer lines, the widest spacing is still seen.
     for harmonics in (combs.harmonics, {1}.difference(combs.harmonics)):
         tried = follow_harmonics(power, centres, combs, harmonics, evidence.shape, curled=curled)
         for harmonic, models in tried:
-            # Wide enough to keep the neighbouring harmonics of the slower family out.
+            # Wide enough to exclude the neighbouring harmonics of the family of lower frequency.
             smoothing = (0.55 if harmonic > 1 else 1.6) / min(combs.down, combs.across)
             followed = _Followed.along(evidence, harmonic, models, max(smoothing, _MIN_SMOOTHING_PX))
             found.append(followed)
@@ -308,10 +307,10 @@ def _follow(
 
 
 def _base_mm(evidence: NDArray[np.float32], followed: list[_Followed], combs: Combs) -> tuple[float, bool]:
-    """Millimetres of the widest spacing, and whether no harmonic tells 1 from 5 mm."""
-    guesses: list[float] = []
+    """Millimetres of the widest spacing, and whether assumed because no harmonic shows both spacings."""
+    assumed: list[float] = []
     for one in followed:
-        if guesses and one.support < _MIN_SUPPORT_SPACING:
+        if assumed and one.support < _MIN_SUPPORT_SPACING:
             break
         period_px = 1 / (one.harmonic * np.sqrt(combs.down * combs.across))
         both = (one.weights[0] > 0) & (one.weights[1] > 0)
@@ -320,8 +319,8 @@ def _base_mm(evidence: NDArray[np.float32], followed: list[_Followed], combs: Co
         )
         if not ambiguous:
             return cycle_mm * one.harmonic, False
-        guesses.append(cycle_mm * one.harmonic)
-    return guesses[0], True
+        assumed.append(cycle_mm * one.harmonic)
+    return assumed[0], True
 
 
 @dataclass(frozen=True)
@@ -338,6 +337,7 @@ class _Followed:
     def along(
         cls, evidence: NDArray[np.float32], harmonic: int, models: list[Floats], smoothing_px: float
     ) -> _Followed:
+        """Read along the smooth phases of both families."""
         rows, cols = (np.arange(n, dtype=np.float32) for n in evidence.shape)
 
         def read(model: Floats) -> tuple[Floats, Floats, Floats]:
@@ -358,14 +358,14 @@ def _support(weights: Sequence[Floats]) -> float:
 
 
 def _is_jpeg_blocks(combs: Combs, zoom: tuple[float, float]) -> bool:
-    """True where the only period is that of JPEG blocks: upright, and 8 or 16 px to a thousandth."""
+    """Whether the only period is that of JPEG blocks: upright, and 8 or 16 px within 0.4 %."""
     pitch = np.array([1 / combs.down / zoom[0], 1 / combs.across / zoom[1]])
     upright = abs(combs.angle_deg) < _UPRIGHT_DEG
     return upright and any(np.all(np.abs(pitch / p - 1) < 4e-3) for p in _JPEG_BLOCKS_PX)
 
 
 def _is_resampling(combs: Combs, image: NDArray[np.uint8], scale: float) -> bool:
-    """True where the period is the beat of our own resampling: at another scale it is another one."""
+    """Whether the period is a beat of the resampling to this scale: at another scale it is not there."""
     if scale == 1 or abs(combs.angle_deg) > _UPRIGHT_DEG:
         return False
     cols, rows = (max(1, round(n * scale * _OTHER_SCALE)) for n in image.shape[1::-1])

@@ -1,14 +1,14 @@
-"""Where the lines of a printed grid stand, to a hundredth of a millimetre, and by how much they stand late.
+"""Positions of the lines of a printed grid, to a hundredth of a millimetre, and their displacement.
 
-In: the page's pixels and map, and the block of traces on it. Out: the lines' place across and down the page.
-Programs begin their traces on a line of the grid that they draw. That line is known from hundreds of others,
-a trace's end only from a stroke's round end (`columns`).
+In: the page's pixels and map, and the block of traces on it. Out: the positions of the lines down and across
+the page. Programs begin their traces on a line of the grid that they draw. The position of that line is known
+from hundreds of others, that of a trace's end only from the round end of a stroke (`columns`).
 
 A program that draws lines on whole pixels, as matplotlib does where they are an odd number of pixels wide,
-puts them up to a pixel late, half a pixel in the mean, and draws its traces between pixels. How late each
-line stands repeats itself as the lines' pitch and the pixels beat with each other. That pattern survives
-printing, scanning and a camera, and its size is the pixel's. In the program's own picture the lines' profile
-tells more: each is one pixel wide and late, or two and not.
+displaces them by up to a pixel to the right or down, half a pixel in the mean, and draws its traces between
+pixels. The displacements repeat as the pitch of the lines beats with the pixels. That pattern survives
+printing, scanning and photographing, and its amplitude is that of a pixel. In the program's own picture the
+profiles of the lines are clearer evidence: lines one pixel wide are displaced, those two pixels wide are not.
 """
 
 from __future__ import annotations
@@ -23,59 +23,60 @@ from scipy.ndimage import median_filter, percentile_filter, uniform_filter1d
 from ecg_hough.cores import side_by_side
 from ecg_hough.elements import LINE_MM, ON_LINE_MM, Box, GridLines
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
+from ecg_hough.image.colours import darkest_of, grey_of
 from ecg_hough.page_map import PageMap
 from ecg_hough.paper import MM_PER_INCH
 
 MAJOR = 5
-"""Every fifth line is a stronger one, which may stand otherwise than those between."""
+"""Every fifth line is stronger, and may be displaced otherwise than those between."""
 COHERENT_MIN = 0.5
-"""Least share of the lines' places that must agree for the grid to be seen."""
+"""Smallest coherence of the lines' phases where a grid is seen."""
 BACKGROUND_MM = 5.0
-"""The paper's own shade is taken over so much."""
+"""Side of the square over which the brightness of the paper is averaged."""
 BAND_MM = 5.0
-"""Lines are read in bands so high."""
+"""Length along the lines of the bands in which they are measured."""
 DRIFT_LINES = 16
-"""The map's own errors are smooth over so many lines."""
+"""Number of lines over which errors of the page map are smooth."""
 BEAT_MIN, BEAT_SAME = 0.04, 0.004
-"""Fewest beats of pitch and pixel per line that are seen through that drift; how far those of both families
-may be apart to be the same."""
-BEAT_WORTH = 10.0
-"""Least log likelihood ratio of a beat over noise."""
-OFF_MAX_MM = 0.15
-"""Farthest that a line is rounded off its place: half a pixel of a coarse raster."""
+"""Fewest beats of pitch and pixel per line that differ from those errors; largest difference of the beats of
+both families from the same pixel."""
+BEAT_EVIDENCE = 10.0
+"""Smallest log likelihood ratio of a beat to noise."""
+OFFSET_MAX_MM = 0.15
+"""Largest displacement of a line by rounding: half a pixel of a coarse raster."""
 RASTERS_DPI = (72, 96, 100, 120, 150, 200, 240, 250, 300, 400, 600)
-"""Usual ones."""
-HEIGHT_SHARE = 0.7
-"""Error of the pixel by a beat's height, its logarithm: noise and misread lines make it less."""
+"""Usual resolutions of pictures."""
+AMPLITUDE_ERROR = 0.7
+"""Largest log ratio of a pixel to the one that a beat's amplitude gives, which noise reduces."""
 ONE_PIXEL_MM = 0.1
-"""Lines are finer than twice that: one pixel wide where pixels are larger. Lines of an even number of pixels
-stand where they are meant."""
+"""Lines are thinner than twice this: one pixel wide where pixels are larger. Lines of an even number of
+pixels are not displaced."""
 EVEN_MM = 0.01
-"""Lines that stand this evenly were drawn between pixels, too."""
+"""Lines with a smaller standard deviation from even spacing were drawn between pixels."""
 ON_EVEN_LINE_MM = 0.05
-"""The same where lines are even: ends of traces are read better there."""
+"""As `ON_LINE_MM` where lines are evenly spaced: the ends of traces are measured better there."""
 ON_LINE_PX = 0.9
 """The same in a program's own picture, if that is more."""
 PROFILES, PROFILE_PX = 7, 24
-"""Places down the picture where its lines' profiles are looked at, over so many pixels each."""
+"""Number of profiles across the lines, and pixels along the lines of which each is the median."""
 PAPER_PX, PAPER_PERCENT = 61, 20
-"""The paper's own shade is this percentile over so many: lines may take half of them."""
+"""Window and percentile of the paper's brightness: lines may cover half of the window."""
 LINE_DEPTH, LINES_MIN = 4.0, 60
-"""Grey levels of a line that is looked at, and fewest profiles that tell."""
+"""Smallest darkness of a line, grey levels, and smallest number of lines for their width to be measured."""
 ONE_MAX, TWO_MIN, SKEW_MAX, CRISP_SHARE = 0.3, 0.8, 0.06, 0.85
-"""Darkness beside a line over its own where it is one pixel wide, and two; most by which it is darker on one
-side of one pixel; share of the lines that must be one or the other: what is scanned, photographed or drawn
-between pixels is neither."""
+"""Darkness of the pixel next to a line's darkest one, over that: at most where the line is one pixel wide, at
+least where it is two; largest difference of both neighbours of one pixel; smallest share of lines that are
+one or the other. Lines that were scanned, photographed or drawn between pixels are neither."""
 
 
 def find_lines(
     image: NDArray[np.uint8], page_map: PageMap, box_mm: tuple[float, float, float, float]
 ) -> tuple[GridLines | None, GridLines | None]:
-    """Lines across the page's height, and across its width; None where they are not seen.
+    """Horizontal lines, placed down the page, and vertical ones, placed across it; None where none are seen.
 
     Args:
-        image: the page, upright (rows, cols, 3); page_map: its millimetres.
-        box_mm: top, left, bottom and right of what is looked at.
+        image: the page, upright (rows, cols, 3) uint8; page_map: its millimetres.
+        box_mm: top, left, bottom and right of the area that is searched.
     """
     top, left, bottom, right = box_mm
     shape = (round((bottom - top) * STRIP_PX_PER_MM), round((right - left) * STRIP_PX_PER_MM))
@@ -83,7 +84,7 @@ def find_lines(
         return None, None
     pixels, factor = shrink_for_strips(image, float(np.mean(page_map.px_per_mm)))
     strip = cut_strip(pixels, strip_map(StripFrame(top, left, shape), page_map), factor, cubic=False)
-    shade = cv2.cvtColor(strip, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    shade = grey_of(strip).astype(np.float32)
 
     def look(axis: int) -> tuple[_Family, _Beat, int | None] | None:
         family = _family(_profiles(shade if axis else shade.T), left if axis else top)
@@ -97,7 +98,7 @@ def find_lines(
         None if beat is None else beat.pixel_mm(beats, 1.0 / scale)
         for beat, scale in zip(beats, page_map.px_per_mm, strict=True)
     ]
-    # Pixels are square, or nearly so: one family's beat speaks for the other, too.
+    # Pixels are square, or nearly: the beat of one family also measures them for the other.
     found = [
         None if one is None else _lines(*one, own or other, scale)
         for one, own, other, scale in zip(seen, pixels_mm, pixels_mm[::-1], page_map.px_per_mm, strict=True)
@@ -108,13 +109,18 @@ def find_lines(
 def _lines(
     family: _Family, beat: _Beat, width_px: int | None, pixel_mm: float | None, px_per_mm: float
 ) -> GridLines:
+    """Lines with their displacement, by their width in px, or else by the pixel that made the beat.
+
+    Args:
+        px_per_mm: of the image.
+    """
     if width_px is not None:
-        late = 0.5 / px_per_mm if width_px == 1 else 0.0
-        return GridLines(family.phase_mm, (late,), max(ON_LINE_MM, ON_LINE_PX / px_per_mm))
+        displaced_mm = 0.5 / px_per_mm if width_px == 1 else 0.0
+        return GridLines(family.phase_mm, (displaced_mm,), max(ON_LINE_MM, ON_LINE_PX / px_per_mm))
     if pixel_mm is not None:
         half = 0.5 * pixel_mm
         return GridLines(family.phase_mm, (half,) if pixel_mm > ONE_PIXEL_MM else (half, 0.0))
-    # Lines a whole number of pixels apart are even, too, when each is drawn as late as the next.
+    # Lines a whole number of pixels apart are evenly spaced also where all are displaced by the same amount.
     whole = abs(px_per_mm * LINE_MM - round(px_per_mm * LINE_MM)) < BEAT_MIN
     even = beat.sd_mm <= EVEN_MM and not whole
     return GridLines(family.phase_mm, (0.0,) if even else (), ON_EVEN_LINE_MM)
@@ -127,7 +133,7 @@ def _width_px(
     family: _Family,
     axis: int,
 ) -> int | None:
-    """1 or 2 where the lines are so many whole pixels wide, as in a program's own picture; else None."""
+    """Width of the lines, 1 or 2, where it is a whole number of pixels, as in a program's own picture."""
     corners = page_map.to_pixels(np.array(box_mm[::2]), np.array(box_mm[1::2]))
     part = Box.around(np.column_stack(corners), image.shape)
     pixels, begin = part.cut(image), (part.top, part.left)
@@ -138,7 +144,7 @@ def _width_px(
         return None
     ratios: list[NDArray[np.float64]] = []
     for first in np.linspace(0, n_rows - PROFILE_PX, PROFILES + 2)[1:-1].astype(int):
-        profile = np.median(255.0 - pixels[first : first + PROFILE_PX].min(axis=2), axis=0)
+        profile = np.median(255.0 - darkest_of(pixels[first : first + PROFILE_PX]), axis=0)
         along = np.arange(0.0, n_cols, 4.0)
         across = np.full(along.size, begin[0] + first + PROFILE_PX / 2)
         here = along + begin[1]
@@ -152,20 +158,20 @@ def _width_px(
         near = (profile - paper)[at[:, None] + np.arange(-4, 5)]
         line, peak = np.arange(len(near)), 2 + near[:, 2:-2].argmax(axis=1)
         side = np.where(near[line, peak + 1] > near[line, peak - 1], 1, -1)
-        beside = near[line, peak + side]
-        other, beyond = near[line, peak - side], near[line, peak + 2 * side]
-        shares = np.column_stack([beside, other, beyond]) / np.maximum(near[line, peak], 1e-6)[:, None]
+        darker, lighter = near[line, peak + side], near[line, peak - side]
+        beyond = near[line, peak + 2 * side]
+        shares = np.column_stack([darker, lighter, beyond]) / np.maximum(near[line, peak], 1e-6)[:, None]
         ratios.append(shares[near[line, peak] > LINE_DEPTH])
-    beside, other, beyond = np.concatenate(ratios).T if ratios else np.zeros((3, 0))
-    one = (beside < ONE_MAX) & (beside - other < SKEW_MAX)
-    two = (beside > TWO_MIN) & (np.maximum(other, beyond) < ONE_MAX)
+    darker, lighter, beyond = np.concatenate(ratios).T if ratios else np.zeros((3, 0))
+    one = (darker < ONE_MAX) & (darker - lighter < SKEW_MAX)
+    two = (darker > TWO_MIN) & (np.maximum(lighter, beyond) < ONE_MAX)
     if one.size < LINES_MIN or (one | two).mean() < CRISP_SHARE:
         return None
     return 1 if one.mean() > two.mean() else 2
 
 
 def _profiles(shade: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(bands, n) mean darkness of the columns over the paper beside; ink counts no more than a line."""
+    """(bands, n) mean darkness of the columns over the paper, limited so that ink is as dark as a line."""
     depth = cv2.blur(shade, (round(BACKGROUND_MM * STRIP_PX_PER_MM) | 1, 1)) - shade
     most = 2.0 * float(np.abs(depth).mean()) + 1e-6
     height = round(BAND_MM * STRIP_PX_PER_MM)
@@ -175,50 +181,53 @@ def _profiles(shade: NDArray[np.float32]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class _Beat:
-    """A pattern in how far lines stand off their places.
+    """A periodic pattern in the offsets of lines from even spacing.
 
     Attributes:
-        per_line: beats per line; height_mm: of the wave; worth: log likelihood ratio over noise.
-        sd_mm: of all that is neither smooth nor repeated by every fifth line.
+        per_line: beats per line; amplitude_mm: of the wave; evidence: log likelihood ratio to noise.
+        sd_mm: of all offsets that are neither smooth nor repeated by every fifth line.
     """
 
     per_line: float
-    height_mm: float
-    worth: float
+    amplitude_mm: float
+    evidence: float
     sd_mm: float
 
     def pixel_mm(self, beats: list[_Beat | None], image_pixel_mm: float) -> float | None:
-        """The image's own pixel, or that of a usual raster, if it makes such a pattern; else None.
+        """Size of the image's pixel, or of a usual raster's, if it makes such a pattern; else None.
 
-        A line is a whole number of pixels and a beat, or less a beat, from the next one. Which number it is
-        the pattern's height tells.
+        From one line to the next there is a whole number of pixels plus or minus a beat. The amplitude of the
+        pattern decides which number.
+
+        Args:
+            beats: of both families.
         """
         same = [b for b in beats if b is not None and abs(b.per_line - self.per_line) <= BEAT_SAME]
-        if sum(b.worth for b in same) < BEAT_WORTH:
+        if sum(b.evidence for b in same) < BEAT_EVIDENCE:
             return None
-        # Rounding to pixels is a saw-tooth of the pixel's height; its first harmonic has 1 / pi of that.
-        rough = np.pi * float(np.mean([b.height_mm for b in same]))
+        # Rounding to pixels is a saw-tooth as high as a pixel; its first harmonic has 1 / pi of that.
+        rough = np.pi * float(np.mean([b.amplitude_mm for b in same]))
         usual = [MM_PER_INCH / dpi for dpi in RASTERS_DPI]
         for known in (image_pixel_mm, *sorted(usual, key=lambda mm: abs(np.log(mm / rough)))):
-            off = abs(abs(LINE_MM / known - round(LINE_MM / known)) - self.per_line)
-            if off <= BEAT_SAME and abs(np.log(known / rough)) <= HEIGHT_SHARE:
+            difference = abs(abs(LINE_MM / known - round(LINE_MM / known)) - self.per_line)
+            if difference <= BEAT_SAME and abs(np.log(known / rough)) <= AMPLITUDE_ERROR:
                 return float(known)
         return None
 
 
 @dataclass(frozen=True)
 class _Family:
-    """Lines of one direction: the common place, mm, and how far each stands off it, with weights (n,)."""
+    """Lines of one direction: their common phase, and the offset of each from it with its weight, (n,)."""
 
     phase_mm: float
-    off_mm: NDArray[np.float64]
+    offset_mm: NDArray[np.float64]
     weight: NDArray[np.float64]
 
     def beat(self) -> _Beat:
-        """The strongest pattern, what is smooth and what every fifth line repeats left out."""
-        # No line is rounded farther than half a pixel: text or a trace was taken for it.
-        smooth = median_filter(self.off_mm, DRIFT_LINES + 1, mode="reflect")
-        off = np.where(np.abs(self.off_mm - smooth) <= OFF_MAX_MM, self.off_mm, smooth)
+        """The strongest pattern apart from smooth offsets and those that every fifth line repeats."""
+        # Rounding moves no line by more than half a pixel: larger offsets are those of text or a trace.
+        smooth = median_filter(self.offset_mm, DRIFT_LINES + 1, mode="reflect")
+        off = np.where(np.abs(self.offset_mm - smooth) <= OFFSET_MAX_MM, self.offset_mm, smooth)
         off -= uniform_filter1d(off, DRIFT_LINES, mode="reflect")
         for k in range(MAJOR):
             off[k::MAJOR] -= np.average(off[k::MAJOR], weights=self.weight[k::MAJOR])
@@ -228,10 +237,10 @@ class _Family:
         per_line = np.fft.rfftfreq(8 * n)
         best = int(np.where(per_line >= BEAT_MIN, spectrum, 0.0).argmax())
         total = float((off**2).sum()) + 1e-12
-        left = max(total - 2.0 * float(spectrum[best]) ** 2 / n, 1e-3 * total)
-        height = 2.0 * float(spectrum[best]) / float(self.weight.sum())
-        worth = 0.5 * n * float(np.log(total / left))
-        return _Beat(float(per_line[best]), height, worth, float(np.sqrt(total / n)))
+        residual = max(total - 2.0 * float(spectrum[best]) ** 2 / n, 1e-3 * total)
+        amplitude = 2.0 * float(spectrum[best]) / float(self.weight.sum())
+        evidence = 0.5 * n * float(np.log(total / residual))
+        return _Beat(float(per_line[best]), amplitude, evidence, float(np.sqrt(total / n)))
 
 
 def _family(profiles: NDArray[np.float64], start_mm: float) -> _Family | None:
@@ -239,17 +248,17 @@ def _family(profiles: NDArray[np.float64], start_mm: float) -> _Family | None:
     at = np.arange(profiles.shape[1]) / STRIP_PX_PER_MM
     turned = profiles * np.exp(-2j * np.pi * at / LINE_MM)
     per_line = round(LINE_MM * STRIP_PX_PER_MM)
-    # The common place from the whole; then every line's own, over a whole period about it.
+    # The phase of all lines together; then that of every line, over a whole period around it.
     first = (-np.angle(turned.sum()) / (2 * np.pi) % 1.0) * per_line
     begin = max(0, round(first - per_line / 2))
     n = (turned.shape[1] - begin) // per_line
     bands = turned[:, begin : begin + n * per_line].reshape(-1, n, per_line).sum(axis=2)
     bands *= np.exp(2j * np.pi * first / per_line)
-    # Text and traces stand beside a line in some bands only.
+    # Text and traces are next to a line in some bands only.
     own = np.median(bands.real, axis=0) + 1j * np.median(bands.imag, axis=0)
     size = np.abs(own)
     if np.abs(own.sum()) <= COHERENT_MIN * size.sum():
         return None
-    off_mm = -np.angle(own) / (2 * np.pi) * LINE_MM
+    offset_mm = -np.angle(own) / (2 * np.pi) * LINE_MM
     phase = (start_mm + first / STRIP_PX_PER_MM) % LINE_MM
-    return _Family(float(phase), off_mm, np.clip(size / (np.median(size) + 1e-9), 1e-3, 2.0))
+    return _Family(float(phase), offset_mm, np.clip(size / (np.median(size) + 1e-9), 1e-3, 2.0))

@@ -1,7 +1,7 @@
-"""Phase of a printed grid all over a page.
+"""Phase of a printed grid at points all over a page.
 
-In: evidence image, tile spectra and combs. Out: the phase of both families of lines at lattice points, in
-cycles of the harmonic that most tiles show.
+In: evidence image, spectra of tiles, and combs. Out: the phase of both families of lines at lattice points,
+in cycles of the harmonic that most tiles show.
 """
 
 from __future__ import annotations
@@ -16,39 +16,41 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from ecg_hough.geometry.grid.combs import TILE_PX, Combs, Floats
+from ecg_hough.numeric import (
+    peak_offset,
+    polynomial_slopes,
+    powers,
+    robust_weights,
+    weighted_least_squares,
+)
 
 # Tuned on rendered pages (all profiles, 72-600 dpi) and on ECG-Image-Kit and ECGMiner pages.
 BLOCK_PX = 4
 """Phases are averaged in blocks of this side."""
 _TILE_SNR = 12.0
-_MIN_AGREEMENT = 0.8  # mean cosine of twice a point's phase and the sum of opposite neighbours'
+_MIN_AGREEMENT = 0.8  # mean cosine of twice a point's phase minus the sum of its opposite neighbours'
 _MIN_TILES = 4
 _INLIER_SHARE = 0.45
-_ROUNDS = (  # degree of the phase, reach (of the diagonal), scale of its robust weights (bins)
+_ROUNDS = (  # degree of the phase, radius as a share of the diagonal, scale of the robust weights in bins
     (1, 0.2, 3.0),
     (2, 0.35, 2.0),
     (2, 0.6, 1.5),
     (2, 1.0, 1.2),
     (3, 1.0, 0.8),
 )
-_CURLED = ((4, 1.0, 1.0), (5, 1.0, 0.8))  # more rounds for paper that waves
-_TILES_A_TERM = 2  # tiles that must show lines for them, for each term of the phase
+_CURLED = ((4, 1.0, 1.0), (5, 1.0, 0.8))  # further rounds for paper that waves
+_TILES_A_TERM = 2  # fewest tiles with lines for each term of the phase in those
 
 
-def _powers(degree: int) -> list[tuple[int, int]]:
-    """Powers of row and column of a phase's terms."""
-    return [(i, d - i) for d in range(1, degree + 1) for i in range(d + 1)]
+def _slopes(points: Floats, shape: tuple[int, ...], degree: int) -> tuple[Floats, Floats]:
+    """(n, terms) derivatives of a phase's terms by row and by column at points (n, 2), per px.
 
-
-def _basis(points: Floats, shape: tuple[int, ...], degree: int) -> tuple[Floats, Floats, Floats]:
-    """Polynomial terms of a phase at points (n, 2), and their derivatives by row and column, per px."""
+    A phase has no constant term: its origin is arbitrary.
+    """
     half = max(shape) / 2
-    r, c = (points[:, 0] - shape[0] / 2) / half, (points[:, 1] - shape[1] / 2) / half
-    powers = _powers(degree)
-    value = np.stack([r**i * c**j for i, j in powers], axis=1)
-    by_r = np.stack([i * r ** max(i - 1, 0) * c**j for i, j in powers], axis=1) / half
-    by_c = np.stack([j * r**i * c ** max(j - 1, 0) for i, j in powers], axis=1) / half
-    return value, by_r, by_c
+    r, c = ((points - np.divide(shape, 2)) / half).T
+    by_r, by_c = polynomial_slopes(r, c, degree)
+    return by_r[:, 1:] / half, by_c[:, 1:] / half
 
 
 def follow_harmonics(
@@ -60,10 +62,12 @@ def follow_harmonics(
     *,
     curled: bool = False,
 ) -> list[tuple[int, list[Floats]]]:
-    """Harmonics that most tiles agree on, with the phases of both families, those of most tiles first.
+    """Harmonics with the phases of both families, those that fit most tiles first.
 
     Args:
-        curled: the paper may wave more than a cubic phase does.
+        power, centres: spectra of tiles and where they are, see `combs.tile_power`.
+        shape: rows and cols of the evidence.
+        curled: whether the paper may wave more than a cubic phase does.
     """
     a = np.deg2rad(combs.angle_deg)
     directions = (
@@ -91,13 +95,13 @@ def _follow_frequency(
     shape: tuple[int, ...],
     rounds: Sequence[tuple[int, float, float]],
 ) -> tuple[Floats, int] | None:
-    """Polynomial phase (cycles) whose gradient fits the peaks of the tiles, and how many tiles agree.
+    """Polynomial phase (cycles) whose gradient fits the peaks of the tiles, and how many tiles fit.
 
-    From the place where the combs are clear outward: each round's fit tells the next where to look.
+    From the place where the combs are clear outwards: each round's fit predicts the peaks of the next one.
     """
     size = TILE_PX
     expected = np.tile(base * harmonic, (len(centres), 1))
-    spacing = float(np.hypot(*base)) * size  # the neighbouring harmonics must stay outside
+    spacing = float(np.hypot(*base)) * size  # neighbouring harmonics must lie outside the reach
     reach = int(np.clip(min(0.09 * harmonic * spacing, 0.55 * spacing), 3, 9))
     away = np.hypot(*(centres - place).T) / np.hypot(shape[0], shape[1])
     solved: Floats = np.zeros(0)
@@ -106,22 +110,27 @@ def _follow_frequency(
         strong = (snr > _TILE_SNR) & (away <= max(radius, np.sort(away)[min(3, len(away) - 1)]))
         if strong.sum() < min(_MIN_TILES, len(centres)):
             return None
-        if degree > _ROUNDS[-1][0] and strong.sum() < _TILES_A_TERM * len(_powers(degree)):
+        if degree > _ROUNDS[-1][0] and strong.sum() < _TILES_A_TERM * len(powers(degree)[1:]):
             return None
-        _, by_r, by_c = _basis(centres, shape, degree)
+        by_r, by_c = _slopes(centres, shape, degree)
         while 1.5 * strong.sum() < by_r.shape[1] and degree > 1:
             degree -= 1
-            _, by_r, by_c = _basis(centres, shape, degree)
+            by_r, by_c = _slopes(centres, shape, degree)
         weight = np.where(strong, np.minimum(snr, 100.0), 0.0)
         guess = expected
         for _ in range(6):
-            off = np.hypot(*(found - guess).T) * size / limit
-            w = np.sqrt(weight) / (1 + off**2)
-            matrix = np.concatenate([by_r * w[:, None], by_c * w[:, None]])
-            ridge = 1e-2 * np.sqrt(np.mean(matrix[:, :2] ** 2) * len(matrix)) * np.eye(matrix.shape[1])
+            bins = np.hypot(*(found - guess).T) * size
+            w = np.tile(robust_weights(bins, limit, prior=np.sqrt(weight)), 2)
+            slopes = np.concatenate([by_r, by_c])
+            # A ridge on all but the linear terms: with few tiles, the phase is nearly linear.
+            linear_size = np.sqrt(np.mean((slopes[:, :2] * w[:, None]) ** 2) * len(slopes))
+            ridge = 1e-2 * linear_size * np.eye(slopes.shape[1])
             ridge[:2] = 0
-            target = np.concatenate([found[:, 0] * w, found[:, 1] * w, np.zeros(len(ridge))])
-            solved, *_ = np.linalg.lstsq(np.concatenate([matrix, ridge]), target, rcond=None)
+            solved = weighted_least_squares(
+                np.concatenate([slopes, ridge]),
+                np.concatenate([found[:, 0], found[:, 1], np.zeros(len(ridge))]),
+                np.concatenate([w, np.ones(len(ridge))]),
+            )
             guess = np.stack([by_r @ solved, by_c @ solved], axis=1)
         expected = guess
     near = int(((np.hypot(*(found - guess).T) * size < 1.0) & strong).sum())
@@ -131,7 +140,7 @@ def _follow_frequency(
 
 
 def _tile_peaks(power: NDArray[np.float32], expected: Floats, reach: int) -> tuple[Floats, Floats]:
-    """Each tile's own peak (n, 2), cycles per px, near the expected one, and its power over the median."""
+    """Peak of each tile near the expected one, (n, 2) cycles per px, and its power over the median there."""
     size = TILE_PX
     centre = np.round(expected * size).astype(int)
     step = np.arange(-reach, reach + 1)
@@ -145,15 +154,10 @@ def _tile_peaks(power: NDArray[np.float32], expected: Floats, reach: int) -> tup
     i, j = at // (n - 2) + 1, at % (n - 2) + 1
     k = np.arange(len(box))
     log = np.log(box + 1e-12)
-
-    def shift(before: Floats, here: Floats, after: Floats) -> Floats:
-        bend = before - 2 * here + after
-        return np.clip(0.5 * (before - after) / np.where(np.abs(bend) < 1e-6, -1e-6, bend), -0.5, 0.5)
-
-    d_row = shift(log[k, i - 1, j], log[k, i, j], log[k, i + 1, j])
-    d_col = shift(log[k, i, j - 1], log[k, i, j], log[k, i, j + 1])
+    d_row = peak_offset(log[k, i - 1, j], log[k, i, j], log[k, i + 1, j])
+    d_col = peak_offset(log[k, i, j - 1], log[k, i, j], log[k, i, j + 1])
     found = np.stack([centre[:, 0] + step[i] + d_row, centre[:, 1] + step[j] + d_col], axis=1) / size
-    # The slope of a stronger peak outside the box is no peak.
+    # A maximum at the slope of a stronger peak outside the box is no peak.
     is_peak = (log[k, i, j] >= np.maximum(log[k, i - 1, j], log[k, i + 1, j])) & (
         log[k, i, j] >= np.maximum(log[k, i, j - 1], log[k, i, j + 1])
     )
@@ -163,13 +167,18 @@ def _tile_peaks(power: NDArray[np.float32], expected: Floats, reach: int) -> tup
 def smooth_phase(
     model: Floats, rows: NDArray[Any], cols: NDArray[Any], shape: tuple[int, ...]
 ) -> NDArray[np.float32]:
-    """Phase (cycles) of a model on the lattice of these rows and columns, (len(rows), len(cols))."""
+    """Phase (cycles) of a model on the lattice of these rows and columns, (len(rows), len(cols)).
+
+    Args:
+        model: (terms,) coefficients of a polynomial without a constant, over places from -1 to 1.
+        shape: rows and cols of the evidence.
+    """
     half = max(shape) / 2
-    degree = next(d for d in range(1, 9) if len(_powers(d)) == len(model))
-    # In float32: of hundreds of cycles it leaves some 1e-5, and a page has millions of places.
+    degree = next(d for d in range(1, 9) if len(powers(d)[1:]) == len(model))
+    # In float32: precise to some 1e-5 of hundreds of cycles, and a page has millions of places.
     r, c = (((at - n / 2) / half).astype(np.float32) for at, n in zip((rows, cols), shape, strict=False))
     by_row = np.zeros((degree + 1, len(r), 1), np.float32)  # factors of the powers of the column
-    for value, (i, j) in zip(model.astype(np.float32), _powers(degree), strict=True):
+    for value, (i, j) in zip(model.astype(np.float32), powers(degree)[1:], strict=True):
         by_row[j, :, 0] += value * r**i
     out: NDArray[np.float32] = by_row[-1]
     for factor in by_row[-2::-1]:
@@ -180,10 +189,11 @@ def smooth_phase(
 def phase_points(
     evidence: NDArray[np.float32], phase: NDArray[np.float32], smoothing_px: float
 ) -> tuple[Floats, Floats, Floats]:
-    """Phase (cycles, unwrapped) and weight at lattice points (n, 2), by demodulation with a phase near it.
+    """Lattice points (n, 2), the phase there (cycles, unwrapped) and its weight, by demodulation.
 
     Args:
-        phase: (rows, cols) cycles, of the evidence's shape or smaller by less than `BLOCK_PX`.
+        phase: (rows, cols) cycles near the true ones, of the evidence's shape or up to `BLOCK_PX` less.
+        smoothing_px: standard deviation of the Gaussian over which the demodulated evidence is averaged.
     """
     block = BLOCK_PX
     rows, cols = (n // block * block for n in phase.shape)
@@ -202,22 +212,20 @@ def phase_points(
     take = np.ix_(at_r, at_c)
     signal = parts[0][take].astype(float) + 1j * parts[1][take]
     snr = np.abs(signal) ** 2 * 4 * np.pi * smoothing_px**2 / (parts[2][take] + 0.05)
-    left = _unwrap(np.angle(signal) / (2 * np.pi), snr)
+    residual = _unwrap(np.angle(signal) / (2 * np.pi), snr)
     at = np.stack(np.meshgrid(at_r, at_c, indexing="ij"), axis=-1) * block + (block - 1) / 2
-    near = np.minimum(
-        np.floor(at).astype(int), np.array(phase.shape) - 2
-    )  # the block's centre is between pixels
+    # The centre of a block lies between four pixels.
+    near = np.minimum(np.floor(at).astype(int), np.array(phase.shape) - 2)
     corners = [phase[near[..., 0] + i, near[..., 1] + j].astype(float) for i in (0, 1) for j in (0, 1)]
-    weight = np.where(snr > _TILE_SNR, np.minimum(snr, 200.0) / 200.0, 0.0) * _agreement(
-        left, snr > _TILE_SNR
-    )
-    return at.reshape(-1, 2), (np.mean(corners, axis=0) + left).ravel(), weight.ravel()
+    seen = snr > _TILE_SNR
+    weight = np.where(seen, np.minimum(snr, 200.0) / 200.0, 0.0) * _agreement(residual, seen)
+    return at.reshape(-1, 2), (np.mean(corners, axis=0) + residual).ravel(), weight.ravel()
 
 
 def _agreement(phase: Floats, seen: NDArray[np.bool_]) -> Floats:
-    """How well each point of a phase lattice lies between its neighbours, 0..1: ink and noise do not.
+    """Agreement of each point of a phase lattice with its neighbours, 0..1; low for ink and noise.
 
-    Opposite neighbours are compared, so a phase that runs away evenly from the followed one agrees.
+    With the means of opposite neighbours: a phase that drifts evenly from the followed one agrees.
     """
     unit = np.pad(np.exp(2j * np.pi * phase) * seen, 1)
     middle = unit[1:-1, 1:-1]
@@ -236,7 +244,7 @@ def _agreement(phase: Floats, seen: NDArray[np.bool_]) -> Floats:
 
 
 def _unwrap(phase: Floats, quality: Floats) -> Floats:
-    """Remove whole turns from a phase lattice (h, w), in cycles, along the most trusted neighbours."""
+    """Phase lattice (h, w), cycles, without steps of whole cycles along the neighbours of highest quality."""
     n = phase.size
     at = np.arange(n).reshape(phase.shape)
     near = ((at[:, :-1], at[:, 1:]), (at[:-1], at[1:]))
@@ -248,7 +256,7 @@ def _unwrap(phase: Floats, quality: Floats) -> Floats:
     before = np.where(before < 0, np.arange(n), before)
     value = phase.ravel()
     turns = np.round(value[before] - value)
-    # Turns add up from the root; each pass doubles the stretch of the tree that is summed.
+    # Turns add up from the root; each pass doubles the length of the paths that are summed.
     while np.any(before != before[before]):
         turns = turns + turns[before]
         before = before[before]

@@ -1,0 +1,46 @@
+"""The commands of `ecg-lab`, and what holds for all of them."""
+
+from __future__ import annotations
+
+import typer
+
+from ecg_hough.cli.arguments import Verbose
+from ecg_hough.cli.screen import show_log
+from ecg_lab.cli import contest, measure, methods, pages
+
+app = typer.Typer(
+    name="ecg-lab",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def main(verbose: Verbose = 0) -> None:
+    """The laboratory of ecg-hough: benchmarks, ablations, other systems' methods, figures, contests.
+
+    Run it in the root of a checkout: results are compared with those in `experiments/`. A run of fewer pages,
+    methods or steps than published writes into `output/`.
+
+    Start with `ecg-lab render-benchmark -o output/pages -n 10`, then `ecg-lab benchmark output/pages`.
+    """
+    show_log(verbose)
+
+
+app.command()(methods.predict)
+app.command()(methods.compare)
+app.command()(measure.benchmark)
+app.command()(measure.ablations)
+app.command()(measure.robustness)
+app.command()(measure.fidelity)
+app.command("geometry-benchmark")(measure.geometry_benchmark)
+app.command()(measure.confidence)
+app.command()(measure.words)
+app.command("render-benchmark")(pages.render_benchmark)
+app.command("render-plots")(pages.render_plots)
+app.command()(pages.paper)
+app.command("kaggle-submit")(contest.kaggle_submit)
+app.command("kaggle-check")(contest.kaggle_check)
+app.command("kaggle-score")(contest.kaggle_score)

@@ -1,0 +1,289 @@
+"""Commands that measure the method: scores, ablations, robustness, fidelity, page maps, confidence, words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ecg_hough.cli.arguments import AllowTrained, Readout, Records, Seed, Workers
+from ecg_hough.cli.screen import plain_errors, print_table, progress_bar
+from ecg_lab.cli.extras import EXTRAS
+
+if TYPE_CHECKING:
+    from ecg_lab.benchmark import BenchmarkResult
+
+Folders = Annotated[
+    list[Path], typer.Argument(metavar="DATA...", help="Folders of pages with their true WFDB records.")
+]
+
+
+def benchmark(
+    folders: Folders,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the predicted records.")] = Path(
+        "output/benchmark"
+    ),
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file of the figures.",
+            show_default="experiments/results/benchmark.json for its folders, else output/benchmark.json",
+        ),
+    ] = None,
+    readout: Annotated[Readout, typer.Option(help="As for predict.")] = Readout.trace,
+    allow_trained: AllowTrained = False,
+    workers: Workers = 1,
+) -> None:
+    """Predict and evaluate folders of pages whose truth is known; print accuracy, speed and memory.
+
+    Example: `ecg-lab benchmark data/ecg_image_kit -o output/benchmark`
+    """
+    with plain_errors(EXTRAS):
+        from ecg_lab.benchmark import default_results, run_benchmark
+
+        for folder in folders:
+            file = results or default_results(folder, readout.value)
+            result = run_benchmark(
+                folder,
+                out / folder.name,
+                readout=readout.value,
+                workers=workers,
+                allow_trained=allow_trained,
+                results=file,
+            )
+            _print_benchmark(result)
+            typer.echo(f"Figures in {file}")
+
+
+def _print_benchmark(result: BenchmarkResult) -> None:
+    for table in (result.table(), result.layout_table(), result.coverage_table()):
+        print_table(table)
+    timed, memory = result.figures["timed_page"], result.figures["peak_memory_mib"]
+    if timed["again_s"] is not None:
+        size = f"{timed['cols']} x {timed['rows']} px"
+        typer.echo(f"A page of {size}: {timed['first_s']:.2f} s the first, {timed['again_s']:.2f} s again")
+    for process, size_mib in (memory or {}).items():
+        typer.echo(f"Peak memory, {process.replace('_', ' ')}: {size_mib:.0f} MiB")
+    drawn = result.figures["renderer_pages_per_s"]
+    typer.echo("Renderer, pages/s at 200 dpi: " + ", ".join(f"{k} {v}" for k, v in drawn.items()))
+
+
+def ablations(
+    folders: Folders,
+    n: Annotated[
+        list[int] | None,
+        typer.Option(
+            "-n",
+            "--n",
+            min=1,
+            help="Pages of each profile, the first ones; given once, or once for each folder.",
+            show_default="all",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="CSV file; STEM.pages.csv has the rows per page.",
+            show_default="experiments/ablations/ablations.csv with all its pages and changes, "
+            "else output/ablations.csv",
+        ),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--change", help="Measure this change and the full method; again for more.", show_default="all"
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make finished rows again.")] = False,
+    allow_trained: AllowTrained = False,
+) -> None:
+    """What each step of the method is worth: the same pages read with one change at a time.
+
+    One page at a time, so that its seconds mean something. A stopped run is resumed; rows of other weights
+    are made again.
+
+    Examples:
+
+    - 4 pages a profile: `ecg-lab ablations data/ecg_image_kit data/ludb -n 4`
+    - 2 a profile of the first folder, 6 of the second: `ecg-lab ablations data/kit data/ludb -n 2 -n 6`
+    """
+    with plain_errors(EXTRAS):
+        from ecg_lab.ablations import default_out, measure_ablations, summary_table
+
+        out = out or default_out(folders, n=n or (), changes=changes or ())
+        with progress_bar("leaving out") as on_progress:
+            rows = measure_ablations(
+                folders,
+                out,
+                n=n or (),
+                changes=changes or (),
+                overwrite=overwrite,
+                allow_trained=allow_trained,
+                on_progress=on_progress,
+            )
+        print_table(summary_table(rows))
+    typer.echo(f"{len(rows)} rows in {out}")
+
+
+def robustness(
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="CSV file; angles.csv goes into the same folder.",
+            show_default="experiments/results/robustness.csv with all its pages and distortions, "
+            "else output/robustness.csv; angles.csv likewise",
+        ),
+    ] = None,
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Pages a step.")] = 2,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A distortion; may be repeated.", show_default="all")
+    ] = None,
+    angles: Annotated[int, typer.Option(min=0, help="Pages for the table of angles; 0 makes none.")] = 40,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make finished rows again.")] = False,
+    workers: Workers = 1,
+) -> None:
+    """Accuracy against the severity of thirteen distortions, for the trace network and for column centroids.
+
+    A stopped run is resumed; rows of other weights are made again.
+
+    Example: `ecg-lab robustness -n 4 --only blur --only noise`
+    """
+    with plain_errors(EXTRAS):
+        from ecg_lab import robustness as lab
+
+        chosen = tuple(only or lab.SEVERITIES)
+        table = out or lab.default_out(n=n, distortions=chosen)
+        with progress_bar("distorting") as on_progress:
+            rows = lab.measure_robustness(
+                table, n=n, distortions=chosen, workers=workers, overwrite=overwrite, on_progress=on_progress
+            )
+        print_table(lab.summary_table(rows))
+        typer.echo(f"{len(rows)} rows in {table}")
+        if angles:
+            turned = lab.default_angles(angles) if out is None else out.with_name("angles.csv")
+            with progress_bar("turning") as on_progress:
+                found = lab.measure_angles(angles, on_progress=on_progress)
+            turned.parent.mkdir(parents=True, exist_ok=True)
+            found.to_csv(turned, index=False)
+            typer.echo(f"Angles in {turned}")
+
+
+def fidelity(
+    predictions: Annotated[Path, typer.Argument(help="Folder of predicted WFDB records.")],
+    truth: Annotated[Path, typer.Argument(help="Folder of true WFDB records of the same names.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="CSV of the agreement; STEM_pairs.csv.gz has the pairs.",
+            show_default="experiments/results/fidelity.csv for a method and folder that are in it, "
+            "else output/fidelity.csv",
+        ),
+    ] = None,
+    method: Annotated[str, typer.Option(help="Name of what made the predictions.")] = "ours",
+) -> None:
+    """Heart rate, intervals, amplitudes and ST level on true and digitised signals: bias and 95% limits.
+
+    Needs the notebooks extra. Rows of other methods and data stay in the files.
+
+    Example: `ecg-lab fidelity output/samples samples/truth -o output/fidelity.csv`
+    """
+    with plain_errors(EXTRAS):
+        from ecg_lab.fidelity import compare_measures, default_out, store, summary_table
+
+        with progress_bar("measuring") as on_progress:
+            pairs = compare_measures(predictions, truth, method=method, on_progress=on_progress)
+        out = out or default_out(pairs)
+        print_table(summary_table(store(pairs, out)))
+    typer.echo(f"Agreement in {out}")
+
+
+def geometry_benchmark(
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Pages of each set.")] = 20,
+    seed: Seed = 0,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="clean, scan, bw, worn, photo, hard or low; again for more.", show_default="all"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="JSON file of the figures.",
+            show_default="experiments/results/geometry.json with its pages, else output/geometry.json",
+        ),
+    ] = None,
+) -> None:
+    """Find the page maps of rendered pages and compare them with the true ones, in px.
+
+    Example: `ecg-lab geometry-benchmark -n 5 --set photo --set hard`
+    """
+    with plain_errors(EXTRAS), progress_bar("finding maps") as on_progress:
+        from ecg_lab.geometry_benchmark import SETS, default_results, run_geometry_benchmark
+
+        out = out or default_results(n, seed, sets or SETS)
+        result = run_geometry_benchmark(
+            n=n, seed=seed, sets=sets or SETS, results=out, on_progress=on_progress
+        )
+    print_table(result.table())
+    typer.echo(f"Figures in {out}")
+
+
+def confidence(
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 40,
+    seed: Seed = 4000,
+    records: Records = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="JSON file of the figures.",
+            show_default="experiments/results/confidence.json with its pages, else output/confidence.json",
+        ),
+    ] = None,
+) -> None:
+    """How often true samples lie in their 90% intervals, on rendered pages.
+
+    Only records that no shipped network was trained on are drawn.
+
+    Example: `ecg-lab confidence -n 20 --records data/ptbxl`
+    """
+    with plain_errors(EXTRAS), progress_bar("digitising") as on_progress:
+        from ecg_hough.datasets.split import split_records
+        from ecg_hough.output.export import write_document
+        from ecg_lab.confidence_check import check_confidence, default_results
+
+        held_out = split_records(records)[1] if records is not None else []
+        figures = check_confidence(n, seed=seed, records=held_out, on_progress=on_progress)
+        out = out or default_results(n, seed)
+        write_document(figures, out)
+    typer.echo(f"Coverage of 90% intervals: {100 * figures['coverage']:.1f}%. Figures in {out}")
+
+
+def words(
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 60,
+    seed: Seed = 0,
+    weights: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Exported weights (.onnx).", show_default="shipped"),
+    ] = None,
+) -> None:
+    """How many printed lead names, speeds and gains the words network reads, on pages of every layout.
+
+    Example: `ecg-lab words -n 60 --seed 31`
+    """
+    with plain_errors(EXTRAS), progress_bar("reading") as on_progress:
+        from ecg_lab.words_check import check_words, summary_table
+
+        counts = check_words(n, seed, weights, on_progress=on_progress)
+    print_table(summary_table(counts))

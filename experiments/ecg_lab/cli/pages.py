@@ -1,0 +1,83 @@
+"""Commands that draw: `render-benchmark`, `render-plots`, `paper`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecg_hough.cli.arguments import HeldOutRecords, OutFolder
+from ecg_hough.cli.screen import FAILED, plain_errors, progress_bar
+from ecg_lab.cli.extras import EXTRAS
+from ecg_lab.published import FIGURES, OUTPUT, RESULTS
+
+
+def render_benchmark(
+    out: OutFolder,
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 200,
+    seed: Annotated[int, typer.Option(help="Same seed, same pages; 2025 are the published ones.")] = 2025,
+    records: HeldOutRecords = None,
+) -> None:
+    """Render pages of every common layout, drawn evenly, for the benchmark.
+
+    Example, then score them:
+
+    - `ecg-lab render-benchmark -o data/all_layouts --records data/ptbxl`
+    - `ecg-lab benchmark data/all_layouts`
+    """
+    with plain_errors(EXTRAS), progress_bar("rendering") as on_progress:
+        from ecg_lab.benchmark_pages import render_benchmark as draw
+
+        paths = draw(out, n=n, seed=seed, records=records, on_progress=on_progress)
+    typer.echo(f"{len(paths)} pages in {out}")
+
+
+def render_plots(
+    out: OutFolder,
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of plots.")] = 60,
+    seed: Annotated[int, typer.Option(help="Same seed, same plots; 2025 are the published ones.")] = 2025,
+    records: HeldOutRecords = None,
+) -> None:
+    """Draw ECGs as matplotlib scripts do, for the benchmark: framed panels, squares that are not square.
+
+    Example, then score them:
+
+    - `ecg-lab render-plots -o data/plots --records data/ptbxl`
+    - `ecg-lab benchmark data/plots`
+    """
+    with plain_errors(EXTRAS), progress_bar("drawing") as on_progress:
+        from ecg_lab.plot_pages import render_plots as draw
+
+        paths = draw(out, n=n, seed=seed, records=records, on_progress=on_progress)
+    typer.echo(f"{len(paths)} plots in {out}")
+
+
+def paper(
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder of the figures.",
+            show_default="experiments/figures for the published results, else output/figures",
+        ),
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the result files.")] = RESULTS,
+    samples: Annotated[Path, typer.Option(help="Folder of the sample pages.")] = Path("samples"),
+) -> None:
+    """Draw every figure again from the result files and the sample pages.
+
+    Example: `ecg-lab paper -o output/figures`
+    """
+    with plain_errors(EXTRAS):
+        from ecg_lab.figures import draw_all
+
+        outcome = draw_all(
+            out or (FIGURES if results == RESULTS else OUTPUT / FIGURES.name),
+            results=results,
+            samples=samples,
+            on_figure=lambda name, words: typer.echo(f"{name}: {words}"),
+        )
+    if any(words.startswith("not drawn") for words in outcome.values()):
+        raise typer.Exit(FAILED)

@@ -1,0 +1,81 @@
+"""Arguments that several commands take, each with its type, limits and help."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecg_hough.cli.screen import show_log
+
+
+class Readout(StrEnum):
+    """How a trace becomes a signal."""
+
+    trace = "trace"
+    centroid = "centroid"
+
+
+Profile = StrEnum("Profile", ["clean", "scan", "bw", "fax", "worn", "photo", "mixed"])
+
+
+def positive(value: float | None) -> float | None:
+    """The value, if it is None or a positive number; else a usage error."""
+    if value is not None and not (value > 0 and math.isfinite(value)):
+        raise typer.BadParameter(f"must be positive and finite; got {value:g}")
+    return value
+
+
+def _verbose(count: int) -> int:
+    if count:
+        show_log(count)
+    return count
+
+
+OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Output folder; made if missing.")]
+Seed = Annotated[int, typer.Option(min=0, help="Same seed, same pages.")]
+Records = Annotated[
+    Path | None,
+    typer.Option(exists=True, file_okay=False, help="Folder of WFDB records.", show_default="made-up ECGs"),
+]
+HeldOutRecords = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        file_okay=False,
+        help="Folder of WFDB records; half of the pages show those held out.",
+        show_default="made-up ECGs",
+    ),
+]
+Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
+Fs = Annotated[int, typer.Option(min=50, max=10_000, help="Sampling frequency in Hz.")]
+Speed = Annotated[
+    float | None,
+    typer.Option(callback=positive, help="Paper speed in mm/s, if you know it.", show_default="read, or 25"),
+]
+Gain = Annotated[
+    float | None,
+    typer.Option(callback=positive, help="Gain in mm/mV, if you know it.", show_default="read, or 10"),
+]
+MaxMinutes = Annotated[float | None, typer.Option(callback=positive, help="Pause after this time.")]
+Dpi = Annotated[
+    float | None,
+    typer.Option(min=30, callback=positive, help="Resolution.", show_default="100 to 300, drawn"),
+]
+AllowTrained = Annotated[
+    bool,
+    typer.Option("--allow-trained", help="Score records too that the shipped networks were trained on."),
+]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        callback=_verbose,
+        help="Show what each stage found; -vv with every limit that rejected something.",
+    ),
+]

@@ -1,0 +1,110 @@
+"""What commands show: errors in one line, progress, tables. In: results of the library. Out: text.
+
+Progress and errors go to stderr, results to stdout.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ecg_hough.errors import PageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+log = logging.getLogger("ecg_hough")
+
+FAILED, BAD_ARGUMENT = 1, 2
+"""Exit statuses: some page or step failed; the command line makes no sense."""
+TRAIN_EXTRA = dict.fromkeys(
+    ("batchgeneratorsv2", "nnunetv2", "onnx", "onnxruntime", "torch"), 'pip install "ecg-hough[train]"'
+)
+"""What installs a package that may be missing, by the package's name."""
+
+
+def show_log(verbose: int) -> None:
+    """Write the package's log to stderr: warnings, with 1 what each stage found, with 2 every detail."""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    log.setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)])
+
+
+@contextmanager
+def plain_errors(extras: Mapping[str, str] = TRAIN_EXTRA) -> Iterator[None]:
+    """Foreseen errors as one line and an exit status; -v shows where they came from.
+
+    Args:
+        extras: what installs a package that may be missing, by the package's name.
+    """
+    try:
+        yield
+    except PageError as error:
+        _stop(str(error), FAILED, error)
+    except ValueError as error:
+        _stop(str(error), BAD_ARGUMENT, error)
+    except ModuleNotFoundError as error:
+        install = extras.get((error.name or "").partition(".")[0])
+        if install is None:
+            raise
+        extra = install[install.index("[") + 1 : install.index("]")]
+        _stop(f"{error}: this needs the {extra} extra: {install}", FAILED, error)
+    except OSError as error:
+        _stop(str(error), FAILED, error)
+
+
+def _stop(message: str, status: int, error: Exception) -> None:
+    log.info("stopped by %s", type(error).__name__, exc_info=error)
+    typer.echo(f"Error: {message}", err=True)
+    raise typer.Exit(status) from error
+
+
+@dataclass(frozen=True)
+class OnProgress:
+    """Callback (done, total) of a progress bar, which can print lines above itself."""
+
+    progress: Progress
+    bar: TaskID
+
+    def __call__(self, done: int, total: int) -> None:
+        self.progress.update(self.bar, completed=done, total=total)
+
+    def print(self, line: str) -> None:
+        """Print a line above the bar."""
+        self.progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(verb: str) -> Iterator[OnProgress]:
+    """A progress bar."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield OnProgress(progress, progress.add_task("", total=None))
+
+
+@contextmanager
+def live_line(text: str) -> Iterator[Callable[[str], None]]:
+    """A line that shows what a long run is doing, with the time it has taken."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(text)
+        yield lambda words: bar.update(task, description=f"{text}  {words}")
+
+
+def print_table(table: Any) -> None:
+    """Print a rich table, or nothing for None."""
+    from rich.console import Console
+
+    if table is not None:
+        Console().print(table)
