@@ -16,9 +16,11 @@ from ecg_hough.elements import Columns, GridLines, RowTrace, TimeBase
 from ecg_hough.geometry.grid.lines import find_lines
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.options import SHIPPED, Options
+from ecg_hough.paper import Layout
 from ecg_hough.signals.choose_layout import NAMED_MIN, ChosenLayout
 from ecg_hough.signals.column_order import find_column_order
-from ecg_hough.signals.columns import paper_stretch, place_columns
+from ecg_hough.signals.column_solve import solve_columns
+from ecg_hough.signals.columns import on_read_rows, paper_stretch, place_columns
 from ecg_hough.signals.scale import PaperScale, true_millimetre
 from ecg_hough.signals.separators import find_separators
 from ecg_hough.signals.strip_names import check_strips
@@ -66,12 +68,38 @@ def find_columns(
     Raises:
         PageError: none of the panels' rows was read.
     """
+    if options.marks and rows.marks and sheet.has_grid and chosen.layout is not None:
+        return _by_marks(sheet, rows, chosen, chosen.layout, scale, options)
     base = _by_traces(sheet, rows.traces, chosen, scale)
     if options.separators and rows.ink is not None:
         base = _at_separators(base, sheet, rows, chosen)
     if options.grid_lines and sheet.has_grid and chosen.layout is not None:
         base = _on_grid_lines(base, sheet, rows.traces)
     return base
+
+
+def _by_marks(
+    sheet: Sheet, rows: Rows, chosen: ChosenLayout, layout: Layout, scale: PaperScale, options: Options
+) -> TimeBase:
+    """Columns by the landmarks of all rows.
+
+    Raises:
+        PageError: none of the panels' rows was read.
+    """
+    windows = on_read_rows(rows.traces, chosen.windows)
+    solved = solve_columns(rows.marks, windows, layout.n_columns, scale.speed_mm_s)
+    log.info(
+        "columns: %d of %.3g s from %.2f mm, %.2f mm apart, margin %.1f nats",
+        len(solved.starts_mm), solved.duration_s, solved.starts_mm[0],
+        float(np.diff(solved.starts_mm).mean()) if len(solved.starts_mm) > 1 else solved.width_mm,
+        solved.margin,
+    )  # fmt: skip
+    base = TimeBase(solved.columns(windows), layout, scale.speed_mm_s, scale.gain_mm_mv, pulse=scale.pulse)
+    box_mm = _box_mm(rows.traces, base.columns)
+    if not options.grid_lines or box_mm is None:
+        return base
+    down, _ = find_lines(sheet.image, sheet.page_map, box_mm)
+    return replace(base, lines=down)
 
 
 def trusted_names(sheet: Sheet) -> frozenset[tuple[str, int]]:

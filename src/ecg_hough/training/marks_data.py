@@ -8,16 +8,15 @@ the trace or stepped, columns with a space between them or cut short.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.datasets.split import read_signals
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
-from ecg_hough.networks.marks_net import KINDS, STRIP_MM
+from ecg_hough.networks.marks_net import MARK_KINDS, STRIP_MM, half_height
 from ecg_hough.render import RenderedPage, render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.style import SheetStyle
@@ -30,6 +29,14 @@ FOCUS_SHARE = 0.8
 """Share of crops that hold a landmark; the others are anywhere along the row."""
 LEVEL_SD_MM = 1.0
 """Error of the row's level at which strips are cut."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of a row: channels (5, rows, cols) uint8, pixels and masks; marks (m, 2), kind and column."""
+
+    channels: NDArray[np.uint8]
+    marks: NDArray[np.float32]
 
 
 def vendor_sheet(sheet: SheetStyle, rng: np.random.Generator) -> SheetStyle:
@@ -77,10 +84,8 @@ def render_for_marks(stems: list[Path], rng: np.random.Generator, *, generated: 
     return render_page(signals, fs, seed=int(rng.integers(2**31)), style=style)
 
 
-def crops_of(
-    page: RenderedPage, n: int, rng: np.random.Generator
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-    """Crops of one page: (5, rows, cols) uint8 pixels and masks, and (m, 2) kind and column of landmarks."""
+def crops_of(page: RenderedPage, n: int, rng: np.random.Generator) -> Iterator[Crop]:
+    """Crops of one page, most of them with a landmark."""
     rows, indices = rows_in_mm(page), sorted({panel.row for panel in page.panels})
     if not rows or len(rows) != len(indices):
         return
@@ -101,12 +106,12 @@ def crops_of(
             r, c = page.page_map.to_pixels(mark.y_mm, mark.x_mm)
             column = frame.from_mm(np.array([[rows[k].centre_mm, mark.x_mm]]))[0, 1]
             if -0.5 < column < shape[1] - 0.5 and -0.5 < r < height - 0.5 and -0.5 < c < width - 0.5:
-                marks.append((KINDS.index(mark.kind), column))
+                marks.append((MARK_KINDS.index(mark.kind), column))
         coarse = np.round(np.clip(masks, 0, 1) * 255).astype(np.uint8)
         channels = np.concatenate([pixels.transpose(2, 0, 1), coarse])
         if rng.random() < 0.2:
             channels = np.concatenate([channels[rng.permutation(3)], channels[3:]])
-        yield _half_height(channels), np.array(marks, np.float32).reshape(-1, 2)
+        yield Crop(half_height(channels), np.array(marks, np.float32).reshape(-1, 2))
 
 
 def _left_mm(row: RowTruth, marks: list, rng: np.random.Generator) -> float:
@@ -114,10 +119,3 @@ def _left_mm(row: RowTruth, marks: list, rng: np.random.Generator) -> float:
         return float(marks[int(rng.integers(len(marks)))].x_mm - rng.uniform(0.08, 0.92) * CROP_MM)
     first, last = min(x[0] for x in row.x_mm), max(x[-1] for x in row.x_mm)
     return float(rng.uniform(first - 0.4 * CROP_MM, last - 0.6 * CROP_MM))
-
-
-def _half_height(channels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(5, rows / 2, cols): what upright strokes lose down the page is not needed."""
-    n, rows, cols = channels.shape
-    size = (cols, rows // 2)
-    return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in channels])
