@@ -34,6 +34,8 @@ BoxMm = tuple[float, float, float, float]
 
 AROUND_MM = 12.0
 """The grid is examined this far above and below the outer rows' levels."""
+AGAINST_MIN = 3.0
+"""Log likelihood ratio by which landmarks must contradict columns by traces' ends and lines of the grid."""
 FRAME_MM = 1.0
 """Traces that end this near to the side of a frame are hidden by it: they begin on its line."""
 
@@ -68,38 +70,33 @@ def find_columns(
     Raises:
         PageError: none of the panels' rows was read.
     """
-    if options.marks and rows.marks and sheet.has_grid and chosen.layout is not None:
-        return _by_marks(sheet, rows, chosen, chosen.layout, scale, options)
     base = _by_traces(sheet, rows.traces, chosen, scale)
     if options.separators and rows.ink is not None:
         base = _at_separators(base, sheet, rows, chosen)
     if options.grid_lines and sheet.has_grid and chosen.layout is not None:
         base = _on_grid_lines(base, sheet, rows.traces)
+    if options.marks and rows.marks and sheet.has_grid and chosen.layout is not None:
+        return _by_marks(base, rows, chosen, chosen.layout, scale)
     return base
 
 
 def _by_marks(
-    sheet: Sheet, rows: Rows, chosen: ChosenLayout, layout: Layout, scale: PaperScale, options: Options
+    base: TimeBase, rows: Rows, chosen: ChosenLayout, layout: Layout, scale: PaperScale
 ) -> TimeBase:
-    """Columns by the landmarks of all rows.
+    """The same, or columns by the landmarks of all rows where these speak clearly against it.
 
-    Raises:
-        PageError: none of the panels' rows was read.
+    The ends of traces and the lines of the grid give places to a hundredth of a millimetre where they are
+    right, landmarks to a tenth or two, and the right ones more often.
     """
     windows = on_read_rows(rows.traces, chosen.windows)
-    solved = solve_columns(rows.marks, windows, layout.n_columns, scale.speed_mm_s)
+    solved = solve_columns(rows.marks, windows, layout.n_columns, scale.speed_mm_s, base.columns)
     log.info(
-        "columns: %d of %.3g s from %.2f mm, %.2f mm apart, margin %.1f nats",
-        len(solved.starts_mm), solved.duration_s, solved.starts_mm[0],
-        float(np.diff(solved.starts_mm).mean()) if len(solved.starts_mm) > 1 else solved.width_mm,
-        solved.margin,
+        "columns by landmarks: %d of %.3g s from %.2f mm, margin %.1f nats; against those by ends: %.1f",
+        len(solved.starts_mm), solved.duration_s, solved.starts_mm[0], solved.margin, solved.against,
     )  # fmt: skip
-    base = TimeBase(solved.columns(windows), layout, scale.speed_mm_s, scale.gain_mm_mv, pulse=scale.pulse)
-    box_mm = _box_mm(rows.traces, base.columns)
-    if not options.grid_lines or box_mm is None:
+    if solved.agrees(base.columns) or solved.against < AGAINST_MIN:
         return base
-    down, _ = find_lines(sheet.image, sheet.page_map, box_mm)
-    return replace(base, lines=down)
+    return replace(base, columns=solved.columns(windows), mm_per_s=scale.speed_mm_s)
 
 
 def trusted_names(sheet: Sheet) -> frozenset[tuple[str, int]]:

@@ -40,10 +40,14 @@ class Crop:
 
 
 def vendor_sheet(sheet: SheetStyle, rng: np.random.Generator) -> SheetStyle:
-    """The sheet in another cart's manner: its landmarks are drawn anew."""
-    separators = ("bars", "double", "ticks", "dashed", "dotted", "full", "gap", "none")
+    """The sheet in another cart's manner: its landmarks are drawn anew.
+
+    Where carts leave a gap between columns they cut the end of each (MUSE: 1238 of 1250 samples are drawn, and
+    every column begins where a rhythm strip shows its time): the pen never lifts at a column's start.
+    """
+    separators = ("bars", "double", "ticks", "dashed", "dotted", "full", "none")
     changes: dict[str, object] = {
-        "separator": str(rng.choice(separators, p=(0.22, 0.1, 0.12, 0.08, 0.1, 0.06, 0.1, 0.22))),
+        "separator": str(rng.choice(separators, p=(0.22, 0.1, 0.12, 0.08, 0.1, 0.06, 0.32))),
         "separator_mm": float(rng.uniform(1.5, 5.0)),
         "separator_pen": float(rng.uniform(0.8, 3.0)),
         "pulse": str(rng.choice(["left", "right", "none"], p=[0.6, 0.15, 0.25])),
@@ -55,8 +59,8 @@ def vendor_sheet(sheet: SheetStyle, rng: np.random.Generator) -> SheetStyle:
     if sheet.layout.n_columns > 1 and sheet.sequential:
         if rng.random() < 0.25:
             changes["column_gap_mm"] = float(rng.uniform(1.0, 9.0))
-        if rng.random() < 0.2:
-            changes["column_cut_s"] = float(rng.uniform(0.01, 0.08))
+        if rng.random() < 0.35:
+            changes["column_cut_s"] = float(rng.uniform(0.005, 0.08))
         if rng.random() < 0.25:
             changes |= {"pulse": "left", "pulse_columns": True}
         if rng.random() < 0.3:
