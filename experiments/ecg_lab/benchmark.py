@@ -394,7 +394,7 @@ def _confidences(pages_json: dict[str, dict[str, Any]]) -> dict[tuple[str, str, 
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """The page's report; empty if the prediction has left none."""
+    """The page's report; empty if the prediction wrote none."""
     if not path.is_file():
         return {}
     document = json.loads(path.read_text(encoding="utf-8"))
