@@ -158,7 +158,7 @@ def run_benchmark(
 
     Raises:
         ValueError: the folder holds no page with a record or one that was trained on (see
-            `datasets.guard`), `out` lies inside it, or workers is below 1.
+            `scores.guard`), `out` lies inside it, or workers is below 1.
     """
     from ecg_hough.datasets.ptbxl_table import patient_groups
     from ecg_hough.scores.guard import refuse_trained

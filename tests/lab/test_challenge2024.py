@@ -30,8 +30,8 @@ from ecg_hough.render.ecg_model import generate_ecg
 from made_up_ecg import made_up_ecg, write_page_image
 from places import ROOT
 
-pytest.importorskip("neurokit2", reason="needs the experiments extra")
-pytest.importorskip("sklearn", reason="needs the experiments extra")
+pytest.importorskip("neurokit2", reason="needs the notebooks extra of the laboratory")
+pytest.importorskip("sklearn", reason="needs the notebooks extra of the laboratory")
 sys.path.insert(0, str(ROOT / "experiments" / "challenge2024"))
 import team_code
 from ecg_features import FEATURES, ecg_features

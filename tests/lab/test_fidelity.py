@@ -26,7 +26,7 @@ from ecg_lab.fidelity import (
     store,
 )
 
-pytest.importorskip("neurokit2", reason="needs the experiments extra")
+pytest.importorskip("neurokit2", reason="needs the notebooks extra of the laboratory")
 FS = 500
 SEED = 3
 
