@@ -13,7 +13,7 @@ N_COLS = 400
 
 
 def rows_at(*levels: float) -> tuple[TraceRows, RowEvidence]:
-    """Level rows full of trace that says nothing of its lead."""
+    """Level rows full of trace without evidence of its lead."""
     lines = np.array(levels, float)[:, None] + np.zeros(N_COLS)
     mass = np.full((len(levels), 12, N_COLS), 1.0 / 12)
     pitch = float(np.median(np.diff(levels))) if len(levels) > 1 else float("nan")
