@@ -344,7 +344,7 @@ def _results(jobs: Sequence[_Job], workers: int) -> Iterator[PageResult]:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     # A process that was killed, perhaps for lack of memory, takes the pool's other pages with it: each of
-    # them gets a process of its own, so that only the guilty one fails.
+    # them gets a process of its own, so that only the page at fault fails.
     for job in lost:
         with _pool(1) as pool:
             try:

@@ -122,7 +122,7 @@ def test_a_submission_has_exactly_the_rows_asked_for(
     assert check_submission(out, contest).problems == ()
     values = read_submission(out)
     truth = full_signals(1025)
-    # V4 stands in the fourth column: its first row is the sample at 7.5 s.
+    # V4 is in the fourth column: its first row is the sample at 7.5 s.
     assert values["2002_0_V4"] == pytest.approx(truth[9, int(7.5 * 1025)], abs=0.001)
     assert values["2002_2561_aVR"] == pytest.approx(truth[3, int(2.5 * 1025) + 2561], abs=0.001)
     assert values["2002_10249_II"] == pytest.approx(truth[1, 10249], abs=0.001)

@@ -12,7 +12,7 @@ PX_PER_MM = 200 / 25.4
 SIZE_MM = (127.0, 203.2)
 """A whole number of pixels."""
 FIRST_MM = (0.3, 0.6)
-"""Where the first lines are meant to be, down and across."""
+"""Nominal places of the first lines, down and across."""
 
 
 def drawn_grid(*, whole_pixels: bool, noise: float = 0.0, seed: int = 0, px_per_mm: float = PX_PER_MM):
