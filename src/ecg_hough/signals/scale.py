@@ -185,11 +185,14 @@ def _speed_by_beats(
     ends_mm = [mm for window in windows for mm in (window.start_mm, window.end_mm)]
     long = bool(ends_mm) and max(ends_mm) - min(ends_mm) >= LONG_BLOCK_MM
     total = -np.inf if odds is None else odds + wide * WIDE_PULSE_ODDS + long * LONG_BLOCK_ODDS
-    log.info(
-        "paper speed: log odds of 50 mm/s %.1f, at least %g needed;"
-        " of which beats %.1f, wide pulses %g, long block %g",
-        total, FIFTY_MIN, -np.inf if odds is None else odds, wide * WIDE_PULSE_ODDS, long * LONG_BLOCK_ODDS,
-    )  # fmt: skip
+    if odds is None:
+        log.info("paper speed: the beats were not weighed; wide pulses: %s, long block: %s", wide, long)
+    else:
+        log.info(
+            "paper speed: log odds of 50 mm/s %.1f, at least %g needed;"
+            " of which beats %.1f, wide pulses %g, long block %g",
+            total, FIFTY_MIN, odds, wide * WIDE_PULSE_ODDS, long * LONG_BLOCK_ODDS,
+        )  # fmt: skip
     start = "paper speed: no printed speed was used;"
     if total >= FIFTY_MIN:
         others = ", calibration pulses as wide as 0.2 s at that speed" if wide else ""
