@@ -209,6 +209,15 @@ def talkative(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("talkative")
+def test_info_shows_the_evidence_of_every_decision(tmp_path: Path) -> None:
+    page = write_page_image(tmp_path / "a.png")
+    printed = run("info", page)
+    assert "one pulse found" in printed
+    assert "below the limit" not in printed
+    assert "one pulse found" not in run("info", page, "--json")
+
+
+@pytest.mark.usefixtures("talkative")
 @pytest.mark.parametrize(("flags", "n_lines"), [((), 0), (("-v",), 1), (("-vv",), 2), (("-v", "-v"), 2)])
 def test_verbose_shows_what_stages_log(
     flags: tuple[str, ...], n_lines: int, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -38,7 +38,12 @@ OWN = (
     ROOT / "experiments" / "README.md",
     ROOT / "experiments" / "ablations" / "README.md",
 )
-ALL = (*OWN, *sorted((ROOT / "datasets").rglob("*.md")), *sorted((ROOT / "samples").glob("*.md")))
+ALL = (
+    *OWN,
+    ROOT / "experiments" / "challenge2024" / "README.md",
+    *sorted((ROOT / "datasets").rglob("*.md")),
+    *sorted((ROOT / "samples").glob("*.md")),
+)
 WORDS_MAX, LINE_MAX = 1100, 110
 NEXT_DOOR = pytest.mark.skipif(
     importlib.util.find_spec("ecg_lab.cli") is None, reason="the command line of the laboratory is not there"
@@ -47,6 +52,8 @@ FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`([^`]+)`")
 CONSTANT = re.compile(r"([a-z_0-9]+(?:\.[a-z_0-9]+)*)\.([A-Z][A-Z0-9_]+) = (.+)")
 COMMAND = re.compile(r"(?:^|[\s/])(ecg-hough|ecg-lab)((?: -\S+)*) ([a-z][a-z-]*)([^`]*)")
+DOTTED = re.compile(r"(?<![\w./-])[a-z_]\w*(?:\.\w+)+(?![\w/])")
+DATA_SUFFIXES = {"json", "csv", "gz", "png", "jpg", "hea", "pth", "parquet", "py"}
 TABLE_LINE = re.compile(r"^\|(.*)\|$", re.MULTILINE)
 
 
@@ -105,7 +112,7 @@ def test_readme_is_short() -> None:
     assert len(text_of(README).split()) <= WORDS_MAX
 
 
-@pytest.mark.parametrize("path", [path for path in OWN if path != PAGE], ids=named)
+@pytest.mark.parametrize("path", [path for path in ALL if path != PAGE], ids=named)
 def test_lines_fit(path: Path) -> None:
     long = [line for line in text_of(path).splitlines() if len(line) > LINE_MAX and line[0] not in "|!"]
     assert not long
@@ -144,6 +151,71 @@ def test_files_and_modules_exist(path: Path) -> None:
             assert (ROOT / name).exists(), name
         for name in re.findall(r"(?<![\w./-])(ecg_(?:hough|lab)(?:\.\w+)+)", span):
             assert in_the_code(name), name
+
+
+def modules() -> dict[str, Path]:
+    """Files of both packages, by the names of their modules."""
+    files = {package.name: package for package in (PACKAGE, LAB)}
+    return {
+        ".".join((name, *path.relative_to(root).with_suffix("").parts)).removesuffix(".__init__"): path
+        for name, root in files.items()
+        for path in root.rglob("*.py")
+    }
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(text_of(path))
+
+
+@cache
+def names_in(path: Path) -> set[str]:
+    """Functions, classes, fields and values that a module defines."""
+    nodes = list(ast.walk(tree_of(path)))
+    defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return defined | {
+        node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+
+
+def is_named_rightly(name: str, known: dict[str, Path]) -> bool:
+    """Whether a dotted name is the end of a module's, or something, also of a class, in such a module."""
+    parts = name.split(".")
+    for n in range(min(3, len(parts))):
+        end, inner = ".".join(parts[: len(parts) - n]), parts[len(parts) - n :]
+        for module, path in known.items():
+            if f".{module}".endswith(f".{end}") and names_in(path).issuperset(inner):
+                return True
+    return False
+
+
+def test_names_in_docstrings_exist() -> None:
+    """Such as `scores.guard`, `paper.SHAPES` or `signals/scale.py`; not files of data and other packages."""
+    known = modules()
+    for module, path in known.items():
+        for node in ast.walk(tree_of(path)):
+            if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+                continue
+            for span in CODE.findall(str(node.value.value)):
+                for name in DOTTED.findall(span):
+                    foreign = importlib.util.find_spec(name.partition(".")[0]) is not None
+                    of_data = name.rpartition(".")[2] in DATA_SUFFIXES
+                    inner = name.startswith(("ecg_hough.", "ecg_lab."))
+                    if of_data or (foreign and not inner):
+                        continue
+                    assert is_named_rightly(name, known), f"{module}: `{name}`"
+                for name in re.findall(r"[\w./-]+\.py\b", span):
+                    folders = (PACKAGE, LAB, ROOT, ROOT / "experiments", path.parent)
+                    assert any((folder / name).is_file() for folder in folders), f"{module}: `{name}`"
+
+
+def test_a_stale_name_in_a_docstring_is_seen() -> None:
+    known = modules()
+    assert is_named_rightly("column_order.COEFFICIENTS", known)
+    assert is_named_rightly("signals.scale", known)
+    assert is_named_rightly("elements.TimeBase.columns", known)
+    for stale in ("training.records.split_records", "datasets.guard", "column_order.GONE", "paper.gone"):
+        assert not is_named_rightly(stale, known), stale
 
 
 def constants() -> list[Any]:

@@ -56,7 +56,7 @@ def test_a_wider_pitch_keeps_the_first_start_and_stretches_the_time() -> None:
 
 
 def test_offsets_to_the_nearest_line_of_a_grid() -> None:
-    lines = GridLines(phase_mm=0.25, late_mm=(0.0, 0.1))
+    lines = GridLines(phase_mm=0.25, printed_off_mm=(0.0, 0.1))
     np.testing.assert_allclose(lines.offsets(np.array([5.2, 7.9])), [[0.05, 0.35], [-0.05, 0.25]], atol=1e-9)
     assert lines.shift_to(5.2) == pytest.approx(0.05)
     assert lines.shift_to(5.5) is None

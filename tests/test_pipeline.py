@@ -29,7 +29,7 @@ def scores(ecg, truth):
 
 
 def drawn(missing=(), shape="3x4", rhythm=("II",), **changes):
-    """A clean page of a made-up ECG with some leads left out."""
+    """A clean page of a made-up ECG without some leads."""
     layout = make_layout(shape, rhythm=rhythm)
     style = sample_style(np.random.default_rng(5), "clean", layout=layout, dpi=150)
     sheet = replace(style.sheet, missing=missing, speed_mm_s=25.0, gain_mm_mv=10.0, grid="lines", **changes)

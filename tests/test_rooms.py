@@ -59,7 +59,7 @@ def test_a_room_imports_the_ground_floor_and_rooms_to_its_left() -> None:
 
 
 def floors(arrows: dict[str, set[str]]) -> int:
-    """Rooms that stand on each other; a circle is an error."""
+    """Longest chain of imports; a circle is an error."""
 
     def floor(name: str, above: tuple[str, ...] = ()) -> int:
         assert name not in above, f"circle of imports: {' -> '.join((*above, name))}"

@@ -55,7 +55,7 @@ def ecg_features(signals: NDArray[np.floating], fs: float) -> NDArray[np.float64
         return np.full(len(FEATURES), np.nan)
     found: dict[str, float] = {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # means of nothing are NaN, as meant
+        warnings.simplefilter("ignore", RuntimeWarning)  # means of nothing are NaN, on purpose
         for (lead, name), value in measure(leads, fs).items():
             found[f"{name}_{lead}" if lead else name] = value
         strip = leads.get(RHYTHM_LEAD)

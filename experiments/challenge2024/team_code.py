@@ -3,7 +3,7 @@
 `train_model.py` calls `train_models`; `run_model.py` calls `load_models`, then `run_models` for every record.
 Digitisation is `ecg_hough.pipeline` with its shipped networks: nothing of it is trained here. The
 classification task is answered by gradient boosted trees, one model a label, on features of the digitised
-signals (`ecg_features`). A record that cannot be read is told and left out: the harness goes on.
+signals (`ecg_features`). A record that cannot be read is reported and omitted: the harness goes on.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def train_models(data_folder: str, model_folder: str, verbose: bool) -> None:
     records = sorted(path.with_suffix("") for path in Path(data_folder).rglob("*.hea"))
     features, labels = [], []
     for k, record in enumerate(records):
-        said = header_values(_header(record), "Labels", "Dx")
-        known = [label for label in said if label in LABELS]
+        named = header_values(_header(record), "Labels", "Dx")
+        known = [label for label in named if label in LABELS]
         signals = read_record(record, FS_FEATURES, verbose) if known else None
         if verbose:
             outcome = "no labels" if not known else "no page" if signals is None else ", ".join(known)
@@ -148,7 +148,7 @@ def train_classifier(features: NDArray[np.float64], labels: list[list[str]]) -> 
     Args:
         features: (n, `FEATURES`); labels: of each record.
     """
-    # scikit-learn fails on a feature that was never measured; a constant says as little.
+    # scikit-learn fails on a feature that was never measured; a constant is as little evidence.
     features = np.where(np.isfinite(features).any(axis=0), features, 0.0)
     models: dict[str, Any] = {}
     thresholds: dict[str, float] = {}

@@ -158,7 +158,7 @@ def run_benchmark(
 
     Raises:
         ValueError: the folder holds no page with a record or one that was trained on (see
-            `datasets.guard`), `out` lies inside it, or workers is below 1.
+            `scores.guard`), `out` lies inside it, or workers is below 1.
     """
     from ecg_hough.datasets.ptbxl_table import patient_groups
     from ecg_hough.scores.guard import refuse_trained
@@ -394,7 +394,7 @@ def _confidences(pages_json: dict[str, dict[str, Any]]) -> dict[tuple[str, str, 
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """The page's report; empty if the prediction has left none."""
+    """The page's report; empty if the prediction wrote none."""
     if not path.is_file():
         return {}
     document = json.loads(path.read_text(encoding="utf-8"))

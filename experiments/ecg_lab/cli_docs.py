@@ -1,7 +1,7 @@
 """docs/cli.md: every command and option of the command lines, taken from the commands themselves.
 
 `python -m ecg_lab.cli_docs` writes the page again. In: the scripts that the pyproject files declare. Out:
-Markdown with a section a command. A script whose module is not installed is left out.
+Markdown with a section a command. A script whose module is not installed is omitted.
 """
 
 from __future__ import annotations

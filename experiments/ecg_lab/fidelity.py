@@ -3,7 +3,7 @@
 Beats and their waves are found by NeuroKit2 (Makowski et al. 2021, Behav Res Methods 53:1689; wavelet
 delineation after Martinez et al. 2004, IEEE Trans Biomed Eng 51:570) in one lead of each page, the rhythm
 strip. Truth and prediction are measured in the same way and apart from each other, so the delineator's own
-errors are in both. A value that cannot be measured is NaN and counted, never left out.
+errors are in both. A value that cannot be measured is NaN and counted, never omitted.
 """
 
 from __future__ import annotations

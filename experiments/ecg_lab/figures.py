@@ -547,7 +547,7 @@ def draw_all(
     samples: Path,
     on_figure: Callable[[str, str], Any] = lambda name, words: None,
 ) -> dict[str, str]:
-    """Draw every figure into `out`; one whose result file is missing is left as it is.
+    """Draw every figure into `out`; one whose result file is missing stays as it is.
 
     Args:
         out: folder of the PNGs.

@@ -52,7 +52,7 @@ class PageErrors:
     Attributes:
         set, seed: which page.
         has_grid: a grid is printed on it; without one the map comes from the sheet's edges.
-        method: as in `geometry.PageGeometry`.
+        method: as in `geometry.page_geometry.PageGeometry`.
         tilt_deg: angle between the camera's axis and the page's normal.
         median_px, p95_px: distances between both maps over the block of traces; None without a map.
         residual_px: as `find_geometry` states it; None without a map.

@@ -61,13 +61,13 @@ class Pace:
     """How fast a run is, for the contest's limit of 9 h.
 
     Attributes:
-        done: pages finished, those of an earlier run left out.
-        left: pages still to do.
+        done: pages finished, those of an earlier run omitted.
+        remaining: pages still to do.
         seconds: since the start.
     """
 
     done: int
-    left: int
+    remaining: int
     seconds: float
 
     @property
@@ -78,11 +78,11 @@ class Pace:
     @property
     def expected_h(self) -> float:
         """Hours of the whole run, those gone by included; NaN before the first page."""
-        return self.seconds / 3600.0 + (self.left / self.pages_per_hour if self.left else 0.0)
+        return self.seconds / 3600.0 + (self.remaining / self.pages_per_hour if self.remaining else 0.0)
 
     def __str__(self) -> str:
         if not self.done:
-            return f"no page done yet, {self.left} to do"
+            return f"no page done yet, {self.remaining} to do"
         fits = "within" if self.expected_h <= LIMIT_H else "BEYOND"
         return (
             f"{self.done} pages, {self.pages_per_hour:.0f} pages/h, {self.expected_h:.2f} h expected in all: "
@@ -394,7 +394,7 @@ def _reference(page: DatasetPage) -> Reference | None:
     try:
         return page.reference()
     except ValueError as error:
-        log.warning("%s is left out: %s", page.page_id, error)
+        log.warning("%s is omitted: %s", page.page_id, error)
         return None
 
 

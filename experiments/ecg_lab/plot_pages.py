@@ -21,11 +21,28 @@ from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
 from ecg_hough.output.export import write_signals
-from ecg_hough.paper import GAIN_MM_MV, LEADS, MM_PER_INCH, PAPER_SPEED_MM_S, RECORD_S
+from ecg_hough.paper import (
+    GAIN_MM_MV,
+    KNOWN_LAYOUTS,
+    LEADS,
+    MM_PER_INCH,
+    PAPER_SPEED_MM_S,
+    PLOTTED_LAYOUTS,
+    RECORD_S,
+    by_column,
+)
 from ecg_lab.benchmark_pages import BENCHMARK_SEED, write_pages
 
+PANEL_MV = {3: 3.0, 4: 3.0, 6: 2.0, 12: 1.6}
+"""Height of a panel by the number of rows."""
+SHAPES = tuple(
+    f"{len(layout.rows)}x{layout.n_columns}"
+    for layout in (*KNOWN_LAYOUTS, *PLOTTED_LAYOUTS)
+    if len(layout.rows) in PANEL_MV and layout.rows == by_column(LEADS, len(layout.rows))
+)
+"""Of the layouts whose leads follow each other down their columns."""
 CHOICES: dict[str, Sequence[Any]] = {
-    "shape": ("3x4", "6x2", "12x1", "4x3"),
+    "shape": SHAPES,
     "axes": ("one", "each"),
     "stretch": (1.0, 0.5, 0.7, 1.4, 2.0),
     "sequential": (True, False),
@@ -37,8 +54,6 @@ CHOICES: dict[str, Sequence[Any]] = {
     "recorded": (True, False),
 }
 """Values that are drawn evenly. "stretch": 0.5 mV's height over 0.2 s' width; "scale": of 25 mm/s."""
-PANEL_MV = {3: 3.0, 4: 3.0, 6: 2.0, 12: 1.6}
-"""Height of a panel by the number of rows."""
 SPACE_MM, MARGIN_MM, TITLE_MM = 4.0, 10.0, 8.0
 """Between axes, round the figure, and above each panel's axes for its name."""
 

@@ -177,7 +177,7 @@ def find_pages(inputs: Iterable[str | Path]) -> list[PageFile]:
     """Pages among files and folders, in natural order.
 
     A file is taken whatever its suffix. A folder is searched recursively for image suffixes, hidden
-    files and our own overlays left out; its pages keep their path relative to it. Folders that
+    files and our own overlays omitted; its pages keep their path relative to it. Folders that
     cannot be listed, and pages that would write the same files, come back with a `problem`.
 
     Raises:
@@ -343,8 +343,8 @@ def _results(jobs: Sequence[_Job], workers: int) -> Iterator[PageResult]:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    # A process that was killed (out of memory, say) takes the pool's other pages with it: each of
-    # them gets a process of its own, so that only the guilty one fails.
+    # A process that was killed, perhaps for lack of memory, takes the pool's other pages with it: each of
+    # them gets a process of its own, so that only the page at fault fails.
     for job in lost:
         with _pool(1) as pool:
             try:

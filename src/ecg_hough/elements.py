@@ -291,13 +291,13 @@ class GridLines:
 
     Attributes:
         phase_mm: place of one of them, 0 to `LINE_MM`.
-        late_mm: offset of the printed lines from their nominal places; several where the page does not show
-            which, none where nothing shows that a program drew them.
+        printed_off_mm: offset of the printed lines from their nominal places; several where the page does not
+            show which, none where nothing shows that a program drew them.
         near_mm: a place this near to a line's nominal place is on it.
     """
 
     phase_mm: float
-    late_mm: tuple[float, ...]
+    printed_off_mm: tuple[float, ...]
     near_mm: float = ON_LINE_MM
 
     def shift_to(self, at_mm: float) -> float | None:
@@ -306,8 +306,8 @@ class GridLines:
         return shift if abs(shift) <= self.near_mm else None
 
     def offsets(self, at_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(late, n) mm from places (n,) to the nominal place of the next line, for every `late_mm`."""
-        off = self.phase_mm - np.array(self.late_mm)[:, None] - at_mm
+        """(m, n) mm from places (n,) to the nominal place of the next line, for all m of `printed_off_mm`."""
+        off = self.phase_mm - np.array(self.printed_off_mm)[:, None] - at_mm
         out: NDArray[np.float64] = off - LINE_MM * np.round(off / LINE_MM)
         return out
 
@@ -319,7 +319,7 @@ class TimeBase:
     Attributes:
         columns: panels at common edges; layout: the known layout, if any.
         mm_per_s, mm_per_mv: millimetres of the page map per second and millivolt. On a guessed map, or where
-            traces are drawn longer than the grid says, they differ from paper speed and gain.
+            traces are drawn longer than by the grid, they differ from paper speed and gain.
         order: "sequential", "simultaneous" or "one", see `signals.column_order`.
         pulse: place of the calibration pulses; None without any.
         lines: the grid's lines down the page, if they are seen.

@@ -94,7 +94,7 @@ class Shape(NamedTuple):
         n_rows, n_columns: of the block.
         along_rows: leads follow each other along its rows, not down its columns.
         first, stop: the leads of the standard order that it shows.
-        strips_max: most rhythm strips under it.
+        strips_max, strips_usual: most rhythm strips under it that are read, and that carts usually print.
     """
 
     n_rows: int
@@ -103,6 +103,7 @@ class Shape(NamedTuple):
     first: int = 0
     stop: int = len(LEADS)
     strips_max: int = 0
+    strips_usual: int = 0
 
     def rows(self, leads: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         """The block filled with its part of all twelve leads, which are given in order."""
@@ -111,8 +112,8 @@ class Shape(NamedTuple):
 
 
 SHAPES: dict[str, Shape] = {
-    "3x4": Shape(3, 4, strips_max=3),
-    "6x2": Shape(6, 2, strips_max=3),
+    "3x4": Shape(3, 4, strips_max=3, strips_usual=3),
+    "6x2": Shape(6, 2, strips_max=3, strips_usual=1),
     "12x1": Shape(12, 1),
     "4x3": Shape(4, 3, along_rows=True),
     "2x6": Shape(2, 6, along_rows=True),

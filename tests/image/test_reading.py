@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import warnings
 from pathlib import Path
 
@@ -277,11 +276,6 @@ def test_pillows_limit_is_given_back(tmp_path: Path) -> None:
 def test_blank(tmp_path: Path, level: int) -> None:
     Image.new("L", (COLS, ROWS), level).save(tmp_path / "a.png")
     assert_page_error(tmp_path / "a.png", "blank")
-
-
-def test_a_page_error_comes_whole_out_of_another_process():
-    error = pickle.loads(pickle.dumps(PageError("grid", "no lines")))
-    assert (error.stage, error.message, str(error)) == ("grid", "no lines", "grid: no lines")
 
 
 @pytest.mark.parametrize("name", ["clean_3x4", "bw_3x4", "clean_12x1"])

@@ -67,7 +67,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def unaligned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The Challenge's alignment left out where it is not the matter: it takes most of the time."""
+    """The Challenge's alignment omitted where it does not matter: it takes most of the time."""
     monkeypatch.setattr(ablations.metrics, "challenge_snr", lambda ref, est, fs: unaligned_snr(ref, est))
 
 

@@ -1,4 +1,4 @@
-"""Pages of all layouts: choices drawn evenly, truth complete, scale always told."""
+"""Pages of all layouts: choices drawn evenly, truth complete, scale always stated."""
 
 from __future__ import annotations
 

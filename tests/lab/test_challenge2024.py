@@ -30,8 +30,8 @@ from ecg_hough.render.ecg_model import generate_ecg
 from made_up_ecg import made_up_ecg, write_page_image
 from places import ROOT
 
-pytest.importorskip("neurokit2", reason="needs the experiments extra")
-pytest.importorskip("sklearn", reason="needs the experiments extra")
+pytest.importorskip("neurokit2", reason="needs the notebooks extra of the laboratory")
+pytest.importorskip("sklearn", reason="needs the notebooks extra of the laboratory")
 sys.path.insert(0, str(ROOT / "experiments" / "challenge2024"))
 import team_code
 from ecg_features import FEATURES, ecg_features
@@ -247,10 +247,10 @@ def test_a_classifier_learns_thresholds_and_answers_always(monkeypatch: pytest.M
     right = 0
     for row in rng.normal(size=(20, len(FEATURES))):
         row[5] = np.nan
-        said = team_code.classify(row, classification)
-        assert said
-        assert set(said) <= set(LABELS)
-        right += ("CD" in said) == (row[0] > 1.0) and ("PVC" in said) == (row[1] > 0)
+        labels = team_code.classify(row, classification)
+        assert labels
+        assert set(labels) <= set(LABELS)
+        right += ("CD" in labels) == (row[0] > 1.0) and ("PVC" in labels) == (row[1] > 0)
     assert right >= 16
     with pytest.raises(ValueError, match="must have been trained on these features"):
         team_code.classify(row, {**classification, "features": ("HR",)})

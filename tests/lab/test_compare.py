@@ -18,7 +18,7 @@ from kit_like_page import PX_PER_MM, kit_like_page
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Profiles "a" (a page the methods know) and "b" (a blank one), with the truth beside."""
+    """Profiles "a" (a page the methods know) and "b" (a blank one), with their truth."""
     page = kit_like_page()
     for profile, image in (("a", page.image), ("b", np.full((300, 400, 3), 240, np.uint8))):
         folder = tmp_path / "pages" / profile

@@ -17,7 +17,7 @@ ERROR_MV = 0.1
 
 @pytest.fixture
 def pages(monkeypatch):
-    """What was rendered; the digitiser reads it with normal errors of ERROR_MV and says `claimed` of them."""
+    """What was rendered; the digitiser reads it with normal errors of ERROR_MV and states `claimed`."""
     seen = SimpleNamespace(claimed=ERROR_MV, refuse=set(), pages=[])
 
     def rendered(signals, fs, *, seed, profile):

@@ -26,7 +26,7 @@ from ecg_lab.fidelity import (
     store,
 )
 
-pytest.importorskip("neurokit2", reason="needs the experiments extra")
+pytest.importorskip("neurokit2", reason="needs the notebooks extra of the laboratory")
 FS = 500
 SEED = 3
 
@@ -70,7 +70,7 @@ def test_the_rate_and_the_waves_are_those_of_the_generator() -> None:
     assert found["", "PR"] == pytest.approx(pr_ms, abs=40)
     assert 60 < found["", "QRS"] < 140
     assert found["", "PR"] < found["", "QT"] < 600
-    # Around every R peak stands the highest point of lead II.
+    # Around every R peak is the highest point of lead II.
     peaks = [
         record.signals[1, round(t * FS) - 20 : round(t * FS) + 20].max() for t in record.beat_times_s[1:-1]
     ]

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from made_up_ecg import stand_in_digitize
 
-pytest.importorskip("neurokit2", reason="needs the experiments extra")
+pytest.importorskip("neurokit2", reason="needs the notebooks extra of the laboratory")
 
 from ecg_hough.paper import LEADS
 from ecg_lab import figures

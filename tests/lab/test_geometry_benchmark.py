@@ -41,7 +41,7 @@ def test_a_wrong_scale_is_an_error_in_px() -> None:
         errors_px.append(map_errors_px(wrong, seen).max())
     far_end = 0.005 * np.ptp(next(panel.trace[:, 1] for panel in page.panels if len(panel.trace)))
     assert errors_px[0] > far_end
-    # No map can tell the scale of a page without a grid.
+    # No map can show the scale of a page without a grid.
     assert errors_px[1] < 1e-3
 
 

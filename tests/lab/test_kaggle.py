@@ -122,7 +122,7 @@ def test_a_submission_has_exactly_the_rows_asked_for(
     assert check_submission(out, contest).problems == ()
     values = read_submission(out)
     truth = full_signals(1025)
-    # V4 stands in the fourth column: its first row is the sample at 7.5 s.
+    # V4 is in the fourth column: its first row is the sample at 7.5 s.
     assert values["2002_0_V4"] == pytest.approx(truth[9, int(7.5 * 1025)], abs=0.001)
     assert values["2002_2561_aVR"] == pytest.approx(truth[3, int(2.5 * 1025) + 2561], abs=0.001)
     assert values["2002_10249_II"] == pytest.approx(truth[1, 10249], abs=0.001)
@@ -163,7 +163,7 @@ def test_a_stopped_run_goes_on(contest: Path, tmp_path: Path, digitised: list[tu
     submit(contest, out, on_page=lambda _, pace: paces.append(pace))
     assert digitised == [("3003", 250)]  # only what failed is tried again
     assert out.read_bytes() == first
-    assert (paces[-1].done, paces[-1].left) == (1, 0)
+    assert (paces[-1].done, paces[-1].remaining) == (1, 0)
 
 
 def test_rows_follow_the_sample_submission(
@@ -269,15 +269,15 @@ def test_a_broken_truth_is_left_out(
         file.write("88,500,5000\n")
     score = score_train(contest, tmp_path / "work")
     assert {row["page"] for row in score.pages} == {"77-0001", "77-0005"}
-    assert "88-0001 is left out: table must hold" in caplog.text
+    assert "88-0001 is omitted: table must hold" in caplog.text
 
 
 def test_pace_says_whether_the_limit_holds() -> None:
-    pace = Pace(done=100, left=900, seconds=360.0)
+    pace = Pace(done=100, remaining=900, seconds=360.0)
     assert pace.pages_per_hour == pytest.approx(1000)
     assert pace.expected_h == pytest.approx(1.0)
     assert "within the limit of 9 h" in str(pace)
-    assert "BEYOND the limit" in str(Pace(done=10, left=990, seconds=360.0))
+    assert "BEYOND the limit" in str(Pace(done=10, remaining=990, seconds=360.0))
     assert str(Pace(0, 5, 1.0)) == "no page done yet, 5 to do"
 
 

@@ -113,7 +113,7 @@ def test_krones_stray_pixels_are_stated() -> None:
     with pytest.raises(PageError, match="Stray pixels"):
         METHODS["krones2024"].run(page.image, stray, Options())
     stray = page.labels.copy()
-    stray[700, 665] = LEADS.index("I") + 1  # 11 % wider: the page's mean stands, this lead does not
+    stray[700, 665] = LEADS.index("I") + 1  # 11 % wider: the page's mean is kept, this lead is not
     ecg = METHODS["krones2024"].run(page.image, stray, Options())
     status = ecg.lead_status[LEADS.index("I")]
     assert not status.found

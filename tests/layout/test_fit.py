@@ -1,4 +1,4 @@
-"""Layout: true masks, disturbed as a network disturbs them, must give back what stands where."""
+"""Layout: true masks, disturbed as a network disturbs them, must give back which lead is where."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def to_probabilities(labels: np.ndarray, seed: int | None, *, one_column: bool =
             r, c = np.nonzero(own)
             if c.size < 20:
                 continue
-            # Nothing in the maps can tell the right name of a misnamed rhythm strip.
+            # Nothing in the maps shows the right name of a misnamed rhythm strip.
             if rng.random() < 0.045 and (one_column or np.ptp(c) < 0.55 * width):
                 labels[own] = rng.integers(1, 13)
             elif rng.random() < 0.5:  # the class bleeds over one of the column's edges
@@ -346,7 +346,7 @@ def test_twelve_rows_are_twelve_leads() -> None:
 
 
 def test_printed_names_make_up_for_faint_traces() -> None:
-    """Most of the traces under wrong names, or none: the layout of the names that are read beside them."""
+    """Most of the traces under wrong names, or none: the layout of the names that are read next to them."""
     layout = make_layout("3x4")
     mask = mask_page(17, "clean", layout=layout, missing=(), speed_mm_s=25.0, gain_mm_mv=10.0)
     panels = find_layout(disturbed(mask, None)).panels
@@ -377,7 +377,7 @@ def test_unknown_arrangement_has_no_layout() -> None:
 
 
 def test_printed_names_make_a_layout() -> None:
-    """The same page with its names: as they stand, and the lead that is left where one cannot be read."""
+    """The same page with its names: as they are, and the remaining lead where one cannot be read."""
     mask = mask_page(17, "clean", layout=make_layout("3x4"), missing=(), speed_mm_s=25.0, gain_mm_mv=10.0)
     shuffle = np.array([0, 8, 3, 11, 5, 1, 12, 6, 10, 2, 9, 4, 7], np.uint8)
     usual = find_layout(disturbed(mask, None)).panels
@@ -401,7 +401,7 @@ def test_printed_names_make_a_layout() -> None:
 
 
 def test_names_at_every_row_make_a_layout_of_any_leads() -> None:
-    """Eight leads and a rhythm strip: not where a row has no name, or a strip's lead stands nowhere else."""
+    """Eight leads and a rhythm strip: not where a row has no name, or a strip's lead is nowhere else."""
     rows = (("I", "V3"), ("II", "V4"), ("III", "V5"), ("aVR", "V6"))
     printed = Layout("4x2-named+1", rows, ("II",))
     mask = mask_page(17, "clean", layout=printed, missing=(), speed_mm_s=25.0, gain_mm_mv=10.0)
@@ -432,7 +432,7 @@ def test_names_at_every_row_make_a_layout_of_any_leads() -> None:
 
 
 def test_some_names_show_a_plotting_program_s_order() -> None:
-    """3x4 along its rows, eight names read; a name that stands elsewhere in it tells against it."""
+    """3x4 along its rows, eight names read; a name that is elsewhere in it is evidence against it."""
     mask = mask_page(17, "clean", layout=make_layout("3x4"), missing=(), speed_mm_s=25.0, gain_mm_mv=10.0)
     usual = find_layout(disturbed(mask, None)).panels
     leads = [4 * panel.row_index + panel.column_index for panel in usual]

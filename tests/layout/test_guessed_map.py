@@ -1,4 +1,4 @@
-"""Pages without a grid: what the coarse traces tell about the page."""
+"""Pages without a grid: what the coarse traces show of the page."""
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ NO_GRID = PageGeometry(0.0, None, False, None, np.nan, "hough-only", ())
 
 
 def photographed(corners, wander_px=0.0):
-    """Canvas and layout of six rows of beats on a block whose corners stand there in the image, (x, y) px."""
+    """Canvas and layout of six rows of beats on a block whose corners are there in the image, (x, y) px."""
     square = np.array([[100, 150], [600, 150], [100, 550], [600, 550]], np.float32)
     seen = cv2.getPerspectiveTransform(square, np.asarray(corners, np.float32))
     canvas = to_canvas(np.full((*SHAPE, 3), 255, np.uint8), side=SHAPE[0])

@@ -13,7 +13,7 @@ N_COLS = 400
 
 
 def rows_at(*levels: float) -> tuple[TraceRows, RowEvidence]:
-    """Level rows full of trace that says nothing of its lead."""
+    """Level rows full of trace without evidence of its lead."""
     lines = np.array(levels, float)[:, None] + np.zeros(N_COLS)
     mass = np.full((len(levels), 12, N_COLS), 1.0 / 12)
     pitch = float(np.median(np.diff(levels))) if len(levels) > 1 else float("nan")
@@ -41,7 +41,7 @@ def test_what_the_network_saw_decides_between_above_and_below():
     for row, lead in enumerate(("I", "II", "III")):
         share[row, LEADS.index(lead)] = 0.78
     seen = RowEvidence(evidence.gain, evidence.weight, share, evidence.level)
-    # Half way between the rows; by place alone either row could be meant.
+    # Half way between the rows; by place alone it could be either row.
     names = tuple(name(lead, y + 25, 20) for lead, y in (("I", 100), ("II", 150), ("III", 200)))
     assert {(LEADS[p.name.lead], p.row) for p in place_names(names, rows, seen)} == {
         ("I", 0),
@@ -61,7 +61,7 @@ def test_names_on_a_curled_page_keep_their_rows():
     )
     right = {("I", 0), ("V1", 0), ("II", 1), ("V2", 1), ("III", 2), ("V3", 2)}
     assert {(LEADS[p.name.lead], p.row) for p in place_names(names, curled, evidence)} == right
-    # Beside straight lines the names of the second column stand off the first one's.
+    # Next to straight lines the names of the second column are off the first one's.
     assert {(LEADS[p.name.lead], p.row) for p in place_names(names, rows, evidence)} != right
 
 
@@ -79,14 +79,14 @@ def test_of_two_names_at_one_place_the_better_is_kept():
 def test_a_name_claims_its_row_up_to_the_next_one():
     rows, evidence = rows_at(100, 150)
     names = (name("I", 90, 20), name("V1", 90, 220), name("II", 140, 20))
-    told = add_names(place_names(names, rows, evidence), rows, evidence)
-    assert told.share.sum(axis=1) == pytest.approx(1.0)
-    assert LEADS[int(told.share[0, :, 100].argmax())] == "I"
-    assert LEADS[int(told.share[0, :, 300].argmax())] == "V1"
-    assert LEADS[int(told.share[1, :, 300].argmax())] == "II"
-    # Where the next panel begins is not for names to say.
-    assert told.share[0, :, 215] == pytest.approx(evidence.share[0, :, 215])
-    assert told.gain[0, LEADS.index("I"), 150] > evidence.gain[0, LEADS.index("I"), 150]
+    named = add_names(place_names(names, rows, evidence), rows, evidence)
+    assert named.share.sum(axis=1) == pytest.approx(1.0)
+    assert LEADS[int(named.share[0, :, 100].argmax())] == "I"
+    assert LEADS[int(named.share[0, :, 300].argmax())] == "V1"
+    assert LEADS[int(named.share[1, :, 300].argmax())] == "II"
+    # Names do not show where the next panel begins.
+    assert named.share[0, :, 215] == pytest.approx(evidence.share[0, :, 215])
+    assert named.gain[0, LEADS.index("I"), 150] > evidence.gain[0, LEADS.index("I"), 150]
 
 
 def test_minus_avr_is_avr_and_scales_are_no_names():

@@ -31,7 +31,7 @@ def test_leads_are_found_where_the_page_is_small_or_its_rows_are_near(
     assert found.layout.layout.name == "3x4+1"
     seen = {(panel.lead, panel.rhythm): panel for panel in found.layout.panels}
     assert set(seen) == {*((lead, False) for lead in LEADS), ("II", True)}
-    # Rows and panels stand where they were drawn; the edges are made exact later.
+    # Rows and panels are where they were drawn; the edges are made exact later.
     for panel in page.panels:
         drawn = panel.trace[np.isfinite(panel.trace).all(axis=1)]
         box = seen[panel.lead, panel.rhythm]
@@ -56,7 +56,7 @@ def test_words_show_which_way_is_up_where_rows_look_level_both_ways(seed: int, t
 
 
 def test_a_wide_banner_is_drawn_taller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twelve rows 5 mm apart, 10 s at 50 mm/s: on the canvas they stand four px apart."""
+    """Twelve rows 5 mm apart, 10 s at 50 mm/s: on the canvas they are four px apart."""
     style = sample_style(np.random.default_rng(3), "clean", layout=make_layout("12x1"), dpi=120)
     sheet = replace(
         style.sheet,

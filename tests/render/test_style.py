@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecg_hough.paper import KNOWN_LAYOUTS, make_layout
-from ecg_hough.render.style import PROFILES, sample_style
+from ecg_hough.paper import KNOWN_LAYOUTS, SHAPES, make_layout
+from ecg_hough.render.style import _LAYOUT_SHARES, PROFILES, sample_style
 
 
 def styles(n: int, profile: str = "mixed") -> list:
@@ -16,6 +16,11 @@ def styles(n: int, profile: str = "mixed") -> list:
 def test_every_known_layout_is_drawn() -> None:
     drawn = {(s.sheet.layout.shape, s.sheet.layout.cabrera) for s in styles(600)}
     assert drawn >= {(layout.shape, layout.cabrera) for layout in KNOWN_LAYOUTS}
+
+
+def test_every_usual_number_of_strips_has_a_share() -> None:
+    shares = {(shape, n_strips) for shape, n_strips, _ in _LAYOUT_SHARES}
+    assert shares == {(name, n) for name, shape in SHAPES.items() for n in range(shape.strips_usual + 1)}
 
 
 def test_the_same_seed_gives_the_same_style() -> None:

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from ecg_hough.elements import RowTrace, Window
-from ecg_hough.output.export import write_signals
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.signals.beats import FIFTY_MIN, beat_lengths, fifty_odds
-from ecg_hough.training.speed_fit import lengths_on_paper
 
 
 def rows_on_paper(seed: int, speed_mm_s: float) -> tuple[tuple[RowTrace, ...], tuple[Window, ...]]:
@@ -44,14 +42,3 @@ def test_a_page_without_trace_gives_no_odds():
         RowTrace(r.row_index, r.x_mm, np.full_like(r.y_mm, np.nan), r.sd_mm, r.presence) for r in rows
     )
     assert fifty_odds(empty, windows) is None
-
-
-def test_records_on_paper_at_both_speeds(tmp_path):
-    for seed in (1, 2):
-        ecg = generate_ecg(seed)
-        write_signals(tmp_path, f"made_up_{seed}", ecg.signals, ecg.fs)
-    stems = [tmp_path / "made_up_1", tmp_path / "made_up_2"]
-    lengths, fifty = lengths_on_paper(stems, columns=(1, 2))
-    assert lengths.shape == (8, 3)
-    assert fifty.tolist() == [False, False, True, True] * 2
-    assert np.all(lengths[fifty, 2] > lengths[~fifty, 2])

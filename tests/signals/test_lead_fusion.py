@@ -33,11 +33,11 @@ def rmse(a, b):
 
 
 @pytest.mark.parametrize(
-    ("leads", "left"),
-    # k leads of two signals: the error left is sqrt(2 / k) of a lead's own, on average.
+    ("leads", "remaining"),
+    # k leads of two signals: the remaining error is sqrt(2 / k) of a lead's own, on average.
     [(("I", "II", "III"), np.sqrt(2 / 3)), (tuple(IN_I_AND_II), np.sqrt(2 / 6))],
 )
-def test_errors_shrink_by_the_number_of_leads_that_agree(leads, left):
+def test_errors_shrink_by_the_number_of_leads_that_agree(leads, remaining):
     # Errors that match their expectation give a median disagreement of one: nothing is moved at that.
     panels, truth = limb_panels(leads=leads)
     panels = tuple(PanelSignal(p.lead, 0, False, p.mv, 3 * p.sd, p.presence) for p in panels)
@@ -45,7 +45,7 @@ def test_errors_shrink_by_the_number_of_leads_that_agree(leads, left):
     assert fused.agree
     before = np.mean([rmse(p.mv, truth[p.lead]) ** 2 for p in panels])
     after = np.mean([rmse(p.mv, truth[p.lead]) ** 2 for p in fused.panels])
-    assert np.sqrt(after / before) == pytest.approx(left, rel=0.1)
+    assert np.sqrt(after / before) == pytest.approx(remaining, rel=0.1)
     assert all((f.sd <= p.sd + 1e-12).all() for f, p in zip(fused.panels, panels, strict=True))
 
 
@@ -134,7 +134,7 @@ def test_residuals_only_of_the_same_instant():
     ]
     apart = lead_residuals(on_record(later, 2 * N), tuple(later))
     assert apart.einthoven_mv == pytest.approx(0.01 * np.sqrt(3), rel=0.1)
-    # Of Goldberger's equations their sum is left: aVR + aVL + aVF.
+    # Of Goldberger's equations their sum remains: aVR + aVL + aVF.
     assert apart.goldberger_mv == pytest.approx(0.01 * np.sqrt(3), rel=0.1)
     two = [p for p in later if p.lead in ("I", "II", "aVR")]
     none = lead_residuals(on_record(two, 2 * N), tuple(two))

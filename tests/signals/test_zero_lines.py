@@ -106,7 +106,7 @@ def test_a_rhythm_strip_determines_its_short_copy() -> None:
 
 
 def test_zero_lines_near_lines_of_the_grid_are_placed_on_them() -> None:
-    """Half a pixel late lines at 0.06 mm are meant at 0, where the pen of this page is at 0 mV."""
+    """Lines printed half a pixel off, at 0.06 mm, belong at 0, where the pen of this page is at 0 mV."""
     rows, windows = page(("I", "II", "III", "aVR", "aVL", "aVF"))
     without = np.abs(errors(rows, windows)).max()
     assert np.abs(errors(rows, windows, lines=GridLines(0.06, (0.06,)))).max() < 0.5 * without
@@ -118,15 +118,15 @@ def test_distant_lines_have_no_effect(lines: GridLines) -> None:
     assert errors(rows, windows, lines=lines) == pytest.approx(errors(rows, windows))
 
 
-def test_pulses_are_as_late_as_the_grid_s_lines() -> None:
-    """Feet half a pixel below the traces' zero line determine it where lines are half a pixel late."""
+def test_feet_of_pulses_have_half_the_offset_of_the_grid_s_lines() -> None:
+    """Feet half a pixel below the traces' zero line determine it where lines are printed half a pixel off."""
     rows, windows = page(("I", "II", "III"))
-    late = 0.07
-    feet = PulsePlace(0, 5, {0: 40.0 + late, 1: 70.0 + late, 2: 100.0 + late})
-    # Lines at 0.4 mm: no zero line is on them, and only their delay is used.
-    lines = GridLines(0.4 + late, (late,))
-    off = np.abs(errors(rows, windows, feet, lines))
-    assert off.max() < 0.5 * np.abs(errors(rows, windows, feet)).max()
+    off_mm = 0.07
+    feet = PulsePlace(0, 5, {0: 40.0 + off_mm, 1: 70.0 + off_mm, 2: 100.0 + off_mm})
+    # Lines at 0.4 mm: no zero line is on them, and only their offset is used.
+    lines = GridLines(0.4 + off_mm, (off_mm,))
+    seen = np.abs(errors(rows, windows, feet, lines))
+    assert seen.max() < 0.5 * np.abs(errors(rows, windows, feet)).max()
 
 
 def test_simultaneous_columns_determine_all_rows() -> None:

@@ -18,7 +18,7 @@ def test_a_deep_wave_has_room_in_its_strip():
     assert frame.y_mm < y[0] - 1.0
     assert frame.y_mm + frame.shape[0] / STRIP_PX_PER_MM > y[1] + 1.0
     assert frame.shape[0] % 64 == 0
-    # A speck beside the panels moves nothing, and one farther off than any wave next to nothing.
+    # A speck next to the panels moves nothing, and one farther off than any wave next to nothing.
     own[640:644, 2:14] = 1.0
     assert row_frame(own, (50.0, 600.0), drawn.page.page_map, drawn.canvas) == frame
     own[660:662, 420:432] = 1.0

@@ -12,7 +12,7 @@ def test_ink_goes_to_its_own_row():
     drawn = drawn_page()
     masks = row_masks(drawn.probabilities, drawn.layout)
     assert masks.shape == (4, 2, 704, 704)
-    # Lead II stands in the second row and in the rhythm strip: each keeps its own copy.
+    # Lead II is in the second row and in the rhythm strip: each keeps its own copy.
     lead_ii = drawn.probabilities[LEADS.index("II") + 1]
     assert (masks[1, 0] * lead_ii).sum() > 0.15 * lead_ii.sum()
     assert (masks[3, 0] * lead_ii).sum() > 0.6 * lead_ii.sum()

@@ -35,5 +35,5 @@ def test_lines_ruled_above_and_below_the_rows_are_none_of_them():
     kept = without_ruled_lines(tuple(rows))
     assert [row.row_index for row in kept] == [1, 2, 3, 4]  # a lead may be flat between others
     still = tuple(rows[2:3] * 3)
-    assert without_ruled_lines(still) is still  # no heartbeat at all: that is for others to say
+    assert without_ruled_lines(still) is still  # no heartbeat at all: that is decided elsewhere
     assert without_ruled_lines(()) == ()

@@ -1,4 +1,4 @@
-"""Weights of what speaks for a layout, fitted to measured pages."""
+"""Weights of the evidence for a layout, fitted to measured pages."""
 
 from __future__ import annotations
 

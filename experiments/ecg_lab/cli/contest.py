@@ -128,6 +128,6 @@ def _pace_bar() -> Iterator[Callable[[PageResult, Pace], None]]:
                 on_progress.print(f"{result.path.stem}: {result.stage}: {result.message}")
             if seen % PACE_EVERY == 0:
                 on_progress.print(str(pace))
-            on_progress(seen, seen + pace.left)
+            on_progress(seen, seen + pace.remaining)
 
         yield show

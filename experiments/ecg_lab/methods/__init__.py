@@ -1,7 +1,7 @@
 """Other systems' methods, selectable as ours is. In: a page and, for some, a lead label map. Out: an `Ecg`.
 
 `METHODS` is the one list that the command line, the comparison, the tests and docs/methods.md read. Each
-module says what was taken from where and where it departs. Modules are imported when a method is run.
+module states what was taken from where and where it departs. Modules are imported when a method is run.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ MIN_SCORE = 0.55
 """Normalised correlation of a marker with its template."""
 MIN_MARKERS = 6
 OUTLIER_MM = 2.0
-"""Markers this far off the fitted map are left out."""
+"""Markers this far off the fitted map are omitted."""
 SWEEP_MM = (18.0, 12.0)
 """The sweep begins this far above the zero line and ends this far below it."""
 DARK_SHARE = 0.5

@@ -103,7 +103,7 @@ class Pulse:
 
 @dataclass(frozen=True)
 class Block:
-    """Columns of the block of traces: half-open, pulse left out."""
+    """Columns of the block of traces: half-open, pulse omitted."""
 
     start_col: float
     end_col: float
@@ -294,7 +294,7 @@ def _pulse_height(ink: NDArray[np.bool_], levels: Sequence[int], pulse: Pulse) -
 
 
 def find_block(ink: NDArray[np.bool_], levels: Sequence[int], pulse: Pulse | None) -> Block:
-    """First and last column of the traces, the calibration pulse and its feet left out.
+    """First and last column of the traces, the calibration pulse and its feet omitted.
 
     A pulse's foot on the side of the page's edge is taken to be as long on the side of the traces
     (ECGMiner's rule).

@@ -82,7 +82,7 @@ def follow_row(
     """Columns and rows of the path of one row of traces.
 
     Args:
-        runs: clusters of every column; level: the region's row; reach: clusters farther away are left out.
+        runs: clusters of every column; level: the region's row; reach: clusters farther away are omitted.
     Raises:
         PageError: the longest path spans less than half of the page.
     """

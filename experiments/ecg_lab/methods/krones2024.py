@@ -16,7 +16,7 @@ trace, which the paper's network draws; ours are made so (`masks.network_labels`
 on with a wrong number, this gives a reason: no Hough line (NaN there) and stray pixels that spoil the
 mean width end the page; a lead whose mask is stretched by stray pixels, lies at another row's zero line,
 or exceeds 10 mV (rescaled there) has no signal. The winner's labels know no short copy of the rhythm
-lead, so class pixels above the last short row's zero line are left out.
+lead, so class pixels above the last short row's zero line are omitted.
 """
 
 from __future__ import annotations

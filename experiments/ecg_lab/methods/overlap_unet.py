@@ -9,7 +9,7 @@ cleaned mask and a scale from the grid's period, found at whatever darkness of t
 
 Departs: the U-Net of the paper reads one cropped lead and is trained with neighbours' traces laid over
 it; here the mask is the lead's class of our leads network, which is trained on pages whose rows overlap,
-or a given label map. The crop is the class's own box, a lead's pieces far from its row left out; column
+or a given label map. The crop is the class's own box, a lead's pieces far from its row omitted; column
 and time follow from the layout. The zero line is the median of the lead.
 """
 
@@ -126,7 +126,7 @@ def without_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _block(labels: NDArray[np.uint8]) -> Block:
-    """Columns between the first and the last labelled pixels, single ones left out."""
+    """Columns between the first and the last labelled pixels, single ones omitted."""
     count = (labels > 0).sum(axis=0)
     cols = np.flatnonzero(cv2.blur((count > 0).astype(np.float32)[None], (5, 1))[0] > 0.5)
     if not cols.size:

@@ -16,7 +16,7 @@ Departs: the user's boxes become equal columns of the block of traces and half t
 how many millimetres the period is follows from the block's known length; the page is turned upright by
 our angle where the user would turn it by hand. Ink is looked for in the lightest of the colours: in grey
 the red grids of the pages here are darker than Otsu's level, and what is read is the grid. The grid's
-density is read from all that is darker than the paper, ink left out.
+density is read from all that is darker than the paper, ink omitted.
 """
 
 from __future__ import annotations

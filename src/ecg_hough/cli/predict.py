@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ecg_hough.cli.arguments import Fs, Gain, OutFolder, Readout, Speed, Verbose, Workers
-from ecg_hough.cli.screen import FAILED, OnProgress, plain_errors, progress_bar
+from ecg_hough.cli.screen import FAILED, OnProgress, decisions, plain_errors, progress_bar
+from ecg_hough.errors import PageError
 
 if TYPE_CHECKING:
     from ecg_hough.batch import BatchReport, PageResult
@@ -128,23 +129,32 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Show what is read from one page: angle, grid, layout, scale, leads, warnings. Writes nothing.
+    """Show what is read from one page, and by which evidence. Writes nothing.
+
+    Angle, grid, layout, scale, leads and warnings come first, then what each stage saw, with its weight, and
+    what was used.
 
     Examples:
 
     - `ecg-hough info scan.png`
-    - why a pulse, a separator or a printed scale was not used: `ecg-hough info scan.png -vv`
+    - which limit rejected a pulse, a separator or a printed scale: `ecg-hough info scan.png -vv`
     """
     with plain_errors():
         from ecg_hough.pipeline import digitize
 
-        ecg = digitize(page, speed_mm_s=speed, gain_mm_mv=gain)
+        with decisions() as seen:
+            try:
+                ecg = digitize(page, speed_mm_s=speed, gain_mm_mv=gain)
+            except PageError:
+                _print_evidence(seen, err=True)
+                raise
         if as_json:
             from ecg_hough.output.export import json_bytes
 
             typer.echo(json_bytes(ecg.to_dict()).decode(), nl=False)
         else:
             _print_info(ecg)
+            _print_evidence(seen)
 
 
 def _print_info(ecg: Ecg) -> None:
@@ -172,6 +182,12 @@ def _print_info(ecg: Ecg) -> None:
             typer.echo(f"  {status.lead:<4} {status.reason or 'not found'}")
     for warning in ecg.warnings:
         typer.echo(f"warning: {warning}")
+
+
+def _print_evidence(seen: list[str], *, err: bool = False) -> None:
+    """What each stage saw and used; to stderr, with `err`, where the page is refused."""
+    for line in ("evidence:", *(f"  {one}" for one in seen)):
+        typer.echo(line, err=err)
 
 
 def _agreement(ecg: Ecg) -> str:

@@ -34,6 +34,34 @@ def show_log(verbose: int) -> None:
     log.setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)])
 
 
+class _Decisions(logging.Handler):
+    """Collects what stages log at INFO: what was seen, with its weight, and what was used."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.INFO:
+            self.lines.append(record.getMessage())
+
+
+@contextmanager
+def decisions() -> Iterator[list[str]]:
+    """The decisions that stages log while this is open, whether or not the log is shown."""
+    collected, level, shown = _Decisions(), log.level, log.propagate
+    log.addHandler(collected)
+    if level > logging.INFO:
+        log.setLevel(logging.INFO)
+        log.propagate = False  # collected, not shown
+    try:
+        yield collected.lines
+    finally:
+        log.removeHandler(collected)
+        log.setLevel(level)
+        log.propagate = shown
+
+
 @contextmanager
 def plain_errors(extras: Mapping[str, str] = TRAIN_EXTRA) -> Iterator[None]:
     """Foreseen errors as one line and an exit status; -v shows where they came from.

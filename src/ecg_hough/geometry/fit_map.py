@@ -290,7 +290,7 @@ class _Normal:
     Attributes:
         members: (cells, m) indices of the points of every cell, padded with the number of points.
         values: (cells, m, 16) of the splines at them.
-        places: (cells, 16, 16) index of every pair of splines in the band, `band.size` for the lower half.
+        places: (cells, 16, 16) index of every pair of splines in `band`, its size for the lower half.
         band: (band + 1, nodes) quadratic form that is added.
     """
 

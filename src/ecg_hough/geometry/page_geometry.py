@@ -6,6 +6,7 @@ millimetres to image pixels, which covers rotation, perspective, curl and lens d
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 import cv2
@@ -21,6 +22,8 @@ from ecg_hough.geometry.sheet_edges import SheetOutline, find_sheet
 from ecg_hough.image.frames import Framed, find_frames
 from ecg_hough.page_map import PageMap
 from ecg_hough.paper import BLOCK_MM, GRID_MAJOR_MM
+
+log = logging.getLogger(__name__)
 
 # Tuned on rendered pages of all profiles.
 _MAX_ASPECT = 0.2  # log ratio of both pitches; a camera 30 degrees off the page's normal gives 0.15
@@ -116,7 +119,14 @@ def find_geometry(image: NDArray[np.uint8], framed: Framed | None = None) -> Pag
         found = _or_drawn(found, framed if framed is not None else Framed(image, (), 0))
     if found is None:
         found = _by_grid(image, curled=True)
-    return _without_grid(image) if found is None else found
+    if found is None:
+        found = _without_grid(image)
+    log.info(
+        "page: %s px per mm, angle %.2f degrees, by %s",
+        "unknown" if found.px_per_mm is None else "{:.3f} x {:.3f}".format(*found.px_per_mm),
+        found.angle_deg, found.method,
+    )  # fmt: skip
+    return found
 
 
 def _by_grid(image: NDArray[np.uint8], *, curled: bool = False) -> PageGeometry | None:

@@ -25,7 +25,7 @@ INNER_REACH_PX = 8.0
 EDGE_PRIOR = 2.0
 """Cost of moving one inner edge off the equal columns, in nats per pixel."""
 SURE_SHARE = 0.35
-"""Share of a panel's columns with the expected class from which its name is believed."""
+"""Share of a panel's columns with the expected class from which its name is trusted."""
 TRACED_MIN = 0.3
 """Occupancy from which a column is traced."""
 

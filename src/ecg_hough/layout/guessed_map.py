@@ -32,7 +32,7 @@ from ecg_hough.paper import BLOCK_MM, PAPER_SPEED_MM_S, RECORD_S
 SLANT_MIN_MM = 4.5
 """Rise or fall of the outer rows over the block, by which it is no rectangle."""
 RESIDUAL_MAX = 0.9
-"""Largest residual of fanned rows, of that of level ones, with which the fan is believed."""
+"""Largest residual of fanned rows, of that of level ones, with which the fan is used."""
 ROWS_MIN = 3
 """Fewest rows from which a fan or a turn is measured."""
 CELL_MM = 8.0

@@ -20,7 +20,7 @@ NAMED_APART_PX = 40.0
 """Names of two columns are at least this far apart: 15 mm."""
 NAMED_SETS = tuple(map(set, (LEADS, LEADS[:6], LEADS[6:])))
 """Leads that such a layout usually holds, no more and no fewer; others where every row of the page has names:
-eight leads, say, of which the others follow."""
+such as eight leads from which the others follow."""
 TRACED_MASS, NAMED_END_OFF = 0.3, 0.4
 """Least probability of any lead on a traced column of a row; farthest that traces may end off where the names
 of any leads have them end, in columns' widths."""

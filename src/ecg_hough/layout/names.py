@@ -41,9 +41,9 @@ APART_PX = 40
 COLUMN_PX = 14.0
 """Farthest that a name lies to the left or right of the names of its column in other rows: 5 mm."""
 ROWS_MIN = 3
-"""Rows with names from which a name in no column is not believed."""
+"""Rows with names from which a name in no column is not trusted."""
 NAMED_MIN = 2
-"""Fewest names at a common offset that are believed."""
+"""Fewest names at a common offset that are trusted."""
 COPIES_MAX = 2
 """A lead is printed once on a page, and once more as a rhythm strip; what is read more often is no name:
 dashes look like "I"."""

@@ -167,9 +167,9 @@ def _best_turn(
         # Rows are as level upside down: words decide, or both ways must be compared.
         if level and (of_words >= WORD_EVIDENCE_MIN or turns == 2):
             logger.debug(
-                "no further turn is tried: rows are level (layout evidence of at least %.1f), and words"
-                " decide (evidence of at least %.1f) or both ways up were compared",
-                LEVEL_EVIDENCE, WORD_EVIDENCE_MIN,
+                "no further turn is tried: layout evidence of at least %g shows that rows are level; %s",
+                LEVEL_EVIDENCE,
+                "both ways up were compared" if turns == 2 else "words show which way is up",
             )  # fmt: skip
             break
     best = max(tried, key=lambda turn: weighed[turn.turns])

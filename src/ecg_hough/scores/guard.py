@@ -1,7 +1,7 @@
 """A guard against scoring on what was trained on: names of records enter, a refusal leaves.
 
 The weights' cards list the records, and where known the patients, that the networks were trained on
-(`data.record_names`, `data.patient_ids`). A page is recognised by its name: it shows a record if the record's
+("data.record_names", "data.patient_ids"). A page is recognised by its name: it shows a record if the record's
 name is a part of it between separators, so `00021_hr-0003` and `photo_0007_00021_hr` show `00021_hr`. The two
 rates of PTB-XL are one recording: `00021_lr` is `00021_hr`. A name of digits alone must be the whole name of
 the page, because many data sets count from 1; leading zeros do not count (LUDB's `5` and its page `005`).

@@ -61,9 +61,9 @@ def fifty_odds(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> float
     lengths = beat_lengths(pieces)
     odds = float(lengths @ COEFFICIENTS + INTERCEPT)
     log.debug(
-        "paper speed by beats: log odds of 50 mm/s %.1f; logarithms of spectral centroid, beat distance and"
-        " stroke width %s",
-        odds, lengths,
+        "paper speed by beats: log odds of 50 mm/s %.1f; logarithms of spectral centroid %.2f, beat distance"
+        " %.2f, width of steep places %.2f",
+        odds, *lengths,
     )  # fmt: skip
     return odds
 

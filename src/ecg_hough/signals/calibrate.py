@@ -133,8 +133,12 @@ def calibrate(rows: tuple[RowTrace, ...], base: TimeBase, *, fs: int, fused_lead
     statuses = tuple(_status(lead, base, signals, confidence, fs) for lead in LEADS)
     missing = [not status.found for status in statuses]
     signals[missing], sd[missing], confidence[missing] = np.nan, np.nan, 0.0
-    log.info("signals: %d of %d leads; residuals %s, leads agree: %s",
-             len(LEADS) - sum(missing), len(LEADS), residuals, fused.agree)  # fmt: skip
+    log.info(
+        "signals: %d of %d leads; residuals in mV: Einthoven %.3f, Goldberger %.3f, repeats %.3f; within the"
+        " expected errors: %s",
+        len(LEADS) - sum(missing), len(LEADS),
+        residuals.einthoven_mv, residuals.goldberger_mv, residuals.repeat_mv, fused.agree,
+    )  # fmt: skip
     return Calibrated(
         signals=signals,
         fs=fs,
@@ -186,7 +190,11 @@ def _panel_signals(
             if start_s * fs < n and row.x_mm.size >= SPLINE_MIN:
                 panels.append(_panel_signal(row, window, zero_mm[window.row_index], base, fs))
             else:
-                log.debug("panel rejected: %s", window)
+                log.debug(
+                    "panel rejected: %s in row %d, %.1f to %.1f mm, has too few samples or begins after the"
+                    " record's end",
+                    window.lead, window.row_index, window.start_mm, window.end_mm,
+                )  # fmt: skip
     return panels
 
 

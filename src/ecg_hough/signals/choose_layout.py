@@ -131,7 +131,12 @@ def check_layout(
         )  # fmt: skip
         return ChosenLayout(None, loose, (_NONE,))
     probability = float(1.0 / np.exp(odds - odds[best]).sum())
-    log.info("layout: %s, probability %.3f", chosen.layout.name, probability)
+    log.info(
+        "layout: %s, log odds %.1f, probability %.3f;"
+        " next likeliest: %s, log odds %.1f; network's choice: %s",
+        chosen.layout.name, odds[best], probability, other.layout.name, odds[second],
+        candidates[0].layout.name if known else "none",
+    )  # fmt: skip
     suggested = candidates[0] if known else None
     warnings = _warnings(chosen, suggested, other, probability)
     return ChosenLayout(chosen.layout, chosen.panels, warnings)
@@ -168,8 +173,11 @@ def _log_odds(
     for k in np.flatnonzero(odds > odds.max() - STRIPS_MOST + STRIPS_LEAST):
         odds[k] += strip_odds(rows, placed[k])
     for candidate, one, total in zip(placed, features, odds, strict=True):
-        log.debug("layout: %s has log odds %.2f; evidence, unplaced rows, sums, beats %s",
-                  candidate.layout.name, total, one)  # fmt: skip
+        log.debug(
+            "layout: %s has log odds %.2f;"
+            " network's evidence %.2f, unplaced rows %g, limb sums %.2f, beats %.2f",
+            candidate.layout.name, total, *one,
+        )  # fmt: skip
     return odds
 
 

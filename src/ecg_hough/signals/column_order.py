@@ -108,10 +108,15 @@ def find_column_order(
         return ColumnOrder(ONE, 1.0)
     by_strips = order_by_strips(rows, windows, layout)
     if by_strips is not None:
+        log.info("order of columns: %s, by the rhythm strips", by_strips)
         return ColumnOrder(by_strips, 1.0)
     measures = measure_columns(rows, windows, layout)
     odds = INTERCEPT + float(measures @ COEFFICIENTS)
-    log.info("order of columns: log odds of simultaneous %.1f, measures %s", odds, measures)
+    log.info(
+        "order of columns: log odds of simultaneous %.1f; measures: correlation %.2f,"
+        " median and mean distance of beats %.2f and %.2f, shifts %.2f, limb sums %.2f",
+        odds, *measures,
+    )  # fmt: skip
     probability = 1.0 / (1.0 + math.exp(-abs(odds)))
     if odds <= 0:
         return ColumnOrder(SEQUENTIAL, probability)

@@ -119,7 +119,7 @@ def panels_apart(
         log.debug("separate panels rejected: share of ends that fit %.2f, limit %g; space is in the time: %s",
                   fits.mean(), APART_SHARE, cut_out)  # fmt: skip
         return None
-    log.info("separate panels, %.2f mm wide at a pitch of %.2f mm", width, pitch)
+    log.debug("separate panels, %.2f mm wide at a pitch of %.2f mm", width, pitch)
     near = np.asarray(np.median(off) + pitch * np.arange(n_columns), float)
     return _even_starts(rows, near, width, sample_mm), width
 
@@ -311,9 +311,10 @@ def place_columns(
             starts_s[j] = float(max(0.0, (a - start) / speed_mm_s)) if layout is None else 0.0
     if layout is not None:
         starts_s = {j: float((edges[j] - start) / speed_mm_s) for j in range(n_columns)}
-    log.info(
-        "block of traces from %.2f mm, %.2f mm wide; usual width: %s, cropped: %s", start, width, usual, cut
-    )
+    log.debug(
+        "block of traces as %s: from %.2f mm, %.2f mm wide; usual width: %s, cropped left and right: %s, %s",
+        layout.name if layout is not None else "unknown layout", start, width, usual, *cut,
+    )  # fmt: skip
     return Columns(tuple(moved), starts_s, float(width / speed_mm_s))
 
 
@@ -415,13 +416,13 @@ def _by_separators(
     if usual and inside:
         first_mm = float(np.median([mm - width * j / n_columns for j, mm in inside.items()]))
         # At a larger distance, dark lines of the grid were taken for separators.
-        limit = Limit("distance to the block's start, mm", abs(first_mm - start), most=SEPARATORS_OFF_MM)
+        limit = Limit("distance to the block's start in mm", abs(first_mm - start), most=SEPARATORS_OFF_MM)
         return (first_mm if keeps_limits(log, ("separators",), [limit]) else start), width
     if len(inside) > 1:
         pitch, first_mm = np.polyfit(list(inside), list(inside.values()), 1)
         last_mm = first_mm + pitch * n_columns
         off_mm = max(abs(first_mm - start), abs(last_mm - start - width))
-        limit = Limit("distance to the block's ends, mm", off_mm, most=SEPARATORS_OFF_MM)
+        limit = Limit("distance to the block's ends in mm", off_mm, most=SEPARATORS_OFF_MM)
         if keeps_limits(log, ("separators",), [limit]):
             return float(first_mm), float(last_mm - first_mm)
     return start, width

@@ -96,7 +96,10 @@ def fuse(panels: tuple[PanelSignal, ...], fs: float) -> Fused:
     for name, group in _redundant(panels).items():
         sums = np.array([IN_I_AND_II.get(panels[k].lead, (1.0,)) for k in group])
         moved, times = _agree([panels[k] for k in group], sums, fs)
-        log.debug("fusion of %s: disagreement of %.2f expected errors, limit %g", name, times, DISAGREE_MAX)
+        log.debug(
+            "fusion of %s: they disagree by %.2f of their expected errors, limit %g; %s",
+            name, times, DISAGREE_MAX, "not fused" if times > DISAGREE_MAX else "fused",
+        )  # fmt: skip
         if times > DISAGREE_MAX:
             agree = False
             continue

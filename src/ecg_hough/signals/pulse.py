@@ -134,11 +134,20 @@ def find_pulses(
     if gain_of_pulses(found, len(rows)) is None:
         chain = max(side_by_side(lambda side: _chained_pulses(side, darkness), sides), key=_total_quality)
         found = chain or found
-    log.info(
-        "calibration pulses: %d in %d rows, total quality %.2f", len(found), len(rows), _total_quality(found)
-    )
+    if found:
+        log.info(
+            "calibration pulses: in %d of %d rows, mean quality %.2f, heights %s mm",
+            len(found), len(rows), _total_quality(found) / len(found),
+            ", ".join(f"{pulse.height_mm:.2f}" for pulse in found),
+        )  # fmt: skip
+    else:
+        log.info(
+            "calibration pulses: none in %d rows; no two upright strokes %g to %g mm apart keep all limits",
+            len(rows), *WIDTH_MM,
+        )  # fmt: skip
     for pulse in found:
-        log.debug("used %s", pulse)
+        log.debug("pulse of row %d at %.1f mm: %.2f mm wide, %.2f mm high, quality %.2f",
+                  pulse.row_index, pulse.x_mm, pulse.width_mm, pulse.height_mm, pulse.quality)  # fmt: skip
     return found
 
 
@@ -233,17 +242,19 @@ def _chain_between(
     scale = STRIP_PX_PER_MM
     width, pen = (second.middle - first.middle) / scale, 0.5 * (first.width + second.width)
     top, foot = 0.5 * (first.top + second.top), min(first.foot, second.foot)
-    if abs(first.top - second.top) > EVEN_MM * scale or not WIDTH_MM[0] <= width <= WIDTH_MM[1]:
+    x_mm = frame.x_mm + first.middle / scale
+    candidate = ("chain of pulses at %.1f mm", x_mm)
+    uneven_top = abs(first.top - second.top)
+    alike = [Limit("difference of its strokes' tops in px", uneven_top, most=EVEN_MM * scale)]
+    if not WIDTH_MM[0] <= width <= WIDTH_MM[1] or not keeps_limits(log, candidate, alike):
         return ()
     at_mm = frame.to_mm(np.column_stack([np.arange(len(mask)), np.zeros(len(mask))]))[:, 0]
     foot_mm = float(frame.to_mm(np.array([[foot - 0.5 - 0.5 * pen, 0.0]]))[0, 0])
     top_mm = float(frame.to_mm(np.array([[top - 0.5 + 0.5 * pen, 0.0]]))[0, 0])
     height = foot_mm - top_mm - (max(levels.values()) - min(levels.values()))
     gain = min(GAINS_MM_MV, key=lambda g: abs(height - g * PULSE_MV))
-    x_mm = frame.x_mm + first.middle / scale
-    candidate = ("chain of pulses at %.1f mm", x_mm)
     off_mm = abs(height - gain * PULSE_MV)
-    if not keeps_limits(log, candidate, [Limit("error of its height, mm", off_mm, most=CHAIN_OFF_MM)]):
+    if not keeps_limits(log, candidate, [Limit("error of its height in mm", off_mm, most=CHAIN_OFF_MM)]):
         return ()
     inner = slice(round(first.middle + 0.5 * first.width) + 1, round(second.middle - 0.5 * second.width))
     along = closed[:, inner].mean(axis=1)
@@ -330,7 +341,7 @@ def gain_of_pulses(
         places = np.array([p.x_mm for p in agreeing])
         spread = float(np.median(np.abs(places - np.median(places))))
         # Pulses are printed below each other.
-        in_line = keeps_limits(log, candidate, [Limit("distance from a line, mm", spread, most=IN_LINE_MM)])
+        in_line = keeps_limits(log, candidate, [Limit("distance from a line in mm", spread, most=IN_LINE_MM)])
         return gain if in_line else None
     quality = agreeing[0].quality
     sure = n_rows <= 2 or keeps_limits(
@@ -399,14 +410,17 @@ def _pulse_between(
     width = (second.middle - first.middle) / scale
     # A trace that leaves the foot may lengthen one stroke downwards; the shorter one is the pulse's.
     uneven_foot = abs(first.foot - second.foot) / scale
-    even = abs(first.top - second.top) <= EVEN_MM * scale and uneven_foot <= UNEVEN_FOOT_MM
-    if not even or not WIDTH_MM[0] <= width <= WIDTH_MM[1]:
+    candidate = ("pulse of row %d at %.1f mm", where[0], where[1] + first.middle / scale)
+    alike = (
+        Limit("difference of its strokes' tops in px", abs(first.top - second.top), most=EVEN_MM * scale),
+        Limit("difference of its strokes' feet in mm", uneven_foot, most=UNEVEN_FOOT_MM),
+    )
+    if not WIDTH_MM[0] <= width <= WIDTH_MM[1] or not keeps_limits(log, candidate, alike):
         return None
     pen = 0.5 * (first.width + second.width)
     top, foot = 0.5 * (first.top + second.top), min(first.foot, second.foot)
     height = (foot - top - pen) / scale
-    candidate = ("pulse of row %d at %.1f mm", where[0], where[1] + first.middle / scale)
-    if not keeps_limits(log, candidate, [Limit("height, mm", height, *HEIGHT_MM)]):
+    if not keeps_limits(log, candidate, [Limit("height in mm", height, *HEIGHT_MM)]):
         return None
     a, b = round(first.middle + 0.5 * first.width) + 1, round(second.middle - 0.5 * second.width)
     r = round(top)

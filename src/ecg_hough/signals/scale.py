@@ -139,7 +139,9 @@ def find_paper_scale(
         score = _score(value, alone, values)
         if source == "text" and score < STATED_MIN:
             warnings.append(f"{name}: the printed '{value:g} {unit}' was read with a low score, {score:.2f}")
-        log.info("%s: %g %s from %s, score of the print %.2f", name, value, unit, source, score)
+        read = [f"{word.word} (score {word.score:.2f})" for word in alone if word.word in values]
+        printed = ", ".join(read) or "nothing"
+        log.info("%s: %g %s, source: %s; printed: %s", name, value, unit, source, printed)
     pulse_mm = common_height(pulses, len(rows))
     place = place_of_pulses(pulses, gain if has_grid or pulse_mm is None else pulse_mm / PULSE_MV)
     return PaperScale(speed, gain, speed_from, gain_from, tuple(warnings), place, pulse_mm, len(pulses))
@@ -183,11 +185,16 @@ def _speed_by_beats(
     ends_mm = [mm for window in windows for mm in (window.start_mm, window.end_mm)]
     long = bool(ends_mm) and max(ends_mm) - min(ends_mm) >= LONG_BLOCK_MM
     total = -np.inf if odds is None else odds + wide * WIDE_PULSE_ODDS + long * LONG_BLOCK_ODDS
-    log.debug("paper speed: log odds of 50 mm/s %.1f, limit %g; by beats %s, wide pulses %s, long block %s",
-              total, FIFTY_MIN, odds, wide, long)  # fmt: skip
+    if odds is None:
+        log.info("paper speed: the beats were not weighed; wide pulses: %s, long block: %s", wide, long)
+    else:
+        log.info(
+            "paper speed: log odds of 50 mm/s %.1f, at least %g needed;"
+            " of which beats %.1f, wide pulses %g, long block %g",
+            total, FIFTY_MIN, odds, wide * WIDE_PULSE_ODDS, long * LONG_BLOCK_ODDS,
+        )  # fmt: skip
     start = "paper speed: no printed speed was used;"
     if total >= FIFTY_MIN:
-        log.info("paper speed: 50 mm/s by log odds of %.1f, limit %g", total, FIFTY_MIN)
         others = ", calibration pulses as wide as 0.2 s at that speed" if wide else ""
         others += ", a block as wide as 10 s at that speed" if long else ""
         return 50.0, "beats", f"{start} 50 mm/s was concluded from the beat intervals and QRS widths{others}"

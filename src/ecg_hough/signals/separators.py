@@ -107,7 +107,8 @@ def _common_shifts(shifts: dict[int, list[float]], n_rows: dict[int, int]) -> di
         log.debug("separators rejected: seen before %d of %d columns, at least %g of them are needed",
                   len(kept), len(n_rows), PLACES_MIN)  # fmt: skip
         return {}
-    log.info("separators before columns %s, %s mm from their edges", list(kept), list(kept.values()))
+    places = ", ".join(f"column {j}, {shift:+.2f} mm from its edge" for j, shift in kept.items())
+    log.info("separators: before %s", places)
     return kept
 
 
@@ -155,7 +156,7 @@ def _middle(
     """
     a, b = columns
     width_mm = (b - a) / STRIP_PX_PER_MM
-    if not keeps_limits(log, ("separator",), [Limit("width of its stroke, mm", width_mm, most=WIDEST_MM)]):
+    if not keeps_limits(log, ("separator",), [Limit("width of its stroke in mm", width_mm, most=WIDEST_MM)]):
         return None
     near = slice(max(0, a - 3), b + 3)
     top, foot = (dark[level + side * common].mean(axis=0) for side in (-1, 1))
@@ -166,7 +167,7 @@ def _middle(
     limits = (
         Limit("mean darkness of its lighter half", min(top[at], foot[at]), least=SOLID_MIN),
         Limit("darkness beyond its ends", beyond[at], most=BEYOND_MAX),
-        Limit("offset of its halves, mm", lean_mm, most=LEAN_MM),
+        Limit("offset of its halves in mm", lean_mm, most=LEAN_MM),
     )
     candidate = ("separator %.2f mm from the column's edge", middle / STRIP_PX_PER_MM - REACH_MM)
     return middle if keeps_limits(log, candidate, limits) else None

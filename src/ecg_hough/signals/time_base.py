@@ -76,7 +76,12 @@ def find_columns(
     if options.grid_lines and sheet.has_grid and chosen.layout is not None:
         base = _on_grid_lines(base, sheet, rows.traces)
     if options.marks and rows.marks and sheet.has_grid and chosen.layout is not None:
-        return _by_marks(base, rows, chosen, chosen.layout, scale)
+        base = _by_marks(base, rows, chosen, chosen.layout, scale)
+    starts = ", ".join(f"{start:.2f}" for start, _ in base.columns.spans_mm.values())
+    log.info(
+        "columns: begin at %s mm, the block lasts %.3g s; on lines of the grid: %s, separate panels: %s",
+        starts, base.columns.duration_s, base.columns.on_grid, base.columns.apart,
+    )  # fmt: skip
     return base
 
 
@@ -102,7 +107,8 @@ def _by_marks(
 def trusted_names(sheet: Sheet) -> frozenset[tuple[str, int]]:
     """Printed names, with their rows, where enough panels have one to trust them."""
     if sheet.layout.named < NAMED_MIN:
-        log.debug("printed names: named panels %.2f, below %.2f", sheet.layout.named, NAMED_MIN)
+        log.debug("printed names are not trusted: share of panels with a name %.2f, below %.2f",
+                  sheet.layout.named, NAMED_MIN)  # fmt: skip
         return frozenset()
     return sheet.layout.printed
 

@@ -102,8 +102,11 @@ def zero_lines(
     if on_grid is not None:
         drawn = zip(level, on_grid.tolist(), strict=True)
         zero, _ = _solved(seen + [_Observation({k: 1.0}, y, LINE_SD_MM) for k, y in drawn], level)
-    log.debug("zero lines of rows %s: %s mm, %d observations, on lines of the grid: %s",
-              indices, zero, len(seen), on_grid is not None)  # fmt: skip
+    log.debug(
+        "zero lines: %s; %d observations, on lines of the grid: %s",
+        ", ".join(f"row {k} at {y:.2f} mm" for k, y in zip(level, zero, strict=True)),
+        len(seen), on_grid is not None,
+    )  # fmt: skip
     return ZeroLines(dict(zip(level, zero.tolist(), strict=True)), on_grid is not None)
 
 
@@ -113,15 +116,15 @@ def _pulse_feet(
     """Feet of calibration pulses that are near their row's level.
 
     A program that draws a grid on whole pixels draws pulses and the traces between them on whole pixels, too.
-    A stroke of an odd number of pixels is as late as the grid's lines, one of an even number is not; the page
-    does not show which, so half of it is subtracted and the error is larger.
+    A stroke of an odd number of pixels has the offset of the grid's printed lines, one of an even number has
+    none; the page does not show which, so half of it is subtracted and the error is larger.
     """
-    late = lines.late_mm[0] if lines is not None and lines.late_mm else 0.0
-    sd = float(np.linalg.norm([FOOT_SD_MM, late / np.sqrt(3.0), 0.5 * late]))
+    off_mm = lines.printed_off_mm[0] if lines is not None and lines.printed_off_mm else 0.0
+    sd = float(np.linalg.norm([FOOT_SD_MM, off_mm / np.sqrt(3.0), 0.5 * off_mm]))
     out = []
     for k, y in (pulse.feet_mm if pulse is not None else {}).items():
         if k in level and abs(y - level[k]) <= FOOT_MM:
-            out.append(_Observation({k: 1.0}, y - 0.5 * late, sd))
+            out.append(_Observation({k: 1.0}, y - 0.5 * off_mm, sd))
         elif k in level:
             log.debug("zero lines: foot of the pulse in row %d rejected, %.2f mm off its level, limit %g",
                       k, y - level[k], FOOT_MM)  # fmt: skip

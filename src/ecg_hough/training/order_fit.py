@@ -2,7 +2,7 @@
 
 `python -m ecg_hough.training.order_fit RECORDS [SEED]`: every record is laid on paper in every layout of
 several columns, in both orders, with reading errors: wrong edges of columns, names misread as trace, gaps,
-noise. Held-out records are scored and never fitted to. Needs the experiments extra.
+noise. Held-out records are scored and never fitted to. Needs the extra `train`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,16 @@ from rich.progress import track
 
 from ecg_hough.datasets.split import read_signals, split_records
 from ecg_hough.elements import RowTrace, Window
-from ecg_hough.paper import BLOCK_MM, GAIN_MM_MV, LEADS, Layout, make_layout
+from ecg_hough.paper import BLOCK_MM, GAIN_MM_MV, LEADS, SHAPES, Layout, make_layout
 from ecg_hough.signals.column_order import SIMULTANEOUS, find_column_order, measure_columns, order_by_strips
 
-LAYOUTS = (("3x4", ()), ("3x4", ("II",)), ("3x4", ("II", "V1", "V5")), ("6x2", ()), ("6x2", ("II",)),
-           ("4x3", ()), ("2x6", ()))  # fmt: skip
+LAYOUTS = tuple(
+    make_layout(name, rhythm=strips)
+    for name, shape in SHAPES.items()
+    for strips in ((), ("II",), ("II", "V1", "V5"))
+    if shape.n_columns > 1 and len(strips) <= shape.strips_usual
+)
+"""Those of several columns, with none, one and three rhythm strips where these are usual."""
 STEP_MM, MARGIN_MM = 0.1, 5.0
 FIFTY_SHARE = 0.2
 """Share of pages at 50 mm/s."""
@@ -90,9 +95,8 @@ def pages(
     """Pages of records, and whether their columns are simultaneous."""
     for stem in track(stems, "laying on paper"):
         signals, fs = read_signals(stem)
-        for shape, rhythm in LAYOUTS:
+        for layout in LAYOUTS:
             for simultaneous in (False, True):
-                layout = make_layout(shape, rhythm=rhythm)
                 page = lay_on_paper(np.nan_to_num(signals), fs, layout, simultaneous, rng, end_off_share)
                 yield page, simultaneous
 

@@ -1,7 +1,7 @@
 """Fit the odds of 50 against 25 mm/s (`beats.COEFFICIENTS`) on records, and print their accuracy.
 
 `python -m ecg_hough.training.speed_fit RECORDS`: every record is laid on paper in panels of one, two and four
-columns at both speeds. Held-out records are scored and never fitted to. Needs the experiments extra.
+columns at both speeds. Held-out records are scored and never fitted to. Needs the extra `train`.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from ecg_hough.signals.strip_names import WEIGHTS, assign_leads, measure
 from ecg_hough.signals.time_base import find_columns, trusted_names
 from ecg_hough.traces.read import read_rows
 
-SHAPES = ("3x4", "3x4", "6x2", "4x3")
+DRAWN_SHAPES = ("3x4", "3x4", "6x2", "4x3")
 """Layouts of several columns; most pages with strips are 3x4."""
 STRIPS_MOST = 3
 DPI = (100.0, 200.0)
@@ -54,7 +54,7 @@ def draw_page(seed: int, stem: Path | None = None) -> RenderedPage:
     rng = np.random.default_rng(seed)
     strips = rng.choice(LEADS, rng.integers(1, STRIPS_MOST + 1), replace=False)
     layout = make_layout(
-        str(rng.choice(SHAPES)), rhythm=tuple(map(str, strips)), cabrera=bool(rng.random() < 0.25)
+        str(rng.choice(DRAWN_SHAPES)), rhythm=tuple(map(str, strips)), cabrera=bool(rng.random() < 0.25)
     )
     style = sample_style(rng, "mixed", layout=layout, dpi=float(rng.uniform(*DPI)))
     names = "none" if rng.random() < 0.5 else style.sheet.names

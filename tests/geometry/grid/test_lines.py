@@ -12,7 +12,7 @@ PX_PER_MM = 200 / 25.4
 SIZE_MM = (127.0, 203.2)
 """A whole number of pixels."""
 FIRST_MM = (0.3, 0.6)
-"""Where the first lines are meant to be, down and across."""
+"""Nominal places of the first lines, down and across."""
 
 
 def drawn_grid(*, whole_pixels: bool, noise: float = 0.0, seed: int = 0, px_per_mm: float = PX_PER_MM):
@@ -45,14 +45,14 @@ BOX = (5.0, 5.0, SIZE_MM[0] - 5.0, SIZE_MM[1] - 5.0)
 def test_lines_on_whole_pixels_are_displaced_by_half_a_pixel(noise):
     found = find_lines(*drawn_grid(whole_pixels=True, noise=noise), BOX)
     for lines, first in zip(found, FIRST_MM, strict=True):
-        assert lines.late_mm == (pytest.approx(0.5 / PX_PER_MM, abs=1e-4),)
+        assert lines.printed_off_mm == (pytest.approx(0.5 / PX_PER_MM, abs=1e-4),)
         assert lines.shift_to(first + 47.05) == pytest.approx(-0.05, abs=0.01)
 
 
 def test_lines_drawn_between_pixels_are_not_displaced():
     found = find_lines(*drawn_grid(whole_pixels=False), BOX)
     for lines, first in zip(found, FIRST_MM, strict=True):
-        assert lines.late_mm == (0.0,)
+        assert lines.printed_off_mm == (0.0,)
         assert lines.shift_to(first + 47.03) == pytest.approx(-0.03, abs=0.01)
         assert lines.shift_to(first + 47.2) is None
 
@@ -60,13 +60,13 @@ def test_lines_drawn_between_pixels_are_not_displaced():
 def test_lines_a_whole_number_of_pixels_apart_are_measured_by_their_width():
     """They do not beat with the pixels; lines between pixels are darker on one side."""
     found = find_lines(*drawn_grid(whole_pixels=True, px_per_mm=8.0), BOX)
-    assert [lines.late_mm for lines in found] == [(0.5 / 8.0,)] * 2
+    assert [lines.printed_off_mm for lines in found] == [(0.5 / 8.0,)] * 2
     found = find_lines(*drawn_grid(whole_pixels=False, px_per_mm=8.0), BOX)
-    assert [lines.late_mm for lines in found] == [(), ()]
+    assert [lines.printed_off_mm for lines in found] == [(), ()]
 
 
-@pytest.mark.parametrize(("width_px", "late_px"), [(1, 0.5), (2, 0.0)])
-def test_lines_two_pixels_wide_are_not_displaced(width_px, late_px):
+@pytest.mark.parametrize(("width_px", "off_px"), [(1, 0.5), (2, 0.0)])
+def test_lines_two_pixels_wide_are_not_displaced(width_px, off_px):
     """In a program's own picture at a scale at which half a pixel matters."""
     image, page_map = drawn_grid(whole_pixels=True, px_per_mm=100 / 25.4)
     if width_px == 2:
@@ -74,7 +74,7 @@ def test_lines_two_pixels_wide_are_not_displaced(width_px, late_px):
         # Lines between both pixels, which `drawn_grid` puts at the second one.
         page_map = PageMap.from_affine([[100 / 25.4, 0.0, -1.0], [0.0, 100 / 25.4, -1.0]], SIZE_MM)
     for lines in find_lines(image, page_map, BOX):
-        assert lines.late_mm == (pytest.approx(late_px * 25.4 / 100, abs=1e-4),)
+        assert lines.printed_off_mm == (pytest.approx(off_px * 25.4 / 100, abs=1e-4),)
         assert lines.near_mm == pytest.approx(0.9 * 25.4 / 100, abs=1e-3)
     blurred = cv2.GaussianBlur(image, (0, 0), 1.5)
     assert all(lines is None or lines.near_mm <= 0.12 for lines in find_lines(blurred, page_map, BOX))
@@ -92,7 +92,7 @@ def test_a_turned_page_shows_its_raster():
     matrix = np.column_stack([linear * PX_PER_MM, linear @ [-0.5, -0.5] + offset])
     found = find_lines(turned, PageMap.from_affine(matrix, SIZE_MM), (20.0, 30.0, 95.0, 170.0))
     for lines, first in zip(found, FIRST_MM, strict=True):
-        assert lines.late_mm == (pytest.approx(0.5 / PX_PER_MM, abs=1e-3),)
+        assert lines.printed_off_mm == (pytest.approx(0.5 / PX_PER_MM, abs=1e-3),)
         assert lines.shift_to(first + 47.0) == pytest.approx(0.0, abs=0.01)
 
 
@@ -101,7 +101,9 @@ def test_paper_without_lines():
     page_map = PageMap.from_affine([[PX_PER_MM, 0, 0], [0, PX_PER_MM, 0]], (114.0, 190.0))
     assert find_lines(image, page_map, (5.0, 5.0, 110.0, 185.0)) == (None, None)
     noise = np.random.default_rng(1).integers(120, 240, image.shape).astype(np.uint8)
-    assert all(lines is None or not lines.late_mm for lines in find_lines(noise, page_map, (5, 5, 110, 185)))
+    assert all(
+        lines is None or not lines.printed_off_mm for lines in find_lines(noise, page_map, (5, 5, 110, 185))
+    )
 
 
 def test_a_box_too_small_to_measure_lines():
