@@ -16,8 +16,8 @@ from ecg_hough.cores import side_by_side
 from ecg_hough.elements import RowMark, RowTrace
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
 from ecg_hough.layout.sheet import Sheet
-from ecg_hough.networks.marks_net import STRIP_MM, find_marks
-from ecg_hough.networks.runtime import Network
+from ecg_hough.networks.marks_net import MARKS_NETWORK, STRIP_MM, find_marks
+from ecg_hough.networks.runtime import Network, load_network
 from ecg_hough.numeric import runs
 
 BEYOND_MM = 28.0
@@ -26,8 +26,15 @@ MASK_PX_PER_MM, MASK_BLUR, MASK_PEN_PX = 2.3, 0.6, 2
 """Drawn masks are as coarse as the leads network's, with which the network was trained."""
 
 
-def marks_of_rows(sheet: Sheet, traces: tuple[RowTrace, ...], network: Network) -> tuple[RowMark, ...]:
-    """Landmarks of every row that has a trace, row by row."""
+def marks_of_rows(
+    sheet: Sheet, traces: tuple[RowTrace, ...], network: Network | None = None
+) -> tuple[RowMark, ...]:
+    """Landmarks of every row that has a trace, row by row.
+
+    Args:
+        network: None takes the shipped one.
+    """
+    network = network or load_network(MARKS_NETWORK)
     pixels, factor = shrink_for_strips(sheet.image, float(np.mean(sheet.page_map.px_per_mm)))
     see = partial(_marks_of_row, sheet, pixels, factor, traces, network)
     found = side_by_side(see, range(len(traces)))

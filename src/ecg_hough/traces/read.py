@@ -14,7 +14,6 @@ from operator import attrgetter
 from ecg_hough.cores import pool_for
 from ecg_hough.elements import RowTrace
 from ecg_hough.layout.sheet import Sheet
-from ecg_hough.networks.marks_net import MARKS_NETWORK
 from ecg_hough.networks.runtime import Network, load_network
 from ecg_hough.options import SHIPPED, Options
 from ecg_hough.traces.ink import find_ink
@@ -39,7 +38,7 @@ def read_rows(sheet: Sheet, options: Options = SHIPPED) -> Rows:
     ink = find_ink(sheet.image, sheet.page_map, traces)
     if network is None:
         return Rows(traces, ink)
-    return Rows(traces, ink, marks_of_rows(sheet, traces, load_network(MARKS_NETWORK)))
+    return Rows(traces, ink, marks_of_rows(sheet, traces))
 
 
 def read_traces(sheet: Sheet, network: Network | None, options: Options) -> tuple[RowTrace, ...]:

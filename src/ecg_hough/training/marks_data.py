@@ -42,8 +42,8 @@ class Crop:
 def vendor_sheet(sheet: SheetStyle, rng: np.random.Generator) -> SheetStyle:
     """The sheet in another cart's manner: its landmarks are drawn anew.
 
-    Where carts leave a gap between columns they cut the end of each: MUSE draws 1238 of 1250 samples, and every
-    column begins where a rhythm strip shows its time. So the pen never lifts at a column's start.
+    Where carts leave a gap between columns they cut the end of each: MUSE draws 1238 of 1250 samples, and
+    every column begins where a rhythm strip shows its time. So the pen never lifts at a column's start.
     """
     separators = ("bars", "double", "ticks", "dashed", "dotted", "full", "none")
     changes: dict[str, object] = {
