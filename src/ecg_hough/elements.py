@@ -81,6 +81,21 @@ class RowTrace:
 
 
 @dataclass(frozen=True)
+class RowMark:
+    """A landmark of a row, as the marks network sees it.
+
+    Attributes:
+        kind: one of `networks.marks_net.MARK_KINDS`; row_index: row of the page, from the top.
+        x_mm: place along the page; probability: that it is one.
+    """
+
+    kind: str
+    row_index: int
+    x_mm: float
+    probability: float
+
+
+@dataclass(frozen=True)
 class Window:
     """A panel on the page: lead, row, column, and its start and end along the page in mm."""
 

@@ -17,6 +17,8 @@ class Options:
         readout: "trace" (the trace network), or "centroid" (the 2024 winner's column centroids).
         stroke_fit: analysis by synthesis after the read-out (`traces.stroke_fit`).
         grid_out: the printed grid is removed from the ink before that fit.
+        marks: columns come from the rows' landmarks by one solve (`signals.column_solve`), where a grid and a
+            known layout are found; else from the ends of the traces (`signals.columns`).
         separators: columns begin at separators, else where traces end (`signals.separators`).
         grid_lines: blocks and zero lines near a line of the grid are placed on it (`geometry.grid.lines`).
         lead_fusion: limb leads and repeated leads are made to agree (`signals.lead_fusion`).
@@ -34,6 +36,7 @@ class Options:
     readout: str = "trace"
     stroke_fit: bool = True
     grid_out: bool = True
+    marks: bool = True
     separators: bool = True
     grid_lines: bool = True
     lead_fusion: bool = True

@@ -210,6 +210,47 @@ def train_traces(
     typer.echo(f"Checkpoint in {folder}. Next: ecg-hough export {folder} --name traces")
 
 
+def train_marks(
+    records: Annotated[
+        Path | None, typer.Option(help="Folder of WFDB records.", show_default="generated ECGs alone")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.")] = Path("runs/marks"),
+    steps: Annotated[int, typer.Option(min=1, help="Of the whole run.")] = 8000,
+    batch_size: Annotated[int, typer.Option(min=1, help="Crops a step.")] = 12,
+    learning_rate: Annotated[
+        float, typer.Option(callback=positive, help="Flat for 60% of the steps, then falling.")
+    ] = 1.5e-3,
+    seed: Seed = 0,
+    max_minutes: MaxMinutes = None,
+) -> None:
+    """Train the marks network on pages that are rendered meanwhile; goes on from the last checkpoint.
+
+    It finds where panels begin and end, separators and calibration pulses. Needs the train extra.
+
+    Example: `ecg-hough train-marks --records data/ptbxl --max-minutes 60`
+    """
+    with plain_errors(), live_line("training") as show:
+        from ecg_hough.training.marks_train import MarksTrainSettings
+        from ecg_hough.training.marks_train import train_marks as run_training
+
+        settings = MarksTrainSettings(
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+            max_minutes=max_minutes,
+        )
+        folder = run_training(
+            settings,
+            records=records,
+            out=out,
+            on_step=lambda step, n, figures: show(
+                f"step {step}/{n}  " + "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
+            ),
+        )
+    typer.echo(f"Checkpoint in {folder}. Next: ecg-hough export {folder} --name marks")
+
+
 def export_weights(
     folder: Annotated[Path, typer.Argument(help="Result folder of `train`, with its checkpoints.")],
     out: OutFolder = Path("output/weights"),

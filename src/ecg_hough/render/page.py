@@ -15,7 +15,7 @@ import numpy as np
 from ecg_hough.page_map import PageMap
 from ecg_hough.paper import LEADS, Layout
 from ecg_hough.render.camera import Warp, apply_warp, expose, make_warp
-from ecg_hough.render.sheet import SheetPanel, Word, draw_sheet
+from ecg_hough.render.sheet import Mark, SheetPanel, Word, draw_sheet
 from ecg_hough.render.style import PageStyle, sample_style
 from ecg_hough.render.wear import worn_print
 
@@ -58,6 +58,7 @@ class RenderedPage:
         page_map: sheet mm -> image px after all distortions.
         px_per_mm: scale of the flat sheet; angle_deg: page angle, counter-clockwise.
         style: every choice made, ready for JSON.
+        marks: landmarks of the rows, sheet mm.
     """
 
     image: np.ndarray
@@ -70,6 +71,7 @@ class RenderedPage:
     px_per_mm: float
     angle_deg: float
     style: dict[str, Any] = field(repr=False)
+    marks: tuple[Mark, ...] = ()
 
     def label_map(self, *, min_stroke_px: float = 0.0, scale: float = 1.0) -> np.ndarray:
         """Lead masks (rows, cols) uint8: 0 background, k + 1 for LEADS[k].
@@ -149,6 +151,7 @@ def render_page(
         px_per_mm=sheet.px_per_mm,
         angle_deg=style.camera.rotation_deg,
         style=asdict(style),
+        marks=sheet.marks,
     )
 
 

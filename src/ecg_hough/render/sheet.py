@@ -61,6 +61,25 @@ class SheetPanel:
     inverted: bool
 
 
+MARKS = ("start", "end", "separator", "pulse_left", "pulse_right")
+"""Kinds of landmarks of a row: first sample of a panel, one sample behind its last, middle of a separator,
+upright strokes of a pulse."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A landmark of a row, in mm on the sheet.
+
+    Attributes:
+        kind: one of `MARKS`; row: row of traces; y_mm: its zero line; x_mm: where along it.
+    """
+
+    kind: str
+    row: int
+    y_mm: float
+    x_mm: float
+
+
 @dataclass(frozen=True)
 class Word:
     """A printed word of `paper.WORDS`; corners (4, 2) row and column in px, clockwise from the top left."""
@@ -81,6 +100,7 @@ class Sheet:
     words: tuple[Word, ...]
     px_per_mm: float
     stroke_px: float
+    marks: tuple[Mark, ...] = ()
 
 
 def draw_sheet(signals: np.ndarray, fs: int, style: SheetStyle, rng: np.random.Generator) -> Sheet:
@@ -96,9 +116,10 @@ def draw_sheet(signals: np.ndarray, fs: int, style: SheetStyle, rng: np.random.G
     rows, cols = (round(mm * px_per_mm) for mm in style.size_mm)
     panels = _place_panels(_as_printed(signals, fs, style), fs, style, px_per_mm)
     paper = _draw_grid((rows, cols), style, px_per_mm)
-    ink, stroke_px = _draw_traces((rows, cols), panels, style, px_per_mm)
+    ink, stroke_px, drawn = _draw_traces((rows, cols), panels, style, px_per_mm)
     text, words = _draw_texts((rows, cols), panels, style, px_per_mm, rng)
-    return Sheet(paper, ink, text, panels, words, px_per_mm, stroke_px)
+    ends = [mark for panel in panels for mark in _ends_of(panel, fs, style, px_per_mm)]
+    return Sheet(paper, ink, text, panels, words, px_per_mm, stroke_px, (*ends, *drawn))
 
 
 def _as_printed(signals: np.ndarray, fs: int, style: SheetStyle) -> np.ndarray:
@@ -134,13 +155,18 @@ def _place_panels(
         shown_n = column_first[column + 1] - column_first[column] if style.sequential else column_first[1]
         n = int(width_mm / style.speed_mm_s * fs) if rhythm else int(shown_n)
         mv = signals[LEADS.index(lead), first : first + n].astype(np.float64)
-        start_mm = style.block_left_mm + column * column_mm
+        if not rhythm:
+            mv = mv[: max(2, len(mv) - round(style.column_cut_s * fs))]
+        gap_mm = 0.0 if rhythm else column * style.column_gap_mm
+        start_mm = style.block_left_mm + column * column_mm + gap_mm
         zero_mm = _zero_line_mm(style, row, rhythm)
         inverted = style.inverted_avr and lead == "aVR" and not rhythm
         shown = -mv if inverted else mv
-        first_mm = first / fs * style.speed_mm_s if style.sequential else start_mm - style.block_left_mm
+        first_mm = first / fs * style.speed_mm_s + gap_mm
+        if not style.sequential:
+            first_mm = start_mm - style.block_left_mm
         x_mm = style.block_left_mm + first_mm + np.arange(len(mv)) / fs * style.speed_mm_s
-        y_mm = zero_mm - shown * style.gain_mm_mv
+        y_mm = zero_mm - shown * style.gain_of(lead)
         trace = np.stack([y_mm, x_mm], axis=1) * px_per_mm - 0.5
         panels.append(SheetPanel(lead, row, column, rhythm, first, mv, trace, zero_mm, start_mm, inverted))
     return tuple(panels)
@@ -275,8 +301,8 @@ class _Pen:
 
 def _draw_traces(
     shape: tuple[int, int], panels: tuple[SheetPanel, ...], style: SheetStyle, px_per_mm: float
-) -> tuple[np.ndarray, float]:
-    """Coverage of traces, pulses and separators, and the width of the traces' stroke, px."""
+) -> tuple[np.ndarray, float, tuple[Mark, ...]]:
+    """Coverage of traces, pulses and separators, the width of the traces' stroke, px, and where they are."""
     rows, cols = shape
     scale = px_per_mm * _SUPERSAMPLE
     width = max(round(style.stroke_mm * scale), 1)
@@ -284,16 +310,27 @@ def _draw_traces(
     at_place = {(p.row, p.column): p for p in panels}
     for panel in panels:
         _draw_trace(pen, panel, at_place.get((panel.row, panel.column - 1)), style)
+    marks: list[Mark] = []
     last_row = max((p.row for p in panels), default=0)
     block_end = max((float(p.trace[-1, 1] + 0.5) / px_per_mm for p in panels if len(p.trace)), default=0.0)
     for panel in panels:
         in_row = style.pulse_rows == "all" or panel.row == last_row
-        if panel.column == 0 and style.pulse != "none" and in_row:
-            _draw_pulse(pen, panel, block_end, style)
-        if style.separator in ("bars", "ticks", "dashed"):
-            _draw_separators(pen, panel, block_end, style)
+        if (panel.column == 0 or style.pulse_columns) and style.pulse != "none" and in_row:
+            marks += _draw_pulse(pen, panel, block_end, style)
+        if style.separator not in ("gap", "none"):
+            marks += _draw_separators(pen, panel, block_end, style)
     ink = cv2.resize(pen.layer, (cols, rows), interpolation=cv2.INTER_AREA)
-    return ink, width / _SUPERSAMPLE
+    return ink, width / _SUPERSAMPLE, tuple(marks)
+
+
+def _ends_of(panel: SheetPanel, fs: int, style: SheetStyle, px_per_mm: float) -> list[Mark]:
+    """Where a panel begins and ends; none where nothing of it is drawn."""
+    drawn = np.flatnonzero(np.isfinite(panel.trace).all(axis=1))
+    if not len(drawn):
+        return []
+    first, last = (float(panel.trace[k, 1] + 0.5) / px_per_mm for k in drawn[[0, -1]])
+    behind = last + style.speed_mm_s / fs
+    return [Mark("start", panel.row, panel.zero_mm, first), Mark("end", panel.row, panel.zero_mm, behind)]
 
 
 def _draw_trace(pen: _Pen, panel: SheetPanel, before: SheetPanel | None, style: SheetStyle) -> None:
@@ -303,7 +340,7 @@ def _draw_trace(pen: _Pen, panel: SheetPanel, before: SheetPanel | None, style: 
         return (points + 0.5) * _SUPERSAMPLE - 0.5
 
     points = at(panel.trace)
-    if style.joined and before is not None and style.separator != "gap":
+    if style.joined and before is not None and style.separator != "gap" and not style.column_gap_mm:
         points = np.vstack([at(before.trace[-1:]), points])
     if style.separator == "gap" and not panel.rhythm and panel.column > 0:
         # The pen lifts for a millimetre: those samples are not printed, but stay in the truth.
@@ -311,28 +348,44 @@ def _draw_trace(pen: _Pen, panel: SheetPanel, before: SheetPanel | None, style: 
     (_raster_trace if style.stroke == "raster" else _polyline)(pen.layer, points, pen.width)
 
 
-def _draw_pulse(pen: _Pen, panel: SheetPanel, block_end: float, style: SheetStyle) -> None:
+def _draw_pulse(pen: _Pen, panel: SheetPanel, block_end: float, style: SheetStyle) -> list[Mark]:
     """The calibration pulse of a row, before its trace or behind the block."""
     z, gap, foot = panel.zero_mm, style.pulse_gap_mm, style.pulse_foot_mm
     up = z - PULSE_MV * style.gain_mm_mv
     start = panel.start_mm - PULSE_MM - gap if style.pulse == "left" else block_end + gap
     end = start + PULSE_MM
-    corners = [(z, start), (z, start + foot), (up, start + foot), (up, end - foot), (z, end - foot), (z, end)]
-    pen.line(corners, style.pulse_pen)
+    left, right = start + foot, end - foot
+    top = [(up, left), (up, right)]
+    if style.pulse_stepped and style.chest_gain_mm_mv is not None:
+        down, middle = z - PULSE_MV * style.chest_gain_mm_mv, 0.5 * (start + end)
+        top = [(up, left), (up, middle), (down, middle), (down, right)]
+    pen.line([(z, start), (z, left), *top, (z, right), (z, end)], style.pulse_pen)
+    return [Mark("pulse_left", panel.row, z, left), Mark("pulse_right", panel.row, z, right)]
 
 
-def _draw_separators(pen: _Pen, panel: SheetPanel, block_end: float, style: SheetStyle) -> None:
+def _draw_separators(pen: _Pen, panel: SheetPanel, block_end: float, style: SheetStyle) -> list[Mark]:
     """Marks between this panel's column and the one before it, and at the ends of the block."""
     z, x = panel.zero_mm, panel.start_mm
     places = [x] if panel.column > 0 else []
     if style.separator_at_ends and (panel.rhythm or panel.column in (0, style.layout.n_columns - 1)):
         places.append(x if panel.column == 0 else block_end)
-    bar: _Spans = ((-style.separator_mm, style.separator_mm),)
-    spans = {"bars": bar, "ticks": _TICKS, "dashed": _DASHES}[style.separator]
-    strokes = style.separator_pen if style.separator == "bars" else 1.3
+    half, strokes, sides = style.separator_mm, 1.3, (0.0,)
+    spans: _Spans = ((-half, half),)
+    if style.separator == "bars":
+        strokes = style.separator_pen
+    elif style.separator == "double":
+        sides = (-0.25 * half, 0.25 * half)
+    elif style.separator == "dotted":
+        spans = tuple((d - 0.25, d + 0.25) for d in np.arange(-3.0 * half, 3.0 * half + 0.1, 1.25).tolist())
+    elif style.separator == "full":
+        spans = ((-0.5 * style.row_pitch_mm, 0.5 * style.row_pitch_mm),)
+    else:
+        spans = _TICKS if style.separator == "ticks" else _DASHES
     for place in places:
-        for a, b in spans:
-            pen.line([(z + a, place), (z + b, place)], strokes)
+        for side in sides:
+            for a, b in spans:
+                pen.line([(z + a, place + side), (z + b, place + side)], strokes)
+    return [Mark("separator", panel.row, z, place) for place in places]
 
 
 # ---------------------------------------------------------------- text

@@ -107,7 +107,7 @@ class SheetStyle:
     pulse_gap_mm: float = 1.0  # between the pulse and the trace; 0 joins them, below 0 they overlap
     pulse_foot_mm: float = 0.8  # flat lead-in and lead-out; 0 none
     pulse_pen: float = 1.3  # width of the pulse's stroke, in strokes of the trace
-    separator: str = "bars"  # bars, ticks, dashed, gap, none
+    separator: str = "bars"  # bars, double, ticks, dashed, dotted, full (height of the block), gap, none
     separator_mm: float = 3.1  # half the height of bars
     separator_pen: float = 2.6  # width of bars, in strokes of the trace
     separator_at_ends: bool = False  # also before the first and behind the last column
@@ -126,6 +126,16 @@ class SheetStyle:
     amplitude: float = 1.0
     lowpass_hz: float | None = None  # the cart's own filter; the truth is the filtered signal
     missing: tuple[str, ...] = ()  # leads not printed
+    chest_gain_mm_mv: float | None = None  # gain of V1 to V6 where it differs
+    pulse_stepped: bool = False  # the pulse steps down from the limb leads' gain to the chest leads'
+    pulse_columns: bool = False  # a pulse before every column, not the first alone
+    column_gap_mm: float = 0.0  # space between columns
+    column_cut_s: float = 0.0  # end of every column that is not drawn
+
+    def gain_of(self, lead: str) -> float:
+        """Gain of a lead, mm/mV: some carts draw chest leads lower."""
+        chest = lead.startswith("V") and self.chest_gain_mm_mv is not None
+        return float(self.chest_gain_mm_mv) if chest else self.gain_mm_mv  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -229,6 +229,19 @@ def _first_and_last(row: RowTrace) -> tuple[float, float]:
     return float(row.x_mm[long[0][0]] - step / 2), float(row.x_mm[long[-1][1] - 1] + step / 2)
 
 
+def on_read_rows(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> tuple[Window, ...]:
+    """Panels whose row was read.
+
+    Raises:
+        PageError: there is none.
+    """
+    read = {row.row_index for row in rows}
+    kept = tuple(window for window in windows if window.row_index in read)
+    if not kept:
+        raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
+    return kept
+
+
 def place_columns(
     rows: tuple[RowTrace, ...],
     windows: tuple[Window, ...],
@@ -256,9 +269,7 @@ def place_columns(
         PageError: none of the panels' rows was read.
     """
     by_row = {row.row_index: row for row in rows}
-    windows = tuple(window for window in windows if window.row_index in by_row)
-    if not windows:
-        raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
+    windows = on_read_rows(rows, windows)
     n_columns = layout.n_columns if layout is not None else max(w.column_index for w in windows) + 1
     nominal_mm = [] if on_guessed_scale else [seconds * speed_mm_s for seconds in NOMINAL_S]
     if layout is not None and n_columns > 1 and not on_guessed_scale:

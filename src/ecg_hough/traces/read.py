@@ -18,6 +18,7 @@ from ecg_hough.networks.runtime import Network, load_network
 from ecg_hough.options import SHIPPED, Options
 from ecg_hough.traces.ink import find_ink
 from ecg_hough.traces.look import PageReader
+from ecg_hough.traces.marks import marks_of_rows
 from ecg_hough.traces.reject import without_ruled_lines
 from ecg_hough.traces.row_trace import row_trace
 from ecg_hough.traces.rows import Rows
@@ -34,7 +35,10 @@ def read_rows(sheet: Sheet, options: Options = SHIPPED) -> Rows:
     """
     network = load_network(TRACE_NETWORK) if options.readout == "trace" else None
     traces = without_ruled_lines(read_traces(sheet, network, options))
-    return Rows(traces, find_ink(sheet.image, sheet.page_map, traces))
+    ink = find_ink(sheet.image, sheet.page_map, traces)
+    if network is None:
+        return Rows(traces, ink)
+    return Rows(traces, ink, marks_of_rows(sheet, traces))
 
 
 def read_traces(sheet: Sheet, network: Network | None, options: Options) -> tuple[RowTrace, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ecg_hough.elements import RowTrace
+from ecg_hough.elements import RowMark, RowTrace
 from ecg_hough.traces.ink import InkModel
 
 
@@ -15,7 +15,9 @@ class Rows:
     Attributes:
         traces: rows in page millimetres, from the top.
         ink: what is ink on the page; None where it cannot be distinguished from the paper.
+        marks: landmarks of the rows; none with the centroid read-out.
     """
 
     traces: tuple[RowTrace, ...]
     ink: InkModel | None
+    marks: tuple[RowMark, ...] = ()

@@ -25,6 +25,7 @@ import numpy as np
 from ecg_hough.datasets.split import patients_of, split_records, trained_names
 from ecg_hough.networks.runtime import WEIGHTS, Network
 from ecg_hough.training.exported import HALF, load_exported
+from ecg_hough.training.marks_run import is_marks_run, read_marks_run
 from ecg_hough.training.nnunet_run import read_nnunet_run
 from ecg_hough.training.run_card import TrainedRun, read_json
 from ecg_hough.training.trace_run import is_trace_run, read_trace_run
@@ -63,7 +64,7 @@ def export(
     Args:
         folder: nnU-Net's fold folder, or the run folder of the trace network.
         out: folder of the weights.
-        name: of the network; None takes "leads", "words" or "traces", by the kind of run.
+        name: of the network; None takes "leads", "words", "traces" or "marks", by the kind of run.
         checkpoint: "latest", "final" or "best" of nnU-Net's; None takes the newer of latest and final.
         half: store weights in half precision; they are computed with in single precision.
         data: folder of nnUNet_raw, for the card's description of the cases where the run has none.
@@ -178,6 +179,8 @@ def load_run(folder: Path, *, checkpoint: str | None = None) -> torch.nn.Module:
 
 
 def _read_run(folder: Path, checkpoint: str | None, data: Path | None) -> TrainedRun:
+    if is_marks_run(folder):
+        return read_marks_run(folder)
     return read_trace_run(folder) if is_trace_run(folder) else read_nnunet_run(folder, checkpoint, data)
 
 
@@ -187,8 +190,10 @@ def _write_onnx(run: TrainedRun, path: Path, half: bool) -> None:
 
     side = max(2 * run.stride, CHECK_PX)
     # Two images: with a batch of one, torch writes some batch sizes down as constants.
-    example = torch.rand(2, run.channels, side, side)
-    axes = {0: "batch", 2: "rows", 3: "cols"}
+    example = torch.rand(2, run.channels, run.rows or side, side)
+    axes = {"image": {0: "batch", 2: "rows", 3: "cols"}, "logits": {0: "batch", 2: "rows", 3: "cols"}}
+    if run.rows is not None:  # folded into channels: only columns come out
+        axes = {"image": {0: "batch", 3: "cols"}, "logits": {0: "batch", 2: "cols"}}
     with warnings.catch_warnings(), torch.no_grad():
         # The older exporter is deprecated, and the one of the two that keeps three free axes here.
         warnings.simplefilter("ignore")
@@ -199,7 +204,7 @@ def _write_onnx(run: TrainedRun, path: Path, half: bool) -> None:
             opset_version=OPSET,
             input_names=["image"],
             output_names=["logits"],
-            dynamic_axes={"image": axes, "logits": axes},
+            dynamic_axes=axes,
             dynamo=False,
         )
     model = onnx.load(path)
@@ -240,7 +245,9 @@ def _check(run: TrainedRun, path: Path) -> float:
     side = max(2 * run.stride, CHECK_PX)
     rng = np.random.default_rng(0)
     worst = 0.0
-    for shape in ((1, run.channels, side, side + run.stride), (2, run.channels, side + run.stride, side)):
+    wide = side + run.stride
+    for n, rows, cols in ((1, side, wide), (2, wide, side)):
+        shape = (n, run.channels, run.rows or rows, cols)
         image = rng.random(shape, np.float32)
         with torch.no_grad():
             expected = run.network(torch.from_numpy(image)).numpy()

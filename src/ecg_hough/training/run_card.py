@@ -25,6 +25,8 @@ class TrainedRun:
     stride: int
     """Rows and columns must be multiples of it."""
     card: dict[str, Any]
+    rows: int | None = None
+    """Rows of every input, where they are fixed."""
 
 
 def hardware() -> dict[str, Any]:

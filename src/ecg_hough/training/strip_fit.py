@@ -26,9 +26,10 @@ from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.render import RenderedPage, render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.signals.choose_layout import choose_layout
+from ecg_hough.signals.find_columns import find_columns
 from ecg_hough.signals.scale import find_scale
 from ecg_hough.signals.strip_names import WEIGHTS, assign_leads, measure
-from ecg_hough.signals.time_base import find_columns, trusted_names
+from ecg_hough.signals.time_base import trusted_names
 from ecg_hough.traces.read import read_rows
 
 DRAWN_SHAPES = ("3x4", "3x4", "6x2", "4x3")

@@ -1,0 +1,326 @@
+"""Start, pitch and duration of a page's columns as one posterior over what its rows show.
+
+In: landmarks of the rows (`traces.marks`), panels with the leads network's edges, millimetres a second.
+Out: `SolvedColumns`: where every column begins and ends, and how long it lasts. Every row weighs every
+hypothesis by the landmarks that it shows at the columns' starts and ends; usual durations are likely, others
+possible; a landmark may be missing, or be something else. Columns that follow each other are as wide as they
+last, up to the stretch of paper and print; columns with a space between them last a usual time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_hough.elements import Columns, RowMark, Window
+
+Floats = NDArray[np.float64]
+
+DURATIONS: dict[float, float] = {
+    2.5: 0.0, 5.0: -0.5, 10.0: 0.0, 5 / 3: -2.5, 2.0: -3.0, 2.4: -4.0, 3.0: -3.0, 10 / 3: -2.5, 4.0: -3.5,
+    6.0: -3.0, 12.0: -3.5, 15.0: -4.0, 20.0: -4.0, 30.0: -4.0,
+}  # fmt: skip
+"""Durations of a column that carts and programs print, s, and their log prior."""
+OTHER_PRIOR, APART_PRIOR = -12.0, -2.5
+"""Log prior of columns of any other width, and of a space between columns."""
+STRETCH_SD, STRETCH_MAX = 0.0008, 0.012
+"""Relative error of the width of columns that follow each other: paper and print; and the largest."""
+STRETCHES, UNSTRETCHED = np.linspace(-STRETCH_MAX, STRETCH_MAX, 25), np.zeros(1)
+STRETCHED = 3
+"""Likeliest durations that are tried with stretched paper."""
+STEP_MM = 0.04
+"""Step of the places that are tried."""
+CORE_MM, TAIL_MM, TAIL_SHARE = 0.12, 0.6, 0.12
+"""Error of a landmark's place, and of the few that err more."""
+MISSED = 0.03
+"""Likelihood of a landmark that no row shows near its place, of one that it shows for sure."""
+SAME_DURATION = 0.001
+"""Relative difference of durations that are the same."""
+INDEPENDENT_ROWS = 3.0
+"""Rows whose landmarks err independently: what misleads one row, as a pulse that is joined to the trace, is
+the same in all."""
+NETWORK_SD_MM = 4.0
+"""Error of the leads network's edges."""
+SPACE_MM = (0.8, 14.0)
+"""Space between columns."""
+REACH_MM = 30.0
+"""Farthest that the block may begin from the leads network's edge."""
+EVEN_SD_MM = 0.06
+"""Departure of a column's start from equal distances."""
+AGREE_MM, AGREE_S = 0.3, 0.008
+"""Columns by other means that begin this near to the solved ones are the same, and may be placed better."""
+NEAR_MM = 1.0
+"""Landmarks this near to a column's start move it."""
+
+
+@dataclass(frozen=True)
+class SolvedColumns:
+    """Columns of a page.
+
+    Attributes:
+        starts_mm: (columns,) first sample of each; width_mm: of what each shows; duration_s: of each.
+        apart: there is a space between columns.
+        margin: log likelihood ratio to the next hypothesis of another duration or place.
+        sd_mm: (columns,) expected error of the starts.
+        against: log likelihood ratio to columns that were proposed by other means.
+    """
+
+    starts_mm: Floats
+    width_mm: float
+    duration_s: float
+    apart: bool
+    margin: float
+    sd_mm: Floats
+    against: float = np.inf
+
+    def agrees(self, columns: Columns) -> bool:
+        """Whether other columns begin at the same places and times, within the error of landmarks."""
+        places, times = columns.spans_mm, columns.starts_s
+        if len(places) != len(self.starts_mm):
+            return False
+        off_mm = [abs(places[j][0] - self.starts_mm[j]) for j in range(len(places))]
+        off_s = [abs(times[j] - j * self.duration_s) for j in range(len(places))]
+        return max(off_mm) < AGREE_MM and max(off_s) < AGREE_S
+
+    def columns(self, windows: tuple[Window, ...]) -> Columns:
+        """The panels at the columns' edges; a rhythm strip is as long as all columns together."""
+        n, starts = len(self.starts_mm), self.starts_mm
+        ends = starts + self.width_mm
+        if not self.apart:
+            ends[:-1] = np.minimum(starts[1:], starts[:-1] + (1.0 + STRETCH_MAX) * self.width_mm)
+        whole = starts[0] + n * self.width_mm if self.apart else ends[-1]
+        placed = [
+            replace(w, start_mm=float(starts[0]), end_mm=float(whole))
+            if w.rhythm
+            else replace(w, start_mm=float(starts[w.column_index]), end_mm=float(ends[w.column_index]))
+            for w in windows
+        ]
+        starts_s = {j: j * self.duration_s for j in range(n)}
+        return Columns(tuple(placed), starts_s, n * self.duration_s, apart=self.apart)
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What the rows show.
+
+    Attributes:
+        short, rhythm: of every row of short leads and of every rhythm strip, landmarks by kind, (m, 2) place
+            and probability.
+        starts_mm, ends_mm: the leads network's edges, NaN where a column has none.
+    """
+
+    short: tuple[dict[str, Floats], ...]
+    rhythm: tuple[dict[str, Floats], ...]
+    starts_mm: Floats
+    ends_mm: Floats
+    first_mm: float
+    last_mm: float
+
+    @property
+    def n_columns(self) -> int:
+        return len(self.starts_mm)
+
+    def places(self, kind: str, *, near_mm: float | None = None, reach_mm: float = REACH_MM) -> Floats:
+        """Places of all landmarks of a kind, near one if that is given, and the block's edge."""
+        found = [row[kind][:, 0] for row in (*self.short, *self.rhythm)]
+        places = np.concatenate([*found, [self.first_mm if kind == "start" else self.last_mm]])
+        return places if near_mm is None else places[np.abs(places - near_mm) < reach_mm]
+
+    def log_likelihood(self, start: Floats, pitch: Floats, width: Floats) -> Floats:
+        """Of hypotheses (m,): start of the block, distance of columns, width of each."""
+        starts = start[:, None] + pitch[:, None] * np.arange(self.n_columns)
+        return self.of_edges(starts, starts + width[:, None])
+
+    def of_edges(self, starts: Floats, ends: Floats) -> Floats:
+        """Log likelihood of the starts and ends of columns, (m, columns) each."""
+        start, total = starts[:, 0], np.zeros(len(starts))
+        together = start + (ends - starts).sum(axis=1)
+        for row in self.short:
+            total += _shown(row["start"], starts).sum(axis=1) + _shown(row["end"], ends).sum(axis=1)
+            total += _shown(row["separator"], starts[:, 1:]).sum(axis=1)
+        for row in self.rhythm:
+            total += _shown(row["start"], start)
+            total += np.maximum(_shown(row["end"], ends[:, -1]), _shown(row["end"], together))
+        total *= min(1.0, INDEPENDENT_ROWS / (len(self.short) + len(self.rhythm)))
+        known = np.isfinite(self.starts_mm)
+        total += _cauchy(starts[:, known] - self.starts_mm[known], NETWORK_SD_MM).sum(axis=1)
+        if np.isfinite(self.ends_mm[-1]):
+            total += _cauchy(ends[:, -1] - self.ends_mm[-1], NETWORK_SD_MM)
+        return total
+
+
+def _shown(marks: Floats, at_mm: Floats) -> Floats:
+    """Log likelihood ratio to none of landmarks (k, 2) where one is expected; of the shape of `at_mm`."""
+    if not len(marks):
+        return np.zeros(np.shape(at_mm))
+    off = np.abs(at_mm[..., None] - marks[:, 0])
+    near = np.maximum(np.exp(-0.5 * (off / CORE_MM) ** 2), TAIL_SHARE * np.exp(-off / TAIL_MM))
+    return np.asarray(np.log(1.0 + (marks[:, 1] * near).max(axis=-1) / MISSED))
+
+
+def _cauchy(residual: Floats | float, scale: float) -> Floats:
+    return np.asarray(-np.log(1.0 + (np.asarray(residual) / scale) ** 2))
+
+
+def solve_columns(
+    marks: tuple[RowMark, ...],
+    windows: tuple[Window, ...],
+    n_columns: int,
+    mm_per_s: float,
+    proposed: Columns | None = None,
+) -> SolvedColumns:
+    """The likeliest columns.
+
+    Args:
+        marks: landmarks of the rows; windows: panels with the leads network's edges.
+        mm_per_s: paper speed.
+        proposed: columns by other means, whose margin is against the best of these.
+    """
+    seen = _evidence(marks, windows, n_columns)
+    best = [_likeliest(seen, *one) for one in _hypotheses(seen, mm_per_s)]
+    best.sort(key=lambda one: -one[0])
+    # Paper and print stretch what is right otherwise.
+    stretched = [one[1] for one in best[:STRETCHED] if one[1] is not None and not one[2]]
+    best += [
+        _likeliest(seen, duration, False, DURATIONS[duration], _joined(seen, duration * mm_per_s, STRETCHES))
+        for duration in stretched
+    ]
+    best.sort(key=lambda one: -one[0])
+    score, duration, apart, (start, pitch, width, _) = best[0]
+    others = [one[0] for one in best[1:] if one[1] != duration or abs(one[3][0] - start) > NEAR_MM]
+    starts, sd = _refined(seen, start + pitch * np.arange(n_columns), width, apart=apart)
+    seconds = duration if duration is not None else width / mm_per_s
+    margin = score - max(others, default=-np.inf)
+    against = np.inf if proposed is None else score - _log_posterior(seen, proposed)
+    return SolvedColumns(starts, width, seconds, apart, margin, sd, against)
+
+
+def _log_posterior(seen: _Evidence, columns: Columns) -> float:
+    """Of columns that were found by other means; -inf of another number of columns."""
+    if len(columns.spans_mm) != seen.n_columns:
+        return -np.inf
+    edges = np.array([columns.spans_mm[j] for j in range(seen.n_columns)])
+    each_s = columns.duration_s / seen.n_columns
+    usual = min(DURATIONS, key=lambda duration: abs(duration / each_s - 1.0))
+    prior = DURATIONS[usual] if abs(usual / each_s - 1.0) < SAME_DURATION else OTHER_PRIOR
+    prior += APART_PRIOR if columns.apart else 0.0
+    return float(seen.of_edges(edges[None, :, 0], edges[None, :, 1])[0]) + prior
+
+
+def _evidence(marks: tuple[RowMark, ...], windows: tuple[Window, ...], n_columns: int) -> _Evidence:
+    def edges(of: str) -> Floats:
+        each = [
+            [getattr(w, of) for w in windows if w.column_index == j and not w.rhythm]
+            for j in range(n_columns)
+        ]
+        return np.array([np.median(some) if some else np.nan for some in each])
+
+    def rows(rhythm: bool) -> tuple[dict[str, Floats], ...]:
+        indices = sorted({w.row_index for w in windows if w.rhythm == rhythm})
+        out = []
+        for index in indices:
+            mine = [mark for mark in marks if mark.row_index == index]
+            out.append(
+                {
+                    kind: np.array([(m.x_mm, m.probability) for m in mine if m.kind == kind], float).reshape(
+                        -1, 2
+                    )
+                    for kind in ("start", "end", "separator")
+                }
+            )
+        return tuple(out)
+
+    first, last = min(w.start_mm for w in windows), max(w.end_mm for w in windows)
+    return _Evidence(rows(False), rows(True), edges("start_mm"), edges("end_mm"), first, last)
+
+
+def _likeliest(
+    seen: _Evidence, duration: float | None, apart: bool, prior: float, tried: Floats
+) -> tuple[float, float | None, bool, Floats]:
+    """The best of hypotheses (m, 4), see `_hypotheses`, with its log posterior; -inf without any."""
+    if not len(tried):
+        return -np.inf, duration, apart, np.zeros(4)
+    score = seen.log_likelihood(*tried[:, :3].T) + tried[:, 3] + prior
+    k = int(score.argmax())
+    return float(score[k]), duration, apart, tried[k]
+
+
+def _hypotheses(seen: _Evidence, mm_per_s: float) -> Iterator[tuple[float | None, bool, float, Floats]]:
+    """All that some landmark suggests: duration, whether there is a space between columns, log prior, and
+    (m, 4) start, pitch and width, mm, with a log prior each."""
+    n, extent = seen.n_columns, seen.last_mm - seen.first_mm
+    for duration, prior in DURATIONS.items():
+        width = duration * mm_per_s
+        if 0.5 * extent - 5.0 < n * width < 1.35 * extent + 25.0:
+            yield duration, False, prior, _joined(seen, width)
+            if n > 1:
+                yield duration, True, prior + APART_PRIOR, _apart(seen, width)
+    starts, ends = seen.places("start", near_mm=seen.first_mm), seen.places("end", near_mm=seen.last_mm)
+    start, end = (v.ravel() for v in np.meshgrid(starts, ends))
+    width = (end - start) / n
+    yield None, False, OTHER_PRIOR, np.column_stack([start, width, width, np.zeros(len(start))])[width > 10.0]
+
+
+def _joined(seen: _Evidence, nominal_mm: float, stretches: Floats = UNSTRETCHED) -> Floats:
+    """Columns that follow each other, each as wide as it lasts."""
+    n, out = seen.n_columns, []
+    for stretch in stretches.tolist():
+        width = nominal_mm * (1.0 + stretch)
+        suggested = [seen.places("end", near_mm=seen.last_mm) - n * width]
+        for j in range(n):
+            suggested.append(seen.places("start", near_mm=seen.first_mm + j * width) - j * width)
+        start = np.unique(np.round(np.concatenate(suggested) / STEP_MM) * STEP_MM)
+        start = start[np.abs(start - seen.first_mm) < REACH_MM]
+        prior, widths = (np.full(len(start), v) for v in (float(_cauchy(stretch, STRETCH_SD)), width))
+        out.append(np.column_stack([start, widths, widths, prior]))
+    return np.concatenate(out)
+
+
+def _apart(seen: _Evidence, width_mm: float) -> Floats:
+    """Columns of a usual duration with a space between them."""
+    first, later = seen.places("start", near_mm=seen.first_mm), seen.places("start")
+    out = []
+    for j in range(1, seen.n_columns):
+        pitch = (later[:, None] - first[None]) / j
+        fits = (pitch > width_mm + SPACE_MM[0]) & (pitch < width_mm + SPACE_MM[1])
+        start = np.broadcast_to(first[None], pitch.shape)[fits]
+        even = np.unique(np.round(np.column_stack([start, pitch[fits]]) / STEP_MM) * STEP_MM, axis=0)
+        out.append(np.column_stack([even, np.full(len(even), width_mm), np.zeros(len(even))]))
+    return np.concatenate(out)
+
+
+def _refined(seen: _Evidence, starts: Floats, width: float, *, apart: bool) -> tuple[Floats, Floats]:
+    """Each column's start and its expected error: robust mean of landmarks near it, tied to even starts."""
+    n = len(starts)
+    column = np.arange(n)
+    terms = np.column_stack([np.ones(n), column])[:, : min(2, n)]
+    for _ in range(6):
+        value, weight = np.zeros(n), np.zeros(n)
+        for rows, rhythm in ((seen.short, False), (seen.rhythm, True)):
+            for row in rows:
+                for j in column[: 1 if rhythm else n]:
+                    ends = not rhythm and (apart or j == n - 1)
+                    for places in (row["start"], row["separator"] if j and not rhythm else None,
+                                   row["end"] - (width, 0.0) if ends else None):  # fmt: skip
+                        _add_nearest(places, float(starts[j]), value, weight, int(j))
+        mean = np.where(weight > 0, value / np.maximum(weight, 1e-9), starts)
+        root = np.sqrt(weight + 1e-6)
+        even = terms @ np.linalg.lstsq(terms * root[:, None], mean * root, rcond=None)[0]
+        tie = EVEN_SD_MM**-2
+        starts = (value + tie * even) / (weight + tie)
+    return starts, 1.0 / np.sqrt(weight + tie)
+
+
+def _add_nearest(places: Floats | None, at: float, value: Floats, weight: Floats, j: int) -> None:
+    """Add the landmark nearest to a place to the weighted mean of column j, in place."""
+    if places is None or not len(places):
+        return
+    off = places[:, 0] - at
+    k = int(np.abs(off).argmin())
+    if abs(off[k]) < NEAR_MM:
+        w = places[k, 1] / CORE_MM**2 / (1.0 + (off[k] / (1.5 * CORE_MM)) ** 2) ** 2
+        value[j] += w * places[k, 0]
+        weight[j] += w
