@@ -32,6 +32,7 @@ def main(verbose: Verbose = 0) -> None:
 app.command()(methods.predict)
 app.command()(methods.compare)
 app.command()(measure.benchmark)
+app.command("right-leads")(measure.right_leads)
 app.command()(measure.ablations)
 app.command()(measure.robustness)
 app.command()(measure.fidelity)

@@ -287,3 +287,28 @@ def words(
 
         counts = check_words(n, seed, weights, on_progress=on_progress)
     print_table(summary_table(counts))
+
+
+def right_leads(
+    predictions: Annotated[Path, typer.Argument(help="Folder that `predict` wrote.")],
+    truth: Annotated[Path, typer.Argument(help="Folder of the true WFDB records, with the pages' stems.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="CSV file, a row a lead.")] = Path(
+        "output/right_leads.csv"
+    ),
+) -> None:
+    """Count the leads whose time, gain or shape is wrong, with and without a warning.
+
+    Example, on pages by other programs:
+
+    - `ecg-hough predict ../shared/data/foreign -o output/foreign`
+    - `ecg-lab right-leads output/foreign ../shared/data/foreign`
+    """
+    with plain_errors(EXTRAS):
+        from ecg_lab.right_leads import compare_folders, summary
+
+        leads = compare_folders(predictions, truth)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        leads.to_csv(out, index=False, float_format="%.3f")
+        for name, value in summary(leads).items():
+            typer.echo(f"{name}: {value:.4g}")
+    typer.echo(f"Leads in {out}")
