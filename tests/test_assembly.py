@@ -79,6 +79,6 @@ def test_traces_are_in_pixels_of_the_picture_as_given(turns: int) -> None:
 def test_versions_name_the_networks_that_are_used() -> None:
     assert versions_of(SHIPPED) == {
         "ecg_hough": ecg_hough.__version__,
-        **{name: load_network(name).version for name in ("leads", "words", "traces")},
+        **{name: load_network(name).version for name in ("leads", "words", "traces", "marks")},
     }
     assert set(versions_of(CENTROID)) == {"ecg_hough", "leads", "words"}

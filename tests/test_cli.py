@@ -37,8 +37,8 @@ def run(*arguments: object, status: int = 0) -> str:
 def test_version_and_help() -> None:
     assert ecg_hough.__version__ in run("--version")
     commands = (
-        "predict", "info", "evaluate", "render", "prepare-data", "train", "train-traces", "export",
-        "quantize",
+        "predict", "info", "evaluate", "render", "prepare-data", "train", "train-traces",
+        "train-marks", "export", "quantize",
     )  # fmt: skip
     overview = run("--help")
     assert len(app.registered_commands) == len(commands)

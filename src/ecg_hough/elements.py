@@ -80,12 +80,17 @@ class RowTrace:
     bars: bool = False
 
 
+MARK_KINDS = ("start", "end", "separator", "pulse_left", "pulse_right")
+"""Landmarks of a row: first sample of a panel, one sample behind its last, middle of a separator, upright
+strokes of a calibration pulse."""
+
+
 @dataclass(frozen=True)
 class RowMark:
     """A landmark of a row, as the marks network sees it.
 
     Attributes:
-        kind: one of `networks.marks_net.MARK_KINDS`; row_index: row of the page, from the top.
+        kind: one of `MARK_KINDS`; row_index: row of the page, from the top.
         x_mm: place along the page; probability: that it is one.
     """
 

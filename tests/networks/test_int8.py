@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,12 @@ from ecg_hough.networks.int8 import LEVELS, _with_zero, quantize, rounded_inputs
 from ecg_hough.networks.runtime import RANGES, WEIGHTS, Network
 from ecg_hough.render import render_page
 
-SHIPPED = sorted(WEIGHTS.glob("*.onnx"))
+SHIPPED = [
+    path
+    for path in sorted(WEIGHTS.glob("*.onnx"))
+    if RANGES in json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+]
+"""Networks that run in eight bits; the others run in bfloat16."""
 ROUNDING_MAX = 0.3
 """Error (RMS) of the logits in eight bits, in standard deviations of the logits: 0.04 to 0.2, and 0.4 where
 one range is half of what it must be."""

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from ecg_hough.networks.marks_net import CELL_PX, MARK_KINDS, TILE_PX, find_marks, half_height
+from ecg_hough.elements import MARK_KINDS
+from ecg_hough.networks.marks_net import CELL_PX, TILE_PX, find_marks, half_height
 
 ROWS = 320
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from drawn_page import drawn_page
-from ecg_hough.elements import RowTrace
+from ecg_hough.elements import MARK_KINDS, RowTrace
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame
-from ecg_hough.networks.marks_net import CELL_PX, MARK_KINDS, TILE_PX
+from ecg_hough.networks.marks_net import CELL_PX, TILE_PX
 from ecg_hough.traces.marks import BEYOND_MM, drawn_masks, marks_of_rows
 
 

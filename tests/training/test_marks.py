@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ecg_hough.networks.marks_net import MARK_KINDS  # noqa: E402
+from ecg_hough.elements import MARK_KINDS  # noqa: E402
 from ecg_hough.networks.runtime import Network  # noqa: E402
 from ecg_hough.paper import make_layout  # noqa: E402
 from ecg_hough.render import render_page  # noqa: E402

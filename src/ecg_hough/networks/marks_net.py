@@ -10,11 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.elements import MARK_KINDS
 from ecg_hough.networks.runtime import Network
 
 MARKS_NETWORK = "marks"
-MARK_KINDS = ("start", "end", "separator", "pulse_left", "pulse_right")
-"""First sample of a panel, one sample behind its last, middle of a separator, upright strokes of a pulse."""
 STRIP_MM = 40.0
 """Height of a strip round its row's level."""
 CELL_PX = 2

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.elements import MARK_KINDS
 from ecg_hough.networks.int8 import quantize, without_joins
 from ecg_hough.paper import LEADS, WORDS
 
@@ -29,6 +30,7 @@ RANGES = "ranges"
 CLASSES: dict[str, tuple[str, ...]] = {
     "leads": ("background", *LEADS),
     "words": ("background", *WORDS),
+    "marks": MARK_KINDS,
 }
 """What the outputs of a network are, by its task; other tasks have no classes."""
 

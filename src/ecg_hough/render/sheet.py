@@ -61,17 +61,12 @@ class SheetPanel:
     inverted: bool
 
 
-MARKS = ("start", "end", "separator", "pulse_left", "pulse_right")
-"""Kinds of landmarks of a row: first sample of a panel, one sample behind its last, middle of a separator,
-upright strokes of a pulse."""
-
-
 @dataclass(frozen=True)
 class Mark:
     """A landmark of a row, in mm on the sheet.
 
     Attributes:
-        kind: one of `MARKS`; row: row of traces; y_mm: its zero line; x_mm: where along it.
+        kind: one of `elements.MARK_KINDS`; row: row of traces; y_mm: its zero line; x_mm: where along it.
     """
 
     kind: str

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.datasets.split import read_signals
+from ecg_hough.elements import MARK_KINDS
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
-from ecg_hough.networks.marks_net import MARK_KINDS, STRIP_MM, half_height
+from ecg_hough.networks.marks_net import STRIP_MM, half_height
 from ecg_hough.render import RenderedPage, render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.style import SheetStyle

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
+from ecg_hough.elements import MARK_KINDS
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM
-from ecg_hough.networks.marks_net import CELL_PX, MARK_KINDS, STRIP_MM
+from ecg_hough.networks.marks_net import CELL_PX, STRIP_MM
 
 CHANNELS = 5
 ROWS = round(STRIP_MM * STRIP_PX_PER_MM) // 2

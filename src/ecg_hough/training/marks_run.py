@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ecg_hough.networks.marks_net import MARK_KINDS
+from ecg_hough.elements import MARK_KINDS
 from ecg_hough.training.marks_network import CHANNELS, FEATURES, ROWS, STRIDE, MarksNetwork
 from ecg_hough.training.run_card import TrainedRun, hardware, log_essentials, read_json
 
