@@ -364,7 +364,8 @@ def _draw_separators(pen: _Pen, panel: SheetPanel, block_end: float, style: Shee
     places = [x] if panel.column > 0 else []
     if style.separator_at_ends and (panel.rhythm or panel.column in (0, style.layout.n_columns - 1)):
         places.append(x if panel.column == 0 else block_end)
-    half, strokes, sides = style.separator_mm, 1.3, (0.0,)
+    half, strokes = style.separator_mm, 1.3
+    sides: tuple[float, ...] = (0.0,)
     spans: _Spans = ((-half, half),)
     if style.separator == "bars":
         strokes = style.separator_pen

@@ -253,11 +253,11 @@ def _hypotheses(seen: _Evidence, mm_per_s: float) -> Iterator[tuple[float | None
     (m, 4) start, pitch and width, mm, with a log prior each."""
     n, extent = seen.n_columns, seen.last_mm - seen.first_mm
     for duration, prior in DURATIONS.items():
-        width = duration * mm_per_s
-        if 0.5 * extent - 5.0 < n * width < 1.35 * extent + 25.0:
-            yield duration, False, prior, _joined(seen, width)
+        nominal_mm = duration * mm_per_s
+        if 0.5 * extent - 5.0 < n * nominal_mm < 1.35 * extent + 25.0:
+            yield duration, False, prior, _joined(seen, nominal_mm)
             if n > 1:
-                yield duration, True, prior + APART_PRIOR, _apart(seen, width)
+                yield duration, True, prior + APART_PRIOR, _apart(seen, nominal_mm)
     starts, ends = seen.places("start", near_mm=seen.first_mm), seen.places("end", near_mm=seen.last_mm)
     start, end = (v.ravel() for v in np.meshgrid(starts, ends))
     width = (end - start) / n
