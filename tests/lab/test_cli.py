@@ -15,8 +15,8 @@ from ecg_lab.cli import app
 from made_up_ecg import made_up_ecg, stand_in_digitize, write_page_image
 
 COMMANDS = (
-    "predict", "compare", "benchmark", "ablations", "robustness", "fidelity", "geometry-benchmark",
-    "confidence", "words", "render-benchmark", "render-plots", "paper", "kaggle-submit", "kaggle-check",
+    "predict", "compare", "benchmark", "right-leads", "ablations", "robustness", "fidelity",
+    "geometry-benchmark", "confidence", "words", "render-benchmark", "render-plots", "paper", "kaggle-submit", "kaggle-check",
     "kaggle-score",
 )  # fmt: skip
 
