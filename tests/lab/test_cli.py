@@ -16,8 +16,8 @@ from made_up_ecg import made_up_ecg, stand_in_digitize, write_page_image
 
 COMMANDS = (
     "predict", "compare", "benchmark", "right-leads", "ablations", "robustness", "fidelity",
-    "geometry-benchmark", "confidence", "words", "render-benchmark", "render-plots", "paper", "kaggle-submit", "kaggle-check",
-    "kaggle-score",
+    "geometry-benchmark", "confidence", "words", "render-benchmark", "render-plots", "paper",
+    "kaggle-submit", "kaggle-check", "kaggle-score",
 )  # fmt: skip
 
 
