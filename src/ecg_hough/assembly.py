@@ -61,7 +61,9 @@ def record_of(
 
 def versions_of(options: Options) -> dict[str, str]:
     """Versions of the package and of every network that these options use."""
-    names = ("leads", "words", *(("traces", "marks") if options.readout == "trace" else ()))
+    names = ["leads", "words"]
+    if options.readout == "trace":
+        names += ["traces", "marks"] if options.marks else ["traces"]
     return {"ecg_hough": ecg_hough.__version__} | {name: load_network(name).version for name in names}
 
 

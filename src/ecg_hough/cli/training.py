@@ -16,6 +16,20 @@ Device = StrEnum("Device", ["auto", "cpu", "cuda"])
 Planes = StrEnum("Planes", ["rgb", "red"])
 CanvasKind = StrEnum("CanvasKind", ["canvas704", "page", "words"])
 
+TrainRecords = Annotated[
+    Path | None, typer.Option(help="Folder of WFDB records.", show_default="generated ECGs alone")
+]
+Steps = Annotated[int, typer.Option(min=1, help="Of the whole run.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Crops a step.")]
+LearningRate = Annotated[
+    float, typer.Option(callback=positive, help="Flat for 60% of the steps, then falling.")
+]
+
+
+def _step_line(step: int, n: int, figures: dict[str, float]) -> str:
+    """Progress of a training as one line."""
+    return f"step {step}/{n}  " + "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
+
 
 def render(
     out: OutFolder,
@@ -162,15 +176,11 @@ def train(
 
 
 def train_traces(
-    records: Annotated[
-        Path | None, typer.Option(help="Folder of WFDB records.", show_default="generated ECGs alone")
-    ] = None,
+    records: TrainRecords = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.")] = Path("runs/traces"),
-    steps: Annotated[int, typer.Option(min=1, help="Of the whole run.")] = 20_000,
-    batch_size: Annotated[int, typer.Option(min=1, help="Crops a step.")] = 6,
-    learning_rate: Annotated[
-        float, typer.Option(callback=positive, help="Flat for 60% of the steps, then falling.")
-    ] = 1.5e-3,
+    steps: Steps = 20_000,
+    batch_size: BatchSize = 6,
+    learning_rate: LearningRate = 1.5e-3,
     seed: Seed = 0,
     max_minutes: MaxMinutes = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin again.")] = False,
@@ -203,23 +213,17 @@ def train_traces(
             settings,
             records=records,
             out=out,
-            on_step=lambda step, n, figures: show(
-                f"step {step}/{n}  " + "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
-            ),
+            on_step=lambda step, n, figures: show(_step_line(step, n, figures)),
         )
     typer.echo(f"Checkpoint in {folder}. Next: ecg-hough export {folder} --name traces")
 
 
 def train_marks(
-    records: Annotated[
-        Path | None, typer.Option(help="Folder of WFDB records.", show_default="generated ECGs alone")
-    ] = None,
+    records: TrainRecords = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.")] = Path("runs/marks"),
-    steps: Annotated[int, typer.Option(min=1, help="Of the whole run.")] = 8000,
-    batch_size: Annotated[int, typer.Option(min=1, help="Crops a step.")] = 12,
-    learning_rate: Annotated[
-        float, typer.Option(callback=positive, help="Flat for 60% of the steps, then falling.")
-    ] = 1.5e-3,
+    steps: Steps = 8000,
+    batch_size: BatchSize = 12,
+    learning_rate: LearningRate = 1.5e-3,
     seed: Seed = 0,
     max_minutes: MaxMinutes = None,
 ) -> None:
@@ -244,9 +248,7 @@ def train_marks(
             settings,
             records=records,
             out=out,
-            on_step=lambda step, n, figures: show(
-                f"step {step}/{n}  " + "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
-            ),
+            on_step=lambda step, n, figures: show(_step_line(step, n, figures)),
         )
     typer.echo(f"Checkpoint in {folder}. Next: ecg-hough export {folder} --name marks")
 
@@ -255,7 +257,7 @@ def export_weights(
     folder: Annotated[Path, typer.Argument(help="Result folder of `train`, with its checkpoints.")],
     out: OutFolder = Path("output/weights"),
     name: Annotated[
-        str | None, typer.Option(help="Name of the network.", show_default="leads or traces, by the run")
+        str | None, typer.Option(help="Name of the network.", show_default="by the kind of run")
     ] = None,
     checkpoint: Annotated[
         str | None, typer.Option(help="latest, final or best.", show_default="newer of latest and final")

@@ -72,9 +72,8 @@ def drawn_masks(traces: tuple[RowTrace, ...], k: int, frame: StripFrame) -> NDAr
     masks = np.zeros((2, *shape), np.uint8)
     for j, row in enumerate(traces):
         at = frame.from_mm(np.stack([row.y_mm, row.x_mm], -1)[::3]) / STRIP_PX_PER_MM * MASK_PX_PER_MM
-        for a, b in runs(np.isfinite(at[:, 0])):
-            fixed = np.round(at[a:b, ::-1] * 16).astype(np.int32)
-            cv2.polylines(masks[int(j != k)], [fixed[:, None]], False, 255, MASK_PEN_PX, cv2.LINE_AA, 4)
+        for line in mask_lines(at):
+            cv2.polylines(masks[int(j != k)], [line], False, 255, MASK_PEN_PX, cv2.LINE_AA, 4)
     scale = MASK_PX_PER_MM / STRIP_PX_PER_MM
     back = np.array([[scale, 0, 0], [0, scale, 0]])
     flags, size = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, (frame.shape[1], frame.shape[0])
@@ -82,3 +81,9 @@ def drawn_masks(traces: tuple[RowTrace, ...], k: int, frame: StripFrame) -> NDAr
         cv2.GaussianBlur(mask, (0, 0), MASK_BLUR).astype(np.float32) / np.float32(255) for mask in masks
     ]
     return np.stack([cv2.warpAffine(mask, back, size, flags=flags) for mask in coarse])
+
+
+def mask_lines(points: NDArray[np.float64]) -> list[NDArray[np.int32]]:
+    """(n, 2) row, col with NaN between pieces -> OpenCV's polylines in 1/16 px."""
+    pieces = (points[a:b, None, ::-1] for a, b in runs(np.isfinite(points[:, 0])))
+    return [np.round(piece * 16).astype(np.int32) for piece in pieces]

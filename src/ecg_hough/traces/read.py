@@ -36,7 +36,7 @@ def read_rows(sheet: Sheet, options: Options = SHIPPED) -> Rows:
     network = load_network(TRACE_NETWORK) if options.readout == "trace" else None
     traces = without_ruled_lines(read_traces(sheet, network, options))
     ink = find_ink(sheet.image, sheet.page_map, traces)
-    if network is None:
+    if network is None or not options.marks:
         return Rows(traces, ink)
     return Rows(traces, ink, marks_of_rows(sheet, traces))
 

@@ -15,7 +15,7 @@ class Rows:
     Attributes:
         traces: rows in page millimetres, from the top.
         ink: what is ink on the page; None where it cannot be distinguished from the paper.
-        marks: landmarks of the rows; none with the centroid read-out.
+        marks: landmarks of the rows; none where they are not asked for.
     """
 
     traces: tuple[RowTrace, ...]

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.geometry.strips import StripFrame
-from ecg_hough.numeric import runs
 from ecg_hough.traces.crossings import MEET_MM, RowView, contests, settle
 from ecg_hough.traces.distribution import READOUTS_PER_COLUMN, Readouts, read_at, stride_of
 from ecg_hough.traces.look import PageReader, RowLook
+from ecg_hough.traces.marks import mask_lines
 from ecg_hough.traces.tiles import TILE_COLS, Tile, strip_logits, tiles_of
 
 CHANGED_MIN = 8
@@ -113,12 +113,6 @@ def _better_tiles(
     return replace(look, logits=logits) if any_better else look
 
 
-def _lines(points: NDArray[np.float64]) -> list[NDArray[np.int32]]:
-    """(n, 2) row, col with NaN between pieces -> OpenCV's polylines in 1/16 px."""
-    pieces = (points[a:b, None, ::-1] for a, b in runs(np.isfinite(points[:, 0])))
-    return [np.round(piece * 16).astype(np.int32) for piece in pieces]
-
-
 def _drawn_masks(
     k: int, frame: StripFrame, views: list[RowView], places: list[NDArray[np.float64]]
 ) -> NDArray[np.float32]:
@@ -127,7 +121,7 @@ def _drawn_masks(
     small = np.zeros((2, n_rows // MASK_SHRINK + 2, n_cols // MASK_SHRINK + 2), np.uint8)
     for j, (view, place) in enumerate(zip(views, places, strict=True)):
         points = frame.from_mm(np.stack([place, view.x_mm], -1))[::2] / MASK_SHRINK
-        for line in _lines(points):
+        for line in mask_lines(points):
             cv2.polylines(small[0 if j == k else 1], [line], False, 255, 2, cv2.LINE_AA, 4)
     size = (small.shape[2] * MASK_SHRINK, small.shape[1] * MASK_SHRINK)
     masks = np.stack([cv2.resize(cv2.GaussianBlur(mask, (0, 0), MASK_BLUR), size) for mask in small])
