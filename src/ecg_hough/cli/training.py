@@ -226,6 +226,9 @@ def train_marks(
     learning_rate: LearningRate = 1.5e-3,
     seed: Seed = 0,
     max_minutes: MaxMinutes = None,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Exported weights (.onnx) that a new run begins with.")
+    ] = None,
 ) -> None:
     """Train the marks network on pages that are rendered meanwhile; goes on from the last checkpoint.
 
@@ -243,6 +246,7 @@ def train_marks(
             learning_rate=learning_rate,
             seed=seed,
             max_minutes=max_minutes,
+            start_from=start_from,
         )
         folder = run_training(
             settings,

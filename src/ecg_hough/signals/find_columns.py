@@ -50,10 +50,10 @@ def find_columns(
     base = _by_traces(sheet, rows.traces, chosen, scale)
     if options.separators and rows.ink is not None:
         base = _at_separators(base, sheet, rows, chosen)
-    if options.grid_lines and sheet.has_grid and chosen.layout is not None:
-        base = _on_grid_lines(base, sheet, rows.traces)
     if options.marks and rows.marks and sheet.has_grid and chosen.layout is not None:
         base = _by_marks(base, rows, chosen, chosen.layout.n_columns, scale)
+    if options.grid_lines and sheet.has_grid and chosen.layout is not None:
+        base = _on_grid_lines(base, sheet, rows.traces)
     starts = ", ".join(f"{start:.2f}" for start, _ in base.columns.spans_mm.values())
     log.info(
         "columns: begin at %s mm, the block lasts %.3g s; on lines of the grid: %s, separate panels: %s",

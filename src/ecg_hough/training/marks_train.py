@@ -22,6 +22,7 @@ import torch
 
 from ecg_hough.datasets.split import patients_of, split_records, trained_names
 from ecg_hough.networks.marks_net import CELL_PX
+from ecg_hough.training.exported import load_exported
 from ecg_hough.training.marks_data import CROPS_PER_PAGE, Crop, crops_of, render_for_marks
 from ecg_hough.training.marks_network import FEATURES, MarksNetwork, marks_loss, targets_of
 from ecg_hough.training.schedule import append_row, average_decay, rate_share
@@ -44,6 +45,7 @@ class MarksTrainSettings:
         seed: of the first weights and of the pages.
         max_minutes: pause after that time; save_minutes: between checkpoints.
         threads: of torch; None takes all cores.
+        start_from: exported weights (ONNX), where the run has no checkpoint yet.
     """
 
     steps: int = 8000
@@ -54,6 +56,7 @@ class MarksTrainSettings:
     max_minutes: float | None = None
     save_minutes: float = 3.0
     threads: int | None = None
+    start_from: Path | None = None
 
 
 def train_marks(
@@ -74,6 +77,8 @@ def train_marks(
     torch.manual_seed(settings.seed)
     torch.set_num_threads(settings.threads or os.cpu_count() or 1)
     network = MarksNetwork()
+    if settings.start_from is not None:
+        load_exported(network, settings.start_from)
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=1e-4)
     average, step = deepcopy(network.state_dict()), 0
     if (out / CHECKPOINT).is_file():
@@ -82,7 +87,7 @@ def train_marks(
         optimizer.load_state_dict(state["optimizer"])
         average, step = state["average"], state["step"]
     names = trained_names(patients_of(stems, records)) if records is not None else {}
-    kept = {"task": "marks", **asdict(settings), "features": FEATURES, "records": len(stems), **names}
+    kept = {"task": "marks", **asdict(settings), "start_from": settings.start_from and settings.start_from.name, "features": FEATURES, "records": len(stems), **names}
     (out / "settings.json").write_text(json.dumps(kept, indent=1))
     validation = validation_crops(held_out or stems)
     started = saved = time.monotonic()
