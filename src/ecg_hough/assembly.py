@@ -44,6 +44,7 @@ def record_of(
         speed_mm_s=scale.speed_mm_s,
         gain_mm_mv=scale.gain_mm_mv,
         warnings=tuple(warning for stage in stages for warning in stage.warnings),
+        notes=tuple(note for stage in (scale, base, result) for note in stage.notes),
         traces=_traces_on_picture(rows, result.windows, sheet),
         quality=result.quality,
         versions=versions,
@@ -56,6 +57,7 @@ def record_of(
         goldberger_mv=residuals.goldberger_mv,
         repeat_mv=residuals.repeat_mv,
         leads_agree=result.leads_agree,
+        chest_gain_mm_mv=scale.chest_gain_mm_mv,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ecg_hough.paper import GAIN_MM_MV, GRID_MINOR_MM, PAPER_SPEED_MM_S, Layout
+from ecg_hough.paper import CHEST_LEADS, GAIN_MM_MV, GRID_MINOR_MM, PAPER_SPEED_MM_S, Layout
 
 
 class Box(NamedTuple):
@@ -325,20 +325,27 @@ class TimeBase:
         columns: panels at common edges; layout: the known layout, if any.
         mm_per_s, mm_per_mv: millimetres of the page map per second and millivolt. On a guessed map, or where
             traces are drawn longer than by the grid, they differ from paper speed and gain.
+        chest_share: gain of V1 to V6 over that of the limb leads.
         order: "sequential", "simultaneous" or "one", see `signals.column_order`.
         pulse: place of the calibration pulses; None without any.
         lines: the grid's lines down the page, if they are seen.
-        warnings: what a person should check, in sentences.
+        warnings: what a person should check; notes: what was assumed; in sentences.
     """
 
     columns: Columns
     layout: Layout | None
     mm_per_s: float = PAPER_SPEED_MM_S
     mm_per_mv: float = GAIN_MM_MV
+    chest_share: float = 1.0
     order: str = "sequential"
     pulse: PulsePlace | None = None
     lines: GridLines | None = None
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def mm_per_mv_of(self, lead: str) -> float:
+        """Millimetres of the page map per millivolt of a lead."""
+        return self.mm_per_mv * (self.chest_share if lead in CHEST_LEADS else 1.0)
 
     @property
     def simultaneous(self) -> bool:

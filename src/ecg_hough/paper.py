@@ -11,6 +11,9 @@ from typing import NamedTuple
 LEADS: tuple[str, ...] = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 """Standard order of the 12 leads: the row order of every signal array, and label k + 1 of a label map."""
 
+CHEST_LEADS = LEADS[6:]
+"""V1 to V6."""
+
 CABRERA: tuple[str, ...] = ("aVL", "I", "aVR", "II", "aVF", "III")
 """Limb leads in Cabrera order. aVR is printed inverted there (−aVR), see `Layout.inverted_avr`."""
 
@@ -115,8 +118,8 @@ SHAPES: dict[str, Shape] = {
     "3x4": Shape(3, 4, strips_max=3, strips_usual=3),
     "6x2": Shape(6, 2, strips_max=3, strips_usual=1),
     "12x1": Shape(12, 1),
-    "4x3": Shape(4, 3, along_rows=True),
-    "2x6": Shape(2, 6, along_rows=True),
+    "4x3": Shape(4, 3, along_rows=True, strips_max=3),
+    "2x6": Shape(2, 6, along_rows=True, strips_max=3),
     "6x1-limb": Shape(6, 1, stop=6),
     "6x1-precordial": Shape(6, 1, first=6),
 }
@@ -132,7 +135,7 @@ def make_layout(shape: str, *, rhythm: tuple[str, ...] = (), cabrera: bool = Fal
     """
     if shape not in SHAPES:
         raise ValueError(f"shape must be one of {', '.join(SHAPES)}; got {shape!r}")
-    leads = (CABRERA if cabrera else LEADS[:6]) + LEADS[6:]
+    leads = (CABRERA if cabrera else LEADS[:6]) + CHEST_LEADS
     return Layout(shape, SHAPES[shape].rows(leads), cabrera=cabrera).with_strips(rhythm)
 
 

@@ -27,6 +27,9 @@ class LeadStatus:
         confidence: mean over the printed span, 0..1.
         start_s: start of the printed span in seconds; NaN if not found.
         end_s: its end (half-open); NaN if not found.
+        status: "ok"; "check", where a person must look; or "unreadable".
+        probability: that the lead is right: its name, its start within 20 ms, its gain within 5 %, and at
+            least 15 dB; NaN where it was not estimated.
     """
 
     lead: str
@@ -35,6 +38,8 @@ class LeadStatus:
     confidence: float = 0.0
     start_s: float = math.nan
     end_s: float = math.nan
+    status: str = "check"
+    probability: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,8 @@ class Record:
         px_per_mm: grid pitch along rows and along columns of pixels; None without a grid.
         layout: name as in `paper.Layout.name`.
         speed_mm_s: paper speed used.
-        gain_mm_mv: gain used.
-        warnings: what a person should check, in sentences.
+        gain_mm_mv: gain used, of V1 to V6 too but where `chest_gain_mm_mv` differs.
+        warnings: what a person must check, in sentences; each moves the page to `check`.
         traces: the traces on the original image.
         quality: 0..1 for the whole page: mean confidence of its leads, reduced by large residuals between
             leads of one instant (`signals.calibrate.residual_agreement`).
@@ -84,6 +89,8 @@ class Record:
         repeat_mv: residual of a rhythm strip and the short copy of its lead; NaN likewise. All three as in
             `signals.lead_fusion.LeadResiduals`.
         leads_agree: whether these leads agree within their expected errors; None where none can be compared.
+        chest_gain_mm_mv: gain used for V1 to V6; NaN: that of all leads.
+        notes: what was assumed or corrected as usual, in sentences.
     """
 
     signals: NDArray[np.floating]
@@ -110,6 +117,8 @@ class Record:
     goldberger_mv: float = math.nan
     repeat_mv: float = math.nan
     leads_agree: bool | None = None
+    chest_gain_mm_mv: float = math.nan
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.signals.ndim != 2 or self.signals.shape[0] != len(LEADS):
@@ -128,6 +137,19 @@ class Record:
     def leads(self) -> tuple[str, ...]:
         """Names of the rows of `signals`."""
         return LEADS
+
+    @property
+    def page_status(self) -> str:
+        """ "ok": every lead that was found is, and nothing must be looked at; else "check". A page that is
+        refused has no record."""
+        trusted = all(status.status != "check" for status in self.lead_status)
+        return "ok" if trusted and not self.warnings else "check"
+
+    @property
+    def probability(self) -> float:
+        """That all leads of the page that were found are right; NaN where it was not estimated."""
+        known = [status.probability for status in self.lead_status if status.found]
+        return min(known, default=math.nan)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields but the arrays, ready for JSON: NaN becomes None."""
@@ -149,11 +171,14 @@ class Record:
             "speed_from": self.speed_from,
             "gain_mm_mv": _number(self.gain_mm_mv),
             "gain_from": self.gain_from,
+            "chest_gain_mm_mv": _number(self.chest_gain_mm_mv),
             "einthoven_mv": _number(self.einthoven_mv),
             "goldberger_mv": _number(self.goldberger_mv),
             "repeat_mv": _number(self.repeat_mv),
             "leads_agree": self.leads_agree,
             "quality": _number(self.quality),
+            "page_status": self.page_status,
+            "probability": _number(self.probability),
             "lead_status": [
                 {
                     "lead": status.lead,
@@ -162,10 +187,13 @@ class Record:
                     "confidence": _number(status.confidence),
                     "start_s": _number(status.start_s),
                     "end_s": _number(status.end_s),
+                    "status": status.status,
+                    "probability": _number(status.probability),
                 }
                 for status in self.lead_status
             ],
             "warnings": list(self.warnings),
+            "notes": list(self.notes),
             "versions": dict(self.versions),
             "seconds": {stage: _number(value) for stage, value in self.seconds.items()},
         }

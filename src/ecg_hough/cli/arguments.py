@@ -19,7 +19,7 @@ class Readout(StrEnum):
     centroid = "centroid"
 
 
-Profile = StrEnum("Profile", ["clean", "scan", "bw", "fax", "worn", "photo", "mixed"])
+Profile = StrEnum("Profile", ["clean", "scan", "bw", "fax", "worn", "photo", "mixed", "vendors"])
 
 
 def positive(value: float | None) -> float | None:

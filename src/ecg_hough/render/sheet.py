@@ -347,8 +347,9 @@ def _draw_pulse(pen: _Pen, panel: SheetPanel, block_end: float, style: SheetStyl
     """The calibration pulse of a row, before its trace or behind the block."""
     z, gap, foot = panel.zero_mm, style.pulse_gap_mm, style.pulse_foot_mm
     up = z - PULSE_MV * style.gain_mm_mv
-    start = panel.start_mm - PULSE_MM - gap if style.pulse == "left" else block_end + gap
-    end = start + PULSE_MM
+    length = PULSE_MM if style.pulse_width_mm is None else style.pulse_width_mm + 2 * foot
+    start = panel.start_mm - length - gap if style.pulse == "left" else block_end + gap
+    end = start + length
     left, right = start + foot, end - foot
     top = [(up, left), (up, right)]
     if style.pulse_stepped and style.chest_gain_mm_mv is not None:

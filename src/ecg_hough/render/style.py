@@ -26,8 +26,9 @@ from ecg_hough.render.text import FACES
 
 RGB = tuple[int, int, int]
 
-PROFILES = ("clean", "scan", "bw", "fax", "worn", "photo", "mixed")
-"""Named mixtures of distortions; "mixed" draws one of the others for every page."""
+PROFILES = ("clean", "scan", "bw", "fax", "worn", "photo", "mixed", "vendors")
+"""Named mixtures of distortions; "mixed" draws one of the others for every page, and so does "vendors", whose
+separators, pulses and columns are those of many carts."""
 
 NAME_VARIANTS = ("plain", "upper", "long", "roman", "chest")
 NAME_SHARES = (0.77, 0.12, 0.05, 0.03, 0.03)
@@ -128,6 +129,7 @@ class SheetStyle:
     missing: tuple[str, ...] = ()  # leads not printed
     chest_gain_mm_mv: float | None = None  # gain of V1 to V6 where it differs
     pulse_stepped: bool = False  # the pulse steps down from the limb leads' gain to the chest leads'
+    pulse_width_mm: float | None = None  # between its strokes; with its feet 5 mm where not given
     pulse_columns: bool = False  # a pulse before every column, not the first alone
     column_gap_mm: float = 0.0  # space between columns
     column_cut_s: float = 0.0  # end of every column that is not drawn
@@ -211,7 +213,8 @@ def sample_style(
     """
     if profile not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}; got {profile!r}")
-    if profile == "mixed":
+    as_vendors = profile == "vendors"
+    if profile in ("mixed", "vendors"):
         shares = {"clean": 0.12, "scan": 0.26, "bw": 0.1, "fax": 0.05, "worn": 0.22, "photo": 0.25}
         profile = str(rng.choice(list(shares), p=list(shares.values())))
     sheet = _sample_sheet(rng, layout or _sample_layout(rng), dpi)
@@ -234,7 +237,47 @@ def sample_style(
     elif profile == "photo":
         camera = _phone(rng)
         wear = _heavy_wear(rng) if rng.random() < 0.35 else _light_wear(rng)
-    return PageStyle(sheet, wear, camera, profile)
+    return PageStyle(vendor_sheet(sheet, rng) if as_vendors else sheet, wear, camera, profile)
+
+
+def vendor_sheet(sheet: SheetStyle, rng: np.random.Generator) -> SheetStyle:
+    """The sheet in another cart's manner: its landmarks are drawn anew.
+
+    Where carts leave a gap between columns they cut the end of each: MUSE draws 1238 of 1250 samples, and
+    every column begins where a rhythm strip shows its time. So the pen never lifts at a column's start.
+    """
+    separators = ("bars", "double", "ticks", "dashed", "dotted", "full", "none")
+    changes: dict[str, object] = {
+        "separator": str(rng.choice(separators, p=(0.22, 0.1, 0.12, 0.08, 0.1, 0.06, 0.32))),
+        "separator_mm": float(rng.uniform(1.5, 5.0)),
+        "separator_pen": float(rng.uniform(0.8, 3.0)),
+        "pulse": str(rng.choice(["left", "right", "none"], p=[0.6, 0.15, 0.25])),
+        "pulse_pen": float(rng.uniform(0.7, 2.0)),
+    }
+    if rng.random() < 0.2:
+        changes["pulse_gap_mm"] = float(rng.uniform(1.0, 9.0))
+    if rng.random() < 0.5:
+        changes["pulse_width_mm"] = sheet.speed_mm_s * float(rng.choice([0.1, 0.2, 0.2, 0.2]))
+    if rng.random() < 0.25:
+        chest = 5.0 if sheet.gain_mm_mv == 10.0 else 10.0
+        changes |= {"chest_gain_mm_mv": chest, "pulse_stepped": bool(rng.random() < 0.8)}
+    if sheet.layout.n_columns > 1 and sheet.sequential:
+        if rng.random() < 0.25:
+            changes["column_gap_mm"] = float(rng.uniform(1.0, 9.0))
+        if rng.random() < 0.35:
+            changes["column_cut_s"] = float(rng.uniform(0.005, 0.08))
+        if rng.random() < 0.25:
+            changes |= {"pulse": "left", "pulse_columns": True}
+        if rng.random() < 0.3:
+            column_s = float(rng.choice([2.0, 2.4, 2.5, 3.0, 5.0]))
+            room = sheet.size_mm[1] - sheet.block_left_mm - 2.0
+            width = column_s * sheet.speed_mm_s * sheet.layout.n_columns
+            changes["block_width_mm"] = min(width, room, 10.0 * sheet.speed_mm_s)
+    room = sheet.size_mm[1] - sheet.block_left_mm - 2.0
+    gaps = float(changes.get("column_gap_mm", 0.0)) * (sheet.layout.n_columns - 1)  # type: ignore[arg-type]
+    width = float(changes.get("block_width_mm", sheet.block_width_mm))  # type: ignore[arg-type]
+    changes["block_width_mm"] = max(40.0, min(width, room - gaps))
+    return replace(sheet, **changes)  # type: ignore[arg-type]
 
 
 def _sample_layout(rng: np.random.Generator) -> Layout:

@@ -70,7 +70,7 @@ class Calibrated:
         statuses: one a lead; windows: panels at their columns' common edges.
         duration_s: of the printed block.
         residuals: of leads of the same instant as read, before they were made to agree.
-        leads_agree: see `lead_fusion.Fused`; warnings: sentences.
+        leads_agree: see `lead_fusion.Fused`; warnings, notes: sentences.
         agreement: 0..1, factor of the page's quality by its residuals.
     """
 
@@ -85,6 +85,7 @@ class Calibrated:
     leads_agree: bool | None
     warnings: tuple[str, ...]
     agreement: float
+    notes: tuple[str, ...] = ()
 
     @property
     def quality(self) -> float:
@@ -118,13 +119,13 @@ def calibrate(rows: tuple[RowTrace, ...], base: TimeBase, *, fs: int, fused_lead
     signals, _, _ = _combine(panels, n)
     if not np.isfinite(signals).any():
         raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
-    warnings: list[str] = []
+    notes: tuple[str, ...] = ()
     if _avr_is_inverted(rows, base, signals):
         panels = [replace(p, mv=-p.mv) if p.lead == "aVR" else p for p in panels]
         signals[LEADS.index("aVR")] *= -1
-        warnings.append("aVR: printed inverted (-aVR, Cabrera); its sign was corrected")
+        notes = ("aVR: printed inverted (-aVR, Cabrera); its sign was corrected",)
     residuals = lead_residuals(signals, tuple(panels))
-    warnings += residual_warnings(residuals, signals)
+    warnings = residual_warnings(residuals, signals)
     agreement = residual_agreement(residuals, signals)
     fused = fuse(tuple(panels), fs)
     signals, sd, presence = _combine(fused.panels if fused_leads else panels, n)
@@ -151,6 +152,7 @@ def calibrate(rows: tuple[RowTrace, ...], base: TimeBase, *, fs: int, fused_lead
         leads_agree=fused.agree,
         warnings=tuple(warnings),
         agreement=agreement,
+        notes=notes,
     )
 
 
@@ -259,7 +261,7 @@ def _within(row: RowTrace, window: Window) -> RowTrace:
 
 def _panel_signal(row: RowTrace, window: Window, zero_mm: float, base: TimeBase, fs: int) -> PanelSignal:
     """One panel at fs, of its stretch of the row; NaN in gaps."""
-    start_s, mm_per_s, mm_per_mv = _start_s(window, base), base.mm_per_s, base.mm_per_mv
+    start_s, mm_per_s, mm_per_mv = _start_s(window, base), base.mm_per_s, base.mm_per_mv_of(window.lead)
     end_s = start_s + (window.end_mm - window.start_mm) / mm_per_s
     # Samples are at n / fs of the record; a column need not begin on one.
     first, last = (int(np.ceil(t * fs - 1e-6)) for t in (start_s, end_s))

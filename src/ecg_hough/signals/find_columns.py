@@ -90,7 +90,9 @@ def _by_marks(
 def _by_traces(sheet: Sheet, rows: tuple[RowTrace, ...], chosen: ChosenLayout, scale: PaperScale) -> TimeBase:
     """Columns where traces begin and end, and the millimetres of a second and a millivolt there."""
     place = partial(place_columns, rows, chosen.windows, chosen.layout, pulse=scale.pulse)
-    mm_per_s, mm_per_mv, warnings = scale.speed_mm_s, scale.gain_mm_mv, []
+    mm_per_s, mm_per_mv = scale.speed_mm_s, scale.gain_mm_mv
+    warnings: list[str] = []
+    notes: list[str] = []
     columns = place(mm_per_s, has_grid=sheet.has_grid, on_guessed_scale=not sheet.has_grid)
     if not sheet.has_grid:
         # The map's millimetres were guessed; pulses and the ends of the traces give a better scale.
@@ -100,13 +102,22 @@ def _by_traces(sheet: Sheet, rows: tuple[RowTrace, ...], chosen: ChosenLayout, s
         mm_per_s, mm_per_mv = mm_per_s * true_mm.in_guessed, true_mm.mm_per_mv
         columns = place(mm_per_s, has_grid=False)
     elif (stretch := paper_stretch(rows, columns, mm_per_s)) != 1.0:
-        warnings.append(
+        notes.append(
             f"time: traces are {abs(stretch - 1):.1%} {'longer' if stretch > 1 else 'shorter'} than"
             f" {columns.duration_s / stretch:.3g} s on the grid; that usual duration was used"
         )
         mm_per_s *= stretch
         columns = place(mm_per_s)
-    return TimeBase(columns, chosen.layout, mm_per_s, mm_per_mv, pulse=scale.pulse, warnings=tuple(warnings))
+    return TimeBase(
+        columns,
+        chosen.layout,
+        mm_per_s,
+        mm_per_mv,
+        scale.chest_gain_mm_mv / scale.gain_mm_mv,
+        pulse=scale.pulse,
+        warnings=tuple(warnings),
+        notes=tuple(notes),
+    )
 
 
 def _at_separators(base: TimeBase, sheet: Sheet, rows: Rows, chosen: ChosenLayout) -> TimeBase:

@@ -73,7 +73,8 @@ ONE_PULSE_QUALITY = 0.7
 class Pulse:
     """One pulse in mm: its row, left stroke, width and height (middles of strokes), and quality 0 to 1.
 
-    `foot_mm` is the middle of its foot's stroke down the page: the row's zero line.
+    `foot_mm` is the middle of its foot's stroke down the page: the row's zero line; `step_mm` the height of
+    its lower half where it steps down from one gain to another.
     """
 
     row_index: int
@@ -82,6 +83,7 @@ class Pulse:
     height_mm: float
     quality: float
     foot_mm: float = float("nan")
+    step_mm: float = float("nan")
 
     @property
     def top_mm(self) -> float:

@@ -16,35 +16,23 @@ from numpy.typing import NDArray
 from ecg_hough.elements import PrintedWord, PulsePlace, RowTrace, Window
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.page_map import PageMap
-from ecg_hough.paper import BLOCK_MM, GAIN_MM_MV, GAIN_WORDS, PAPER_SPEED_MM_S, PULSE_MV, SPEED_WORDS
+from ecg_hough.paper import BLOCK_MM, GAIN_WORDS, PAPER_SPEED_MM_S, PULSE_MV, SPEED_WORDS
 from ecg_hough.signals.beats import FIFTY_MIN, fifty_odds
+from ecg_hough.signals.gain import Gain, find_gain
 from ecg_hough.signals.limits import Limit, keeps_limits
-from ecg_hough.signals.pulse import (
-    SNAP_SHARE,
-    Pulse,
-    common_height,
-    find_pulses,
-    gain_of_pulses,
-    place_of_pulses,
-)
-from ecg_hough.traces.ink import InkModel
+from ecg_hough.signals.pulse import Pulse, common_height, find_pulses, place_of_pulses
+from ecg_hough.signals.pulse_marks import pulses_of_marks
 from ecg_hough.traces.rows import Rows
 
 log = logging.getLogger(__name__)
 
-SNAP_UNSURE = 0.25
-"""Relative error that is allowed for a pulse's height where the page shows no grid."""
-SNAP_AGAINST_TEXT = 0.06
-"""The same for a pulse that contradicts the printed gain: one with an error of 10% may be a beat."""
-ONE_AGAINST_TEXT = 0.9
-"""Least quality of a single pulse that contradicts the printed gain; beats reach 0.76."""
 BLOCK_SLACK, PULSE_SLACK_MM = 0.04, 0.3
 """A block this near to the usual width has that width, whatever scale pulses or paper give: they are less
 precise. Error of the height of one pulse; that of n pulses is this over the root of n."""
 BLOCK_RANGE_MM = (110.0, 300.0)
 """Widths that a block of traces may have; a pulse or a sheet that implies another width is a misreading."""
 CONTRAST_MIN = 0.6
-"""Least contrast of ink to grid at which pulses are searched."""
+"""Least contrast of ink to grid at which pulses are searched where no landmarks are."""
 STATED_MIN = 0.85
 """Least score of a printed speed or gain that is used."""
 STATED_MARGIN = 0.1
@@ -68,7 +56,9 @@ class PaperScale:
 
     Attributes:
         speed_from, gain_from: source of each: "given", "text", "pulse", "beats" or "assumed".
-        warnings: what a person should check, in sentences.
+        chest_gain_mm_mv: gain of V1 to V6, where carts draw them at another one than limb leads.
+        gain_margin: log odds of the gains to the next likeliest ones; infinite where they are given.
+        warnings: what a person should check; notes: what was assumed; in sentences.
         pulse: where the calibration pulses are; None without any.
         pulse_mm: their height in the map's millimetres, None without any; n_pulses: their number.
     """
@@ -77,7 +67,10 @@ class PaperScale:
     gain_mm_mv: float
     speed_from: str
     gain_from: str
+    chest_gain_mm_mv: float
+    gain_margin: float = np.inf
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     pulse: PulsePlace | None = None
     pulse_mm: float | None = None
     n_pulses: int = 0
@@ -94,8 +87,7 @@ def find_scale(
     return find_paper_scale(
         sheet.image,
         sheet.page_map,
-        rows.ink,
-        rows.traces,
+        rows,
         windows,
         sheet.words,
         given=given,
@@ -106,8 +98,7 @@ def find_scale(
 def find_paper_scale(
     image: NDArray[np.uint8],
     page_map: PageMap,
-    ink: InkModel | None,
-    rows: tuple[RowTrace, ...],
+    rows: Rows,
     windows: tuple[Window, ...],
     words: tuple[PrintedWord, ...] = (),
     *,
@@ -117,34 +108,51 @@ def find_paper_scale(
     """Find a page's speed and gain.
 
     Args:
-        image: the page, upright (rows, cols, 3); page_map: its millimetres; ink: what is ink, if it is known.
-        rows, windows: traces, panels.
+        image: the page, upright (rows, cols, 3); page_map: its millimetres.
+        rows: traces, what is ink, and landmarks; windows: panels.
         words: the known words on the page.
         given: paper speed and gain that the user knows; nothing overrules them.
         has_grid: whether the millimetres come from a grid.
     """
     alone, words = words, with_partners(words, page_map)
     pulses: tuple[Pulse, ...] = ()
-    if ink is not None and keeps_limits(
-        log, ("calibration pulses",), [Limit("contrast of ink to grid", ink.contrast, least=CONTRAST_MIN)]
-    ):
-        pulses = find_pulses(image, page_map, ink, rows, windows)
-    speed, speed_from, warnings = _find_speed(given[0], words, pulses, rows, windows, has_grid=has_grid)
-    gain, gain_from, more = _find_gain(given[1], words, pulses, len(rows), has_grid=has_grid)
-    warnings += more
+    if rows.ink is not None:
+        pulses = pulses_of_marks(image, page_map, rows.ink, rows.traces, rows.marks)
+        if rows.ink.contrast >= CONTRAST_MIN:
+            pulses += find_pulses(image, page_map, rows.ink, rows.traces, windows)
+    speed, speed_from, warnings, notes = _find_speed(
+        given[0], words, pulses, rows.traces, windows, has_grid=has_grid
+    )
+    if given[1] is not None:
+        gain = Gain(given[1], given[1], "given", np.inf)
+    else:
+        gain = find_gain(pulses, words, has_grid=has_grid)
+    warnings, notes = [*warnings, *gain.warnings], [*notes, *gain.notes]
     for source, value, values, name, unit in (
         (speed_from, speed, SPEED_WORDS, "paper speed", "mm/s"),
-        (gain_from, gain, GAIN_WORDS, "gain", "mm/mV"),
+        (gain.source, gain.limb, GAIN_WORDS, "gain", "mm/mV"),
     ):
         score = _score(value, alone, values)
         if source == "text" and score < STATED_MIN:
-            warnings.append(f"{name}: the printed '{value:g} {unit}' was read with a low score, {score:.2f}")
+            notes.append(f"{name}: the printed '{value:g} {unit}' was read with a low score, {score:.2f}")
         read = [f"{word.word} (score {word.score:.2f})" for word in alone if word.word in values]
         printed = ", ".join(read) or "nothing"
         log.info("%s: %g %s, source: %s; printed: %s", name, value, unit, source, printed)
-    pulse_mm = common_height(pulses, len(rows))
-    place = place_of_pulses(pulses, gain if has_grid or pulse_mm is None else pulse_mm / PULSE_MV)
-    return PaperScale(speed, gain, speed_from, gain_from, tuple(warnings), place, pulse_mm, len(pulses))
+    pulse_mm = common_height(pulses, len(rows.traces))
+    place = place_of_pulses(pulses, gain.limb if has_grid or pulse_mm is None else pulse_mm / PULSE_MV)
+    return PaperScale(
+        speed,
+        gain.limb,
+        speed_from,
+        gain.source,
+        gain.chest,
+        gain.margin,
+        tuple(warnings),
+        tuple(notes),
+        place,
+        pulse_mm,
+        len(pulses),
+    )
 
 
 def _find_speed(
@@ -155,10 +163,10 @@ def _find_speed(
     windows: tuple[Window, ...],
     *,
     has_grid: bool,
-) -> tuple[float, str, list[str]]:
-    """Paper speed, mm/s, its source, and warnings; `words` have credit for partners."""
+) -> tuple[float, str, list[str], list[str]]:
+    """Paper speed, mm/s, its source, warnings and notes; `words` have credit for partners."""
     if given is not None:
-        return given, "given", []
+        return given, "given", [], []
     warnings = []
     printed = stated(words, SPEED_WORDS)
     odds = None
@@ -172,9 +180,11 @@ def _find_speed(
                   printed, odds, FIFTY_MIN)  # fmt: skip
         printed = None
     if printed is not None:
-        return printed, "text", warnings
-    speed, source, warning = _speed_by_beats(odds, pulses, windows)
-    return speed, source, [*warnings, warning]
+        return printed, "text", warnings, []
+    speed, source, sentence = _speed_by_beats(odds, pulses, windows)
+    return (speed, source, [*warnings, sentence], []) if speed != PAPER_SPEED_MM_S else (
+        speed, source, warnings, [sentence]
+    )  # fmt: skip
 
 
 def _speed_by_beats(
@@ -200,37 +210,6 @@ def _speed_by_beats(
         return 50.0, "beats", f"{start} 50 mm/s was concluded from the beat intervals and QRS widths{others}"
     against = ", although the calibration pulses are as wide as 0.2 s at 50 mm/s" if wide else ""
     return PAPER_SPEED_MM_S, "assumed", f"{start} {PAPER_SPEED_MM_S:g} mm/s was assumed{against}"
-
-
-def _find_gain(
-    given: float | None,
-    words: tuple[PrintedWord, ...],
-    pulses: tuple[Pulse, ...],
-    n_rows: int,
-    *,
-    has_grid: bool,
-) -> tuple[float, str, list[str]]:
-    """Gain, mm/mV, its source, and warnings; `words` have credit for partners."""
-    if given is not None:
-        return given, "given", []
-    printed = stated(words, GAIN_WORDS)
-    if not has_grid and printed is not None:
-        # In guessed millimetres a pulse's height gives no gain; with the printed gain it gives the scale.
-        return printed, "text", []
-    measured = gain_of_pulses(pulses, n_rows, SNAP_SHARE if has_grid else SNAP_UNSURE)
-    if has_grid and printed not in (None, measured):
-        measured = gain_of_pulses(pulses, n_rows, SNAP_AGAINST_TEXT, ONE_AGAINST_TEXT)
-    if measured is not None:
-        # The pulse was drawn with the traces, whatever gain is printed.
-        if printed in (None, measured):
-            return measured, "pulse", []
-        log.debug("printed scale '%g mm/mV' rejected: the pulses are %g mm/mV high", printed, measured)
-        sentence = f"gain: ignored the printed '{printed:g} mm/mV', which contradicts the calibration pulse"
-        return measured, "pulse", [f"{sentence}; its {measured:g} mm/mV was used"]
-    if printed is not None:
-        return printed, "text", []
-    nothing = "gain: neither a calibration pulse nor a printed gain was read"
-    return GAIN_MM_MV, "assumed", [f"{nothing}; {GAIN_MM_MV:g} mm/mV was assumed"]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ the trace or stepped, columns with a space between them or cut short.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,6 @@ from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, sh
 from ecg_hough.networks.marks_net import STRIP_MM, half_height
 from ecg_hough.render import RenderedPage, render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
-from ecg_hough.render.style import SheetStyle
 from ecg_hough.training.trace_data import RowTruth, coarse_masks, rows_in_mm
 
 CROP_MM = 64.0
@@ -40,42 +39,6 @@ class Crop:
     marks: NDArray[np.float32]
 
 
-def vendor_sheet(sheet: SheetStyle, rng: np.random.Generator) -> SheetStyle:
-    """The sheet in another cart's manner: its landmarks are drawn anew.
-
-    Where carts leave a gap between columns they cut the end of each: MUSE draws 1238 of 1250 samples, and
-    every column begins where a rhythm strip shows its time. So the pen never lifts at a column's start.
-    """
-    separators = ("bars", "double", "ticks", "dashed", "dotted", "full", "none")
-    changes: dict[str, object] = {
-        "separator": str(rng.choice(separators, p=(0.22, 0.1, 0.12, 0.08, 0.1, 0.06, 0.32))),
-        "separator_mm": float(rng.uniform(1.5, 5.0)),
-        "separator_pen": float(rng.uniform(0.8, 3.0)),
-        "pulse": str(rng.choice(["left", "right", "none"], p=[0.6, 0.15, 0.25])),
-        "pulse_pen": float(rng.uniform(0.7, 2.0)),
-    }
-    if rng.random() < 0.25:
-        chest = 5.0 if sheet.gain_mm_mv == 10.0 else 10.0
-        changes |= {"chest_gain_mm_mv": chest, "pulse_stepped": bool(rng.random() < 0.8)}
-    if sheet.layout.n_columns > 1 and sheet.sequential:
-        if rng.random() < 0.25:
-            changes["column_gap_mm"] = float(rng.uniform(1.0, 9.0))
-        if rng.random() < 0.35:
-            changes["column_cut_s"] = float(rng.uniform(0.005, 0.08))
-        if rng.random() < 0.25:
-            changes |= {"pulse": "left", "pulse_columns": True}
-        if rng.random() < 0.3:
-            column_s = float(rng.choice([2.0, 2.4, 2.5, 3.0, 5.0]))
-            room = sheet.size_mm[1] - sheet.block_left_mm - 2.0
-            width = column_s * sheet.speed_mm_s * sheet.layout.n_columns
-            changes["block_width_mm"] = min(width, room, 10.0 * sheet.speed_mm_s)
-    room = sheet.size_mm[1] - sheet.block_left_mm - 2.0
-    gaps = float(changes.get("column_gap_mm", 0.0)) * (sheet.layout.n_columns - 1)  # type: ignore[arg-type]
-    width = float(changes.get("block_width_mm", sheet.block_width_mm))  # type: ignore[arg-type]
-    changes["block_width_mm"] = max(40.0, min(width, room - gaps))
-    return replace(sheet, **changes)  # type: ignore[arg-type]
-
-
 def render_for_marks(stems: list[Path], rng: np.random.Generator, *, generated: float = 0.4) -> RenderedPage:
     """A page as training shows it: mixed distortions, 60 to 300 dpi, landmarks of many carts."""
     if not stems or rng.random() < generated:
@@ -84,8 +47,7 @@ def render_for_marks(stems: list[Path], rng: np.random.Generator, *, generated: 
     else:
         signals, fs = read_signals(stems[int(rng.integers(len(stems)))])
     signals = np.roll(signals, int(rng.integers(signals.shape[1])), axis=1)
-    style = sample_style(rng, "mixed", dpi=float(np.exp(rng.uniform(np.log(60), np.log(300)))))
-    style = replace(style, sheet=vendor_sheet(style.sheet, rng))
+    style = sample_style(rng, "vendors", dpi=float(np.exp(rng.uniform(np.log(60), np.log(300)))))
     return render_page(signals, fs, seed=int(rng.integers(2**31)), style=style)
 
 

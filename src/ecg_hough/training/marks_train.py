@@ -87,7 +87,9 @@ def train_marks(
         optimizer.load_state_dict(state["optimizer"])
         average, step = state["average"], state["step"]
     names = trained_names(patients_of(stems, records)) if records is not None else {}
-    kept = {"task": "marks", **asdict(settings), "start_from": settings.start_from and settings.start_from.name, "features": FEATURES, "records": len(stems), **names}
+    began_with = settings.start_from and settings.start_from.name
+    kept = {"task": "marks", **asdict(settings), "start_from": began_with, "features": FEATURES,
+            "records": len(stems), **names}  # fmt: skip
     (out / "settings.json").write_text(json.dumps(kept, indent=1))
     validation = validation_crops(held_out or stems)
     started = saved = time.monotonic()

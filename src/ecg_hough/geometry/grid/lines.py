@@ -68,12 +68,13 @@ ONE_MAX, TWO_MIN, CRISP_SHARE = 0.3, 0.8, 0.75
 least where it is two; smallest share of lines that are one or the other. Lines that were scanned or
 photographed are neither."""
 SHARP_MAX, SPREAD_MIN = 0.1, 0.15
-"""Darkness of the pixels two from a line's darkest one, over that, at most, where a program drew the line; least
-standard deviation of the lines' places between pixels, px, at which their neighbours tell how they were drawn."""
+"""Darkness of the pixels two from a line's darkest one, over that, at most, where a program drew the line;
+least standard deviation of the lines' places between pixels, px, at which their neighbours tell how they were
+drawn."""
 SIDED_MIN = 0.3
-"""Correlation of the difference of a line's two neighbours with its place between pixels above which lines were
-drawn between pixels. Of 8 ECG-Image-Kit, 3 matplotlib and 2 other pages with lines on whole pixels it is at
-most 0.13, of 14 pages with lines between pixels at least 0.47."""
+"""Correlation of the difference of a line's two neighbours with its place between pixels above which lines
+were drawn between pixels. Of 8 ECG-Image-Kit, 3 matplotlib and 2 other pages with lines on whole pixels it is
+at most 0.13, of 14 pages with lines between pixels at least 0.47."""
 
 
 def find_lines(
@@ -116,8 +117,8 @@ def find_lines(
 def _lines(
     family: _Family, beat: _Beat, displaced_px: float | None, pixel_mm: float | None, px_per_mm: float
 ) -> GridLines:
-    """Lines with their displacement, measured in the program's own picture, or else by the pixel that made the
-    beat.
+    """Lines with their displacement, measured in the program's own picture, or else by the pixel that made
+    the beat.
 
     Args:
         px_per_mm: of the image.
@@ -143,8 +144,8 @@ def _displaced_px(
 ) -> float | None:
     """Mean displacement of the lines, px, where the picture is the program's own; None where it is not.
 
-    A line of an odd number of pixels on whole ones is displaced by half a pixel in the mean, others by nothing.
-    Lines drawn between pixels darken that neighbour of their darkest pixel which is nearer to them.
+    A line of an odd number of pixels on whole ones is displaced by half a pixel in the mean, others by
+    nothing. Lines drawn between pixels darken that neighbour of their darkest pixel which is nearer to them.
     """
     profiles = _lines_px(image, page_map, box_mm, family, axis)
     if sum(len(each[0]) for each in profiles) < LINES_MIN:
@@ -168,9 +169,9 @@ def _lines_px(
     family: _Family,
     axis: int,
 ) -> list[tuple[NDArray[np.float64], ...]]:
-    """For every profile across the lines, of each line that it shows: its even place from its darkest pixel, px,
-    and over the darkness of that, the darkness of the darker neighbour, the difference of the two, and the
-    darkness of the pixels behind them."""
+    """For every profile across the lines, of each line that it shows: its even place from its darkest pixel,
+    px, and over the darkness of that, the darkness of the darker neighbour, the difference of the two, and
+    the darkness of the pixels behind them."""
     corners = page_map.to_pixels(np.array(box_mm[::2]), np.array(box_mm[1::2]))
     part = Box.around(np.column_stack(corners), image.shape)
     pixels, begin = part.cut(image), (part.top, part.left)
