@@ -329,6 +329,8 @@ class TimeBase:
         order: "sequential", "simultaneous" or "one", see `signals.column_order`.
         pulse: place of the calibration pulses; None without any.
         lines: the grid's lines down the page, if they are seen.
+        margin: log odds of the columns to others by the rows' landmarks; off_mm: distance from those columns
+            to these; both NaN without landmarks.
         warnings: what a person should check; notes: what was assumed; in sentences.
     """
 
@@ -340,6 +342,8 @@ class TimeBase:
     order: str = "sequential"
     pulse: PulsePlace | None = None
     lines: GridLines | None = None
+    margin: float = np.nan
+    off_mm: float = np.nan
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

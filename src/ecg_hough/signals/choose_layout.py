@@ -55,11 +55,17 @@ _NONE = "layout: no known layout fits the traces; each lead was placed by the ne
 
 @dataclass(frozen=True)
 class ChosenLayout:
-    """The chosen layout and its panels; warnings where the network suggested others."""
+    """The chosen layout and its panels; warnings where the network suggested others.
+
+    Attributes:
+        probability: of the layout among the known ones, by traces and network; NaN where printed names
+            decide.
+    """
 
     layout: Layout | None
     windows: tuple[Window, ...]
     warnings: tuple[str, ...] = ()
+    probability: float = np.nan
 
 
 def choose_layout(sheet: Sheet, rows: Rows) -> ChosenLayout:
@@ -116,7 +122,7 @@ def check_layout(
         return ChosenLayout(candidates[0].layout, candidates[0].panels)
     if not candidates or not rows or named >= NAMED_MIN:
         log.info("layout: none, %d candidates, names at %.2f of the panels", len(candidates), named)
-        return ChosenLayout(None, loose, (_NONE,))
+        return ChosenLayout(None, loose, (_NONE,), 0.0)
     placed = [at_common_edges(rows, candidate, has_grid=has_grid) for candidate in candidates]
     features = np.array([measure(rows, candidate) for candidate in placed])
     odds = _log_odds(rows, placed, features)
@@ -129,7 +135,7 @@ def check_layout(
             "layout: %s rejected, limb sums %.2f are not above 0 and the network's evidence %.2f is below %g",
             chosen.layout.name, sums, chosen.evidence, LONE_EVIDENCE,
         )  # fmt: skip
-        return ChosenLayout(None, loose, (_NONE,))
+        return ChosenLayout(None, loose, (_NONE,), 0.0)
     probability = float(1.0 / np.exp(odds - odds[best]).sum())
     log.info(
         "layout: %s, log odds %.1f, probability %.3f;"
@@ -139,7 +145,7 @@ def check_layout(
     )  # fmt: skip
     suggested = candidates[0] if known else None
     warnings = _warnings(chosen, suggested, other, probability)
-    return ChosenLayout(chosen.layout, chosen.panels, warnings)
+    return ChosenLayout(chosen.layout, chosen.panels, warnings, probability)
 
 
 def _warnings(

@@ -85,6 +85,16 @@ class SolvedColumns:
         off_s = [abs(times[j] - j * self.duration_s) for j in range(len(places))]
         return max(off_mm) < AGREE_MM and max(off_s) < AGREE_S
 
+    def off_mm(self, columns: Columns) -> float:
+        """Largest distance of other columns from these, in place or time; infinite of another number."""
+        places, times = columns.spans_mm, columns.starts_s
+        if len(places) != len(self.starts_mm):
+            return np.inf
+        mm_per_s = self.width_mm / self.duration_s
+        off = [abs(places[j][0] - start) for j, start in enumerate(self.starts_mm.tolist())]
+        late = [abs(times[j] - j * self.duration_s) * mm_per_s for j in range(len(places))]
+        return float(max(*off, *late))
+
     def columns(self, windows: tuple[Window, ...]) -> Columns:
         """The panels at the columns' edges; a rhythm strip is as long as all columns together."""
         n, starts = len(self.starts_mm), self.starts_mm

@@ -76,6 +76,7 @@ def _by_marks(
         "columns by landmarks: %d of %.3g s from %.2f mm, margin %.1f nats; against those by ends: %.1f",
         len(solved.starts_mm), solved.duration_s, solved.starts_mm[0], solved.margin, solved.against,
     )  # fmt: skip
+    base = replace(base, margin=solved.margin, off_mm=solved.off_mm(base.columns))
     if solved.agrees(base.columns) or solved.against < AGAINST_MIN:
         return base
     warnings: tuple[str, ...] = ()
@@ -84,7 +85,14 @@ def _by_marks(
             f"time: columns of {solved.duration_s:.3g} s were used; landmarks support another duration or"
             " place nearly as well",
         )
-    return replace(base, columns=solved.columns(windows), mm_per_s=scale.speed_mm_s, warnings=warnings)
+    return replace(
+        base,
+        columns=solved.columns(windows),
+        mm_per_s=scale.speed_mm_s,
+        off_mm=0.0,
+        warnings=(*chosen.warnings, *warnings),
+        notes=(),
+    )
 
 
 def _by_traces(sheet: Sheet, rows: tuple[RowTrace, ...], chosen: ChosenLayout, scale: PaperScale) -> TimeBase:
@@ -115,7 +123,7 @@ def _by_traces(sheet: Sheet, rows: tuple[RowTrace, ...], chosen: ChosenLayout, s
         mm_per_mv,
         scale.chest_gain_mm_mv / scale.gain_mm_mv,
         pulse=scale.pulse,
-        warnings=tuple(warnings),
+        warnings=(*chosen.warnings, *warnings),
         notes=tuple(notes),
     )
 

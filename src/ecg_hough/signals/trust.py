@@ -1,0 +1,277 @@
+"""How far every lead can be trusted: the probability that its name, time, gain and shape are right.
+
+In: the results of all stages. Out: the leads' statuses with their probability. What the stages measured on
+the way, from the margins of their decisions to the agreement of beats, is weighed by a logistic model that
+was fitted on rendered pages of many styles (`ecg-lab fit-trust`), none of them of a renderer that it is
+tested on. A lead whose probability is below the limit, at which at most one lead in 200 of those pages is
+wrong, is one that a person must check.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import find_peaks
+from scipy.special import expit
+
+from ecg_hough.elements import RowTrace, TimeBase, Window
+from ecg_hough.layout.sheet import Sheet
+from ecg_hough.layout.view import SURE_WORD
+from ecg_hough.networks.runtime import WEIGHTS
+from ecg_hough.paper import LEADS
+from ecg_hough.record import LeadStatus
+from ecg_hough.signals.calibrate import Calibrated
+from ecg_hough.signals.choose_layout import ChosenLayout
+from ecg_hough.signals.scale import PaperScale
+from ecg_hough.traces.rows import Rows
+
+LEADS_MODEL, PAGE_MODEL = WEIGHTS / "trust.json", WEIGHTS / "is_ecg.json"
+"""Of a lead that it is right, and of a page that it is a 12-lead ECG."""
+MEET_MM = 2.0
+"""Two rows read within this distance of each other meet: about a name's height."""
+NAME_BEFORE_MM = 15.0
+"""Farthest that a lead's name is printed before its panel, as in a margin or above a pulse."""
+MANY = 100
+"""Samples from which a lead's slopes have a distribution."""
+BEAT_S, AROUND_S = 0.3, 0.12
+"""Least distance of beats, and half the width of a complex."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TrustModel:
+    """A logistic model.
+
+    Attributes:
+        features: their names, in the order of the weights; mean, sd: by which they are made alike.
+        weights, bias: of the log odds.
+        limit: least probability that is trusted.
+    """
+
+    features: tuple[str, ...]
+    mean: Floats
+    sd: Floats
+    weights: Floats
+    bias: float
+    limit: float
+
+    @classmethod
+    def read(cls, path: Path) -> TrustModel:
+        """A model from its file."""
+        data: dict[str, Any] = json.loads(path.read_text())
+        arrays = {name: np.array(data[name], float) for name in ("mean", "sd", "weights")}
+        return cls(tuple(data["features"]), **arrays, bias=float(data["bias"]), limit=float(data["limit"]))
+
+    def probability(self, features: Floats) -> Floats:
+        """(n,) probabilities of (n, features)."""
+        return np.asarray(expit((features - self.mean) / self.sd @ self.weights + self.bias))
+
+
+@cache
+def shipped_model(path: Path = LEADS_MODEL) -> TrustModel:
+    """A model that comes with the package."""
+    return TrustModel.read(path)
+
+
+def judge(
+    sheet: Sheet, rows: Rows, chosen: ChosenLayout, base: TimeBase, scale: PaperScale, result: Calibrated
+) -> Calibrated:
+    """The same with every lead's probability of being right, and its status."""
+    model = shipped_model()
+    evidence = evidence_of(sheet, rows, chosen, base, scale, result)
+    table = np.array([[evidence[lead][name] for name in model.features] for lead in LEADS])
+    statuses = tuple(
+        _judged(status, float(p), model.limit)
+        for status, p in zip(result.statuses, model.probability(table), strict=True)
+    )
+    return replace(result, statuses=statuses)
+
+
+def _judged(status: LeadStatus, probability: float, limit: float) -> LeadStatus:
+    if not status.found:
+        return replace(status, status="unreadable")
+    return replace(status, status="ok" if probability >= limit else "check", probability=probability)
+
+
+def evidence_of(
+    sheet: Sheet, rows: Rows, chosen: ChosenLayout, base: TimeBase, scale: PaperScale, result: Calibrated
+) -> dict[str, dict[str, float]]:
+    """By lead, what speaks for or against it."""
+    page = page_evidence(sheet, rows, chosen, base, scale, result)
+    beats = beat_outliers(result.signals, result.fs)
+    by_row = {row.row_index: row for row in rows.traces}
+    out = {}
+    for k, (lead, status) in enumerate(zip(LEADS, result.statuses, strict=True)):
+        windows = [window for window in base.columns.windows if window.lead == lead]
+        window = max(windows, key=lambda w: w.end_mm - w.start_mm, default=None)
+        row = by_row.get(window.row_index) if window is not None else None
+        if window is None or row is None or not status.found:
+            own = dict.fromkeys(_OF_LEAD, 0.0)
+        else:
+            span = slice(round(status.start_s * result.fs), round(status.end_s * result.fs))
+            seen = np.isfinite(result.signals[k, span])
+            sd = result.sd_mv[k, span][seen]
+            tall = np.subtract(*np.percentile(result.signals[k, span][seen], [99, 1]))
+            values = (
+                float((lead, window.row_index) in sheet.layout.printed),
+                -np.log(1.02 - min(1.0, status.confidence)),
+                np.log(np.quantile(sd, 0.98) + 1e-3),
+                1.0 - float(seen.mean()),
+                _meets(row, window, rows.traces),
+                beats[k],
+                abs(np.log(tall + 1e-3)),
+            )
+            own = dict(zip(_OF_LEAD, map(float, values), strict=True))
+        out[lead] = page | own
+    return out
+
+
+_OF_LEAD = ("lead named", "confidence", "largest error", "gaps", "meets rows", "beats differ", "height")
+
+
+def page_evidence(
+    sheet: Sheet, rows: Rows, chosen: ChosenLayout, base: TimeBase, scale: PaperScale, result: Calibrated
+) -> dict[str, float]:
+    """Evidence of a page that all of its leads share."""
+    known = np.isfinite(chosen.probability)
+    p = float(np.clip(chosen.probability, 0.01, 0.999)) if known else 0.999
+    placed = {window.row_index for window in base.columns.windows}
+    layout = base.layout
+    unplaced = len({row.row_index for row in rows.traces} - placed)
+    absent = max(0, layout.n_rows - len(placed)) if layout is not None else 3
+    off = 1.0 if np.isnan(base.off_mm) else min(base.off_mm, 20.0)
+    return {
+        "no grid": float(not sheet.has_grid),
+        "named": sheet.layout.named,
+        "layout by traces": float(known),
+        "layout odds": float(np.log(p / (1.0 - p))),
+        "no layout": float(layout is None),
+        "rows unplaced": float(min(unplaced, 3)),
+        "rows absent": float(min(absent, 3)),
+        "columns' margin": float(np.clip(np.nan_to_num(base.margin), 0.0, 10.0)),
+        "columns off": float(np.log1p(off / 0.2)),
+        "no landmarks": float(np.isnan(base.off_mm)),
+        "on grid lines": float(base.columns.on_grid),
+        "gain margin": float(np.clip(scale.gain_margin, 0.0, 8.0)),
+        "gain assumed": float(scale.gain_from == "assumed"),
+        "speed assumed": float(scale.speed_from == "assumed"),
+        "speed by beats": float(scale.speed_from == "beats"),
+        "disagreement": 1.0 - result.agreement,
+        "leads agree": {None: 0.0, True: 1.0, False: -1.0}[result.leads_agree],
+        "warnings": float(min(4, sum(len(s.warnings) for s in (sheet, base, scale)))),
+        "resolution": float(np.log(np.mean(sheet.page_map.px_per_mm))),
+        "rows": float(len(rows.traces)),
+        "names contradicted": _contradicted(sheet, base.columns.windows),
+        "outside panels": _outside(rows.traces, base.columns.windows),
+        "spiky": spikiness(result.signals),
+        "quality": result.quality,
+    }
+
+
+def _contradicted(sheet: Sheet, windows: tuple[Window, ...]) -> float:
+    """Share of the surely read lead names at whose place along the page no panel of that lead is."""
+    names = [w for w in sheet.words if w.word.removeprefix("-") in LEADS and w.score >= SURE_WORD]
+    if not names:
+        return 0.0
+    _, x_mm = sheet.page_map.to_mm(np.array([w.row for w in names]), np.array([w.col for w in names]))
+    agree = [
+        any(
+            window.lead == name.word.removeprefix("-")
+            and window.start_mm - NAME_BEFORE_MM <= x <= window.end_mm
+            for window in windows
+        )
+        for name, x in zip(names, x_mm.tolist(), strict=True)
+    ]
+    return 1.0 - float(np.mean(agree))
+
+
+def _outside(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> float:
+    """Share of the read traces that lies in no panel."""
+    total = outside = 0
+    for row in rows:
+        seen = row.x_mm[np.isfinite(row.y_mm)]
+        inside = np.zeros(seen.size, bool)
+        for window in windows:
+            if window.row_index == row.row_index:
+                inside |= (seen >= window.start_mm) & (seen < window.end_mm)
+        total, outside = total + seen.size, outside + int((~inside).sum())
+    return outside / max(1, total)
+
+
+def spikiness(signals: Floats) -> float:
+    """Log of the kurtosis of the leads' slopes, their median: QRS complexes are steep and short, other waves
+    are not.
+
+    Args:
+        signals: (12, N) mV, NaN where nothing is read.
+    """
+    found = []
+    for lead in signals:
+        slope = np.diff(lead)
+        slope = slope[np.isfinite(slope)]
+        if slope.size > MANY and slope.std() > 0:
+            found.append(float(np.log(np.mean((slope / slope.std()) ** 4))))
+    return float(np.median(found)) if found else 0.0
+
+
+def _meets(row: RowTrace, window: Window, rows: tuple[RowTrace, ...]) -> float:
+    """Share of a panel that runs next to another row's trace, its root."""
+    mine = (row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm) & np.isfinite(row.y_mm)
+    if not mine.any():
+        return 0.0
+    near = np.zeros(int(mine.sum()), bool)
+    for other in rows:
+        if other is not row:
+            y = np.interp(row.x_mm[mine], other.x_mm, other.y_mm, left=np.nan, right=np.nan)
+            near |= np.abs(row.y_mm[mine] - y) < MEET_MM
+    return float(np.sqrt(near.mean()))
+
+
+def beat_outliers(signals: Floats, fs: int) -> Floats:
+    """(12,) how far a beat of a lead departs in height from the lead's others, log ratio.
+
+    What all leads of an instant share, as an extrasystole does, is not counted: a wave that is cut, or taken
+    from a neighbour, is one lead's own.
+
+    Args:
+        signals: (12, N) mV at fs, NaN where nothing is read.
+    """
+    seen = np.isfinite(signals)
+    reach = round(AROUND_S * fs)
+    steep = np.abs(np.diff(np.where(seen, signals, 0.0), axis=1, append=0.0))
+    steep[~(seen & np.roll(seen, -1, axis=1))] = 0.0
+    usual = np.array([np.quantile(one[one > 0], 0.95) if (one > 0).any() else 1.0 for one in steep])
+    counts = np.maximum(seen.sum(axis=0), 1)
+    energy = gaussian_filter1d((steep / np.maximum(usual, 1e-6)[:, None]).sum(axis=0) / counts, 0.02 * fs)
+    places, _ = find_peaks(
+        energy, height=0.4 * np.quantile(energy, 0.99), distance=max(1, round(BEAT_S * fs))
+    )
+    heights = np.full((len(signals), len(places)), np.nan)
+    for b, at in enumerate(places):
+        part = slice(max(0, at - reach), at + reach + 1)
+        whole = seen[:, part].mean(axis=1) > 0.95
+        spread = np.ptp(np.where(seen[whole, part], signals[whole, part], 0.0), axis=1)
+        heights[whole, b] = np.log(spread + 0.05)
+    out = np.zeros(len(signals))
+    if heights.shape[1] < 2:
+        return out
+    off = heights - _medians(heights, axis=1)
+    off -= _medians(off, axis=0)
+    for k, one in enumerate(off):
+        known = one[np.isfinite(one)]
+        out[k] = min(2.0, float(np.abs(known).max())) if len(known) > 1 else 0.0
+    return out
+
+
+def _medians(values: Floats, axis: int) -> Floats:
+    """Medians of the finite values along an axis, kept as one; 0 without any."""
+    masked = np.ma.masked_invalid(values)
+    return np.asarray(np.ma.median(masked, axis=axis, keepdims=True).filled(0.0))
