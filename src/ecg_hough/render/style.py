@@ -54,6 +54,8 @@ _LAYOUT_SHARES: tuple[tuple[str, int, float], ...] = tuple(
 _CABRERA_SHARE = 0.2
 _SPEED_SHARES = {PAPER_SPEED_MM_S: 0.88, 50.0: 0.12}
 _GAIN_SHARES = {GAIN_MM_MV: 0.84, 5.0: 0.08, 20.0: 0.08}
+_COLUMN_S = (10.0, 5.0, 10 / 3, 3.0, 2.5, 2.4, 2.0, 5 / 3, 1.5, 1.25)
+"""Times that carts show in a column, s, longest first."""
 _SHEETS_MM = {"letter": (215.9, 279.4), "a4": (210.0, 297.0)}
 """Height and width, landscape."""
 
@@ -254,29 +256,39 @@ def vendor_sheet(sheet: SheetStyle, rng: np.random.Generator) -> SheetStyle:
         "pulse": str(rng.choice(["left", "right", "none"], p=[0.6, 0.15, 0.25])),
         "pulse_pen": float(rng.uniform(0.7, 2.0)),
     }
+    if sheet.speed_mm_s != PAPER_SPEED_MM_S or (
+        sheet.gain_mm_mv != GAIN_MM_MV and changes["pulse"] == "none"
+    ):
+        changes["footer"] = True  # no cart leaves an unusual scale unsaid
     if rng.random() < 0.2:
         changes["pulse_gap_mm"] = float(rng.uniform(1.0, 9.0))
     if rng.random() < 0.5:
         changes["pulse_width_mm"] = sheet.speed_mm_s * float(rng.choice([0.1, 0.2, 0.2, 0.2]))
-    if rng.random() < 0.25:
+    if changes["pulse"] != "none" and rng.random() < 0.3:
+        # Carts state two gains by a pulse with a step.
         chest = 5.0 if sheet.gain_mm_mv == 10.0 else 10.0
-        changes |= {"chest_gain_mm_mv": chest, "pulse_stepped": bool(rng.random() < 0.8)}
-    if sheet.layout.n_columns > 1 and sheet.sequential:
+        changes |= {"chest_gain_mm_mv": chest, "pulse_stepped": True, "pulse_rows": "all"}
+    n = sheet.layout.n_columns
+    gap_mm = 0.0
+    if n > 1 and sheet.sequential:
         if rng.random() < 0.25:
-            changes["column_gap_mm"] = float(rng.uniform(1.0, 9.0))
+            gap_mm = float(rng.uniform(1.0, 9.0))
         if rng.random() < 0.35:
             changes["column_cut_s"] = float(rng.uniform(0.005, 0.08))
-        if rng.random() < 0.25:
-            changes |= {"pulse": "left", "pulse_columns": True}
-        if rng.random() < 0.3:
-            column_s = float(rng.choice([2.0, 2.4, 2.5, 3.0, 5.0]))
-            room = sheet.size_mm[1] - sheet.block_left_mm - 2.0
-            width = column_s * sheet.speed_mm_s * sheet.layout.n_columns
-            changes["block_width_mm"] = min(width, room, 10.0 * sheet.speed_mm_s)
-    room = sheet.size_mm[1] - sheet.block_left_mm - 2.0
-    gaps = float(changes.get("column_gap_mm", 0.0)) * (sheet.layout.n_columns - 1)  # type: ignore[arg-type]
-    width = float(changes.get("block_width_mm", sheet.block_width_mm))  # type: ignore[arg-type]
-    changes["block_width_mm"] = max(40.0, min(width, room - gaps))
+        if changes["pulse"] == "left" and rng.random() < 0.3:
+            changes["pulse_columns"] = True
+    room = sheet.size_mm[1] - sheet.block_left_mm - 2.0 - gap_mm * (n - 1)
+    usual = [s for s in _COLUMN_S if s * n <= 10.0 + 1e-6 and s * sheet.speed_mm_s * n <= room]
+    if usual and (gap_mm or rng.random() < 0.85):
+        # Where there is a space between columns, nothing but the usual times tells how long they last.
+        likely = 0.75 if len(usual) > 1 else 1.0
+        shares = [likely, *[(1.0 - likely) / (len(usual) - 1)] * (len(usual) - 1)]
+        changes["block_width_mm"] = float(rng.choice(usual, p=shares)) * sheet.speed_mm_s * n
+    else:
+        gap_mm = 0.0
+        room = sheet.size_mm[1] - sheet.block_left_mm - 2.0
+        changes["block_width_mm"] = max(40.0, min(sheet.block_width_mm, room))
+    changes["column_gap_mm"] = gap_mm
     return replace(sheet, **changes)  # type: ignore[arg-type]
 
 

@@ -30,7 +30,7 @@ ABOVE_MM, BELOW_MM, BESIDE_MM = 27.0, 8.0, 3.0
 GAP_MM, SHARP_MM = 0.6, 0.5
 """Gaps in a stroke that are bridged; half the height over which a line's middle is averaged."""
 INK = 0.5
-"""Darkness of a line at a pulse's foot, 1 the pen's; of a stroke, over that of its upper end."""
+"""Darkness of a line at a pulse's foot, 1 the pen's; of a stroke, over its own."""
 STEP_MM, STEP_GAIN = 1.5, 0.15
 """Least height of a step, and by how much two levels must explain more of the top than one."""
 LEAST_MM = 2.0
@@ -118,7 +118,7 @@ def _measured(
     two = max((_two_lines(inner, k) for k in range(3, inner.shape[1] - 2)), key=lambda t: t[2])
     stepped = two[2] > one[1] + STEP_GAIN and two[1] - two[0] > STEP_MM * STRIP_PX_PER_MM
     top, share = (two[0], two[2]) if stepped else one
-    foot = _foot(dark, smooth, (left, right), pen, top)
+    foot = _foot(dark, smooth, (left, right), pen, (top, level))
     if foot is None or foot - top < LEAST_MM * STRIP_PX_PER_MM:
         return None
     step = (foot - two[1]) / STRIP_PX_PER_MM if stepped else np.nan
@@ -146,15 +146,23 @@ def _two_lines(part: Floats, split: int) -> tuple[float, float, float]:
     return first, second, (dark * split + darker * (n - split)) / n
 
 
-def _foot(dark: Floats, smooth: Floats, strokes: tuple[float, float], pen: float, top: float) -> float | None:
-    """Row of the pulse's foot: median of where both strokes end and of the lines outside them."""
-    feet = []
-    reach = max(1, round(0.3 * STRIP_PX_PER_MM))
+def _foot(
+    dark: Floats, smooth: Floats, strokes: tuple[float, float], pen: float, reach: tuple[float, float]
+) -> float | None:
+    """Row of the pulse's foot: median of where both strokes end and of the lines outside them.
+
+    Args:
+        reach: rows of its top and of the trace next to it.
+    """
+    feet, top = [], reach[0]
+    aside, gap = max(1, round(0.3 * STRIP_PX_PER_MM)), round(GAP_MM * STRIP_PX_PER_MM)
     for stroke in strokes:
-        column = dark[:, max(0, round(stroke) - reach) : round(stroke) + reach + 1].max(axis=1)
-        upper = column[round(top) : round(top + LEAST_MM * STRIP_PX_PER_MM)]
-        stroke_seen = column > INK * min(1.0, float(np.median(upper)) if upper.size else 1.0)
-        end = _end_of_run(stroke_seen, round(top), round(GAP_MM * STRIP_PX_PER_MM))
+        column = dark[:, max(0, round(stroke) - aside) : round(stroke) + aside + 1].max(axis=1)
+        between = column[round(top) : max(round(top) + gap, round(reach[1]))]
+        seen = column > INK * min(1.0, float(np.quantile(between, 0.7)))
+        # The right stroke of a pulse with a step begins at its step.
+        first = round(top) + int(np.argmax(seen[round(top) : round(top) + between.size]))
+        end = _end_of_run(seen, first, gap)
         if end is not None and end < len(dark) - 1:
             feet.append(end - 0.5 * pen)
     low = round(top + LEAST_MM * STRIP_PX_PER_MM)
