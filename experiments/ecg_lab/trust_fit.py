@@ -8,7 +8,6 @@ wrong.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -29,7 +28,7 @@ from ecg_hough.signals.calibrate import calibrate
 from ecg_hough.signals.choose_layout import choose_layout
 from ecg_hough.signals.scale import find_scale
 from ecg_hough.signals.time_base import find_time_base
-from ecg_hough.signals.trust import evidence_of
+from ecg_hough.signals.trust import evidence_of, page_evidence
 from ecg_hough.traces.read import read_rows
 from ecg_hough.traces.rows import Rows
 from ecg_lab.right_leads import compare_lead
@@ -37,6 +36,8 @@ from ecg_lab.right_leads import compare_lead
 RIGHT_SNR_DB, RIGHT_GAIN, RIGHT_START_S = 15.0, 0.05, 0.02
 WRONG_SHARE = 0.005
 """Most leads above the limit that may be wrong."""
+REFUSED_SHARE = 0.01
+"""Share of 12-lead ECGs that the other model refuses."""
 FOLDS = 8
 RIDGE = 0.02
 """Strength of the penalty of the weights, per lead."""
@@ -59,21 +60,33 @@ class JudgedLead:
     wrong: bool
 
 
-def judge_page(image: Path) -> list[JudgedLead]:
-    """All leads that are read of a page whose truth lies next to it; none of a refused page."""
+@dataclass(frozen=True)
+class JudgedPage:
+    """A page that was read: its evidence (`trust.page_evidence`), and its leads, none where it is no ECG."""
+
+    page: str
+    evidence: dict[str, float]
+    leads: tuple[JudgedLead, ...] = ()
+
+
+def judge_page(image: Path) -> JudgedPage | None:
+    """A page, with its leads where its truth lies next to it; None where it is refused on the way."""
     try:
         sheet = find_page(read_page(image).image)
-        return judged_leads(image, sheet, read_rows(sheet))
+        return judged(image, sheet, read_rows(sheet))
     except PageError:
-        return []
+        return None
 
 
-def judged_leads(image: Path, sheet: Sheet, rows: Rows) -> list[JudgedLead]:
+def judged(image: Path, sheet: Sheet, rows: Rows) -> JudgedPage:
     """The same of a page whose rows are read."""
     chosen = choose_layout(sheet, rows)
     scale = find_scale(sheet, rows, chosen.windows)
     base = find_time_base(sheet, rows, chosen, scale, SHIPPED)
     result = calibrate(rows.traces, base, fs=FS_HZ)
+    of_page = page_evidence(sheet, rows, chosen, base, scale, result)
+    if not image.with_suffix(".hea").is_file():
+        return JudgedPage(image.stem, of_page)
     evidence = evidence_of(sheet, rows, chosen, base, scale, result)
     truth, fs = read_leads(image.with_suffix(""))
     out = []
@@ -88,59 +101,83 @@ def judged_leads(image: Path, sheet: Sheet, rows: Rows) -> list[JudgedLead]:
         right = one.aligned_snr_db >= RIGHT_SNR_DB and abs(one.gain - 1.0) <= RIGHT_GAIN
         right &= abs(one.start_s) <= RIGHT_START_S
         out.append(JudgedLead(image.stem, lead, evidence[lead], right, one.is_wrong))
-    return out
+    return JudgedPage(image.stem, of_page, tuple(out))
 
 
 def judge_pages(
     images: Sequence[Path], *, workers: int = 2, on_progress: Callable[[int, int], None] | None = None
-) -> list[JudgedLead]:
-    """All leads of many pages."""
-    out: list[JudgedLead] = []
+) -> list[JudgedPage]:
+    """Many pages, less those that are refused on the way."""
+    out: list[JudgedPage] = []
     with get_context("spawn").Pool(workers) as pool:
-        for k, leads in enumerate(pool.imap(judge_page, images)):
-            out += leads
+        for k, page in enumerate(pool.imap(judge_page, images)):
+            out += [] if page is None else [page]
             if on_progress:
                 on_progress(k + 1, len(images))
     return out
 
 
-def fit_trust(leads: Sequence[JudgedLead]) -> dict[str, Any]:
-    """The model, ready for JSON, with its figures on pages held out in turn.
+def fit_trust(pages: Sequence[JudgedPage]) -> dict[str, Any]:
+    """The model of right leads, ready for JSON, with its figures on pages held out in turn.
 
     Raises:
         ValueError: fewer than `FOLDS` pages.
     """
-    names = tuple(leads[0].evidence) if leads else ()
-    x = np.array([[lead.evidence[name] for name in names] for lead in leads])
-    right, wrong = (np.array([getattr(lead, key) for lead in leads]) for key in ("right", "wrong"))
-    pages = np.array([lead.page for lead in leads])
-    kinds = np.unique(pages)
-    if len(kinds) < FOLDS:
-        raise ValueError(f"leads must be of at least {FOLDS} pages; got {len(kinds)}")
-    fold = dict(zip(kinds, np.random.default_rng(0).permutation(len(kinds)) % FOLDS, strict=True))
-    of = np.array([fold[page] for page in pages])
-    held = np.zeros(len(leads))
-    for k in range(FOLDS):
-        held[of == k] = _probabilities(_fit(x[of != k], right[of != k]), x[of == k])
-    model = _fit(x, right)
+    leads = [lead for page in pages for lead in page.leads]
+    right, wrong = (np.array([getattr(lead, key) for lead in leads], bool) for key in ("right", "wrong"))
+    model, held = _fitted([lead.evidence for lead in leads], right, [lead.page for lead in leads])
     limit = limit_of(held, wrong)
     ok = held >= limit
-    return {
-        "features": list(names),
-        **{name: [round(float(v), 6) for v in model[name]] for name in ("mean", "sd", "weights")},
-        "bias": round(float(model["bias"]), 6),
-        "limit": round(limit, 4),
-        "held_out": {
-            "leads": len(leads),
-            "pages": len(kinds),
-            "right": round(float(right.mean()), 4),
-            "brier": round(float(np.mean((held - right) ** 2)), 4),
-            "brier_of_the_mean": round(float(right.mean() * (1 - right.mean())), 4),
-            "wrong_at_ok": round(float(wrong[ok].mean()) if ok.any() else 0.0, 4),
-            "right_at_check": round(float((right & ~ok).sum() / max(1, right.sum())), 4),
-            "reliability": reliability(held, right),
-        },
+    figures = {
+        "leads": len(leads),
+        "pages": len(pages),
+        "right": round(float(right.mean()), 4),
+        "brier": round(float(np.mean((held - right) ** 2)), 4),
+        "brier_of_the_mean": round(float(right.mean() * (1 - right.mean())), 4),
+        "wrong_at_ok": round(float(wrong[ok].mean()) if ok.any() else 0.0, 4),
+        "right_at_check": round(float((right & ~ok).sum() / max(1, right.sum())), 4),
+        "reliability": reliability(held, right),
     }
+    return model | {"limit": round(limit, 4), "held_out": figures}
+
+
+def fit_is_ecg(ecgs: Sequence[JudgedPage], others: Sequence[JudgedPage]) -> dict[str, Any]:
+    """The model of pages that are 12-lead ECGs, likewise; its limit refuses `REFUSED_SHARE` of these."""
+    pages = [*ecgs, *others]
+    is_ecg = np.arange(len(pages)) < len(ecgs)
+    model, held = _fitted([page.evidence for page in pages], is_ecg, [page.page for page in pages])
+    limit = float(np.quantile(held[is_ecg], REFUSED_SHARE))
+    figures = {
+        "ecgs": len(ecgs),
+        "others": len(others),
+        "brier": round(float(np.mean((held - is_ecg) ** 2)), 4),
+        "others_refused": round(float((held[~is_ecg] < limit).mean()), 4),
+        "reliability": reliability(held, is_ecg),
+    }
+    return model | {"limit": round(limit, 4), "held_out": figures}
+
+
+def _fitted(
+    evidence: Sequence[dict[str, float]], yes: NDArray[np.bool_], pages: Sequence[str]
+) -> tuple[dict[str, Any], Floats]:
+    """A model, ready for JSON but for its limit, and (n,) probabilities by models of other pages.
+
+    Raises:
+        ValueError: fewer than `FOLDS` pages.
+    """
+    kinds = np.unique(pages)
+    if len(kinds) < FOLDS:
+        raise ValueError(f"at least {FOLDS} pages are needed; got {len(kinds)}")
+    names = tuple(evidence[0])
+    x = np.array([[one[name] for name in names] for one in evidence])
+    fold = dict(zip(kinds, np.random.default_rng(0).permutation(len(kinds)) % FOLDS, strict=True))
+    of = np.array([fold[page] for page in pages])
+    held = np.zeros(len(x))
+    for k in range(FOLDS):
+        held[of == k] = _probabilities(_fit(x[of != k], yes[of != k]), x[of == k])
+    model = _fit(x, yes)
+    numbers = {name: [round(float(v), 6) for v in model[name]] for name in ("mean", "sd", "weights")}
+    return {"features": list(names), **numbers, "bias": round(float(model["bias"]), 6)}, held
 
 
 def limit_of(probability: Floats, wrong: NDArray[np.bool_]) -> float:
@@ -183,10 +220,3 @@ def _probabilities(model: dict[str, Any], x: Floats) -> Floats:
     from scipy.special import expit
 
     return np.asarray(expit((x - model["mean"]) / model["sd"] @ model["weights"] + model["bias"]))
-
-
-def write_model(model: dict[str, Any], path: Path, *, command: str, pages: Sequence[str]) -> None:
-    """Write the model with how it was made."""
-    from ecg_hough.output.atomic import write_whole
-
-    write_whole(path, json.dumps(model | {"command": command, "folders": list(pages)}, indent=1))

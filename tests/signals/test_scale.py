@@ -18,6 +18,9 @@ from ecg_hough.signals.scale import (
     with_partners,
 )
 from ecg_hough.traces.ink import InkModel
+from ecg_hough.traces.rows import Rows
+
+NO_ROWS = Rows((), None)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +42,7 @@ def test_a_scale_must_be_stated_clearly(words, speed, gain):
 
 def test_one_low_pulse_is_less_precise_than_the_usual_width() -> None:
     for gain, n_pulses, in_guessed in ((5.0, 1, 1.0), (5.0, 6, 1.05), (10.0, 1, 1.05)):
-        scale = PaperScale(25.0, gain, "text", "text", pulse_mm=1.05 * gain, n_pulses=n_pulses)
+        scale = PaperScale(25.0, gain, "text", "text", gain, pulse_mm=1.05 * gain, n_pulses=n_pulses)
         found = true_millimetre(scale, 250.0, on_known_paper=False)
         assert found.in_guessed == pytest.approx(in_guessed)
         assert found.mm_per_mv == pytest.approx(1.05 * gain)
@@ -82,7 +85,7 @@ def test_scale_of_a_page_without_a_grid(
     mm_per_mv: float,
     source: str,
 ) -> None:
-    scale = PaperScale(25.0, 10.0, "assumed", "text", pulse_mm=pulse_mm)
+    scale = PaperScale(25.0, 10.0, "assumed", "text", 10.0, pulse_mm=pulse_mm)
     found = true_millimetre(scale, block_mm, on_known_paper=on_known_paper)
     assert found.in_guessed == pytest.approx(in_guessed)
     assert found.mm_per_mv == pytest.approx(mm_per_mv)
@@ -98,7 +101,7 @@ def test_scale_of_a_page_without_a_grid(
         ((10.0, 10.0), ["25 mm/s"], 1.0, 25.0, 10.0),
         ((5.0, 10.0), [], FIFTY_MIN + 0.1, 50.0, 10.0),
         ((5.0, 10.2), ["20 mm/mV"], 1.0, 25.0, 10.0),
-        ((5.0, 11.1), ["20 mm/mV"], 1.0, 25.0, 20.0),  # too inaccurate to overrule the print
+        ((5.0, 11.6), ["20 mm/mV"], 1.0, 25.0, 20.0),  # too inaccurate to overrule the print
         ((5.0, 11.1), [], 1.0, 25.0, 10.0),
     ],
 )
@@ -112,11 +115,12 @@ def test_pulses_beats_and_print_together(
 ) -> None:
     pulses = (paper_scale.Pulse(0, 10.0, *pulse, 0.9, 50.0),)
     monkeypatch.setattr(paper_scale, "find_pulses", lambda *_: pulses)
+    monkeypatch.setattr(paper_scale, "pulses_of_marks", lambda *_: ())
     monkeypatch.setattr(paper_scale, "fifty_odds", lambda *_: odds)
     page = PageMap.from_affine(np.array([[8.0, 0.0, 0.0], [0.0, 8.0, 0.0]]), (210.0, 297.0))
     printed = tuple(PrintedWord(word, 100.0, 100.0, 0.95) for word in words)
     image, ink = np.full((80, 80, 3), 255, np.uint8), InkModel(np.zeros(3), 0.0, 5.0)
-    found = paper_scale.find_paper_scale(image, page, ink, (), (), printed)
+    found = paper_scale.find_paper_scale(image, page, Rows((), ink), (), printed)
     assert (found.speed_mm_s, found.gain_mm_mv) == (speed, gain)
     assert ("25 mm/s" in words) == (found.speed_from == "text")
 
@@ -136,23 +140,23 @@ def test_a_speed_without_a_gain_in_its_line_must_agree_with_the_beats(
     monkeypatch.setattr(paper_scale, "fifty_odds", lambda *_: odds)
     page = PageMap.from_affine(np.array([[8.0, 0.0, 0.0], [0.0, 8.0, 0.0]]), (210.0, 297.0))
     image = np.full((80, 80, 3), 255, np.uint8)
-    found = paper_scale.find_paper_scale(image, page, None, (), (), (PrintedWord(word, 100.0, 100.0, score),))
+    found = paper_scale.find_paper_scale(image, page, NO_ROWS, (), (PrintedWord(word, 100.0, 100.0, score),))
     assert (found.speed_mm_s, found.speed_from) == (speed, source)
     assert any("ignored the printed" in warning for warning in found.warnings) == (source != "text")
 
 
 @pytest.mark.parametrize(("score", "sure"), [(STATED_MIN - 0.05, False), (STATED_MIN, True)])
-def test_a_gain_that_is_used_because_of_the_speed_in_its_line_gives_a_warning(
+def test_a_gain_that_is_used_because_of_the_speed_in_its_line_is_noted(
     monkeypatch: pytest.MonkeyPatch, score: float, sure: bool
 ) -> None:
     monkeypatch.setattr(paper_scale, "fifty_odds", lambda *_: 0.0)
     page = PageMap.from_affine(np.array([[8.0, 0.0, 0.0], [0.0, 8.0, 0.0]]), (210.0, 297.0))
     words = (PrintedWord("25 mm/s", 100.0, 100.0, 0.95), PrintedWord("5 mm/mV", 100.0, 300.0, score))
     image = np.full((80, 80, 3), 255, np.uint8)
-    found = paper_scale.find_paper_scale(image, page, None, (), (), words)
+    found = paper_scale.find_paper_scale(image, page, NO_ROWS, (), words)
     assert (found.gain_mm_mv, found.gain_from) == (5.0, "text")
-    assert any("5 mm/mV" in warning and "low score" in warning for warning in found.warnings) != sure
-    assert not any("25 mm/s" in warning for warning in found.warnings)
+    assert any("5 mm/mV" in note and "low score" in note for note in found.notes) != sure
+    assert not any("25 mm/s" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +172,6 @@ def test_a_block_as_wide_as_ten_seconds_at_fifty_is_evidence_for_it(
         for k in range(4)
     )
     image = np.full((80, 80, 3), 255, np.uint8)
-    found = paper_scale.find_paper_scale(image, page, None, (), panels)
+    found = paper_scale.find_paper_scale(image, page, NO_ROWS, panels)
     assert found.speed_mm_s == speed
     assert any("block as wide" in warning for warning in found.warnings) == (speed == 50.0)

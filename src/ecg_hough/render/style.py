@@ -281,9 +281,9 @@ def vendor_sheet(sheet: SheetStyle, rng: np.random.Generator) -> SheetStyle:
     usual = [s for s in _COLUMN_S if s * n <= 10.0 + 1e-6 and s * sheet.speed_mm_s * n <= room]
     if usual and (gap_mm or rng.random() < 0.85):
         # Where there is a space between columns, nothing but the usual times tells how long they last.
-        likely = 0.75 if len(usual) > 1 else 1.0
-        shares = [likely, *[(1.0 - likely) / (len(usual) - 1)] * (len(usual) - 1)]
-        changes["block_width_mm"] = float(rng.choice(usual, p=shares)) * sheet.speed_mm_s * n
+        longest = rng.random() < 0.7
+        column_s = usual[0] if longest else usual[int(rng.integers(len(usual)))]
+        changes["block_width_mm"] = column_s * sheet.speed_mm_s * n
     else:
         gap_mm = 0.0
         room = sheet.size_mm[1] - sheet.block_left_mm - 2.0

@@ -149,7 +149,7 @@ def _two_lines(part: Floats, split: int) -> tuple[float, float, float]:
 def _foot(
     dark: Floats, smooth: Floats, strokes: tuple[float, float], pen: float, reach: tuple[float, float]
 ) -> float | None:
-    """Row of the pulse's foot: median of where both strokes end and of the lines outside them.
+    """Row of the pulse's foot: of the lines outside its strokes where these end on them, else where they end.
 
     Args:
         reach: rows of its top and of the trace next to it.
@@ -164,16 +164,16 @@ def _foot(
         first = round(top) + int(np.argmax(seen[round(top) : round(top) + between.size]))
         end = _end_of_run(seen, first, gap)
         if end is not None and end < len(dark) - 1:
-            feet.append(end - 0.5 * pen)
-    low = round(top + LEAST_MM * STRIP_PX_PER_MM)
+            feet.append(end - 0.5 - 0.5 * pen)
+    lines, low = [], round(top + LEAST_MM * STRIP_PX_PER_MM)
     for first, last in ((strokes[0] - 2.5 * STRIP_PX_PER_MM, strokes[0] - pen),
                         (strokes[1] + pen, strokes[1] + 2.5 * STRIP_PX_PER_MM)):  # fmt: skip
         part = smooth[low:, max(0, round(first)) : max(1, round(last))]
         if part.size:
             row, share = _line(part)
-            if share > INK:
-                feet.append(low + row)
-    return float(np.median(feet)) if feet else None
+            if share > INK and min((abs(low + row - end) for end in feet), default=0.0) < 2.0 * gap:
+                lines.append(low + row)
+    return float(np.median(lines or feet)) if lines or feet else None
 
 
 def _end_of_run(column: NDArray[np.bool_], start: int, gap: int) -> int | None:
