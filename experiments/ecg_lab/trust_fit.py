@@ -8,6 +8,8 @@ wrong.
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -220,3 +222,26 @@ def _probabilities(model: dict[str, Any], x: Floats) -> Floats:
     from scipy.special import expit
 
     return np.asarray(expit((x - model["mean"]) / model["sd"] @ model["weights"] + model["bias"]))
+
+
+def pages_in(folders: Sequence[Path]) -> list[Path]:
+    """Images of folders of rendered pages, label maps excepted.
+
+    Raises:
+        ValueError: a folder without images.
+    """
+    found = []
+    for folder in folders:
+        images = [path for path in sorted(folder.glob("*.png")) if not path.name.endswith(".labels.png")]
+        if not images:
+            raise ValueError(f"folders must hold rendered pages (*.png); {folder} has none")
+        found += images
+    return found
+
+
+def write_model(model: dict[str, Any], path: Path, folders: Sequence[str]) -> None:
+    """Write a model with how it was made, whole or not at all."""
+    part = path.with_suffix(".part")
+    made = {"command": f"ecg-lab fit-trust {' '.join(folders)}"}
+    part.write_text(json.dumps(model | made, indent=1) + "\n")
+    os.replace(part, path)

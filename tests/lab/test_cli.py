@@ -15,8 +15,8 @@ from ecg_lab.cli import app
 from made_up_ecg import made_up_ecg, stand_in_digitize, write_page_image
 
 COMMANDS = (
-    "predict", "compare", "benchmark", "right-leads", "ablations", "robustness", "fidelity",
-    "geometry-benchmark", "confidence", "words", "render-benchmark", "render-plots", "paper",
+    "predict", "compare", "benchmark", "right-leads", "fit-trust", "ablations", "robustness", "fidelity",
+    "geometry-benchmark", "confidence", "words", "render-benchmark", "render-plots", "render-others", "paper",
     "kaggle-submit", "kaggle-check", "kaggle-score",
 )  # fmt: skip
 

@@ -312,3 +312,44 @@ def right_leads(
         for name, value in summary(leads).items():
             typer.echo(f"{name}: {value:.4g}")
     typer.echo(f"Leads in {out}")
+
+
+def fit_trust(
+    pages: Annotated[list[Path], typer.Argument(help="Folders of rendered pages with their truth.")],
+    others: Annotated[
+        list[Path],
+        typer.Option(
+            "--others", help="Folder of pages that are no 12-lead ECG; several are given by several options."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of trust.json and is_ecg.json.")] = Path(
+        "output/weights"
+    ),
+    workers: Workers = 2,
+) -> None:
+    """Fit the models of how far leads can be trusted, and of what is a 12-lead ECG.
+
+    Pages of renderers that the models are tested on must not be among these.
+
+    Example:
+
+    - `ecg-hough render -n 110 -o data/vendors --profile vendors --seed 701 --records data/ptbxl --held-out`
+    - `ecg-lab render-plots -n 36 -o data/more_plots --seed 502`
+    - `ecg-lab render-others -n 56 -o data/others --seed 601`
+    - `ecg-lab fit-trust data/vendors data/more_plots --others data/others`
+    """
+    with plain_errors(EXTRAS):
+        from ecg_lab.trust_fit import fit_is_ecg, fit_trust, judge_pages, pages_in, write_model
+
+        with progress_bar("reading") as on_progress:
+            ecgs = judge_pages(pages_in(pages), workers=workers, on_progress=on_progress)
+        with progress_bar("reading others") as on_progress:
+            no_ecgs = judge_pages(pages_in(others), workers=workers, on_progress=on_progress)
+        out.mkdir(parents=True, exist_ok=True)
+        made = {"trust": fit_trust(ecgs), "is_ecg": fit_is_ecg(ecgs, no_ecgs)}
+        for name, model in made.items():
+            folders = [path.name for path in (*pages, *others)]
+            write_model(model, out / f"{name}.json", folders)
+            figures = {key: value for key, value in model["held_out"].items() if key != "reliability"}
+            typer.echo(f"{name}: limit {model['limit']}; held out: {figures}")
+    typer.echo(f"Models in {out}")

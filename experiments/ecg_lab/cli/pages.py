@@ -1,4 +1,4 @@
-"""Commands that draw: `render-benchmark`, `render-plots`, `paper`."""
+"""Commands that draw: `render-benchmark`, `render-plots`, `render-others`, `paper`."""
 
 from __future__ import annotations
 
@@ -51,6 +51,22 @@ def render_plots(
 
         paths = draw(out, n=n, seed=seed, records=records, on_progress=on_progress)
     typer.echo(f"{len(paths)} plots in {out}")
+
+
+def render_others(
+    out: OutFolder,
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 70,
+    seed: Annotated[int, typer.Option(help="Same seed, same pages.")] = 0,
+) -> None:
+    """Draw pages that are no 12-lead ECG: other curves on ECG paper, mirrored pages, two recordings on one.
+
+    Example: `ecg-lab render-others -o data/others -n 56 --seed 601`
+    """
+    with plain_errors(EXTRAS), progress_bar("drawing") as on_progress:
+        from ecg_lab.other_pages import render_others as draw
+
+        paths = draw(out, n=n, seed=seed, on_progress=on_progress)
+    typer.echo(f"{len(paths)} pages in {out}")
 
 
 def paper(

@@ -54,7 +54,7 @@ _LAYOUT_SHARES: tuple[tuple[str, int, float], ...] = tuple(
 _CABRERA_SHARE = 0.2
 _SPEED_SHARES = {PAPER_SPEED_MM_S: 0.88, 50.0: 0.12}
 _GAIN_SHARES = {GAIN_MM_MV: 0.84, 5.0: 0.08, 20.0: 0.08}
-_COLUMN_S = (10.0, 5.0, 10 / 3, 3.0, 2.5, 2.4, 2.0, 5 / 3, 1.5, 1.25)
+_COLUMN_S = (10.0, 5.0, 10 / 3, 3.0, 2.5, 2.4, 2.0, 5 / 3)
 """Times that carts show in a column, s, longest first."""
 _SHEETS_MM = {"letter": (215.9, 279.4), "a4": (210.0, 297.0)}
 """Height and width, landscape."""

@@ -46,6 +46,8 @@ NETWORK_SD_MM = 4.0
 """Error of the leads network's edges."""
 SPACE_MM = (0.8, 14.0)
 """Space between columns."""
+CUT_MM, CUT_PRIOR = (0.15, 3.0), -1.5
+"""End of every column that carts leave out, as MUSE draws 1238 of 1250 samples; its log prior."""
 REACH_MM = 30.0
 """Farthest that the block may begin from the leads network's edge."""
 EVEN_SD_MM = 0.06
@@ -120,6 +122,7 @@ class _Evidence:
         short, rhythm: of every row of short leads and of every rhythm strip, landmarks by kind, (m, 2) place
             and probability.
         starts_mm, ends_mm: the leads network's edges, NaN where a column has none.
+        cut_mm: end of every column that is not drawn.
     """
 
     short: tuple[dict[str, Floats], ...]
@@ -128,6 +131,7 @@ class _Evidence:
     ends_mm: Floats
     first_mm: float
     last_mm: float
+    cut_mm: float = 0.0
 
     @property
     def n_columns(self) -> int:
@@ -147,9 +151,9 @@ class _Evidence:
     def of_edges(self, starts: Floats, ends: Floats) -> Floats:
         """Log likelihood of the starts and ends of columns, (m, columns) each."""
         start, total = starts[:, 0], np.zeros(len(starts))
-        together = start + (ends - starts).sum(axis=1)
+        together, drawn = start + (ends - starts).sum(axis=1), ends - self.cut_mm
         for row in self.short:
-            total += _shown(row["start"], starts).sum(axis=1) + _shown(row["end"], ends).sum(axis=1)
+            total += _shown(row["start"], starts).sum(axis=1) + _shown(row["end"], drawn).sum(axis=1)
             total += _shown(row["separator"], starts[:, 1:]).sum(axis=1)
         for row in self.rhythm:
             total += _shown(row["start"], start)
@@ -159,7 +163,20 @@ class _Evidence:
         total += _cauchy(starts[:, known] - self.starts_mm[known], NETWORK_SD_MM).sum(axis=1)
         if np.isfinite(self.ends_mm[-1]):
             total += _cauchy(ends[:, -1] - self.ends_mm[-1], NETWORK_SD_MM)
-        return total
+        return total + (CUT_PRIOR if self.cut_mm else 0.0)
+
+    def with_cut(self) -> tuple[_Evidence, ...]:
+        """The same, and the same with the end of every column that landmarks suggest is not drawn."""
+        gaps = [
+            float(later.min() - end)
+            for row in self.short
+            for end in row["end"][:, 0].tolist()
+            if (later := row["start"][:, 0][row["start"][:, 0] > end + CUT_MM[0]]).size
+            and later.min() - end < CUT_MM[1]
+        ]
+        if len(gaps) < 2 or self.n_columns < 2:
+            return (self,)
+        return self, replace(self, cut_mm=float(np.median(gaps)))
 
 
 def _shown(marks: Floats, at_mm: Floats) -> Floats:
@@ -189,7 +206,23 @@ def solve_columns(
         mm_per_s: paper speed.
         proposed: columns by other means, whose margin is against the best of these.
     """
-    seen = _evidence(marks, windows, n_columns)
+    views = _evidence(marks, windows, n_columns).with_cut()
+    solved = [_best_of(view, mm_per_s) for view in views]
+    best = sorted((one for each in solved for one in each), key=lambda one: -one[0])
+    seen = views[int(np.argmax([each[0][0] for each in solved]))]
+    score, duration, apart, (start, pitch, width, _) = best[0]
+    others = [one[0] for one in best[1:] if one[1] != duration or abs(one[3][0] - start) > NEAR_MM]
+    starts, sd = _refined(seen, start + pitch * np.arange(n_columns), width, apart=apart)
+    seconds = duration if duration is not None else width / mm_per_s
+    margin = score - max(others, default=-np.inf)
+    against = np.inf
+    if proposed is not None:
+        against = score - max(_log_posterior(view, proposed) for view in views)
+    return SolvedColumns(starts, width, seconds, apart, margin, sd, against)
+
+
+def _best_of(seen: _Evidence, mm_per_s: float) -> list[tuple[float, float | None, bool, Floats]]:
+    """The best of every kind of hypothesis, likeliest first; see `_likeliest`."""
     best = [_likeliest(seen, *one) for one in _hypotheses(seen, mm_per_s)]
     best.sort(key=lambda one: -one[0])
     # Paper and print stretch what is right otherwise.
@@ -198,14 +231,7 @@ def solve_columns(
         _likeliest(seen, duration, False, DURATIONS[duration], _joined(seen, duration * mm_per_s, STRETCHES))
         for duration in stretched
     ]
-    best.sort(key=lambda one: -one[0])
-    score, duration, apart, (start, pitch, width, _) = best[0]
-    others = [one[0] for one in best[1:] if one[1] != duration or abs(one[3][0] - start) > NEAR_MM]
-    starts, sd = _refined(seen, start + pitch * np.arange(n_columns), width, apart=apart)
-    seconds = duration if duration is not None else width / mm_per_s
-    margin = score - max(others, default=-np.inf)
-    against = np.inf if proposed is None else score - _log_posterior(seen, proposed)
-    return SolvedColumns(starts, width, seconds, apart, margin, sd, against)
+    return sorted(best, key=lambda one: -one[0])
 
 
 def _log_posterior(seen: _Evidence, columns: Columns) -> float:
@@ -314,7 +340,7 @@ def _refined(seen: _Evidence, starts: Floats, width: float, *, apart: bool) -> t
                 for j in column[: 1 if rhythm else n]:
                     ends = not rhythm and (apart or j == n - 1)
                     for places in (row["start"], row["separator"] if j and not rhythm else None,
-                                   row["end"] - (width, 0.0) if ends else None):  # fmt: skip
+                                   row["end"] - (width - seen.cut_mm, 0.0) if ends else None):  # fmt: skip
                         _add_nearest(places, float(starts[j]), value, weight, int(j))
         mean = np.where(weight > 0, value / np.maximum(weight, 1e-9), starts)
         root = np.sqrt(weight + 1e-6)
