@@ -38,7 +38,7 @@ def assembled(turns: int):
         warnings=("sheet",),
     )
     picture = SimpleNamespace(name="a.png", warnings=("picture",))
-    scale = PaperScale(25.0, 10.0, "text", "pulse", warnings=("scale",))
+    scale = PaperScale(25.0, 10.0, "text", "pulse", 5.0, warnings=("scale",), notes=("gain",))
     signals = np.zeros((12, 2000))
     result = Calibrated(
         signals=signals, fs=500, sd_mv=signals + 0.1, confidence=signals + 0.5,

@@ -14,10 +14,9 @@ from ecg_hough.options import SHIPPED, Options, check_arguments
 from ecg_hough.paper import FS_HZ
 from ecg_hough.signals.calibrate import calibrate
 from ecg_hough.signals.choose_layout import choose_layout
-from ecg_hough.signals.quality import refuse_if_no_ecg
+from ecg_hough.signals.quality import judge
 from ecg_hough.signals.scale import find_scale
 from ecg_hough.signals.time_base import find_time_base
-from ecg_hough.signals.trust import judge
 from ecg_hough.traces.read import read_rows
 
 
@@ -56,8 +55,7 @@ def digitize(
         base = find_time_base(sheet, rows, layout, scale, options)  # lead and second of every millimetre
     with clock("signals"):
         result = calibrate(rows.traces, base, fs=fs, fused_leads=options.lead_fusion)  # mm to s and mV
-    refuse_if_no_ecg(sheet, rows, layout, base, scale, result)
-    result = judge(sheet, rows, layout, base, scale, result)  # how far each lead can be trusted
+    result = judge(sheet, rows, layout, base, scale, result)  # refused, or how far each lead can be trusted
     return record_of(
         picture, sheet, rows.traces, base, scale, result,
         versions=versions_of(options), seconds=clock.seconds(),

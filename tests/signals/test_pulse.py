@@ -23,7 +23,6 @@ from ecg_hough.signals.pulse import (
     gain_of_pulses,
     place_of_pulses,
 )
-from ecg_hough.signals.scale import ONE_AGAINST_TEXT
 from ecg_hough.traces.ink import find_ink
 
 SCALE = STRIP_PX_PER_MM
@@ -154,11 +153,7 @@ def test_rows_must_agree(heights: list[float], rows: int, gain: float | None) ->
 
 def test_one_pulse_of_low_quality_is_not_used() -> None:
     assert gain_of_pulses((Pulse(0, 14.0, 4.0, 10.0, 0.6),), 4) is None
-    better = (Pulse(0, 14.0, 4.0, 10.0, 0.76),)
-    assert gain_of_pulses(better, 4) == 10.0
-    assert gain_of_pulses(better, 4, one_quality=ONE_AGAINST_TEXT) is None
-    two = (*better, Pulse(1, 14.0, 4.0, 10.0, 0.76))
-    assert gain_of_pulses(two, 4, one_quality=ONE_AGAINST_TEXT) == 10.0
+    assert gain_of_pulses((Pulse(0, 14.0, 4.0, 10.0, 0.76),), 4) == 10.0
 
 
 @pytest.mark.parametrize(

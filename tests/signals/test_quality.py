@@ -36,12 +36,10 @@ def refuse(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Refuse a page by made-up evidence and words of the page turned over: the message, or None."""
 
     def run(page: Any, evidence: dict[str, float], turned: tuple[PrintedWord, ...] = ()) -> str | None:
-        monkeypatch.setattr(quality, "page_evidence", lambda *_: evidence)
         monkeypatch.setattr(quality, "shipped_model", lambda _: MODEL)
         monkeypatch.setattr(quality, "read_words", lambda *_: turned)
-        nothing: Any = None
         try:
-            quality.refuse_if_no_ecg(page, nothing, nothing, nothing, nothing, nothing)
+            quality.refuse_if_no_ecg(page, evidence)
         except PageError as error:
             return error.message if error.stage == "layout" else None
         return None

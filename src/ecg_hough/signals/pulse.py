@@ -314,19 +314,16 @@ def _whole(pulses: list[Pulse]) -> list[Pulse]:
     ]
 
 
-def gain_of_pulses(
-    pulses: tuple[Pulse, ...], n_rows: int, snap: float = SNAP_SHARE, one_quality: float = ONE_PULSE_QUALITY
-) -> float | None:
+def gain_of_pulses(pulses: tuple[Pulse, ...], n_rows: int) -> float | None:
     """Gain in mm/mV that the pulses state, one of the usual ones; None without agreement.
 
     Args:
-        pulses: at most one a row; n_rows: rows of traces on the page; snap: relative error that is allowed,
-            more where the page's scale is uncertain; one_quality: of a single pulse on three rows or more.
+        pulses: at most one a row; n_rows: rows of traces on the page.
     """
     votes: dict[float, list[Pulse]] = {}
     for pulse in pulses:
         for gain in GAINS_MM_MV:
-            if abs(pulse.height_mm / (gain * PULSE_MV) - 1.0) <= snap:
+            if abs(pulse.height_mm / (gain * PULSE_MV) - 1.0) <= SNAP_SHARE:
                 votes.setdefault(gain, []).append(pulse)
     if not votes:
         if pulses:
@@ -347,7 +344,7 @@ def gain_of_pulses(
         return gain if in_line else None
     quality = agreeing[0].quality
     sure = n_rows <= 2 or keeps_limits(
-        log, candidate, [Limit("quality of its one pulse", quality, one_quality)]
+        log, candidate, [Limit("quality of its one pulse", quality, ONE_PULSE_QUALITY)]
     )
     return gain if sure else None
 

@@ -1,13 +1,15 @@
-"""Is the page a 12-lead ECG, one and the right way round: any other page is refused for one stated reason.
+"""Is the page a 12-lead ECG, one and the right way round, and how far can its leads be trusted?
 
-In: the results of all stages. Out: nothing, or `PageError`. Two recordings on one page and a mirrored page
-are told by their printed names; anything else by one fitted probability (`trust`).
+In: the results of all stages. Out: the leads with their probabilities, or `PageError` for one stated reason.
+Two recordings on one page and a mirrored page are told by their printed names; anything else by one fitted
+probability (`trust`).
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,7 +21,7 @@ from ecg_hough.paper import INVERTED_AVR, LEADS
 from ecg_hough.signals.calibrate import Calibrated
 from ecg_hough.signals.choose_layout import NAMED_MIN, ChosenLayout
 from ecg_hough.signals.scale import PaperScale
-from ecg_hough.signals.trust import PAGE_MODEL, page_evidence, shipped_model
+from ecg_hough.signals.trust import PAGE_MODEL, evidence_of, page_evidence, shipped_model, with_trust
 from ecg_hough.traces.rows import Rows
 
 log = logging.getLogger(__name__)
@@ -30,11 +32,24 @@ MIRRORED_MORE = 3
 """By how many leads a mirrored page names more when it is turned over."""
 
 
-def refuse_if_no_ecg(
+def judge(
     sheet: Sheet, rows: Rows, chosen: ChosenLayout, base: TimeBase, scale: PaperScale, result: Calibrated
-) -> None:
+) -> Calibrated:
+    """The result with every lead's probability of being right, and its status.
+
+    Raises:
+        PageError: stage "layout": the page is no 12-lead ECG; with what speaks against it.
+    """
+    refuse_if_no_ecg(sheet, page_evidence(sheet, rows, chosen, base, scale, result))
+    evidence = evidence_of(sheet, rows, chosen, base, scale, result)
+    return replace(result, statuses=with_trust(result.statuses, evidence))
+
+
+def refuse_if_no_ecg(sheet: Sheet, evidence: dict[str, float]) -> None:
     """Refuse a page that is no 12-lead ECG.
 
+    Args:
+        evidence: of `trust.page_evidence`.
     Raises:
         PageError: stage "layout", with what speaks against the page.
     """
@@ -45,7 +60,6 @@ def refuse_if_no_ecg(
             f"{len(twice)} leads are named in two rows; there may be two recordings on the page: give each by"
             " itself",
         )
-    evidence = page_evidence(sheet, rows, chosen, base, scale, result)
     model = shipped_model(PAGE_MODEL)
     features = np.array([evidence[name] for name in model.features])
     probability = float(model.probability(features[None])[0])

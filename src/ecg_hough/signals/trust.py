@@ -81,18 +81,16 @@ def shipped_model(path: Path = LEADS_MODEL) -> TrustModel:
     return TrustModel.read(path)
 
 
-def judge(
-    sheet: Sheet, rows: Rows, chosen: ChosenLayout, base: TimeBase, scale: PaperScale, result: Calibrated
-) -> Calibrated:
-    """The same with every lead's probability of being right, and its status."""
+def with_trust(
+    statuses: tuple[LeadStatus, ...], evidence: dict[str, dict[str, float]]
+) -> tuple[LeadStatus, ...]:
+    """Statuses with every lead's probability of being right; see `evidence_of`."""
     model = shipped_model()
-    evidence = evidence_of(sheet, rows, chosen, base, scale, result)
     table = np.array([[evidence[lead][name] for name in model.features] for lead in LEADS])
-    statuses = tuple(
+    return tuple(
         _judged(status, float(p), model.limit)
-        for status, p in zip(result.statuses, model.probability(table), strict=True)
+        for status, p in zip(statuses, model.probability(table), strict=True)
     )
-    return replace(result, statuses=statuses)
 
 
 def _judged(status: LeadStatus, probability: float, limit: float) -> LeadStatus:

@@ -63,14 +63,17 @@ PAPER_PX, PAPER_PERCENT = 61, 20
 """Window and percentile of the paper's brightness: lines may cover half of the window."""
 LINE_DEPTH, LINES_MIN = 4.0, 60
 """Smallest darkness of a line, grey levels, and smallest number of lines for their width to be measured."""
-ONE_MAX, TWO_MIN, CRISP_SHARE = 0.3, 0.8, 0.75
+ONE_MAX, TWO_MIN, SKEW_MAX, CRISP_SHARE = 0.3, 0.8, 0.06, 0.75
 """Darkness of the pixel next to a line's darkest one, over that: at most where the line is one pixel wide, at
-least where it is two; smallest share of lines that are one or the other. Lines that were scanned or
-photographed are neither."""
+least where it is two; largest difference of both neighbours of one pixel; smallest share of lines that are
+one or the other. Lines that were scanned or photographed are neither."""
 SHARP_MAX, SPREAD_MIN = 0.1, 0.15
 """Darkness of the pixels two from a line's darkest one, over that, at most, where a program drew the line;
 least standard deviation of the lines' places between pixels, px, at which their neighbours tell how they were
 drawn."""
+UPRIGHT_PX = 1.0
+"""Largest lean of the block in a program's own picture."""
+TINY = 1e-6
 SIDED_MIN = 0.3
 """Correlation of the difference of a line's two neighbours with its place between pixels above which lines
 were drawn between pixels. Of 8 ECG-Image-Kit, 3 matplotlib and 2 other pages with lines on whole pixels it is
@@ -147,13 +150,16 @@ def _displaced_px(
     A line of an odd number of pixels on whole ones is displaced by half a pixel in the mean, others by
     nothing. Lines drawn between pixels darken that neighbour of their darkest pixel which is nearer to them.
     """
+    corners = page_map.to_pixels(np.array(box_mm[::2])[[0, 0, 1]], np.array(box_mm[1::2])[[0, 1, 0]])
+    upright = max(abs(corners[0][1] - corners[0][0]), abs(corners[1][2] - corners[1][0])) < UPRIGHT_PX
     profiles = _lines_px(image, page_map, box_mm, family, axis)
     if sum(len(each[0]) for each in profiles) < LINES_MIN:
         return None
     off_px, darker, sided, beyond = (np.concatenate(v) for v in zip(*profiles, strict=True))
-    one, two = darker < ONE_MAX, darker > TWO_MIN
+    one, two = (darker < ONE_MAX) & (np.abs(sided) < SKEW_MAX), darker > TWO_MIN
     narrow = ~two & (beyond < SHARP_MAX)
-    if narrow.mean() > CRISP_SHARE and off_px[narrow].std() > SPREAD_MIN:
+    spread = min(off_px[narrow].std() / SPREAD_MIN, sided[narrow].std() / TINY) if narrow.any() else 0.0
+    if upright and narrow.mean() > CRISP_SHARE and spread > 1.0:
         between = float(np.corrcoef(off_px[narrow], sided[narrow])[0, 1])
         if between > SIDED_MIN:
             return 0.0
