@@ -10,12 +10,12 @@ last, up to the stretch of paper and print; columns with a space between them la
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.elements import Columns, RowMark, Window
+from ecg_hough.elements import Columns, RowMark, RowTrace, Window
 
 Floats = NDArray[np.float64]
 
@@ -42,11 +42,18 @@ SAME_DURATION = 0.001
 INDEPENDENT_ROWS = 3.0
 """Rows whose landmarks err independently: what misleads one row, as a pulse that is joined to the trace, is
 the same in all."""
+INDEPENDENT_COLUMNS, JOINED_MM = 2.0, 0.3
+"""Starts of inner columns whose landmarks err independently: a name, or the first wave, misleads all alike; a
+column that ends this near to the next one's start ends on the same ink."""
+SAME_INK = 0.5
+"""Weight of the second of two landmarks that are seen on the same ink."""
 NETWORK_SD_MM = 4.0
 """Error of the leads network's edges."""
+TRACED_SPACE = -10.0
+"""Log likelihood of a space between columns through which all rows are traced."""
 SPACE_MM = (0.8, 14.0)
 """Space between columns."""
-CUT_MM, CUT_PRIOR = (0.15, 3.0), -1.5
+CUT_MM, CUT_PRIOR = (0.15, 3.0), -3.0
 """End of every column that carts leave out, as MUSE draws 1238 of 1250 samples; its log prior."""
 REACH_MM = 30.0
 """Farthest that the block may begin from the leads network's edge."""
@@ -123,6 +130,7 @@ class _Evidence:
             and probability.
         starts_mm, ends_mm: the leads network's edges, NaN where a column has none.
         cut_mm: end of every column that is not drawn.
+        traced_mm: (k, 2) places along the page, and the share of rows of short leads that are traced there.
     """
 
     short: tuple[dict[str, Floats], ...]
@@ -132,6 +140,7 @@ class _Evidence:
     first_mm: float
     last_mm: float
     cut_mm: float = 0.0
+    traced_mm: Floats = field(default_factory=lambda: np.zeros((0, 2)))
 
     @property
     def n_columns(self) -> int:
@@ -150,15 +159,22 @@ class _Evidence:
 
     def of_edges(self, starts: Floats, ends: Floats) -> Floats:
         """Log likelihood of the starts and ends of columns, (m, columns) each."""
-        start, total = starts[:, 0], np.zeros(len(starts))
+        start, total, inner = starts[:, 0], np.zeros(len(starts)), np.zeros(len(starts))
         together, drawn = start + (ends - starts).sum(axis=1), ends - self.cut_mm
+        joined = np.abs(drawn[:, :-1] - starts[:, 1:]) < JOINED_MM
         for row in self.short:
-            total += _shown(row["start"], starts).sum(axis=1) + _shown(row["end"], drawn).sum(axis=1)
-            total += _shown(row["separator"], starts[:, 1:]).sum(axis=1)
+            total += _nats(_near(row["start"], start)) + _nats(_near(row["end"], drawn[:, -1]))
+            begins = np.maximum(_near(row["start"], starts[:, 1:]), _near(row["separator"], starts[:, 1:]))
+            ended = _near(row["end"], drawn[:, :-1])
+            # Where one column ends and the next begins, both are seen on the same ink.
+            most, least = np.maximum(begins, ended), np.minimum(begins, ended)
+            same = _nats(most) + SAME_INK * _nats(least)
+            inner += np.where(joined, same, _nats(begins) + _nats(ended)).sum(axis=1)
         for row in self.rhythm:
-            total += _shown(row["start"], start)
-            total += np.maximum(_shown(row["end"], ends[:, -1]), _shown(row["end"], together))
-        total *= min(1.0, INDEPENDENT_ROWS / (len(self.short) + len(self.rhythm)))
+            total += _nats(_near(row["start"], start))
+            total += _nats(np.maximum(_near(row["end"], ends[:, -1]), _near(row["end"], together)))
+        inner *= min(1.0, INDEPENDENT_COLUMNS / max(1, self.n_columns - 1))
+        total = (total + inner) * min(1.0, INDEPENDENT_ROWS / (len(self.short) + len(self.rhythm)))
         known = np.isfinite(self.starts_mm)
         total += _cauchy(starts[:, known] - self.starts_mm[known], NETWORK_SD_MM).sum(axis=1)
         if np.isfinite(self.ends_mm[-1]):
@@ -179,13 +195,18 @@ class _Evidence:
         return self, replace(self, cut_mm=float(np.median(gaps)))
 
 
-def _shown(marks: Floats, at_mm: Floats) -> Floats:
-    """Log likelihood ratio to none of landmarks (k, 2) where one is expected; of the shape of `at_mm`."""
+def _near(marks: Floats, at_mm: Floats) -> Floats:
+    """Probability of a landmark (k, 2) where one is expected, of the shape of `at_mm`: less off its place."""
     if not len(marks):
         return np.zeros(np.shape(at_mm))
     off = np.abs(at_mm[..., None] - marks[:, 0])
     near = np.maximum(np.exp(-0.5 * (off / CORE_MM) ** 2), TAIL_SHARE * np.exp(-off / TAIL_MM))
-    return np.asarray(np.log(1.0 + (marks[:, 1] * near).max(axis=-1) / MISSED))
+    return np.asarray((marks[:, 1] * near).max(axis=-1))
+
+
+def _nats(probability: Floats) -> Floats:
+    """Log likelihood ratio to none of a landmark that is expected."""
+    return np.asarray(np.log(1.0 + probability / MISSED))
 
 
 def _cauchy(residual: Floats | float, scale: float) -> Floats:
@@ -198,6 +219,7 @@ def solve_columns(
     n_columns: int,
     mm_per_s: float,
     proposed: Columns | None = None,
+    rows: tuple[RowTrace, ...] = (),
 ) -> SolvedColumns:
     """The likeliest columns.
 
@@ -205,8 +227,9 @@ def solve_columns(
         marks: landmarks of the rows; windows: panels with the leads network's edges.
         mm_per_s: paper speed.
         proposed: columns by other means, whose margin is against the best of these.
+        rows: traces: no trace runs through a space between columns.
     """
-    views = _evidence(marks, windows, n_columns).with_cut()
+    views = _evidence(marks, windows, n_columns, rows).with_cut()
     solved = [_best_of(view, mm_per_s) for view in views]
     best = sorted((one for each in solved for one in each), key=lambda one: -one[0])
     seen = views[int(np.argmax([each[0][0] for each in solved]))]
@@ -246,7 +269,9 @@ def _log_posterior(seen: _Evidence, columns: Columns) -> float:
     return float(seen.of_edges(edges[None, :, 0], edges[None, :, 1])[0]) + prior
 
 
-def _evidence(marks: tuple[RowMark, ...], windows: tuple[Window, ...], n_columns: int) -> _Evidence:
+def _evidence(
+    marks: tuple[RowMark, ...], windows: tuple[Window, ...], n_columns: int, traces: tuple[RowTrace, ...]
+) -> _Evidence:
     def edges(of: str) -> Floats:
         each = [
             [getattr(w, of) for w in windows if w.column_index == j and not w.rhythm]
@@ -270,7 +295,16 @@ def _evidence(marks: tuple[RowMark, ...], windows: tuple[Window, ...], n_columns
         return tuple(out)
 
     first, last = min(w.start_mm for w in windows), max(w.end_mm for w in windows)
-    return _Evidence(rows(False), rows(True), edges("start_mm"), edges("end_mm"), first, last)
+    short = {w.row_index for w in windows if not w.rhythm}
+    seen = [row for row in traces if row.row_index in short]
+    traced = np.zeros((0, 2))
+    if seen:
+        at = np.arange(first - REACH_MM, last + REACH_MM, 0.5)
+        here = [np.interp(at, row.x_mm, np.isfinite(row.y_mm), left=0.0, right=0.0) for row in seen]
+        traced = np.column_stack([at, np.mean(here, axis=0)])
+    return _Evidence(
+        rows(False), rows(True), edges("start_mm"), edges("end_mm"), first, last, traced_mm=traced
+    )
 
 
 def _likeliest(
@@ -324,8 +358,17 @@ def _apart(seen: _Evidence, width_mm: float) -> Floats:
         fits = (pitch > width_mm + SPACE_MM[0]) & (pitch < width_mm + SPACE_MM[1])
         start = np.broadcast_to(first[None], pitch.shape)[fits]
         even = np.unique(np.round(np.column_stack([start, pitch[fits]]) / STEP_MM) * STEP_MM, axis=0)
-        out.append(np.column_stack([even, np.full(len(even), width_mm), np.zeros(len(even))]))
+        prior = TRACED_SPACE * _traced_between(seen, even, width_mm)
+        out.append(np.column_stack([even, np.full(len(even), width_mm), prior]))
     return np.concatenate(out)
+
+
+def _traced_between(seen: _Evidence, even: Floats, width_mm: float) -> Floats:
+    """(m,) share of rows that are traced in the spaces between columns of start and pitch (m, 2)."""
+    if not len(seen.traced_mm):
+        return np.zeros(len(even))
+    middles = even[:, :1] + even[:, 1:] * np.arange(1, seen.n_columns) - 0.5 * (even[:, 1:] - width_mm)
+    return np.asarray(np.interp(middles, *seen.traced_mm.T).mean(axis=1))
 
 
 def _refined(seen: _Evidence, starts: Floats, width: float, *, apart: bool) -> tuple[Floats, Floats]:

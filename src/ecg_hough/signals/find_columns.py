@@ -71,7 +71,7 @@ def _by_marks(
     right, landmarks to a tenth or two, and the right ones more often.
     """
     windows = on_read_rows(rows.traces, chosen.windows)
-    solved = solve_columns(rows.marks, windows, n_columns, scale.speed_mm_s, base.columns)
+    solved = solve_columns(rows.marks, windows, n_columns, scale.speed_mm_s, base.columns, rows.traces)
     log.info(
         "columns by landmarks: %d of %.3g s from %.2f mm, margin %.1f nats; against those by ends: %.1f",
         len(solved.starts_mm), solved.duration_s, solved.starts_mm[0], solved.margin, solved.against,
