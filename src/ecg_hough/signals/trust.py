@@ -106,6 +106,9 @@ def evidence_of(
     page = page_evidence(sheet, rows, chosen, base, scale, result)
     beats = beat_outliers(result.signals, result.fs)
     by_row = {row.row_index: row for row in rows.traces}
+    pens = [row.pen_mm for row in rows.traces if np.isfinite(row.pen_mm)]
+    pixel_mm = 1.0 / float(sheet.page_map.px_per_mm[1])
+    fine_s = 0.5 * max(pixel_mm, float(np.median(pens)) if pens else 0.0) / base.mm_per_s
     out = {}
     for k, (lead, status) in enumerate(zip(LEADS, result.statuses, strict=True)):
         windows = [window for window in base.columns.windows if window.lead == lead]
@@ -126,13 +129,23 @@ def evidence_of(
                 _meets(row, window, rows.traces),
                 beats[k],
                 abs(np.log(tall + 1e-3)),
+                _narrow(result.signals[k, span], fine_s * result.fs),
             )
             own = dict(zip(_OF_LEAD, map(float, values), strict=True))
         out[lead] = page | own
     return out
 
 
-_OF_LEAD = ("lead named", "confidence", "largest error", "gaps", "meets rows", "beats differ", "height")
+_OF_LEAD = (
+    "lead named",
+    "confidence",
+    "largest error",
+    "gaps",
+    "meets rows",
+    "beats differ",
+    "height",
+    "narrow waves",
+)
 
 
 def page_evidence(
@@ -218,6 +231,17 @@ def spikiness(signals: Floats) -> float:
         if slope.size > MANY and slope.std() > 0:
             found.append(float(np.log(np.mean((slope / slope.std()) ** 4))))
     return float(np.median(found)) if found else 0.0
+
+
+def _narrow(signal: Floats, sigma: float) -> float:
+    """How much of a lead's variance a pen's width hides: log of its share that is left, with the sign turned.
+
+    Args:
+        signal: (n,) mV, NaN where nothing is read; sigma: half a pen's width, or half a pixel, in samples.
+    """
+    seen = np.isfinite(signal)
+    level = np.where(seen, signal, np.median(signal[seen]))
+    return float(-np.log((gaussian_filter1d(level, sigma).var() + 1e-9) / (level.var() + 1e-9)))
 
 
 def _meets(row: RowTrace, window: Window, rows: tuple[RowTrace, ...]) -> float:
