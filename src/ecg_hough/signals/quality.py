@@ -26,8 +26,8 @@ from ecg_hough.traces.rows import Rows
 
 log = logging.getLogger(__name__)
 
-TWICE_MIN = 5
-"""Leads that are named in two rows: a page has at most three rhythm strips."""
+TWICE_MIN = 6
+"""Leads that are named twice: a page has at most three rhythm strips, and a header may name a lead or two."""
 MIRRORED_MORE = 3
 """By how many leads a mirrored page names more when it is turned over."""
 
@@ -53,11 +53,11 @@ def refuse_if_no_ecg(sheet: Sheet, evidence: dict[str, float]) -> None:
     Raises:
         PageError: stage "layout", with what speaks against the page.
     """
-    twice = [lead for lead, n in Counter(lead for lead, _ in sheet.layout.printed).items() if n > 1]
+    twice = [name for name, n in Counter(_names(sheet.words)).items() if n > 1]
     if len(twice) >= TWICE_MIN:
         raise PageError(
             "layout",
-            f"{len(twice)} leads are named in two rows; there may be two recordings on the page: give each by"
+            f"{len(twice)} leads are named twice; there may be two recordings on the page: give each by"
             " itself",
         )
     model = shipped_model(PAGE_MODEL)
@@ -81,9 +81,9 @@ def _is_mirrored(sheet: Sheet) -> bool:
     """Whether more leads are named on the page turned over."""
     turned = np.ascontiguousarray(sheet.image[:, ::-1])
     words = read_words(turned, -sheet.geometry.angle_deg, float(np.mean(sheet.page_map.px_per_mm)))
-    return len(_leads(words)) >= len(_leads(sheet.words)) + MIRRORED_MORE
+    return len(set(_names(words))) >= len(set(_names(sheet.words))) + MIRRORED_MORE
 
 
-def _leads(words: tuple[PrintedWord, ...]) -> set[str]:
-    """Leads that are named for sure."""
-    return {w.word for w in words if w.word in (*LEADS, INVERTED_AVR) and w.score >= SURE_WORD}
+def _names(words: tuple[PrintedWord, ...]) -> list[str]:
+    """Leads that are named for sure, as often as they are."""
+    return [w.word for w in words if w.word in (*LEADS, INVERTED_AVR) and w.score >= SURE_WORD]

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d, minimum_filter1d
 from scipy.signal import find_peaks
 from scipy.special import expit
 
@@ -25,6 +25,7 @@ from ecg_hough.elements import RowTrace, TimeBase, Window
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.layout.view import SURE_WORD
 from ecg_hough.networks.runtime import WEIGHTS
+from ecg_hough.page_map import PageMap
 from ecg_hough.paper import LEADS
 from ecg_hough.record import LeadStatus
 from ecg_hough.signals.calibrate import Calibrated
@@ -40,6 +41,11 @@ NAME_BEFORE_MM = 15.0
 """Farthest that a lead's name is printed before its panel, as in a margin or above a pulse."""
 MANY = 100
 """Samples from which a lead's slopes have a distribution."""
+DARK, PEN_MM = 0.5, 0.35
+"""Darkness of ink, 1 the pen's; width of a pen that is not known."""
+BEYOND_MM, BEYOND_STEP_MM, LOCAL_MM, OTHERS_MM = 4.0, 0.25, 0.4, 0.8
+"""How far beyond a trace ink is followed, in steps; half the width over which a trace covers its ink;
+distance at which ink belongs to another row."""
 BEAT_S, AROUND_S = 0.3, 0.12
 """Least distance of beats, and half the width of a complex."""
 
@@ -109,6 +115,7 @@ def evidence_of(
     pens = [row.pen_mm for row in rows.traces if np.isfinite(row.pen_mm)]
     pixel_mm = 1.0 / float(sheet.page_map.px_per_mm[1])
     fine_s = 0.5 * max(pixel_mm, float(np.median(pens)) if pens else 0.0) / base.mm_per_s
+    beyond = ink_beyond_traces(sheet.image, sheet.page_map, rows)
     out = {}
     for k, (lead, status) in enumerate(zip(LEADS, result.statuses, strict=True)):
         windows = [window for window in base.columns.windows if window.lead == lead]
@@ -130,6 +137,7 @@ def evidence_of(
                 beats[k],
                 abs(np.log(tall + 1e-3)),
                 _narrow(result.signals[k, span], fine_s * result.fs),
+                *_beyond_trace(row, window, beyond.get(row.row_index)),
             )
             own = dict(zip(_OF_LEAD, map(float, values), strict=True))
         out[lead] = page | own
@@ -137,15 +145,9 @@ def evidence_of(
 
 
 _OF_LEAD = (
-    "lead named",
-    "confidence",
-    "largest error",
-    "gaps",
-    "meets rows",
-    "beats differ",
-    "height",
-    "narrow waves",
-)
+    "lead named", "confidence", "largest error", "gaps", "meets rows", "beats differ", "height",
+    "narrow waves", "ink beyond", "tall ink beyond",
+)  # fmt: skip
 
 
 def page_evidence(
@@ -242,6 +244,61 @@ def _narrow(signal: Floats, sigma: float) -> float:
     seen = np.isfinite(signal)
     level = np.where(seen, signal, np.median(signal[seen]))
     return float(-np.log((gaussian_filter1d(level, sigma).var() + 1e-9) / (level.var() + 1e-9)))
+
+
+def ink_beyond_traces(image: NDArray[np.uint8], page_map: PageMap, rows: Rows) -> dict[int, Floats]:
+    """By row, (n,) millimetres of ink that go on above or below a read-out, and belong to no row's trace; NaN
+    where it was not looked for.
+
+    A wave that was cut, a pacing spike that was passed over, or a neighbour's wave that was taken leaves ink
+    in plain view that is connected with the trace.
+    """
+    if rows.ink is None:
+        return {}
+    dark = rows.ink.darkness(image) > DARK
+    steps = np.arange(0.0, BEYOND_MM, BEYOND_STEP_MM)
+    out = {}
+    for row in rows.traces:
+        n = max(1, round(LOCAL_MM / float(row.x_mm[1] - row.x_mm[0])))
+        pen = row.pen_mm if np.isfinite(row.pen_mm) else PEN_MM
+        seen = np.isfinite(row.y_mm)
+        low, high = np.where(seen, row.y_mm, np.inf), np.where(seen, row.y_mm, -np.inf)
+        top, foot = minimum_filter1d(low, 2 * n + 1) - pen, maximum_filter1d(high, 2 * n + 1) + pen
+        lengths = np.full((2, row.x_mm.size), np.nan)
+        at = np.flatnonzero(seen)[:: max(1, n // 2)]
+        for side, begin in enumerate((top[at, None] - steps, foot[at, None] + steps)):
+            x = np.broadcast_to(row.x_mm[at, None], begin.shape)
+            r, c = page_map.to_pixels(begin.ravel(), x.ravel())
+            r, c = (np.round(v).astype(int) for v in (r, c))
+            inside = (r >= 0) & (r < dark.shape[0]) & (c >= 0) & (c < dark.shape[1])
+            ink = np.zeros(r.size, bool)
+            ink[inside] = dark[r[inside], c[inside]]
+            ink = ink.reshape(begin.shape) & ~_of_others(begin, row, rows.traces, at)
+            lengths[side, at] = np.cumprod(ink, axis=1).sum(axis=1) * BEYOND_STEP_MM
+        out[row.row_index] = lengths.max(axis=0)
+    return out
+
+
+def _of_others(
+    at_mm: Floats, row: RowTrace, rows: tuple[RowTrace, ...], readouts: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Which places (n, steps) down the page another row's trace takes."""
+    taken = np.zeros(at_mm.shape, bool)
+    for other in rows:
+        if other is not row:
+            y = np.interp(row.x_mm[readouts], other.x_mm, other.y_mm, left=np.nan, right=np.nan)
+            taken |= np.abs(at_mm - y[:, None]) < OTHERS_MM
+    return taken
+
+
+def _beyond_trace(row: RowTrace, window: Window, beyond: Floats | None) -> tuple[float, float]:
+    """Root of the share of a panel with ink beyond its trace, and log of the most of it."""
+    if beyond is None:
+        return 0.0, 0.0
+    mine = beyond[(row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm) & np.isfinite(beyond)]
+    if not mine.size:
+        return 0.0, 0.0
+    return float(np.sqrt((mine > 1.0).mean())), float(np.log1p(np.quantile(mine, 0.998)))
 
 
 def _meets(row: RowTrace, window: Window, rows: tuple[RowTrace, ...]) -> float:
