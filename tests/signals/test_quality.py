@@ -19,11 +19,9 @@ from ecg_hough.signals.trust import TrustModel
 MODEL = TrustModel(("named", "spiky"), np.zeros(2), np.ones(2), np.array([4.0, 1.0]), -1.0, 0.5)
 
 
-def sheet(
-    named: float, printed: set[tuple[str, int]] = frozenset(), words: tuple[PrintedWord, ...] = ()
-) -> Any:  # type: ignore[assignment]
+def sheet(named: float, words: tuple[PrintedWord, ...] = ()) -> Any:
     return SimpleNamespace(
-        layout=SimpleNamespace(named=named, printed=printed),
+        layout=SimpleNamespace(named=named),
         words=words,
         image=np.zeros((10, 20, 3), np.uint8),
         geometry=SimpleNamespace(angle_deg=0.0),
@@ -75,6 +73,6 @@ def test_two_recordings_on_one_page_are_told_by_their_names(refuse: Any) -> None
 def test_a_mirrored_page_is_told_by_names_that_are_read_when_it_is_turned_over(refuse: Any) -> None:
     good = {"named": 1.0, "spiky": 3.0}
     names = tuple(PrintedWord(lead, 0.0, 0.0, 0.95) for lead in LEADS[:8])
-    assert "mirrored" in refuse(sheet(0.2, words=names[:3]), good, names)
-    assert refuse(sheet(0.2, words=names), good, names) is None
-    assert refuse(sheet(0.9, words=names[:3]), good, names) is None
+    assert "mirrored" in refuse(sheet(0.2, names[:3]), good, names)
+    assert refuse(sheet(0.2, names), good, names) is None
+    assert refuse(sheet(0.9, names[:3]), good, names) is None
