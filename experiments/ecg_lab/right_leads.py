@@ -1,7 +1,7 @@
 """Which leads of predicted records are right: their time, gain and shape apart from their zero line.
 
 In: predicted and true WFDB records, and the predictions' JSON. Out: a row a lead, and what is wrong how
-often, with and without a warning. A lead is wrong if its SNR is below 10 dB after the best shift, its gain is
+often, at which status. A lead is wrong if its SNR is below 10 dB after the best shift, its gain is
 off by more than 8 %, or it starts more than 20 ms early or late.
 """
 
@@ -85,7 +85,7 @@ def compare_lead(reference: NDArray[np.float64], estimate: NDArray[np.float64], 
 
 
 def compare_folders(predictions: Path, truth: Path) -> pd.DataFrame:
-    """A row for every printed lead: page, lead, the figures of `ComparedLead`, wrong, without_warning, grid.
+    """A row for every printed lead: page, lead, the figures of `ComparedLead`, wrong, status, grid.
 
     Raises:
         ValueError: a folder is missing, or the truth holds no record.
@@ -97,6 +97,7 @@ def compare_folders(predictions: Path, truth: Path) -> pd.DataFrame:
         true, fs = read_leads(truth / stem)
         page_json = predictions / f"{stem}.json"
         report = json.loads(page_json.read_bytes()) if page_json.is_file() else None
+        statuses = {one["lead"]: one["status"] for one in report["lead_status"]} if report else {}
         read: dict[str, NDArray[np.float64]] = {}
         if report is not None:
             found, read_fs = read_leads(predictions / stem)
@@ -114,7 +115,7 @@ def compare_folders(predictions: Path, truth: Path) -> pd.DataFrame:
                         "gain": compared.gain,
                         "wrong": compared.is_wrong,
                         "read": report is not None,
-                        "without_warning": report is not None and not report["warnings"],
+                        "status": statuses.get(lead, "refused"),
                         "grid": report is not None and report["px_per_mm"] is not None,
                     }
                 )
@@ -124,7 +125,7 @@ def compare_folders(predictions: Path, truth: Path) -> pd.DataFrame:
 def summary(leads: pd.DataFrame) -> dict[str, float]:
     """What is right over all leads of pages on which a grid was found."""
     on_grid = leads[leads["grid"]]
-    start = on_grid["start_ms"].abs()
+    start, ok, right = on_grid["start_ms"].abs(), on_grid["status"] == "ok", ~on_grid["wrong"]
     return {
         "pages read": float(leads.loc[leads["read"], "page"].nunique()),
         "pages with a grid": float(on_grid["page"].nunique()),
@@ -134,6 +135,7 @@ def summary(leads: pd.DataFrame) -> dict[str, float]:
         "start error, median, ms": float(start.median()),
         "start error, 95th percentile, ms": float(start.quantile(0.95)),
         "wrong leads": float(on_grid["wrong"].sum()),
-        "wrong leads without a warning": float((on_grid["wrong"] & on_grid["without_warning"]).sum()),
-        "leads without a warning": float(on_grid["without_warning"].sum()),
+        "leads at ok": float(ok.sum()),
+        "wrong leads at ok": float((on_grid["wrong"] & ok).sum()),
+        "right leads at check, share": float((right & ~ok).sum() / max(1, right.sum())),
     }

@@ -64,10 +64,12 @@ def test_a_page_is_refused_by_its_probability_and_what_speaks_most_against_it(re
 
 def test_two_recordings_on_one_page_are_told_by_their_names(refuse: Any) -> None:
     good = {"named": 1.0, "spiky": 3.0}
-    strips = {(lead, k) for k, lead in enumerate(LEADS)} | {("II", 13), ("V1", 14), ("V5", 15)}
-    assert refuse(sheet(1.0, strips), good) is None
-    twice = {(lead, row) for lead in LEADS[:6] for row in (LEADS.index(lead), 20 + LEADS.index(lead))}
-    assert "two recordings" in refuse(sheet(1.0, twice), good)
+    once = tuple(PrintedWord(lead, 10.0 * k, 0.0, 0.95) for k, lead in enumerate(LEADS))
+    strips = tuple(PrintedWord(lead, 200.0, 0.0, 0.95) for lead in ("II", "V1", "V5"))
+    assert refuse(sheet(1.0, (*once, *strips)), good) is None
+    assert "two recordings" in refuse(sheet(1.0, (*once, *once[:6])), good)
+    unsure = tuple(PrintedWord(word.word, word.row, word.col, 0.7) for word in once)
+    assert refuse(sheet(1.0, (*once, *unsure)), good) is None
 
 
 def test_a_mirrored_page_is_told_by_names_that_are_read_when_it_is_turned_over(refuse: Any) -> None:

@@ -296,7 +296,7 @@ def right_leads(
         "output/right_leads.csv"
     ),
 ) -> None:
-    """Count the leads whose time, gain or shape is wrong, with and without a warning.
+    """Count the leads whose time, gain or shape is wrong, and how many of them have the status ok.
 
     Example, on pages by other programs:
 
