@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ecg_hough.batch import predict
 from ecg_hough.image.reading import read_page
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.paper import LEADS
@@ -88,13 +89,18 @@ def stand_in_digitize(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replace the digitiser; returns the list of page names it will be called with."""
     calls: list[str] = []
 
-    def digitize(page: Any, *, fs: int = 500, **options: Any) -> Ecg:
-        read = read_page(page)
+    def digitize(page: Any, number: int = 1, *, fs: int = 500, **options: Any) -> Ecg:
+        read = read_page(page, number)
         calls.append(read.name)
         if "bug" in read.name:
             raise RuntimeError("a bug")
         return made_up_ecg(fs, source=read.name)
 
+    def read_here(jobs: Any, workers: int, limits: Any) -> Any:
+        return results(jobs, workers, None)  # a process would not know the stand-in
+
+    results = predict._results
+    monkeypatch.setattr(predict, "_results", read_here)
     module = ModuleType("ecg_hough.pipeline")
     module.digitize = digitize  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "ecg_hough.pipeline", module)

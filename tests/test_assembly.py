@@ -37,7 +37,7 @@ def assembled(turns: int):
         part=Box(40, 60, 40 + shape[0], 60 + shape[1]),
         warnings=("sheet",),
     )
-    picture = SimpleNamespace(name="a.png", warnings=("picture",))
+    picture = SimpleNamespace(name="a.png", warnings=("picture",), number=3)
     scale = PaperScale(25.0, 10.0, "text", "pulse", 5.0, warnings=("scale",), notes=("gain",))
     signals = np.zeros((12, 2000))
     result = Calibrated(
@@ -55,6 +55,7 @@ def test_fields_come_from_their_stages() -> None:
     ecg = assembled(0)
     assert ecg.warnings == ("picture", "sheet", "scale", "base", "signals")
     assert (ecg.source, ecg.angle_deg, ecg.quarter_turns) == ("a.png", 1.5, 0)
+    assert (ecg.source_kind, ecg.pages) == ("picture", (3,))
     assert (ecg.layout, ecg.columns) == ("3x4", "sequential")
     assert (ecg.speed_mm_s, ecg.speed_from, ecg.gain_mm_mv, ecg.gain_from) == (25.0, "text", 10.0, "pulse")
     assert (ecg.einthoven_mv, ecg.goldberger_mv, ecg.repeat_mv, ecg.leads_agree) == (0.01, 0.02, 0.03, True)

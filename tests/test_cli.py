@@ -71,8 +71,8 @@ def test_predict_writes_everything_asked_for(tmp_path: Path, calls: list[str]) -
 def test_predict_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
-    def digitize(page: Path, **options: Any) -> None:
-        seen.update(options)
+    def digitize(page: Path, number: int, **options: Any) -> None:
+        seen.update(options | {"number": number})
         raise ecg_hough.PageError("grid", "no grid")
 
     module = ModuleType("ecg_hough.pipeline")
@@ -82,7 +82,7 @@ def test_predict_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.Monke
     options = ("--fs", 1000, "--readout", "centroid", "--speed", 50, "--gain", 5)
     printed = run("predict", page, "-o", tmp_path / "out", *options, status=1)
     assert "a.png: grid: no grid" in printed
-    assert seen == {"fs": 1000, "options": CENTROID, "speed_mm_s": 50.0, "gain_mm_mv": 5.0}
+    assert seen == {"number": 1, "fs": 1000, "options": CENTROID, "speed_mm_s": 50.0, "gain_mm_mv": 5.0}
 
 
 def bad_pages(folder: Path) -> dict[str, str]:
@@ -182,7 +182,7 @@ def test_info_shows_where_the_scale_comes_from(tmp_path: Path, monkeypatch: pyte
         made_up_ecg(), speed_mm_s=50.0, speed_from="text", gain_from="pulse", columns="simultaneous",
         einthoven_mv=0.012, leads_agree=True,
     )  # fmt: skip
-    replace_module(monkeypatch, "ecg_hough.pipeline", digitize=lambda page, **options: ecg)
+    replace_module(monkeypatch, "ecg_hough.pipeline", digitize=lambda page, number, **options: ecg)
     printed = run("info", tmp_path / "a.png")
     for words in (
         "50 mm/s, read from the print", "10 mm/mV, measured on the calibration pulse",
@@ -195,7 +195,7 @@ def test_info_shows_where_the_scale_comes_from(tmp_path: Path, monkeypatch: pyte
 def talkative(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A digitiser that logs at both levels; the log's level is as before when the test is over."""
 
-    def digitize(page: Path, **options: Any) -> Any:
+    def digitize(page: Path, number: int, **options: Any) -> Any:
         stage = logging.getLogger("ecg_hough.signals.pulse")
         stage.info("one pulse found")
         stage.debug("a pulse of 7 mm was below the limit of 8 mm")

@@ -18,7 +18,7 @@ import pytest
 
 import test_rooms
 from ecg_hough import digitize, paper
-from ecg_hough.batch import PageResult, predict_pages
+from ecg_hough.batch.predict import PageResult, predict_pages
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.output.export import write_page
 from ecg_hough.record import LeadStatus, Trace
@@ -53,7 +53,7 @@ CODE = re.compile(r"`([^`]+)`")
 CONSTANT = re.compile(r"([a-z_0-9]+(?:\.[a-z_0-9]+)*)\.([A-Z][A-Z0-9_]+) = (.+)")
 COMMAND = re.compile(r"(?:^|[\s/])(ecg-hough|ecg-lab)((?: -\S+)*) ([a-z][a-z-]*)([^`]*)")
 DOTTED = re.compile(r"(?<![\w./-])[a-z_]\w*(?:\.\w+)+(?![\w/])")
-DATA_SUFFIXES = {"json", "csv", "gz", "png", "jpg", "hea", "pth", "parquet", "py"}
+DATA_SUFFIXES = {"pdf", "json", "csv", "gz", "png", "jpg", "hea", "pth", "parquet", "py"}
 TABLE_LINE = re.compile(r"^\|(.*)\|$", re.MULTILINE)
 
 

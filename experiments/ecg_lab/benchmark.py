@@ -149,7 +149,7 @@ def run_benchmark(
     Args:
         folder: pages and WFDB records of the same stems, flat or with a subfolder per profile.
         out: predictions are written to `out/<readout>/<profile>`.
-        predict: digitises one page; None for `batch.predict_pages`, which skips pages it has already
+        predict: digitises one page; None for `predict.predict_pages`, which skips pages it has already
             done with the same weights and options.
         workers: processes of the batch, and threads of the evaluation. An own `predict` runs page by page.
         readout: read-out of the batch.
@@ -308,11 +308,11 @@ def risk_coverage(
 
 def first_pages(folder: Path, n: int | None = None) -> list[Path]:
     """Images with a record of the same stem in their folder, one a record; the first n of each profile."""
-    from ecg_hough.image.reading import IMAGE_SUFFIXES
+    from ecg_hough.documents.kinds import PAGE_SUFFIXES
 
     by_profile: dict[Path, list[Path]] = {}
     for header in sorted(folder.rglob("*.hea")):
-        images = [header.with_suffix(suffix) for suffix in IMAGE_SUFFIXES]
+        images = [header.with_suffix(suffix) for suffix in PAGE_SUFFIXES]
         images = [image for image in images if image.is_file()]
         if len(images) > 1:
             logger.warning("%s has %d images; only %s is read", header.stem, len(images), images[0].name)
@@ -330,7 +330,8 @@ def _predict_batch(
     pages: list[Path], folder: Path, out: Path, workers: int, readout: Literal["trace", "centroid"]
 ) -> tuple[dict[str, str], dict[str, float]]:
     """Why pages failed, and seconds a page, from one batch per profile."""
-    from ecg_hough.batch import Digitizer, predict_pages
+    from ecg_hough.batch.predict import predict_pages
+    from ecg_hough.batch.reader import Digitizer
 
     failed: dict[str, str] = {}
     seconds: dict[str, float] = {}

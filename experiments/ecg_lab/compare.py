@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from ecg_hough.batch import predict_pages
+from ecg_hough.batch.predict import predict_pages
 from ecg_hough.errors import PageError
 from ecg_hough.image.reading import read_page
 from ecg_hough.output.export import LABELS_SUFFIX, record_name

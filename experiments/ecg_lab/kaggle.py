@@ -1,8 +1,8 @@
 """An entry for the Kaggle contest on ECG digitisation (2025/26): its folder enters, a submission leaves.
 
 The contest asks for a Parquet file of `id` and `value` (mV), id = `{record}_{sample}_{lead}`: 10 s of lead
-II, 2.5 s of the others, at the record's own sampling frequency. Pages go through `batch.predict_pages`, a run
-a sampling frequency, so a stopped run is resumed and no page stops the others. Nothing is fetched.
+II, 2.5 s of the others, at the record's own sampling frequency. Pages go through `predict.predict_pages`, a
+run a sampling frequency, so a stopped run is resumed and no page stops the others. Nothing is fetched.
 
 The contest knows no NaN: gaps inside a lead are bridged by straight lines, a lead that was not read is 0 mV,
 and so is every lead of a page that failed. `score_train` scores exactly what would be submitted.
@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.batch import Digitizer, PageResult, predict_pages
+from ecg_hough.batch.predict import PageResult, predict_pages
+from ecg_hough.batch.reader import Digitizer
 from ecg_hough.datasets import STANDARD_PAGE, DatasetPage, Reference
 from ecg_hough.datasets.kaggle import AskedPage, read_pages, read_test
 from ecg_hough.output.export import record_name

@@ -57,6 +57,8 @@ def record_of(
         goldberger_mv=residuals.goldberger_mv,
         repeat_mv=residuals.repeat_mv,
         leads_agree=result.leads_agree,
+        source_kind="vector" if any(row.drawn for row in rows) else "picture",
+        pages=(picture.number,),
         chest_gain_mm_mv=scale.chest_gain_mm_mv,
     )
 

@@ -7,7 +7,7 @@ In: nothing. Out: frozen data. `Box` is a part of an image; `RowTrace` a read ro
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -69,6 +69,8 @@ class RowTrace:
         presence: (m,) probability of a trace, 0 to 1.
         pen_mm: width of the stroke, NaN where unknown; bars: a raster printer drew it as vertical bars, whose
             ends are square.
+        drawn: of a row that was read from a document's own paths, every path's vertices, (n, 2) x_mm and y_mm
+            from left to right; the read-outs are interpolated between them.
     """
 
     row_index: int
@@ -78,6 +80,16 @@ class RowTrace:
     presence: NDArray[np.float64]
     pen_mm: float = np.nan
     bars: bool = False
+    drawn: tuple[NDArray[np.float64], ...] = ()
+
+
+@dataclass(frozen=True)
+class RowName:
+    """A name that is printed at a row: of a lead, the row's index, and its place along the page, mm."""
+
+    name: str
+    row_index: int
+    x_mm: float
 
 
 MARK_KINDS = ("start", "end", "separator", "pulse_left", "pulse_right")
@@ -119,11 +131,35 @@ class PulsePlace:
     Attributes:
         left_mm, right_mm: middles of the pulses' left and right strokes, along the page.
         feet_mm: zero line of the rows that have a clear pulse, mm down the page.
+        foot_sd_mm: expected error of these.
     """
 
     left_mm: float
     right_mm: float
     feet_mm: dict[int, float]
+    foot_sd_mm: float = 0.05
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """One pulse in mm: its row, left stroke, width and height (middles of strokes), and quality 0 to 1.
+
+    `foot_mm` is the middle of its foot's stroke down the page: the row's zero line; `step_mm` the height of
+    its lower half where it steps down from one gain to another.
+    """
+
+    row_index: int
+    x_mm: float
+    width_mm: float
+    height_mm: float
+    quality: float
+    foot_mm: float = float("nan")
+    step_mm: float = float("nan")
+
+    @property
+    def top_mm(self) -> float:
+        """Middle of its top's stroke, mm down the page."""
+        return self.foot_mm - self.height_mm
 
 
 @dataclass(frozen=True)
@@ -329,6 +365,7 @@ class TimeBase:
         order: "sequential", "simultaneous" or "one", see `signals.column_order`.
         pulse: place of the calibration pulses; None without any.
         lines: the grid's lines down the page, if they are seen.
+        names_mm: by row, place down the page of a name that is printed at one distance from all zero lines.
         margin: log odds of the columns to others by the rows' landmarks; off_mm: distance from those columns
             to these; both NaN without landmarks.
         warnings: what a person should check; notes: what was assumed; in sentences.
@@ -346,6 +383,7 @@ class TimeBase:
     off_mm: float = np.nan
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    names_mm: dict[int, float] = field(default_factory=dict)
 
     def mm_per_mv_of(self, lead: str) -> float:
         """Millimetres of the page map per millivolt of a lead."""
@@ -355,3 +393,82 @@ class TimeBase:
     def simultaneous(self) -> bool:
         """Whether all columns show the same seconds."""
         return self.order == "simultaneous"
+
+
+Colour = tuple[int, int, int]
+"""Red, green, blue, 0 to 255."""
+
+
+@dataclass(frozen=True)
+class DrawnPath:
+    """One stroke of a document's page, as its program drew it.
+
+    Attributes:
+        points: (n, 2) row and column of its vertices, px of the page's picture, in the order of drawing.
+        colour: of the stroke; width_px: its width.
+        closed: whether it returns to its start.
+    """
+
+    points: NDArray[np.float64]
+    colour: Colour
+    width_px: float
+    closed: bool = False
+
+
+@dataclass(frozen=True)
+class TextWord:
+    """A word of a document's text layer.
+
+    Attributes:
+        text: as stored; it may differ from what is seen.
+        row, col: its middle, px of the page's picture; height_px, width_px: its size, along its own line.
+        turns: clockwise quarter turns of its line: 0 reads from left to right, 1 downwards.
+    """
+
+    text: str
+    row: float
+    col: float
+    height_px: float
+    width_px: float
+    turns: int = 0
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a document's page consists of besides pictures: strokes and words.
+
+    Attributes:
+        paths, words: in the order of drawing.
+        px_per_mm: of the page's picture, down and across, if the page is printed at its nominal size.
+        unread: why the strokes are not all here; None where they are.
+    """
+
+    paths: tuple[DrawnPath, ...]
+    words: tuple[TextWord, ...]
+    px_per_mm: tuple[float, float]
+    unread: str | None = None
+
+    @property
+    def scale(self) -> float:
+        """Mean px per mm."""
+        return 0.5 * (self.px_per_mm[0] + self.px_per_mm[1])
+
+    def turned(self, turns: int, shape: tuple[int, ...]) -> Drawing:
+        """The same on the picture of `shape` after `turns` clockwise quarter turns."""
+        paths = tuple(replace(path, points=turned(path.points, turns, shape)) for path in self.paths)
+        words = []
+        for word in self.words:
+            row, col = turned(np.array([[word.row, word.col]]), turns, shape)[0].tolist()
+            words.append(replace(word, row=row, col=col, turns=(word.turns + turns) % 4))
+        px_per_mm = self.px_per_mm[::-1] if turns % 2 else self.px_per_mm
+        return replace(self, paths=paths, words=tuple(words), px_per_mm=px_per_mm)
+
+
+def turned(points: NDArray[np.float64], turns: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """(n, 2) px of a picture of `shape` -> px of it after `turns` clockwise quarter turns."""
+    height, width = shape[:2]
+    r, c = points.T
+    for _ in range(turns % 4):
+        r, c = c, height - 1 - r
+        height, width = width, height
+    return np.column_stack([r, c])

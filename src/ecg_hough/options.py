@@ -15,6 +15,7 @@ class Options:
 
     Attributes:
         readout: "trace" (the trace network), or "centroid" (the 2024 winner's column centroids).
+        paths: of a document whose traces are paths, these are read; else its picture (`vectors`).
         stroke_fit: analysis by synthesis after the read-out (`traces.stroke_fit`).
         grid_out: the printed grid is removed from the ink before that fit.
         marks: columns come from the rows' landmarks by one solve (`signals.column_solve`), where a grid and a
@@ -34,6 +35,7 @@ class Options:
     """
 
     readout: str = "trace"
+    paths: bool = True
     stroke_fit: bool = True
     grid_out: bool = True
     marks: bool = True
@@ -51,7 +53,7 @@ class Options:
 
 
 SHIPPED = Options()
-CENTROID = Options(readout="centroid", stroke_fit=False, grid_lines=False)
+CENTROID = Options(readout="centroid", paths=False, stroke_fit=False, grid_lines=False)
 """The column-centroid read-out: a baseline, without the steps that the 2024 winner did not have."""
 READOUTS: dict[str, Options] = {"trace": SHIPPED, "centroid": CENTROID}
 """Options of each read-out by its name."""

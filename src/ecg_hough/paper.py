@@ -162,5 +162,16 @@ PLOTTED_LAYOUTS: tuple[Layout, ...] = _plotted_layouts()
 INVERTED_AVR = "-aVR"
 SPEED_WORDS: dict[str, float] = {"25 mm/s": 25.0, "50 mm/s": 50.0}
 GAIN_WORDS: dict[str, float] = {"5 mm/mV": 5.0, "10 mm/mV": 10.0, "20 mm/mV": 20.0}
+
+
+def stated_value(word: str, values: dict[str, float]) -> float | None:
+    """The value that a word states in the unit of `SPEED_WORDS` or `GAIN_WORDS`; None of other words.
+
+    The words network knows the usual values alone; a document's text layer states any.
+    """
+    number, _, unit = word.partition(" ")
+    return float(number) if unit and unit == next(iter(values)).split()[-1] else None
+
+
 WORDS: tuple[str, ...] = (*LEADS, INVERTED_AVR, *SPEED_WORDS, *GAIN_WORDS)
 """The words that are recognised on a page: label k + 1 of a label map is WORDS[k]."""

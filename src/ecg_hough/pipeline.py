@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from numpy.typing import NDArray
@@ -18,11 +19,13 @@ from ecg_hough.signals.quality import judge
 from ecg_hough.signals.scale import find_scale
 from ecg_hough.signals.time_base import find_time_base
 from ecg_hough.traces.read import read_rows
+from ecg_hough.vectors.page import find_drawn_page
 
 
 @one_blas_thread()
 def digitize(
     page: str | Path | NDArray,
+    number: int = 1,
     *,
     fs: int = FS_HZ,
     speed_mm_s: float | None = None,
@@ -32,7 +35,8 @@ def digitize(
     """Digitise one page.
 
     Args:
-        page: path of an image, or an array (rows, cols[, channels]).
+        page: path of an image, PDF or DICOM object, or an array (rows, cols[, channels]).
+        number: of the page in a file of several, 1 the first.
         fs: sampling frequency of the result, Hz.
         speed_mm_s, gain_mm_mv: paper speed and gain; None reads them, or assumes 25 mm/s and 10 mm/mV.
         options: the read-out, and steps to omit or add, to measure their effect.
@@ -43,10 +47,15 @@ def digitize(
     check_arguments(fs=fs, speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv)
     clock = Clock()
     with clock("page"):
-        picture = read_page(page)  # RGB pixels
-    sheet = find_page(picture.image, clock)  # upright pixels, mm <-> px, what both page networks see
-    with clock("traces"):
-        rows = read_rows(sheet, options)  # where each trace runs, mm, and how surely
+        picture = read_page(page, number)  # RGB pixels
+    with clock("vectors"):
+        drawn, notes = find_drawn_page(picture) if options.paths else (None, ())  # a PDF holds the samples
+    if drawn is not None:
+        sheet, rows = drawn.sheet, drawn.rows
+    else:
+        sheet = find_page(picture.image, clock)  # upright pixels, mm <-> px, what both page networks see
+        with clock("traces"):
+            rows = read_rows(sheet, options)  # where each trace runs, mm, and how surely
     with clock("layout"):
         layout = choose_layout(sheet, rows)  # networks, printed names, limb leads' sums, rhythm strips
     with clock("scale"):
@@ -57,6 +66,6 @@ def digitize(
         result = calibrate(rows.traces, base, fs=fs, fused_leads=options.lead_fusion)  # mm to s and mV
     result = judge(sheet, rows, layout, base, scale, result)  # refused, or how far each lead can be trusted
     return record_of(
-        picture, sheet, rows.traces, base, scale, result,
+        replace(picture, warnings=picture.warnings + notes), sheet, rows.traces, base, scale, result,
         versions=versions_of(options), seconds=clock.seconds(),
     )  # fmt: skip

@@ -49,7 +49,8 @@ class Trace:
     Attributes:
         lead: name, one of `paper.LEADS`.
         rhythm: whether it is a full-width rhythm strip.
-        points: (n, 2) row and column in pixels of the original image, NaN in gaps.
+        points: (n, 2) row and column in pixels of the original image, NaN in gaps; of a record of several
+            pages in px of their images one below the other, see `document.stacked`.
     """
 
     lead: str
@@ -89,6 +90,8 @@ class Record:
         repeat_mv: residual of a rhythm strip and the short copy of its lead; NaN likewise. All three as in
             `signals.lead_fusion.LeadResiduals`.
         leads_agree: whether these leads agree within their expected errors; None where none can be compared.
+        source_kind: "picture" (pixels were read) or "vector" (the document's own paths were).
+        pages: pages of the file that were read, 1 the first.
         chest_gain_mm_mv: gain used for V1 to V6; NaN: that of all leads.
         notes: what was assumed or corrected as usual, in sentences.
     """
@@ -117,6 +120,8 @@ class Record:
     goldberger_mv: float = math.nan
     repeat_mv: float = math.nan
     leads_agree: bool | None = None
+    source_kind: str = "picture"
+    pages: tuple[int, ...] = (1,)
     chest_gain_mm_mv: float = math.nan
     notes: tuple[str, ...] = ()
 
@@ -155,6 +160,8 @@ class Record:
         """All fields but the arrays, ready for JSON: NaN becomes None."""
         return {
             "source": self.source,
+            "source_kind": self.source_kind,
+            "pages": list(self.pages),
             "fs": int(self.fs),
             "n_samples": int(self.signals.shape[1]),
             "leads": list(LEADS),

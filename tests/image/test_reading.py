@@ -134,20 +134,39 @@ def test_cmyk(tmp_path: Path, suffix: str) -> None:
     assert image[50, -20].min() > 240
 
 
-def test_only_the_first_page_of_a_tiff(tmp_path: Path, picture: np.ndarray) -> None:
+def test_pages_of_a_tiff(tmp_path: Path, picture: np.ndarray) -> None:
     first, second = Image.fromarray(picture), Image.fromarray(255 - picture)
     first.save(tmp_path / "a.tif", save_all=True, append_images=[second])
-    page = read_page(tmp_path / "a.tif")
-    np.testing.assert_array_equal(page.image, picture)
-    assert "2 pages" in page.warnings[0]
+    for number, expected in ((1, picture), (2, 255 - picture)):
+        page = read_page(tmp_path / "a.tif", number)
+        np.testing.assert_array_equal(page.image, expected)
+        assert (page.number, page.warnings) == (number, ())
+    with pytest.raises(PageError, match="has 2 pages; there is no page 3"):
+        read_page(tmp_path / "a.tif", 3)
 
 
-def test_only_the_first_page_of_a_pdf(tmp_path: Path, picture: np.ndarray) -> None:
-    first, second = Image.fromarray(picture), Image.new("RGB", (COLS, ROWS), "white")
+def test_an_animation_is_one_page(tmp_path: Path, picture: np.ndarray) -> None:
+    first, second = Image.fromarray(picture), Image.fromarray(255 - picture)
+    first.save(tmp_path / "a.webp", save_all=True, append_images=[second], lossless=True)
+    page = read_page(tmp_path / "a.webp")
+    assert "animation of 2 pictures" in page.warnings[0]
+    with pytest.raises(PageError, match="no page 2"):
+        read_page(tmp_path / "a.webp", 2)
+
+
+def test_pages_of_a_pdf(tmp_path: Path, picture: np.ndarray) -> None:
+    first, second = Image.fromarray(picture), Image.fromarray(255 - picture)
     first.save(tmp_path / "a.pdf", save_all=True, append_images=[second], resolution=100.0)
-    page = read_page(tmp_path / "a.pdf")
-    assert np.abs(page.image[300, 300].astype(int) - picture[100, 100]).max() < 12
-    assert "2 pages" in page.warnings[0]
+    for number, expected in ((1, picture), (2, 255 - picture)):
+        page = read_page(tmp_path / "a.pdf", number)
+        assert np.abs(page.image[300, 300].astype(int) - expected[100, 100]).max() < 12
+    with pytest.raises(PageError, match="has 2 pages; there is no page 3"):
+        read_page(tmp_path / "a.pdf", 3)
+
+
+def test_a_page_may_not_be_a_thread(tmp_path: Path) -> None:
+    Image.new("RGB", (160, 160 * 41), "white").save(tmp_path / "a.png")
+    assert_page_error(tmp_path / "a.png", "longer side may be 40 times")
 
 
 def test_pdf(tmp_path: Path, picture: np.ndarray) -> None:

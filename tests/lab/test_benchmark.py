@@ -125,7 +125,7 @@ def test_an_older_file_does_not_score_for_a_failed_page(data: Path, tmp_path: Pa
 def test_the_batch_is_used_without_an_own_predict(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = pytest.importorskip("ecg_hough.batch")
+    batch = pytest.importorskip("ecg_hough.batch.predict")
     calls = []
 
     def predict_pages(inputs: list[Path], out: Path, **options: object) -> object:

@@ -85,7 +85,7 @@ def digitised(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """A stand-in that answers with the truth; page 3003 fails, 77-0005 is half as high as it should be."""
     calls: list[tuple[str, int]] = []
 
-    def digitize(page: Any, *, fs: int = 500, **options: Any) -> Ecg:
+    def digitize(page: Any, number: int = 1, *, fs: int = 500, **options: Any) -> Ecg:
         name = Path(read_page(page).name).stem
         calls.append((name, fs))
         if name == "3003":

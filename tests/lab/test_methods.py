@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ecg_hough.batch import Digitizer
+from ecg_hough.batch.reader import Digitizer
 from ecg_hough.errors import PageError
 from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.scores.metrics import challenge_snr

@@ -196,7 +196,7 @@ def test_json_is_renamed_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     replace_file = os.replace
     monkeypatch.setattr(os, "replace", lambda a, b: (order.append(Path(b).suffix), replace_file(a, b))[1])
     export.write_page(made_up_ecg(), tmp_path, "a", formats=("csv",))
-    assert order == [".dat", ".hea", ".csv", ".json"]
+    assert order == [".unfinished", ".dat", ".hea", ".csv", ".json"]
 
 
 def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:

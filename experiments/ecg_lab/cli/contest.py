@@ -14,7 +14,7 @@ from ecg_hough.cli.screen import FAILED, plain_errors, print_table, progress_bar
 from ecg_lab.cli.extras import EXTRAS
 
 if TYPE_CHECKING:
-    from ecg_hough.batch import PageResult
+    from ecg_hough.batch.predict import PageResult
     from ecg_lab.kaggle import Check, Pace
 
 Contest = Annotated[Path, typer.Argument(metavar="DATA", help="The contest's folder.")]

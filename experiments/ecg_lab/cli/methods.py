@@ -52,7 +52,7 @@ def predict(
     - masks of your own: `ecg-lab predict pages/ -o out --method krones2024 --masks masks/`
     """
     with plain_errors(EXTRAS):
-        from ecg_hough.batch import predict_pages
+        from ecg_hough.batch.predict import predict_pages
         from ecg_lab.methods import reader_of
 
         read = reader_of(method, masks=masks, fs=fs, speed_mm_s=speed, gain_mm_mv=gain)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.batch import Digitizer, PageReader
+from ecg_hough.batch.reader import Digitizer, PageReader
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.paper import FS_HZ, GAIN_MM_MV, PAPER_SPEED_MM_S
 from ecg_lab.methods.common import Options
@@ -169,7 +169,7 @@ def reader_of(
     speed_mm_s: float | None = None,
     gain_mm_mv: float | None = None,
 ) -> PageReader:
-    """What `batch.predict_pages` reads pages with for the method of that name.
+    """What `predict.predict_pages` reads pages with for the method of that name.
 
     Args:
         masks: folder of label maps with the pages' stems; None takes our leads network's masks.

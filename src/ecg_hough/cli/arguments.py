@@ -29,6 +29,16 @@ def positive(value: float | None) -> float | None:
     return value
 
 
+def _page_numbers(text: str) -> str:
+    from ecg_hough.documents.pages import parse_pages
+
+    try:
+        parse_pages(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
+
+
 def _verbose(count: int) -> int:
     if count:
         show_log(count)
@@ -50,7 +60,29 @@ HeldOutRecords = Annotated[
         show_default="made-up ECGs",
     ),
 ]
+PageNumbers = Annotated[
+    str,
+    typer.Option(
+        "--pages",
+        callback=_page_numbers,
+        help="Pages to read of a PDF, TIFF or DICOM file, such as 1,3-5 or 2-.",
+        show_default="all",
+    ),
+]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
+PAGE_SECONDS = 120.0
+"""That a page may take unless the user says otherwise."""
+PageSeconds = Annotated[
+    float, typer.Option(callback=positive, help="Time that a page may take, of several pages.")
+]
+PageMib = Annotated[
+    float | None,
+    typer.Option(
+        callback=positive,
+        help="Memory that the process of a page may hold, MiB.",
+        show_default="the machine's, shared",
+    ),
+]
 Fs = Annotated[int, typer.Option(min=50, max=10_000, help="Sampling frequency in Hz.")]
 Speed = Annotated[
     float | None,

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ecg_hough.cli.arguments import Fs, Gain, OutFolder, Readout, Speed, Verbose, Workers
+from ecg_hough.cli.arguments import (
+    PAGE_SECONDS,
+    Fs,
+    Gain,
+    OutFolder,
+    PageMib,
+    PageNumbers,
+    PageSeconds,
+    Readout,
+    Speed,
+    Verbose,
+    Workers,
+)
 from ecg_hough.cli.screen import FAILED, OnProgress, decisions, plain_errors, progress_bar
 from ecg_hough.errors import PageError
 
 if TYPE_CHECKING:
-    from ecg_hough.batch import BatchReport, PageResult
+    from ecg_hough.batch.predict import BatchReport, PageFailure, PageResult
     from ecg_hough.output.ecg import Ecg
 
 Pages = Annotated[
-    list[Path], typer.Argument(metavar="IN...", help="Images, PDFs, or folders (searched recursively).")
+    list[Path],
+    typer.Argument(
+        metavar="IN...",
+        help="Images, PDFs, DICOM files, zip archives, folders (searched recursively); - is standard input.",
+    ),
 ]
 Csv = Annotated[bool, typer.Option("--csv", help="Write STEM.csv too.")]
 Overlay = Annotated[
@@ -37,6 +54,10 @@ FOUND_FROM = {
     "assumed": "assumed, the standard",
 }
 """Where paper speed and gain come from, by `Record.speed_from` and `gain_from`."""
+SOURCES = {"picture": "its picture", "vector": "its own paths, the samples themselves"}
+"""What was read, by `Record.source_kind`."""
+NAMED_MAX = 20
+"""Files passed over that are named on the screen; `report.json` names all."""
 COLUMNS = {
     "sequential": "one after the other in time",
     "simultaneous": "all of the same seconds",
@@ -57,8 +78,11 @@ def predict(
     ] = Readout.trace,
     speed: Speed = None,
     gain: Gain = None,
+    pages: PageNumbers = "",
     overwrite: Overwrite = False,
     workers: Workers = 1,
+    page_seconds: PageSeconds = PAGE_SECONDS,
+    page_mib: PageMib = None,
     verbose: Verbose = 0,
 ) -> None:
     """Digitise pages: STEM.hea, STEM.dat and STEM.json for each, report.json for all.
@@ -68,15 +92,27 @@ def predict(
     - one scan, with a picture to check it: `ecg-hough predict scan.png -o out --overlay`
     - a folder, CSV too, on four cores: `ecg-hough predict scans/ -o out --csv --workers 4`
     - paper at 50 mm/s and 5 mm/mV: `ecg-hough predict slow.jpg -o out --speed 50 --gain 5`
+    - two pages of a PDF: `ecg-hough predict report.pdf -o out --pages 2-3`
+    - from another program: `curl -s URL | ecg-hough predict - -o out`
+
+    Every page of a file is read. Pages of one recording, such as limb leads on one and chest leads on the
+    next, become one record; other pages become one record each, STEM_p2 that of page 2. Where a PDF holds the
+    traces
+    themselves, their samples are taken from it. Files of other kinds, and pages of text, are named and passed
+    over.
 
     Pages already done with the same options are skipped. A page that fails is named with the reason, the
-    others go on, and the exit status is then 1. The signals are 12 leads in standard order, in mV, NaN where
+    others go on, and the exit status is then 1. A page that takes too long or too much memory is begun three
+    times, then it has failed. The signals are 12 leads in standard order, in mV, NaN where
     the page shows nothing.
     """
     with plain_errors():
-        from ecg_hough.batch import Digitizer, predict_pages
+        from ecg_hough.batch.predict import predict_pages
+        from ecg_hough.batch.reader import Digitizer
+        from ecg_hough.batch.workers import Limits, end_by_sigterm
 
-        read = Digitizer(fs, speed, gain, readout.value)
+        read = Digitizer(fs, speed, gain, readout.value, pages)
+        end_by_sigterm()
         with progress_bar("digitising") as bar:
             report = predict_pages(
                 inputs,
@@ -84,6 +120,7 @@ def predict(
                 read=read,
                 extras=chosen_extras(csv, overlay, labels),
                 workers=workers,
+                limits=Limits(page_seconds, page_mib),
                 overwrite=overwrite,
                 on_page=page_printer(bar),
             )
@@ -98,22 +135,30 @@ def chosen_extras(csv: bool, overlay: bool, labels: bool) -> list[str]:
 
 def page_printer(bar: OnProgress) -> Callable[[PageResult, int], None]:
     """Prints a page's failure or warnings above the bar, and moves it on."""
+    from ecg_hough.batch.pages import printable
+
     n_done = 0
 
     def show(result: PageResult, total: int) -> None:
         nonlocal n_done
         n_done += 1
+        name = result.path.name
         if result.status == "failed":
-            bar.print(f"{result.path.name}: {result.stage}: {result.message}")
+            bar.print(printable(f"{name}: {result.stage}: {result.message}"))
+        elif result.status == "passed" and result.stem:  # a page; files of other kinds are named at the end
+            bar.print(printable(f"{name}: passed over: {result.message}"))
+        of_page = f"page {result.pages[0]}: " if result.pages[0] != 1 else ""
         for warning in result.warnings:
-            bar.print(f"{result.path.name}: warning: {warning}")
+            bar.print(printable(f"{name}: {of_page}warning: {warning}"))
         bar(n_done, total)
 
     return show
 
 
 def print_report(report: BatchReport, out: Path) -> None:
-    """One line on a finished run; exits with status 1 if a page failed."""
+    """One line on a finished run, and one on what was passed over; exits with status 1 if a page failed."""
+    if report.passed:
+        typer.echo(f"{len(report.passed)} passed over: {_named(report.passed)}")
     typer.echo(
         f"{len(report.done)} digitised, {len(report.skipped)} skipped (finished before), "
         f"{len(report.failed)} failed, in {report.seconds:.1f} s. Results in {out}"
@@ -122,8 +167,18 @@ def print_report(report: BatchReport, out: Path) -> None:
         raise typer.Exit(FAILED)
 
 
+def _named(passed: tuple[PageFailure, ...]) -> str:
+    """The first of what was passed over by name, and the numbers of the others by their suffix."""
+    from ecg_hough.batch.pages import printable
+
+    names = [printable(one.path.name) for one in passed[:NAMED_MAX]]
+    others = Counter(one.path.suffix or "without a suffix" for one in passed[NAMED_MAX:])
+    return ", ".join([*names, *(f"{n} more {suffix}" for suffix, n in others.most_common())])
+
+
 def info(
-    page: Annotated[Path, typer.Argument(help="An image or PDF.")],
+    page: Annotated[Path, typer.Argument(help="An image, PDF or DICOM file.")],
+    number: Annotated[int, typer.Option("--page", min=1, help="Page of a file of several.")] = 1,
     speed: Speed = None,
     gain: Gain = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
@@ -144,7 +199,7 @@ def info(
 
         with decisions() as seen:
             try:
-                ecg = digitize(page, speed_mm_s=speed, gain_mm_mv=gain)
+                ecg = digitize(page, number, speed_mm_s=speed, gain_mm_mv=gain)
             except PageError:
                 _print_evidence(seen, err=True)
                 raise
@@ -162,7 +217,8 @@ def _print_info(ecg: Ecg) -> None:
     turns = f", {90 * ecg.quarter_turns}° before" if ecg.quarter_turns else ""
     found = sum(status.found for status in ecg.lead_status)
     for name, value in {
-        "page": ecg.source,
+        "page": f"{ecg.source}, page {ecg.pages[0]}" if ecg.pages != (1,) else ecg.source,
+        "read from": SOURCES.get(ecg.source_kind, ecg.source_kind),
         "angle": f"{ecg.angle_deg:+.2f}°{turns}",
         "grid pitch": f"{pitch} (rows x columns)" if ecg.px_per_mm else pitch,
         "layout": ecg.layout,

@@ -314,7 +314,7 @@ def quantize_weights(
     - `ecg-hough quantize output/weights/traces.onnx output/q`
     """
     with plain_errors():
-        from ecg_hough.batch import find_pages
+        from ecg_hough.batch.pages import find_pages
         from ecg_hough.training.quantize_weights import measure_ranges
 
         with progress_bar("measuring") as on_progress:

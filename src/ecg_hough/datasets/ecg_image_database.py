@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ecg_hough.datasets import STANDARD_PAGE, DatasetPage, index_records, log, wfdb_loader
-from ecg_hough.image.reading import IMAGE_SUFFIXES
+from ecg_hough.documents.kinds import PAGE_SUFFIXES
 
 DATASET = "ecg-image-database"
 TYPES: dict[str, str] = {
@@ -43,7 +43,7 @@ def read_pages(folder: Path) -> Iterator[DatasetPage]:
     """
     from ecg_hough.datasets.ptbxl_table import patient_groups
 
-    images = [path for path in sorted(Path(folder).rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
+    images = [path for path in sorted(Path(folder).rglob("*")) if path.suffix.lower() in PAGE_SUFFIXES]
     named = [(path, match) for path in images if (match := _NAME.fullmatch(path.stem))]
     if not named:
         raise ValueError(f"folder must hold images <record>-<type>, such as 00009_hr-0003.png; got {folder}")

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ecg_hough.datasets import DatasetPage, index_records, log, wfdb_loader
-from ecg_hough.image.reading import IMAGE_SUFFIXES
+from ecg_hough.documents.kinds import PAGE_SUFFIXES
 
 DATASET = "ptb-image"
 _RECORD = re.compile(r"s\d{4}(?:_?[a-z]{2,3})?", re.IGNORECASE)
@@ -30,7 +30,7 @@ def read_pages(folder: Path) -> Iterator[DatasetPage]:
     Raises:
         ValueError: no image is named after a PTB record.
     """
-    images = [path for path in sorted(Path(folder).rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
+    images = [path for path in sorted(Path(folder).rglob("*")) if path.suffix.lower() in PAGE_SUFFIXES]
     named = [(path, match[0]) for path in images if (match := _RECORD.search(path.stem))]
     if not named:
         raise ValueError(

@@ -1,17 +1,13 @@
 """Reading one page: from a file or an array to RGB pixels, turned as the EXIF orientation states.
 
-In: a path (PNG, JPEG, TIFF, BMP, WebP, GIF, or a PDF, of which the first page is read) or an array. Out:
-`Picture`, an image (rows, cols, 3) uint8 RGB with its name and warnings. The colours of a dark screen are
-inverted; the image is not turned, scaled or enhanced beyond that.
+In: a path (an image, PDF or DICOM object) and the page's number, or an array. Out: `Picture`, an image (rows,
+cols, 3) uint8 RGB with its name and warnings, and with the strokes and words of a PDF's page. The colours of
+a dark screen are inverted; the image is not turned, scaled or enhanced beyond that.
 """
 
 from __future__ import annotations
 
-import logging
 import struct
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,19 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ecg_hough.documents.dicom import read_dicom_page
+from ecg_hough.documents.images import PREVIEWED, image_pages, open_image, own_size_limit
+from ecg_hough.documents.kinds import Kind, kind_of
+from ecg_hough.documents.pdf import PdfPage, read_pdf_page
+from ecg_hough.elements import Drawing
 from ecg_hough.errors import PageError
 from ecg_hough.image.colours import darkest_of, grey_of, lightest_of
-from ecg_hough.paper import MM_PER_INCH
 
-log = logging.getLogger(__name__)
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".pdf")
-"""Files that a folder is searched for; a file named by the user is opened whatever its suffix."""
 MIN_SIDE_PX = 150
 """Smallest shorter side: below it an A5 page has less than 1 px per mm and nothing can be read."""
 MAX_PIXELS = 200_000_000
 """An A3 page at 1000 dpi has 193 million."""
-PDF_DPI = 300.0
+MAX_ASPECT = 40.0
+"""Greatest ratio of a page's sides: one row of a minute at 25 mm/s has 30."""
 MIN_RANGE = 8
 """Smallest difference in grey levels between the darkest and the lightest pixel; JPEG noise of a blank sheet
 is less."""
@@ -59,47 +56,75 @@ class Picture:
         image: (rows, cols, 3) uint8 RGB.
         name: file name, or "array".
         warnings: what a user should know about the reading, in sentences.
+        drawing: strokes and words of a PDF's page; None of a file of pixels.
+        number: of the page in its file, 1 the first.
     """
 
     image: NDArray[np.uint8]
     name: str
     warnings: tuple[str, ...] = ()
+    drawing: Drawing | None = None
+    number: int = 1
 
 
-def read_page(source: str | Path | NDArray[Any]) -> Picture:
+def read_page(source: str | Path | NDArray[Any], number: int = 1) -> Picture:
     """Read a page from a file or an array.
 
     Args:
+        number: of the page in its file, 1 the first.
         source: a path; or an array (rows, cols) or (rows, cols, 1 | 3 | 4), uint8, uint16 or float
             0..1, grey, RGB or RGBA. Alpha is laid over white.
 
     Raises:
         PageError: stage "page": no such file, a folder, unreadable, empty, not an image, truncated,
-            a shorter side under 150 px, over 200 megapixels, or blank.
+            encrypted, no such page, a shorter side under 150 px, over 200 megapixels, or blank.
         ValueError: an array of another shape, type or range.
     """
     notes: list[str] = []
+    drawing = None
     if isinstance(source, np.ndarray):
         if source.ndim >= 2:
             _check_size(source.shape[1], source.shape[0])
         image, name = _array_to_rgb(source), "array"
     elif isinstance(source, str | Path):
         path = Path(source)
-        _check_file(path)
+        check_file(path)
         name = path.name
-        image, notes = _read_pdf(path) if _is_pdf(path) else _read_image(path)
+        image, drawing = _read_file(path, number, notes)
     else:
         raise ValueError(f"a page is a path or a numpy array; got {type(source).__name__}")
     _check_not_blank(image)
     if _is_light_on_dark(image):
         image = 255 - image
         notes.append("Traces are light on a dark background; the page was read with inverted colours.")
+        drawing = None
     if max(image.shape[:2]) > WORKING_SIDE_PX:
         notes.append(f"The page is {image.shape[1]} x {image.shape[0]} px; reading it will be slow.")
-    return Picture(image, name, tuple(notes))
+    return Picture(image, name, tuple(notes), drawing, number)
 
 
-def _check_file(path: Path) -> None:
+def _read_file(path: Path, number: int, notes: list[str]) -> tuple[NDArray[np.uint8], Drawing | None]:
+    """Pixels of a page of a file, and what else is known of it; `notes` gets sentences."""
+    kind = kind_of(path)
+    if kind is Kind.pdf:
+        page = read_pdf_page(path, number, most_px=MAX_PIXELS, least_side_px=MIN_SIDE_PX)
+        _check_size(page.image.shape[1], page.image.shape[0])
+        return page.image, page.drawing
+    if kind is Kind.dicom:
+        stored = read_dicom_page(path, number, most_px=MAX_PIXELS, least_side_px=MIN_SIDE_PX)
+        if isinstance(stored, PdfPage):
+            return stored.image, stored.drawing
+        _check_size(stored.shape[1], stored.shape[0])
+        return _array_to_rgb(stored), None
+    return _read_image(path, number, notes), None
+
+
+def check_file(path: Path) -> None:
+    """Check that a path is a plain file that can be read and holds something.
+
+    Raises:
+        PageError: stage "page": it is not.
+    """
     try:
         if path.is_dir():
             raise PageError("page", f"a page is a file; {path} is a folder")
@@ -120,6 +145,12 @@ def _check_size(cols: int, rows: int) -> None:
             "page",
             f"the shorter side must have at least {MIN_SIDE_PX} px; got {cols} x {rows}; "
             "scan at 150 dpi or more",
+        )
+    if max(cols, rows) > MAX_ASPECT * min(cols, rows):
+        raise PageError(
+            "page",
+            f"the longer side may be {MAX_ASPECT:g} times the shorter one at most; got {cols} x {rows};"
+            " cut out the rows of traces",
         )
     if cols * rows > MAX_PIXELS:
         raise PageError(
@@ -153,43 +184,29 @@ def _is_light_on_dark(image: NDArray[np.uint8]) -> bool:
     return bool(n_lighter > LIGHT_STROKES_MIN * (n_lighter + n_darker))
 
 
-def _is_pdf(path: Path) -> bool:
-    with path.open("rb") as file:
-        return b"%PDF-" in file.read(1024)
-
-
-def _read_image(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
-    notes: list[str] = []
+def _read_image(path: Path, number: int, notes: list[str]) -> NDArray[np.uint8]:
     try:
-        with _own_size_limit(), Image.open(path) as picture:
+        with own_size_limit(), open_image(path) as picture:
             _check_size(*picture.size)
-            n_frames = getattr(picture, "n_frames", 1)
-            # Phones store a preview as the second frame of an MPO.
-            if n_frames > 1 and picture.format != "MPO":
-                notes.append(f"{path.name} has {n_frames} pages; only the first was read.")
-                picture.seek(0)
+            n_frames = image_pages(picture)
+            if not 1 <= number <= n_frames:
+                raise PageError("page", f"{path.name} has {n_frames} pages; there is no page {number}")
+            if n_frames > 1:
+                picture.seek(number - 1)
+                _check_size(*picture.size)
+            elif (n_frames := getattr(picture, "n_frames", 1)) > 1 and picture.format not in PREVIEWED:
+                notes.append(f"{path.name} is an animation of {n_frames} pictures; the first was read.")
             picture.load()
-            return _picture_to_rgb(_upright(picture, notes)), notes
+            return _picture_to_rgb(_upright(picture, notes))
     except UnidentifiedImageError as error:
         raise PageError(
-            "page", f"{path.name} is not an image in a known format; use PNG, JPEG, TIFF, BMP, WebP or PDF"
+            "page",
+            f"{path.name} is not an image in a known format; use PNG, JPEG, TIFF, BMP, WebP, HEIC, JPEG 2000,"
+            " AVIF, DICOM or PDF",
         ) from error
     # Pillow's decoders raise all of these on damaged files.
     except (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, struct.error) as error:
         raise PageError("page", f"{path.name} is damaged or cut short ({error}); copy it again") from error
-
-
-@contextmanager
-def _own_size_limit() -> Iterator[None]:
-    """Without Pillow's pixel limit, which is lower than MAX_PIXELS, and without its warnings on stderr."""
-    limit = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _upright(picture: Image.Image, notes: list[str]) -> Image.Image:
@@ -248,25 +265,3 @@ def _array_to_rgb(array: NDArray[Any]) -> NDArray[np.uint8]:
     elif array.shape[2] == 1:
         array = cv2.cvtColor(np.ascontiguousarray(array), cv2.COLOR_GRAY2RGB)
     return np.ascontiguousarray(array)
-
-
-def _read_pdf(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
-    """The first page, drawn at 300 dpi."""
-    import pypdfium2  # not at the top: it takes 0.1 s, and few pages are PDFs
-
-    try:
-        document = pypdfium2.PdfDocument(path)
-        try:
-            n_pages = len(document)
-            sheet = document[0]
-            points_per_inch = 72.0
-            scale = PDF_DPI / points_per_inch
-            _check_size(*(round(side * scale) for side in sheet.get_size()))
-            picture = sheet.render(scale=scale).to_pil().convert("RGB")
-        finally:
-            document.close()
-    except (pypdfium2.PdfiumError, IndexError) as error:
-        raise PageError("page", f"{path.name} is a damaged or locked PDF ({error})") from error
-    notes = [f"{path.name} has {n_pages} pages; only the first was read."] if n_pages > 1 else []
-    log.info("%s drawn at %g px/mm", path.name, PDF_DPI / MM_PER_INCH)
-    return np.ascontiguousarray(np.asarray(picture)), notes

@@ -137,7 +137,7 @@ def find_leads(
     if page_map is not None:
         best = _flattened(best, page_map.turned(best.turns, image.shape))
     if best.fitted is not None:
-        best = replace(best, fitted=fit_names(best.fitted, _on_canvas(words, best.canvas)))
+        best = replace(best, fitted=fit_names(best.fitted, on_canvas(words, best.canvas)))
     _refuse_without_leads(best)
     layout = find_layout(best.probabilities, best.fitted)
     part = None
@@ -300,7 +300,7 @@ def _shows_leads(turn: _Turn, words: tuple[PrintedWord, ...]) -> bool:
     """Whether a turn shows leads, by its traces or by the names at them: plots have names on their side."""
     if turn.fitted is None or turn.coherence >= NAMED_EVIDENCE:
         return turn.fitted is not None
-    return fit_names(turn.fitted, _on_canvas(words, turn.canvas)).coherence >= NAMED_EVIDENCE
+    return fit_names(turn.fitted, on_canvas(words, turn.canvas)).coherence >= NAMED_EVIDENCE
 
 
 def _word_evidence(words: tuple[PrintedWord, ...]) -> float:
@@ -310,7 +310,21 @@ def _word_evidence(words: tuple[PrintedWord, ...]) -> float:
     return SCALE_EVIDENCE * scales + NAME_EVIDENCE * (len(sure) - scales)
 
 
-def _on_canvas(words: tuple[PrintedWord, ...], canvas: Canvas) -> tuple[CanvasName, ...]:
+def look_upright(image: NDArray[np.uint8]) -> tuple[Canvas, NDArray[np.float32], float]:
+    """An upright page as the leads network sees it, looked at closer where its rows are too near or far.
+
+    Args:
+        image: (rows, cols, 3).
+
+    Returns:
+        The canvas, (13, rows, cols) class probabilities on it, and the layout evidence, nats per column.
+    """
+    seen = _try_turn(image, 0.0, 0)
+    return seen.canvas, seen.probabilities, seen.coherence
+
+
+def on_canvas(words: tuple[PrintedWord, ...], canvas: Canvas) -> tuple[CanvasName, ...]:
+    """Names of leads among words on the page, on the canvas."""
     places = canvas.from_page(np.array([(w.row, w.col) for w in words], float).reshape(-1, 2))
     return canvas_names(
         [(w.word, float(r), float(c), w.score) for w, (r, c) in zip(words, places, strict=True)]

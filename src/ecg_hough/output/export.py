@@ -1,12 +1,14 @@
 """Writing one digitised page: WFDB record, CSV, JSON, overlay and label map, all files or none.
 
 In: an `Ecg`. Out: files. `FORMATS` lists every format with its suffixes and its writer. Every file is first
-written under a temporary name in the same folder and then renamed; a page's JSON is renamed last, so its
-presence shows that the page is finished.
+written under a temporary name in the same folder, flushed to the disk and then renamed; a page's JSON is
+renamed last, so its presence shows that the page is finished.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import re
@@ -33,6 +35,8 @@ GAIN_ADU_PER_MV = 1000.0
 """One step is 1 µV, as PTB-XL."""
 MAX_ADU = 32767
 """Largest value of WFDB format 16; −32768 means "no value"."""
+STAGING_PREFIX = ".ecg-hough-"
+"""Of temporary folders; a killed run leaves them."""
 CSV_DECIMALS = 4
 """Of mV: a tenth of the WFDB step."""
 
@@ -241,25 +245,43 @@ def write_page(
         listed["record_name_note"] = (
             f"WFDB names hold only letters, digits, - and _; {stem!r} was written as {name!r}"
         )
-    page = Page(ecg, image, {**(extra or {}), **listed})
+    extra_of_page = {**(extra or {}), **listed}
+    page = Page(ecg, image, extra_of_page)
     with _staging(folder) as stage:
         if not overwrite:
-            _refuse_foreign(folder, [*names, page_json])
+            _refuse_foreign(folder, name, [*names, page_json])
         for one in chosen:
+            if page_json in (f"{name}{suffix}" for suffix in one.suffixes):
+                extra_of_page["sums"] = {file: sum_of(stage / file) for file in names}
             one.write(page, stage, name)
         # An old JSON must not describe new signals, nor may its extra files remain next to them.
         optional = [f"{name}{suffix}" for one in FORMATS.values() for suffix in one.suffixes]
         stale = set(_files_listed(folder / page_json)) & set(optional) - set(names)
+        # Until the JSON is there, what is written of the page is known as ours by this list.
+        claim = _claim_of(folder, name)
+        (stage / claim.name).write_text(json.dumps(sorted({*names, *stale, page_json})))
+        _move(stage, folder, [claim.name])
         (folder / page_json).unlink(missing_ok=True)
         for old in stale:
             (folder / old).unlink(missing_ok=True)
-        _move(stage, folder, [*names, page_json])
+        try:
+            _move(stage, folder, [*names, page_json])
+        finally:
+            claim.unlink(missing_ok=True)
     return folder / page_json
 
 
 def json_bytes(document: dict[str, Any]) -> bytes:
     """Strict JSON (no NaN), readable by people."""
-    return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # A name that is not UTF-8 has surrogates, which JSON writes as \\udc80 and the like.
+    return text.encode("utf-8", "backslashreplace")
+
+
+def sum_of(path: Path) -> str:
+    """The sha256 of a file, by which a finished page's files are known to be whole."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stage_wfdb(
@@ -335,7 +357,7 @@ def _staging(folder: Path) -> Iterator[Path]:
     stage: Path | None = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=".ecg-hough-", dir=folder))
+        stage = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=folder))
         yield stage
     except OSError as error:
         # numpy reports a short write without an errno.
@@ -347,16 +369,36 @@ def _staging(folder: Path) -> Iterator[Path]:
 
 
 def _move(stage: Path, folder: Path, names: list[str]) -> None:
-    """Rename finished files into place in order; if one fails, remove those already there."""
+    """Rename finished files into place in order; if one fails, remove those already there.
+
+    They are on the disk before they have their names, and so are the names when this returns.
+    """
     moved: list[Path] = []
     try:
         for name in names:
+            _flush(stage / name)
+        for name in names:
             os.replace(stage / name, folder / name)
             moved.append(folder / name)
+        _flush(folder)
     except OSError:
         for path in moved:
             path.unlink(missing_ok=True)
         raise
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file or a folder is on the disk."""
+    is_folder = path.is_dir()
+    if is_folder and os.name == "nt":
+        return  # Windows cannot open folders
+    handle = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+    try:
+        # Some network file systems cannot flush folders.
+        with contextlib.suppress(OSError) if is_folder else contextlib.nullcontext():
+            os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _write_whole(path: Path, content: bytes) -> Path:
@@ -366,18 +408,35 @@ def _write_whole(path: Path, content: bytes) -> Path:
     return path
 
 
-def _refuse_foreign(folder: Path, names: list[str]) -> None:
-    """Predicting into a folder of truth records must not destroy them."""
-    signs = {".hea": f" by {PROGRAM}", ".json": f'"program": "{PROGRAM}"'}
-    for name in names:
-        path = folder / name
-        sign = signs.get(path.suffix)
-        if sign and path.exists() and sign not in path.read_text(encoding="utf-8", errors="replace"):
+def _claim_of(folder: Path, name: str) -> Path:
+    return folder / f".{name}.unfinished"
+
+
+def _refuse_foreign(folder: Path, name: str, names: list[str]) -> None:
+    """Writing into a folder of truth records, or of a person's own files, must not destroy them.
+
+    A file is ours if the page's JSON lists it, if a header that we signed stands for it, or if it remains of
+    a run that was killed.
+    """
+    known: set[str] = set()
+    page_json, header = folder / f"{name}.json", folder / f"{name}.hea"
+    if _is_signed(page_json, f'"program": "{PROGRAM}"'):
+        known |= {page_json.name, *_files_listed(page_json)}
+    if _is_signed(header, f" by {PROGRAM}"):
+        known |= {header.name, f"{name}.dat"}
+    with contextlib.suppress(OSError, ValueError):
+        known |= set(json.loads(_claim_of(folder, name).read_bytes()))
+    for file in names:
+        if file not in known and (folder / file).exists():
             raise PageError(
                 "export",
-                f"{path} exists and was not written by {PROGRAM}; choose another output folder "
+                f"{folder / file} exists and was not written by {PROGRAM}; choose another output folder "
                 "or allow it with --overwrite",
             )
+
+
+def _is_signed(path: Path, sign: str) -> bool:
+    return path.is_file() and sign in path.read_text(encoding="utf-8", errors="replace")
 
 
 def _files_listed(page_json: Path) -> list[str]:

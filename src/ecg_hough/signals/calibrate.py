@@ -22,7 +22,7 @@ from ecg_hough.paper import IN_I_AND_II, LEADS
 from ecg_hough.record import LeadStatus
 from ecg_hough.signals.lead_fusion import LeadResiduals, PanelSignal, fuse, lead_residuals
 from ecg_hough.signals.limb_sums import avr_is_inverted, limb_columns
-from ecg_hough.signals.zero_lines import zero_lines
+from ecg_hough.signals.zero_lines import ZeroLines, zero_lines
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,9 @@ CALM_READOUTS = 1.5
 width."""
 SPLINE_MIN = 4
 """Fewest read-outs for a cubic spline."""
+EDGE_MM, STEP_SLACK, EVEN_STEPS = 0.005, 0.05, 0.05
+"""Of a document's paths: vertices this near to a panel's edge are on it; samples this near to a vertex, in
+steps, are on it; steps that differ by less, as a share, are even."""
 FUSE_SD_MV = 0.05
 """Expected error of the read-out at which the confidence has fallen to 1/e."""
 ZERO_SD_MV, START_SD_S = 0.03, 0.0045
@@ -113,9 +116,10 @@ def calibrate(rows: tuple[RowTrace, ...], base: TimeBase, *, fs: int, fused_lead
         gain_mm_mv=base.mm_per_mv,
         pulse=base.pulse,
         lines=base.lines,
+        names_mm=base.names_mm,
         simultaneous=base.simultaneous,
     )
-    panels = _panel_signals(rows, base, zero.mm, fs)
+    panels = _panel_signals(rows, base, zero, fs)
     signals, _, _ = _combine(panels, n)
     if not np.isfinite(signals).any():
         raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
@@ -128,9 +132,12 @@ def calibrate(rows: tuple[RowTrace, ...], base: TimeBase, *, fs: int, fused_lead
     warnings = residual_warnings(residuals, signals)
     agreement = residual_agreement(residuals, signals)
     fused = fuse(tuple(panels), fs)
-    signals, sd, presence = _combine(fused.panels if fused_leads else panels, n)
+    drawn = any(row.drawn for row in rows)
+    # The samples of a document's paths are what the cart stored: nothing makes them more alike.
+    signals, sd, presence = _combine(fused.panels if fused_leads and not drawn else panels, n)
     confidence = np.nan_to_num(np.where(np.isfinite(signals), presence * np.exp(-sd / FUSE_SD_MV), 0.0))
-    sd = _with_absolute_errors(sd, signals, fs, zero_on_grid=zero.on_grid, start_on_grid=columns.on_grid)
+    if not drawn:
+        sd = _with_absolute_errors(sd, signals, fs, zero_on_grid=zero.on_grid, start_on_grid=columns.on_grid)
     statuses = tuple(_status(lead, base, signals, confidence, fs) for lead in LEADS)
     missing = [not status.found for status in statuses]
     signals[missing], sd[missing], confidence[missing] = np.nan, np.nan, 0.0
@@ -177,20 +184,21 @@ def _with_absolute_errors(
     return np.where(np.isfinite(signals), np.sqrt(sd_mv**2 + zero_sd**2 + (start_sd * slope) ** 2), np.nan)
 
 
-def _panel_signals(
-    rows: tuple[RowTrace, ...], base: TimeBase, zero_mm: dict[int, float], fs: int
-) -> list[PanelSignal]:
+def _panel_signals(rows: tuple[RowTrace, ...], base: TimeBase, zero: ZeroLines, fs: int) -> list[PanelSignal]:
     """Every panel at fs whose row has a zero line."""
     by_row = {row.row_index: row for row in rows}
     n = round(base.columns.duration_s * fs)
     panels = []
     for window in base.columns.windows:
-        if window.row_index in zero_mm:
+        if window.row_index in zero.mm:
             start_s = _start_s(window, base)
+            if by_row[window.row_index].drawn:
+                panels.append(_drawn_panel(by_row[window.row_index], window, zero, base, fs))
+                continue
             row = _within(by_row[window.row_index], window)
             # Where the layout is unknown, a stray mark far from the block may be taken for a panel.
             if start_s * fs < n and row.x_mm.size >= SPLINE_MIN:
-                panels.append(_panel_signal(row, window, zero_mm[window.row_index], base, fs))
+                panels.append(_panel_signal(row, window, zero.mm[window.row_index], base, fs))
             else:
                 log.debug(
                     "panel rejected: %s in row %d, %.1f to %.1f mm, has too few samples or begins after the"
@@ -279,6 +287,32 @@ def _panel_signal(row: RowTrace, window: Window, zero_mm: float, base: TimeBase,
         np.interp(at_mm, row.x_mm, sd_mv),
         np.interp(at_mm, row.x_mm, row.presence),
     )
+
+
+def _drawn_panel(row: RowTrace, window: Window, zero: ZeroLines, base: TimeBase, fs: int) -> PanelSignal:
+    """One panel at fs, of the vertices of its path: even ones are samples, between which a cubic spline runs;
+    of others a program left out those on straight lines. NaN where the page shows nothing."""
+    k, start_s = window.row_index, _start_s(window, base)
+    path = max(row.drawn, key=lambda p: min(p[-1, 0], window.end_mm) - max(p[0, 0], window.start_mm))
+    mine = (path[:, 0] >= window.start_mm - EDGE_MM) & (path[:, 0] < window.end_mm - EDGE_MM)
+    at_s = start_s + (path[mine, 0] - window.start_mm) / base.mm_per_s
+    mm_per_mv = base.mm_per_mv_of(window.lead)
+    mv = (zero.mm[k] - path[mine, 1]) / mm_per_mv
+    # Several vertices at one place: an upright stroke, which a line between its ends stands for.
+    at_s, first = np.unique(at_s, return_index=True)
+    mv = mv[first]
+    first_n = int(np.ceil(at_s[0] * fs - STEP_SLACK))
+    n = np.arange(first_n, int(np.floor(at_s[-1] * fs + STEP_SLACK)) + 1)
+    steps = np.diff(at_s)
+    even = bool(np.ptp(steps) < EVEN_STEPS * np.median(steps))
+    if even and fs * np.median(steps) < 1 - EVEN_STEPS:  # fewer samples than vertices: no alias
+        mv = _smooth(mv, 0.4 / (fs * float(np.median(steps))))
+    at = np.clip(n / fs, at_s[0], at_s[-1])
+    out = CubicSpline(at_s, mv)(at) if even and mv.size >= SPLINE_MIN else np.interp(at, at_s, mv)
+    known = np.isfinite(row.sd_mm)
+    at_mm = window.start_mm + (at - start_s) * base.mm_per_s
+    sd = np.hypot(np.interp(at_mm, row.x_mm[known], row.sd_mm[known]), zero.sd_mm[k]) / mm_per_mv
+    return PanelSignal(window.lead, first_n, window.rhythm, out, sd, np.ones(n.size))
 
 
 def _settled(mv: NDArray[np.float64], sd_mv: NDArray[np.float64], step_s: float) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from ecg_hough.options import SHIPPED, Options
 from ecg_hough.signals.choose_layout import ChosenLayout
 from ecg_hough.signals.column_solve import solve_columns
 from ecg_hough.signals.columns import on_read_rows, paper_stretch, place_columns
+from ecg_hough.signals.drawn_columns import drawn_columns
 from ecg_hough.signals.scale import PaperScale, true_millimetre
 from ecg_hough.signals.separators import find_separators
 from ecg_hough.signals.zero_lines import zero_lines
@@ -35,6 +36,8 @@ AGAINST_MIN = 3.0
 """Log likelihood ratio by which landmarks must contradict columns by traces' ends and lines of the grid."""
 MARGIN_MIN = 2.0
 """Log likelihood ratio to other columns below which a person should look."""
+PATHS_MARGIN = 10.0
+"""Log odds of columns whose ends are those of a document's own paths."""
 FRAME_MM = 1.0
 """Traces that end this near to the side of a frame are hidden by it: they begin on its line."""
 
@@ -47,6 +50,8 @@ def find_columns(
     Raises:
         PageError: none of the panels' rows was read.
     """
+    if rows.drawn:
+        return _by_paths(rows, chosen, scale)
     base = _by_traces(sheet, rows.traces, chosen, scale)
     if options.separators and rows.ink is not None:
         base = _at_separators(base, sheet, rows, chosen)
@@ -60,6 +65,23 @@ def find_columns(
         starts, base.columns.duration_s, base.columns.on_grid, base.columns.apart,
     )  # fmt: skip
     return base
+
+
+def _by_paths(rows: Rows, chosen: ChosenLayout, scale: PaperScale) -> TimeBase:
+    """Columns at the ends of a document's own paths."""
+    columns, warnings = drawn_columns(rows.traces, chosen.windows, scale.speed_mm_s, rows.names)
+    return TimeBase(
+        columns,
+        chosen.layout,
+        scale.speed_mm_s,
+        scale.gain_mm_mv,
+        scale.chest_gain_mm_mv / scale.gain_mm_mv,
+        pulse=scale.pulse,
+        margin=PATHS_MARGIN,
+        off_mm=0.0,
+        warnings=(*chosen.warnings, *warnings),
+        names_mm=rows.names_mm,
+    )
 
 
 def _by_marks(

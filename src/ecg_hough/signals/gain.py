@@ -12,14 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecg_hough.elements import PrintedWord
-from ecg_hough.paper import GAIN_MM_MV, GAIN_WORDS, PULSE_MV
-from ecg_hough.signals.pulse import Pulse
+from ecg_hough.elements import PrintedWord, Pulse
+from ecg_hough.paper import GAIN_MM_MV, GAIN_WORDS, PULSE_MV, stated_value
 
 log = logging.getLogger(__name__)
 
 GAINS: dict[float, float] = {10.0: 0.0, 5.0: -2.2, 20.0: -2.6}
 """Gains, mm/mV, and their log prior."""
+UNUSUAL = -2.6
+"""Log prior of any other gain that a document's text layer states."""
 TWO_GAINS, WORD_UNREAD = -3.5, -1.5
 """Log prior of chest leads at half the gain of limb leads; log likelihood of a printed gain that is not read
 where another one is."""
@@ -68,8 +69,12 @@ def find_gain(pulses: tuple[Pulse, ...], words: tuple[PrintedWord, ...], *, has_
         words: known words of the page, with credit for partners.
         has_grid: whether these millimetres are a grid's.
     """
-    tried = [(g, g) for g in GAINS] + [(g, g / 2) for g in GAINS if g / 2 in GAINS]
-    prior = np.array([GAINS[limb] + (0.0 if chest == limb else TWO_GAINS) for limb, chest in tried])
+    others = {stated_value(word.word, GAIN_WORDS) for word in words} - {None, *GAINS}
+    alike = [*GAINS, *sorted(gain for gain in others if gain)]
+    tried = [(g, g) for g in alike] + [(g, g / 2) for g in GAINS if g / 2 in GAINS]
+    prior = np.array(
+        [GAINS.get(limb, UNUSUAL) + (0.0 if chest == limb else TWO_GAINS) for limb, chest in tried]
+    )
     by_pulses = np.array([_of_pulses(pulses, *one, has_grid=has_grid) for one in tried])
     by_words = np.array([_of_words(words, *one) for one in tried])
     total = prior + by_pulses + by_words
@@ -113,7 +118,9 @@ def _height(height_mm: float, gain: float, has_grid: bool) -> float:
 def _of_words(words: tuple[PrintedWord, ...], limb: float, chest: float) -> float:
     """Log likelihood ratio of gains by the printed ones: of both, where two are printed."""
     printed = {
-        gain: max((_word_nats(w.score) for w in words if GAIN_WORDS.get(w.word) == gain), default=0.0)
+        gain: max(
+            (_word_nats(w.score) for w in words if stated_value(w.word, GAIN_WORDS) == gain), default=0.0
+        )
         for gain in (limb, chest)
     }
     unread = any(printed.values()) and not all(printed.values())

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_closing
 
 from ecg_hough.cores import side_by_side
-from ecg_hough.elements import PulsePlace, RowTrace, Window
+from ecg_hough.elements import Pulse, PulsePlace, RowTrace, Window
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
 from ecg_hough.numeric import runs
 from ecg_hough.page_map import PageMap
@@ -67,28 +67,6 @@ CHAIN_BARS_MIN = 0.7
 """Least share of a chain's rows whose top is seen."""
 ONE_PULSE_QUALITY = 0.7
 """Quality from which a single pulse is used."""
-
-
-@dataclass(frozen=True)
-class Pulse:
-    """One pulse in mm: its row, left stroke, width and height (middles of strokes), and quality 0 to 1.
-
-    `foot_mm` is the middle of its foot's stroke down the page: the row's zero line; `step_mm` the height of
-    its lower half where it steps down from one gain to another.
-    """
-
-    row_index: int
-    x_mm: float
-    width_mm: float
-    height_mm: float
-    quality: float
-    foot_mm: float = float("nan")
-    step_mm: float = float("nan")
-
-    @property
-    def top_mm(self) -> float:
-        """Middle of its top's stroke, mm down the page."""
-        return self.foot_mm - self.height_mm
 
 
 @dataclass(frozen=True)

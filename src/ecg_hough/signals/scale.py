@@ -13,14 +13,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.elements import PrintedWord, PulsePlace, RowTrace, Window
+from ecg_hough.elements import PrintedWord, Pulse, PulsePlace, RowTrace, Window
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.page_map import PageMap
-from ecg_hough.paper import BLOCK_MM, GAIN_WORDS, PAPER_SPEED_MM_S, PULSE_MV, SPEED_WORDS
+from ecg_hough.paper import (
+    BLOCK_MM,
+    GAIN_WORDS,
+    PAPER_SPEED_MM_S,
+    PULSE_MV,
+    SPEED_WORDS,
+    stated_value,
+)
 from ecg_hough.signals.beats import FIFTY_MIN, fifty_odds
 from ecg_hough.signals.gain import Gain, find_gain
 from ecg_hough.signals.limits import Limit, keeps_limits
-from ecg_hough.signals.pulse import Pulse, common_height, find_pulses, place_of_pulses
+from ecg_hough.signals.pulse import common_height, find_pulses, place_of_pulses
 from ecg_hough.signals.pulse_marks import pulses_of_marks
 from ecg_hough.traces.rows import Rows
 
@@ -46,6 +53,8 @@ PAIRED_MIN = 1.0
 WIDE_PULSE_MM, WIDE_PULSE_ODDS = 8.0, 5.0
 """A pulse lasts 0.2 s on most carts: one this wide is evidence for 50 mm/s with these log odds, enough unless
 the beats are evidence against it."""
+DRAWN_FOOT_SD_MM = 0.01
+"""Expected error of a pulse's foot that is known from a document's paths."""
 LONG_BLOCK_MM, LONG_BLOCK_ODDS = 400.0, 3.0
 """A block of traces this wide lasts 10 s at 50 mm/s; at 25 it lasts 20 s, which no cart prints in rows."""
 
@@ -115,8 +124,8 @@ def find_paper_scale(
         has_grid: whether the millimetres come from a grid.
     """
     alone, words = words, with_partners(words, page_map)
-    pulses: tuple[Pulse, ...] = ()
-    if rows.ink is not None:
+    pulses = rows.pulses or ()
+    if rows.pulses is None and rows.ink is not None:
         pulses = pulses_of_marks(image, page_map, rows.ink, rows.traces, rows.marks)
         if rows.ink.contrast >= CONTRAST_MIN:
             pulses += find_pulses(image, page_map, rows.ink, rows.traces, windows)
@@ -135,11 +144,13 @@ def find_paper_scale(
         score = _score(value, alone, values)
         if source == "text" and score < STATED_MIN:
             notes.append(f"{name}: the printed '{value:g} {unit}' was read with a low score, {score:.2f}")
-        read = [f"{word.word} (score {word.score:.2f})" for word in alone if word.word in values]
+        read = [f"{word.word} (score {word.score:.2f})" for word in alone if stated_value(word.word, values)]
         printed = ", ".join(read) or "nothing"
         log.info("%s: %g %s, source: %s; printed: %s", name, value, unit, source, printed)
     pulse_mm = common_height(pulses, len(rows.traces))
     place = place_of_pulses(pulses, gain.limb if has_grid or pulse_mm is None else pulse_mm / PULSE_MV)
+    if place is not None and rows.drawn:
+        place = replace(place, foot_sd_mm=DRAWN_FOOT_SD_MM)
     return PaperScale(
         speed,
         gain.limb,
@@ -259,10 +270,11 @@ def with_partners(words: tuple[PrintedWord, ...], page_map: PageMap) -> tuple[Pr
     y, x = page_map.to_mm(places[:, 0], places[:, 1])
     out = []
     for k, word in enumerate(words):
-        partners = GAIN_WORDS if word.word in SPEED_WORDS else SPEED_WORDS if word.word in GAIN_WORDS else {}
+        is_speed, is_gain = (stated_value(word.word, values) for values in (SPEED_WORDS, GAIN_WORDS))
+        partners = GAIN_WORDS if is_speed else SPEED_WORDS
         in_line = (np.abs(y - y[k]) <= PAIR_MM[0]) & (np.abs(x - x[k]) <= PAIR_MM[1])
-        paired = any(
-            near and other.word in partners and other.score >= PARTNER_MIN
+        paired = bool(is_speed or is_gain) and any(
+            near and stated_value(other.word, partners) and other.score >= PARTNER_MIN
             for other, near in zip(words, in_line, strict=True)
         )
         out.append(replace(word, score=word.score + PAIR_CREDIT) if paired else word)
@@ -276,15 +288,14 @@ def _is_alone(speed: float, words: tuple[PrintedWord, ...]) -> bool:
 
 def _score(value: float, words: tuple[PrintedWord, ...], values: dict[str, float]) -> float:
     """The best score of the words that state a value; 0 without any."""
-    return max((word.score for word in words if values.get(word.word) == value), default=0.0)
+    return max((w.score for w in words if stated_value(w.word, values) == value), default=0.0)
 
 
 def stated(words: tuple[PrintedWord, ...], values: dict[str, float]) -> float | None:
     """The value that the page's words state; None where they state none, or two about equally well."""
     scores: dict[float, float] = {}
     for word in words:
-        if word.word in values:
-            value = values[word.word]
+        if (value := stated_value(word.word, values)) is not None:
             scores[value] = max(scores.get(value, 0.0), word.score)
     ranked = sorted(scores, key=lambda value: -scores[value])
     if not ranked:

@@ -37,7 +37,7 @@ def find_time_base(
     order = find_column_order(rows.traces, columns.windows, strips.layout)
     return replace(
         base,
-        columns=columns.with_pitch(order.pitch_off_mm),
+        columns=columns if rows.drawn else columns.with_pitch(order.pitch_off_mm),
         layout=strips.layout,
         order=order.name,
         warnings=(*base.warnings, *strips.warnings, *order.warnings),

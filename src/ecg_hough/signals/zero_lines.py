@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +29,9 @@ log = logging.getLogger(__name__)
 MEAN_SD_MV, MEAN_S = 0.035, 2.5
 """Scatter of a lead's mean over that time; it is inversely proportional to the time."""
 LEAST_MEAN_SD_MV = 0.008
-FOOT_SD_MM, EVEN_SD_MM, LINE_SD_MM, SUM_SD_MM = 0.05, 0.05, 0.04, 0.03
-"""Errors of a pulse's foot, of equal distances, of a line of the grid, and the least error of a sum that must
-hold at every instant."""
+EVEN_SD_MM, LINE_SD_MM, SUM_SD_MM, NAME_SD_MM = 0.05, 0.04, 0.03, 0.005
+"""Errors of equal distances, of a line of the grid, and the least error of a sum that must
+hold at every instant, and of distances of names by which a document places its rows."""
 UNEVEN_MM = 0.8
 """Rows whose mean levels are this near to equal distances (root mean square) are equally far apart."""
 FOOT_MM = 2.5
@@ -52,10 +53,12 @@ class ZeroLines:
     """Zero lines of the rows that were read.
 
     Attributes:
-        mm: by row, down the page; on_grid: lines of the grid were used to find them.
+        mm: by row, down the page; sd_mm: their expected errors by these observations, likewise.
+        on_grid: lines of the grid were used to find them.
     """
 
     mm: dict[int, float]
+    sd_mm: dict[int, float]
     on_grid: bool = False
 
 
@@ -76,6 +79,7 @@ def zero_lines(
     gain_mm_mv: float,
     pulse: PulsePlace | None = None,
     lines: GridLines | None = None,
+    names_mm: dict[int, float] | None = None,
     simultaneous: bool = False,
 ) -> ZeroLines:
     """Zero line of every row that was read.
@@ -84,30 +88,41 @@ def zero_lines(
         rows: traces in page millimetres; windows: panels at their columns' edges.
         pulse: where calibration pulses are; None without any.
         lines: the grid's lines down the page, if they are seen.
+        names_mm: by row, place down the page of a name that is printed at one distance from all zero lines.
         simultaneous: all columns show the same seconds, from their start on.
     """
     by_row = {row.row_index: row for row in rows}
     seen = _means(by_row, windows, speed_mm_s, gain_mm_mv)
     indices = sorted({row for one in seen for row in one.weights})
     if not indices:
-        return ZeroLines({})
+        return ZeroLines({}, {})
     level = {k: float(np.median([one.value_mm for one in seen if k in one.weights])) for k in indices}
     # Rhythm strips may be nearer to each other than short leads are.
     short = sorted({w.row_index for w in windows if not w.rhythm} & set(level))
     known = tuple(w for w in windows if w.row_index in level)
     seen += _pulse_feet(pulse, level, lines) + _equal_distances(level, short)
     seen += _limb_sums(by_row, known, simultaneous) + _repeats(by_row, known, simultaneous)
-    zero, precision = _solved(seen, level)
+    # Feet and names are exact where a document says so: the solution starts from them.
+    feet = {k: y for k, y in (pulse.feet_mm if pulse is not None else {}).items() if k in level}
+    feet = {k: y for k, y in feet.items() if abs(y - level[k]) <= FOOT_MM}
+    named = _by_names(names_mm or {}, level, feet)
+    seen += _name_distances(named)
+    zero, precision = _solved(seen, level | named | feet)
     on_grid = _to_lines(zero, precision, lines) if lines is not None else None
     if on_grid is not None:
         drawn = zip(level, on_grid.tolist(), strict=True)
-        zero, _ = _solved(seen + [_Observation({k: 1.0}, y, LINE_SD_MM) for k, y in drawn], level)
+        zero, precision = _solved(seen + [_Observation({k: 1.0}, y, LINE_SD_MM) for k, y in drawn], level)
     log.debug(
         "zero lines: %s; %d observations, on lines of the grid: %s",
         ", ".join(f"row {k} at {y:.2f} mm" for k, y in zip(level, zero, strict=True)),
         len(seen), on_grid is not None,
     )  # fmt: skip
-    return ZeroLines(dict(zip(level, zero.tolist(), strict=True)), on_grid is not None)
+    sd = np.sqrt(np.diag(np.linalg.pinv(precision)))
+    return ZeroLines(
+        dict(zip(level, zero.tolist(), strict=True)),
+        dict(zip(level, sd.tolist(), strict=True)),
+        on_grid is not None,
+    )
 
 
 def _pulse_feet(
@@ -120,15 +135,36 @@ def _pulse_feet(
     none; the page does not show which, so half of it is subtracted and the error is larger.
     """
     off_mm = lines.printed_off_mm[0] if lines is not None and lines.printed_off_mm else 0.0
-    sd = float(np.linalg.norm([FOOT_SD_MM, off_mm / np.sqrt(3.0), 0.5 * off_mm]))
+    if pulse is None:
+        return []
+    sd = float(np.linalg.norm([pulse.foot_sd_mm, off_mm / np.sqrt(3.0), 0.5 * off_mm]))
     out = []
-    for k, y in (pulse.feet_mm if pulse is not None else {}).items():
+    for k, y in pulse.feet_mm.items():
         if k in level and abs(y - level[k]) <= FOOT_MM:
             out.append(_Observation({k: 1.0}, y - 0.5 * off_mm, sd))
         elif k in level:
             log.debug("zero lines: foot of the pulse in row %d rejected, %.2f mm off its level, limit %g",
                       k, y - level[k], FOOT_MM)  # fmt: skip
     return out
+
+
+def _by_names(
+    names_mm: dict[int, float], level: dict[int, float], feet: dict[int, float]
+) -> dict[int, float]:
+    """Zero lines of rows by their names, which are at one distance from them; empty where names are not."""
+    places = {k: y for k, y in names_mm.items() if k in level}
+    off = np.array([level[k] - y for k, y in places.items()])
+    if len(off) < 2 or float(np.std(off)) > UNEVEN_MM:
+        return {}
+    known = [feet[k] - y for k, y in places.items() if k in feet]
+    distance = float(np.median(known)) if known else float(np.median(off))
+    return {k: y + distance for k, y in places.items()}
+
+
+def _name_distances(named: dict[int, float]) -> list[_Observation]:
+    """Zero lines are as far apart as the names of their rows are."""
+    rows = sorted(named)
+    return [_Observation({a: -1.0, b: 1.0}, named[b] - named[a], NAME_SD_MM) for a, b in pairwise(rows)]
 
 
 def _solved(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ecg_hough.elements import RowMark, RowTrace
+from ecg_hough.elements import Pulse, RowMark, RowName, RowTrace
 from ecg_hough.traces.ink import InkModel
 
 
@@ -16,8 +16,20 @@ class Rows:
         traces: rows in page millimetres, from the top.
         ink: what is ink on the page; None where it cannot be distinguished from the paper.
         marks: landmarks of the rows; none where they are not asked for.
+        pulses: calibration pulses of rows that were read from a document's paths; None where they are yet to
+            be looked for in the ink.
+        names: of a document's text layer, at these rows.
+        names_mm: by row, place down the page of a name that is printed at the same distance from each row.
     """
 
     traces: tuple[RowTrace, ...]
     ink: InkModel | None
     marks: tuple[RowMark, ...] = ()
+    pulses: tuple[Pulse, ...] | None = None
+    names: tuple[RowName, ...] = ()
+    names_mm: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the rows were read from a document's paths."""
+        return any(row.drawn for row in self.traces)

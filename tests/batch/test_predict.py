@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import operator
 import os
 import shutil
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 
 import pytest
 
-from ecg_hough import batch
-from ecg_hough.batch import BatchReport, Digitizer, PageResult, find_pages, page_code, predict_pages
+from ecg_hough.batch import predict, reader
+from ecg_hough.batch.pages import PageFile, find_pages
+from ecg_hough.batch.predict import BatchReport, PageResult, predict_pages
+from ecg_hough.batch.reader import Digitizer, page_code
 from ecg_hough.errors import PageError
+from fast_reader import FastReader, write_pages
 from made_up_ecg import OtherReader, stand_in_digitize, write_page_image
 from test_rooms import PACKAGE, imports
 
@@ -22,7 +26,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return stand_in_digitize(monkeypatch)
 
 
-def stems(pages: list[batch.PageFile]) -> list[str]:
+def stems(pages: list[PageFile]) -> list[str]:
     return [page.stem for page in pages]
 
 
@@ -168,7 +172,7 @@ def test_another_version_is_another_result(
 ) -> None:
     page = write_page_image(tmp_path / "a.png")
     predict_pages([page], tmp_path / "out")
-    monkeypatch.setattr(batch, "_versions", lambda: {"ecg_hough": "9", "weights": ""})
+    monkeypatch.setattr(predict, "versions", lambda: {"ecg_hough": "9", "weights": ""})
     assert predict_pages([page], tmp_path / "out").done == (page,)
 
 
@@ -176,9 +180,9 @@ def test_another_version_is_another_result(
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the package's folder, whose files the versions are made of."""
     copy = tmp_path / "ecg_hough"
-    shutil.copytree(batch.CODE_FOLDER, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(batch, "CODE_FOLDER", copy)
-    monkeypatch.setattr(batch, "WEIGHTS_FOLDER", copy / batch.WEIGHTS_FOLDER.relative_to(PACKAGE))
+    shutil.copytree(reader.CODE_FOLDER, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(reader, "CODE_FOLDER", copy)
+    monkeypatch.setattr(reader, "WEIGHTS_FOLDER", copy / reader.WEIGHTS_FOLDER.relative_to(PACKAGE))
     return copy
 
 
@@ -201,14 +205,14 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_only_what_reads_and_writes_a_page_is_part_of_the_version(
     name: str, part: str | None, package: Path
 ) -> None:
-    before = batch._versions()
+    before = reader.versions()
     path = package / name
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    after = batch._versions()
+    after = reader.versions()
     assert {key for key in after if after[key] != before[key]} == ({part} if part else set())
     path.write_bytes(content)
-    assert batch._versions() == before
+    assert reader.versions() == before
 
 
 def test_the_version_has_all_that_a_reading_imports() -> None:
@@ -295,3 +299,162 @@ def test_a_worker_that_dies_costs_only_its_page(tmp_path: Path) -> None:
     assert [path.name for path in report.done] == ["a.png", "z.png"]
     assert report.failed[0].path.name == "deadly.png"
     assert "process died" in report.failed[0].message
+
+
+# --- faults that were found by experiment
+
+
+def predict_fast(pages: Path | list[Path], out: Path, **options: Any) -> BatchReport:
+    return predict_pages(pages if isinstance(pages, list) else [pages], out, read=FastReader(), **options)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    pages, out = tmp_path / "pages", tmp_path / "out"
+    write_pages(pages, 2)
+    try:
+        os.rename(os.fsencode(pages / "p0.png"), os.fsencode(pages) + b"/p\xff.png")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    shutil.copy(pages / "p1.png", os.fsdecode(os.fsencode(pages) + b"/q\xfe.png"))
+    os.truncate(os.fsencode(pages) + b"/q\xfe.png", 0)
+    report = predict_fast(pages, out)
+    assert len(report.done) == 2
+    assert "q\\udcfe.png is empty" in report.failed[0].message
+    rows = {Path(row["path"]).name: row["status"] for row in read_report(out)["pages"]}
+    assert rows == {"p\\udcff.png": "done", "p1.png": "done", "q\\udcfe.png": "failed"}
+    written = json.loads((out / "p_.json").read_bytes())
+    assert os.fsencode(written["source"]) == b"p\xff.png"
+    assert len(predict_fast(pages, out).skipped) == 2
+
+
+def test_the_report_of_a_resumed_run_is_that_of_an_undisturbed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after two pages, with a report on the disk that is whole and holds them."""
+    write_pages(tmp_path / "pages", 5, {1: "check", 3: "refused"})
+    monkeypatch.setattr(predict, "REPORT_EVERY_S", 0.0)
+    monkeypatch.setattr(predict, "REPORT_SHARE", 1e9)
+
+    def stop(result: PageResult, total: int) -> None:
+        if result.stem == "p1":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_fast(tmp_path / "pages", tmp_path / "out", on_page=stop)
+    stopped = read_report(tmp_path / "out")
+    assert (stopped["finished"], stopped["counts"]) == (False, {"done": 2})
+    predict_fast(tmp_path / "pages", tmp_path / "out")
+    predict_fast(tmp_path / "pages", tmp_path / "whole")
+    assert read_report(tmp_path / "out")["finished"] is True
+    both = [read_report(tmp_path / name)["pages"] for name in ("out", "whole")]
+    rows = [[row | {"seconds": 0, "status": row["status"].replace("skipped", "done")} for row in one]
+            for one in both]  # fmt: skip
+    key = operator.itemgetter("stem")
+    assert sorted(rows[0], key=key) == sorted(rows[1], key=key)
+
+
+def test_the_report_of_the_last_run_stays_until_there_is_a_new_one(tmp_path: Path) -> None:
+    write_pages(tmp_path / "pages", 2)
+    predict_fast(tmp_path / "pages", tmp_path / "out")
+    kept: list[dict[str, Any]] = []
+    predict_fast(
+        tmp_path / "pages", tmp_path / "out", on_page=lambda *_: kept.append(read_report(tmp_path / "out"))
+    )
+    assert [report["counts"] for report in kept] == [{"done": 2}] * 2
+
+
+def test_a_page_of_the_same_name_from_another_folder(tmp_path: Path) -> None:
+    """Two patients' pages may have one name; a page that was scanned again, or moved, is the same page."""
+    first, other = (write_pages(tmp_path / name, 1)[0] for name in ("a", "b"))
+    out = tmp_path / "out"
+    assert predict_fast([first], out).done
+    assert predict_fast([other], out).skipped  # moved, or copied
+    other.write_bytes(b"fine\nanother patient")
+    before = (out / "p0.dat").read_bytes()
+    stage, message = one_result(predict_fast([other], out))
+    assert (stage, "the record of another page of this name" in message) == ("export", True)
+    assert (out / "p0.dat").read_bytes() == before
+    first.write_bytes(b"fine\nscanned again")
+    assert predict_fast([first], out).done
+    assert predict_fast([other], out, overwrite=True).done
+
+
+def test_emptied_and_changed_records_are_made_again(tmp_path: Path) -> None:
+    (page,) = write_pages(tmp_path, 1)
+    out = tmp_path / "out"
+    predict_fast([page], out)
+    whole = (out / "p0.dat").read_bytes()
+    for damaged in (b"", whole[:-2], whole[:-1] + bytes([whole[-1] ^ 1])):
+        (out / "p0.dat").write_bytes(damaged)
+        assert predict_fast([page], out).done
+        assert (out / "p0.dat").read_bytes() == whole
+    assert predict_fast([page], out).skipped
+
+
+def test_a_page_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    (page,) = write_pages(tmp_path, 1, {0: "changes"})
+    stage, message = one_result(predict_fast([page], tmp_path / "out"))
+    assert (stage, "changed while it was read" in message) == ("page", True)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.json"]
+
+
+@pytest.mark.parametrize("suffix", [".dat", ".csv", ".hea", ".json"])
+def test_a_person_s_own_files_are_not_overwritten(tmp_path: Path, suffix: str) -> None:
+    (page,) = write_pages(tmp_path / "pages", 1)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / f"p0{suffix}").write_text("mine")
+    assert "was not written by" in one_result(predict_fast([page], out, extras=["csv"]))[1]
+    assert (out / f"p0{suffix}").read_text() == "mine"
+    assert predict_fast([page], out, extras=["csv"], overwrite=True).done
+
+
+def test_a_run_killed_while_files_get_their_names_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the signals have their name and before the header has: what is there is known as ours."""
+    (page,) = write_pages(tmp_path / "pages", 1)
+    out, rename = tmp_path / "out", os.replace
+
+    class Killed(BaseException):
+        pass
+
+    def replace_until_killed(source: Path, target: Path) -> None:
+        if Path(target).suffix == ".hea":
+            raise Killed
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", replace_until_killed)
+        # As a kill, nothing is tidied up.
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        with pytest.raises(Killed):
+            predict_fast([page], out)
+    assert {path.suffix for path in out.glob("p0.*")} == {".dat"}
+    assert len(list(out.glob(".ecg-hough-*"))) > 1
+    assert predict_fast([page], out).done
+    assert {path.name for path in out.iterdir()} == {"report.json", "p0.dat", "p0.hea", "p0.json"}
+
+
+def test_files_are_on_the_disk_before_they_have_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (page,) = write_pages(tmp_path, 1)
+    flushed: set[int] = set()
+    flush, rename = os.fsync, os.replace
+
+    def fsync(handle: int) -> None:
+        flushed.add(os.fstat(handle).st_ino)
+        flush(handle)
+
+    def replace(source: Path, target: Path) -> None:
+        assert os.stat(source).st_ino in flushed, target
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    out = tmp_path / "out"
+    assert predict_fast([page], out).done
+    assert os.stat(out).st_ino in flushed

@@ -1,0 +1,1 @@
+"""Files that hold pages: images, PDFs, DICOM objects, archives. In: files. Out: pages as stored."""

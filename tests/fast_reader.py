@@ -1,0 +1,79 @@
+"""A reader of milliseconds in place of the digitiser, so that faults of a run can be tested on many pages."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecg_hough.errors import PageError
+from ecg_hough.output.ecg import Ecg
+from made_up_ecg import made_up_ecg
+
+
+@dataclass(frozen=True)
+class FastReader:
+    """Makes a record from a page's bytes; pages whose bytes begin with a fault's name have that fault.
+
+    Attributes:
+        pause_s: time that a page takes.
+        dies_once: a folder where it is noted that a page of `dies-once` has died.
+    """
+
+    pause_s: float = 0.0
+    dies_once: Path | None = None
+
+    def __call__(self, path: Path, page: int = 1) -> Ecg:
+        content = path.read_bytes()
+        fault = content.split(b"\n")[0].decode("ascii", "replace")
+        time.sleep(self.pause_s)
+        if fault == "hangs":
+            time.sleep(1000)
+        if fault == "spins":
+            while True:
+                pass
+        if fault == "dies":
+            os._exit(1)
+        if fault == "crashes":
+            ctypes.string_at(0)
+        if fault == "eats":
+            held = [np.ones(1 << 24) for _ in range(8)]
+            time.sleep(1000 + len(held))
+        if fault == "dies-once" and self.dies_once is not None:
+            note = self.dies_once / path.name
+            if not note.exists():
+                note.touch()
+                os._exit(1)
+        if fault == "bug":
+            raise RuntimeError("a bug")
+        if fault == "refused":
+            raise PageError("layout", "no leads were found")
+        if fault == "changes":
+            path.write_bytes(content + b"more")
+        ecg = made_up_ecg(500, 0.5, source=path.name)
+        warnings = ("Check the gain.",) if fault == "check" else ()
+        shift = (sum(content) + page) % 100 / 100
+        return replace(ecg, signals=ecg.signals + shift, warnings=warnings)
+
+    def options(self) -> dict[str, Any]:
+        return {"method": "fast"}
+
+    def sources(self, path: Path) -> Sequence[Path]:
+        return ()
+
+
+def write_pages(folder: Path, n: int, faults: dict[int, str] | None = None) -> list[Path]:
+    """Pages for `FastReader`, p0 to p(n-1); `faults` by number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for k in range(n):
+        path = folder / f"p{k}.png"
+        path.write_bytes(f"{(faults or {}).get(k, 'fine')}\npage {k}\n".encode())
+        paths.append(path)
+    return paths
