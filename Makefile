@@ -35,7 +35,7 @@ SHARED = $(if $(SEED),--seed $(SEED)) $(if $(PROFILE),--profile $(PROFILE)) $(if
 PREPARE = $(if $(SOURCE),--source $(SOURCE)) $(if $(FOLDER),--folder $(FOLDER)) $(if $(GENERATED),--generated $(GENERATED)) $(if $(CANVAS),--canvas $(CANVAS)) $(if $(PLANES),--planes $(PLANES))
 TRAIN = $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(MINUTES),--max-minutes $(MINUTES)) $(if $(DEVICE),--device $(DEVICE)) $(if $(FRESH),--fresh)
 ALLOW = $(if $(ALLOW_TRAINED),--allow-trained)
-PREDICT = $(if $(CSV),--csv) $(if $(FS),--fs $(FS)) $(if $(SPEED),--speed $(SPEED)) $(if $(GAIN),--gain $(GAIN)) $(if $(READOUT),--readout $(READOUT))
+PREDICT = $(if $(FORMAT),--format $(FORMAT)) $(if $(FS),--fs $(FS)) $(if $(SPEED),--speed $(SPEED)) $(if $(GAIN),--gain $(GAIN)) $(if $(READOUT),--readout $(READOUT))
 ABLATION_PAGES = $(foreach data,$(filter-out $(lastword $(DATA)),$(DATA)),-n 2) -n 6
 AS_WORKERS = $(if $(WORKERS),--workers $(WORKERS))
 
@@ -58,7 +58,7 @@ $(READY_TRAIN): pyproject.toml experiments/pyproject.toml constraints.txt | $(VE
 	$(PIP) $(TORCH)
 	$(PIP) -e '.[train,dev]' -e 'experiments[notebooks,kaggle]' && touch $@ $(READY) $(READY_LAB)
 
-predict: $(READY) ## digitise the pages in IN into OUT (CSV=1 FS= SPEED= GAIN= READOUT= WORKERS=)
+predict: $(READY) ## digitise the pages in IN into OUT (FORMAT=csv,dicom FS= SPEED= GAIN= READOUT= WORKERS=)
 	$(ECG) predict $(IN) -o $(OUT) --overlay $(PREDICT) $(AS_WORKERS)
 
 test: $(READY_TRAIN) ## the tests, without those of minutes

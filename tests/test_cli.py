@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -10,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 import wfdb
 from PIL import Image
@@ -17,7 +19,9 @@ from typer.testing import CliRunner
 
 import ecg_hough
 from ecg_hough.cli.app import app
+from ecg_hough.cli.arguments import RECORD_FORMATS
 from ecg_hough.options import CENTROID
+from ecg_hough.output.export import SIGNAL_FORMATS, write_page
 from made_up_ecg import header_only_png, made_up_ecg, stand_in_digitize, write_page_image
 
 
@@ -37,7 +41,7 @@ def run(*arguments: object, status: int = 0) -> str:
 def test_version_and_help() -> None:
     assert ecg_hough.__version__ in run("--version")
     commands = (
-        "predict", "info", "evaluate", "render", "prepare-data", "train", "train-traces",
+        "predict", "info", "convert", "redact", "evaluate", "render", "prepare-data", "train", "train-traces",
         "train-marks", "export", "quantize",
     )  # fmt: skip
     overview = run("--help")
@@ -50,7 +54,7 @@ def test_version_and_help() -> None:
 def test_predict_writes_everything_asked_for(tmp_path: Path, calls: list[str]) -> None:
     page = write_page_image(tmp_path / "a.png")
     out = tmp_path / "out"
-    printed = run("predict", page, "-o", out, "--fs", 250, "--csv", "--overlay")
+    printed = run("predict", page, "-o", out, "--fs", 250, "--format", "csv", "--overlay")
     assert {path.name for path in out.iterdir()} == {
         "a.hea",
         "a.dat",
@@ -62,10 +66,92 @@ def test_predict_writes_everything_asked_for(tmp_path: Path, calls: list[str]) -
     assert wfdb.rdrecord(str(out / "a")).fs == 250
     assert "1 digitised, 0 skipped" in printed
     assert "a.png: warning: aVR is not printed." in printed
-    assert "0 digitised, 1 skipped" in run("predict", page, "-o", out, "--fs", 250, "--csv", "--overlay")
-    again = run("predict", page, "-o", out, "--fs", 250, "--csv", "--overlay", "--overwrite")
+    assert "0 digitised, 1 skipped" in run(
+        "predict", page, "-o", out, "--fs", 250, "--format", "csv", "--overlay"
+    )
+    again = run("predict", page, "-o", out, "--fs", 250, "--format", "csv", "--overlay", "--overwrite")
     assert "1 digitised, 0 skipped" in again
     assert calls == ["a.png"] * 2
+
+
+def test_predict_writes_several_formats_at_once(tmp_path: Path, calls: list[str]) -> None:
+    page, out = write_page_image(tmp_path / "a.png"), tmp_path / "out"
+    run("predict", page, "-o", out, "--format", "wfdb,dicom,fhir", "--format", "npz")
+    assert {path.name for path in out.glob("a.*")} == {
+        "a.hea", "a.dat", "a.json", "a.dcm", "a.fhir.json", "a.npz",
+    }  # fmt: skip
+    asked = ("predict", page, "-o", out, "--format")
+    assert "must be of wfdb, csv, dicom" in run(*asked, "scp", status=2)
+    assert "must be 200 to 1000 Hz" in run(*asked, "dicom", "--fs", 100, status=2)
+    assert calls == ["a.png"]
+
+
+def test_formats_of_the_command_line_are_those_of_the_export() -> None:
+    assert RECORD_FORMATS == SIGNAL_FORMATS
+    words = set(re.findall(r"[a-z0-9-]+", run("predict", "--help")))
+    assert words >= set(RECORD_FORMATS)
+
+
+def test_convert(tmp_path: Path) -> None:
+    write_page(made_up_ecg(), tmp_path, "a")
+    write_page(made_up_ecg(), tmp_path, "b")
+    (tmp_path / "b.dat").unlink()
+    out = tmp_path / "out"
+    printed = run("convert", tmp_path / "a.json", "--to", "edf,parquet", "-o", out)
+    assert "1 records converted, 0 failed; 2 files written" in printed
+    assert {path.name for path in out.iterdir()} == {"a.edf", "a.parquet"}
+    printed = run("convert", tmp_path, "--to", "dicom", "-o", out, status=1)
+    assert "b.json: " in printed
+    assert "1 records converted, 1 failed; 1 files written" in printed
+    who = ("--patient-id", "4711", "--patient-name", "Doe, Jane", "--birth-date", "1950-02-03", "--sex", "f")
+    run("convert", tmp_path / "a.hea", "--to", "dicom", *who, "--recorded", "2019-03-04T05:06")
+    found = pydicom.dcmread(tmp_path / "a.dcm")
+    assert (found.PatientName, found.PatientID, found.PatientBirthDate) == ("Doe^Jane", "4711", "19500203")
+    assert (found.PatientSex, found.StudyDate, found.StudyTime) == ("F", "20190304", "050600")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--to", "scp"), "must be of wfdb"),
+        (("--to", "edf", "--sex", "x"), "must be F, M or O"),
+        (("--to", "edf", "--birth-date", "3.2.1950"), "does not match"),
+    ],
+)
+def test_convert_says_what_is_wrong(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    write_page(made_up_ecg(), tmp_path, "a")
+    assert words in run("convert", tmp_path / "a.json", *arguments, status=2)
+
+
+def test_predict_measures_and_draws_without_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in_digitize(monkeypatch)
+    monkeypatch.setattr("ecg_hough.header.redact.read_area", lambda *_: [])
+    page, out = write_page_image(tmp_path / "a.png"), tmp_path / "out"
+    run("predict", page, "-o", out, "--measure", "--redact", "--overlay")
+    written = json.loads((out / "a.json").read_bytes())
+    assert written["request"]["options"]["redact"]
+    assert isinstance(written["measurements"], list)
+    assert (out / "a.overlay.png").is_file()
+
+
+def test_redact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in_digitize(monkeypatch)
+    monkeypatch.setattr("ecg_hough.header.redact.read_area", lambda *_: [])
+    pages, out = tmp_path / "pages", tmp_path / "out"
+    write_page_image(pages / "a.png")
+    (pages / "b.png").write_text("no image")
+    printed = run("redact", pages, "-o", out, status=1)
+    assert "b.png: page: b.png is not an image" in printed
+    assert "1 pages without names, 1 failed" in printed
+    assert [path.name for path in out.iterdir()] == ["a.redacted.png"]
+    first = np.asarray(Image.open(out / "a.redacted.png"))
+    assert len(np.unique(first[:20].reshape(-1, 3), axis=0)) == 1  # above the traces there is paper alone
+    assert "exists; allow it with --overwrite" in run("redact", pages / "a.png", "-o", out, status=1)
+    assert "1 pages without names, 0 failed" in run("redact", pages / "a.png", "-o", out, "--overwrite")
+
+
+def test_convert_of_nothing(tmp_path: Path) -> None:
+    assert "at least one record is needed" in run("convert", tmp_path, "--to", "edf", status=2)
 
 
 def test_predict_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +168,12 @@ def test_predict_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.Monke
     options = ("--fs", 1000, "--readout", "centroid", "--speed", 50, "--gain", 5)
     printed = run("predict", page, "-o", tmp_path / "out", *options, status=1)
     assert "a.png: grid: no grid" in printed
-    assert seen == {"number": 1, "fs": 1000, "options": CENTROID, "speed_mm_s": 50.0, "gain_mm_mv": 5.0}
+    asked = {"number": 1, "fs": 1000, "options": CENTROID, "speed_mm_s": 50.0, "gain_mm_mv": 5.0}
+    assert seen == asked | {"header": "measurements"}
+    run("predict", page, "-o", tmp_path / "out", "--header", "none", status=1)
+    assert seen["header"] == "none"
+    said = run("predict", page, "-o", tmp_path / "out", "--redact", "--header", "all", status=2)
+    assert "header must be measurements or none where names are redacted" in said
 
 
 def bad_pages(folder: Path) -> dict[str, str]:

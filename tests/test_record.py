@@ -29,6 +29,8 @@ def test_dict_holds_everything_but_the_arrays_and_is_strict_json() -> None:
         "confidence": 0.0,
         "start_s": None,
         "end_s": None,
+        "status": "check",
+        "probability": None,
     }
     assert record["n_samples"] == 1000
     assert [record[key] for key in ("einthoven_mv", "goldberger_mv", "repeat_mv", "leads_agree")] == [

@@ -8,14 +8,15 @@ import ecg_hough
 from places import HEAVY, heavy_tests
 
 PACKAGE = Path(ecg_hough.__file__).parent
-GROUND = {"errors", "numeric", "paper", "cores", "options", "elements", "page_map", "record"}
+GROUND = {"errors", "numeric", "paper", "cores", "options", "elements", "page_map", "record", "clinical"}
 ROOMS = (
-    "documents", "image", "geometry", "networks", "layout", "traces", "vectors", "signals", "output",
-    "assembly", "pipeline", "document", "batch", "render", "datasets", "scores", "training", "cli",
+    "documents", "image", "geometry", "networks", "layout", "traces", "vectors", "signals", "measure",
+    "header", "output", "assembly", "pipeline", "document", "batch", "render", "datasets", "scores",
+    "training", "cli",
 )  # fmt: skip
 """From left to right."""
 IMPORTS_MAX, MODULE_FLOORS, ROOM_FLOORS = 13, 18, 13
-FILES_MAX, FOLDERS_MAX = 16, 16
+FILES_MAX, FOLDERS_MAX = 16, 18
 
 
 @cache

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 
 import ecg_hough
+from ecg_hough.cores import Clock
 from ecg_hough.elements import RowTrace, TimeBase, Window
+from ecg_hough.header.read import disagreements, read_header, speed_by_rate
 from ecg_hough.image.reading import Picture
 from ecg_hough.layout.sheet import Sheet
+from ecg_hough.measure.measured import measure
 from ecg_hough.networks.runtime import load_network
-from ecg_hough.options import Options
+from ecg_hough.options import HeaderLevel, Options
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.page_map import turn_back
 from ecg_hough.record import Trace
@@ -61,6 +67,27 @@ def record_of(
         pages=(picture.number,),
         chest_gain_mm_mv=scale.chest_gain_mm_mv,
     )
+
+
+def with_header(
+    ecg: Ecg, picture: Picture, level: HeaderLevel, record_at: Callable[[float], Ecg], clock: Clock
+) -> Ecg:
+    """The record with its header; with another paper speed where the printed heart rate demands it.
+
+    Args:
+        ecg: the record; picture: its page; level: what is read.
+        record_at: the record at a paper speed in mm/s.
+        clock: gets the time as "header".
+    """
+    with clock("header"):
+        words = () if picture.drawing is None else picture.drawing.words
+        header = read_header(picture.image, ecg, level, words)
+        speed = speed_by_rate(header, ecg, measure(ecg)) if header.measurements else None
+    if speed is not None:
+        ecg = replace(record_at(speed), speed_from="heart rate")
+    ecg = replace(ecg, header=header, seconds=clock.seconds())
+    disagree = disagreements(measure(ecg)) if header.measurements else []
+    return replace(ecg, warnings=(*ecg.warnings, *disagree))
 
 
 def versions_of(options: Options) -> dict[str, str]:

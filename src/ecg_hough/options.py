@@ -7,6 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
+
+HeaderLevel = Literal["none", "measurements", "all"]
+HEADER_LEVELS: tuple[HeaderLevel, ...] = ("none", "measurements", "all")
+"""What is read of a page's printed header; "all" includes patient and time."""
 
 
 @dataclass(frozen=True)

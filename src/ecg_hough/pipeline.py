@@ -7,11 +7,11 @@ from pathlib import Path
 
 from numpy.typing import NDArray
 
-from ecg_hough.assembly import Ecg, record_of, versions_of
+from ecg_hough.assembly import Ecg, record_of, versions_of, with_header
 from ecg_hough.cores import Clock, one_blas_thread
 from ecg_hough.image.reading import read_page
 from ecg_hough.layout.find_page import find_page
-from ecg_hough.options import SHIPPED, Options, check_arguments
+from ecg_hough.options import SHIPPED, HeaderLevel, Options, check_arguments
 from ecg_hough.paper import FS_HZ
 from ecg_hough.signals.calibrate import calibrate
 from ecg_hough.signals.choose_layout import choose_layout
@@ -30,6 +30,7 @@ def digitize(
     fs: int = FS_HZ,
     speed_mm_s: float | None = None,
     gain_mm_mv: float | None = None,
+    header: HeaderLevel = "none",
     options: Options = SHIPPED,
 ) -> Ecg:
     """Digitise one page.
@@ -39,6 +40,8 @@ def digitize(
         number: of the page in a file of several, 1 the first.
         fs: sampling frequency of the result, Hz.
         speed_mm_s, gain_mm_mv: paper speed and gain; None reads them, or assumes 25 mm/s and 10 mm/mV.
+        header: "measurements" reads the printed measurements, "all" patient and time too; from pictures with
+            the extra `ocr`, from text layers without.
         options: the read-out, and steps to omit or add, to measure their effect.
     Raises:
         PageError: the page cannot be digitised; it states the stage, the measurement and the limit.
@@ -58,14 +61,19 @@ def digitize(
             rows = read_rows(sheet, options)  # where each trace runs, mm, and how surely
     with clock("layout"):
         layout = choose_layout(sheet, rows)  # networks, printed names, limb leads' sums, rhythm strips
-    with clock("scale"):
-        scale = find_scale(sheet, rows, layout.windows, given=(speed_mm_s, gain_mm_mv))
-    with clock("columns"):
-        base = find_time_base(sheet, rows, layout, scale, options)  # lead and second of every millimetre
-    with clock("signals"):
-        result = calibrate(rows.traces, base, fs=fs, fused_leads=options.lead_fusion)  # mm to s and mV
-    result = judge(sheet, rows, layout, base, scale, result)  # refused, or how far each lead can be trusted
-    return record_of(
-        replace(picture, warnings=picture.warnings + notes), sheet, rows.traces, base, scale, result,
-        versions=versions_of(options), seconds=clock.seconds(),
-    )  # fmt: skip
+
+    def record_at(speed: float | None) -> Ecg:
+        with clock("scale"):
+            scale = find_scale(sheet, rows, layout.windows, given=(speed, gain_mm_mv))
+        with clock("columns"):
+            base = find_time_base(sheet, rows, layout, scale, options)  # lead and second of every millimetre
+        with clock("signals"):
+            result = calibrate(rows.traces, base, fs=fs, fused_leads=options.lead_fusion)  # mm to s and mV
+        result = judge(sheet, rows, layout, base, scale, result)  # refused, or how far leads can be trusted
+        return record_of(
+            replace(picture, warnings=picture.warnings + notes), sheet, rows.traces, base, scale, result,
+            versions=versions_of(options), seconds=clock.seconds(),
+        )  # fmt: skip
+
+    ecg = record_at(speed_mm_s)
+    return ecg if header == "none" else with_header(ecg, picture, header, record_at, clock)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.clinical import Header, Measurement, plain
 from ecg_hough.paper import LEADS
 
 
@@ -94,6 +95,8 @@ class Record:
         pages: pages of the file that were read, 1 the first.
         chest_gain_mm_mv: gain used for V1 to V6; NaN: that of all leads.
         notes: what was assumed or corrected as usual, in sentences.
+        header: what is printed around the traces; None where it was not read.
+        measurements: heart rate, intervals, axis, amplitudes, where they were asked for.
     """
 
     signals: NDArray[np.floating]
@@ -124,6 +127,8 @@ class Record:
     pages: tuple[int, ...] = (1,)
     chest_gain_mm_mv: float = math.nan
     notes: tuple[str, ...] = ()
+    header: Header | None = None
+    measurements: tuple[Measurement, ...] = ()
 
     def __post_init__(self) -> None:
         if self.signals.ndim != 2 or self.signals.shape[0] != len(LEADS):
@@ -199,6 +204,8 @@ class Record:
                 }
                 for status in self.lead_status
             ],
+            "header": None if self.header is None else plain(self.header),
+            "measurements": [plain(one) for one in self.measurements],
             "warnings": list(self.warnings),
             "notes": list(self.notes),
             "versions": dict(self.versions),

@@ -15,8 +15,9 @@ from ecg_lab.cli import app
 from made_up_ecg import made_up_ecg, stand_in_digitize, write_page_image
 
 COMMANDS = (
-    "predict", "compare", "benchmark", "right-leads", "fit-trust", "ablations", "robustness", "fidelity",
-    "geometry-benchmark", "confidence", "words", "render-benchmark", "render-plots", "render-others", "paper",
+    "predict", "compare", "benchmark", "right-leads", "delineators", "headers", "redaction", "fit-trust",
+    "ablations", "robustness", "fidelity", "geometry-benchmark", "confidence", "words", "render-benchmark",
+    "render-plots", "render-others", "paper",
     "kaggle-submit", "kaggle-check", "kaggle-score",
 )  # fmt: skip
 
@@ -83,7 +84,8 @@ def test_predict_with_another_method(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("ecg_lab.methods.run_method", run_method)
     page, out = write_page_image(tmp_path / "a.png"), tmp_path / "out"
     (tmp_path / "masks").mkdir()
-    arguments = ("predict", page, "-o", out, "--method", "krones2024", "--masks", tmp_path / "masks", "--csv")
+    arguments = ("predict", page, "-o", out, "--method", "krones2024", "--masks", tmp_path / "masks")
+    arguments += ("--format", "csv")
     assert "1 digitised" in run(*arguments, "--fs", 250, "--speed", 50)
     assert (seen["name"], seen["masks"]) == ("krones2024", tmp_path / "masks")
     assert (seen["options"].fs, seen["options"].speed_mm_s, seen["options"].gain_mm_mv) == (250, 50.0, 10.0)

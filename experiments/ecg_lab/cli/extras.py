@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ecg_hough.cli.screen import TRAIN_EXTRA
+from ecg_hough.cli import screen
 
 KAGGLE = "pip install -e 'experiments[kaggle]'"
 NOTEBOOKS = "pip install -e 'experiments[notebooks]'"
-EXTRAS = TRAIN_EXTRA | {"pyarrow": KAGGLE, "neurokit2": NOTEBOOKS, "sklearn": NOTEBOOKS}
+EXTRAS = screen.EXTRAS | {"pyarrow": KAGGLE, "neurokit2": NOTEBOOKS, "sklearn": NOTEBOOKS}

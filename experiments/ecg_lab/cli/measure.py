@@ -289,6 +289,100 @@ def words(
     print_table(summary_table(counts))
 
 
+def headers(
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 100,
+    seed: Seed = 9000,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="JSON file of the figures.",
+            show_default="experiments/results/headers.json with its pages, else output/",
+        ),
+    ] = None,
+) -> None:
+    """How many printed measurements are read right, on pages with headers in five languages, clean to worn.
+
+    Example: `ecg-lab headers -n 20`
+    """
+    with plain_errors(EXTRAS), progress_bar("reading") as on_progress:
+        from ecg_hough.output.export import write_document
+        from ecg_lab.header_pages import check_headers, default_results
+
+        figures = check_headers(n, seed, on_progress=on_progress)
+        out = out or default_results(n, seed)
+        write_document(figures, out)
+    for name, count in figures["counts"].items():
+        share = 100.0 / max(count["shown"], 1)
+        typer.echo(
+            f"{name:<8}{count['shown']:5} values, {share * count['right']:.1f}% right, "
+            f"{share * count['wrong']:.1f}% wrong"
+        )
+    typer.echo(f"Figures in {out}")
+
+
+def redaction(
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 200,
+    seed: Seed = 9000,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="JSON file of the figures.",
+            show_default="experiments/results/redaction.json with its pages, else output/",
+        ),
+    ] = None,
+) -> None:
+    """How many names, numbers and dates `ecg-hough redact` covers, on pages with known headers.
+
+    Example: `ecg-lab redaction -n 20`
+    """
+    with plain_errors(EXTRAS), progress_bar("blanking") as on_progress:
+        from ecg_hough.output.export import write_document
+        from ecg_lab.header_pages import REDACTED, check_redaction, default_results
+
+        figures = check_redaction(n, seed, on_progress=on_progress)
+        out = out or default_results(n, seed, REDACTED)
+        write_document(figures, out)
+    for name, count in figures["counts"].items():
+        said = ", ".join(f"{key} {value}" for key, value in count.items())
+        typer.echo(f"{name:<8}{said}")
+    typer.echo(f"Figures in {out}")
+
+
+def delineators(
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of records.")] = 80,
+    pages: Annotated[int, typer.Option(min=0, help="Of these, rendered and read back.")] = 24,
+    seed: Seed = 8000,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="JSON file of the figures.",
+            show_default="experiments/results/delineators.json with its records, else output/",
+        ),
+    ] = None,
+) -> None:
+    """How well heart rate and intervals are measured, by our way and by NeuroKit2's delineators.
+
+    The records are generated, so that the true begin and end of every wave are known.
+
+    Example: `ecg-lab delineators -n 16 --pages 4`
+    """
+    with plain_errors(EXTRAS), progress_bar("measuring") as on_progress:
+        from ecg_hough.output.export import write_document
+        from ecg_lab.delineators import check_delineators, default_results, summary_table
+
+        figures = check_delineators(n, pages=min(pages, n), seed=seed, on_progress=on_progress)
+        out = out or default_results(n, pages, seed)
+        write_document(figures, out)
+    print_table(summary_table(figures))
+    typer.echo(f"Figures in {out}")
+
+
 def right_leads(
     predictions: Annotated[Path, typer.Argument(help="Folder that `predict` wrote.")],
     truth: Annotated[Path, typer.Argument(help="Folder of the true WFDB records, with the pages' stems.")],

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ecg_hough.cli.arguments import Fs, Gain, OutFolder, Speed, Verbose, Workers
+from ecg_hough.cli.arguments import Formats, Fs, Gain, OutFolder, Speed, Verbose, Workers
 from ecg_hough.cli.predict import (
-    Csv,
     Labels,
     Overlay,
     Overwrite,
@@ -35,7 +34,7 @@ def predict(
         ),
     ] = None,
     fs: Fs = 500,
-    csv: Csv = False,
+    formats: Formats = None,
     overlay: Overlay = False,
     labels: Labels = False,
     speed: Speed = None,
@@ -53,15 +52,17 @@ def predict(
     """
     with plain_errors(EXTRAS):
         from ecg_hough.batch.predict import predict_pages
+        from ecg_hough.output.export import check_formats
         from ecg_lab.methods import reader_of
 
+        check_formats(formats or (), fs=fs)
         read = reader_of(method, masks=masks, fs=fs, speed_mm_s=speed, gain_mm_mv=gain)
         with progress_bar("digitising") as bar:
             report = predict_pages(
                 inputs,
                 out,
                 read=read,
-                extras=chosen_extras(csv, overlay, labels),
+                extras=chosen_extras(formats, overlay, labels),
                 workers=workers,
                 overwrite=overwrite,
                 on_page=page_printer(bar),

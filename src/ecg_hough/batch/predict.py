@@ -23,22 +23,15 @@ from typing import Any, Literal, NamedTuple
 
 from ecg_hough.batch.lock import only_run
 from ecg_hough.batch.pages import REPORT_NAME, PageFile, find_files, printable
-from ecg_hough.batch.reader import SHIPPED_READER, PageReader, digest_of, read_file, versions
+from ecg_hough.batch.reader import SHIPPED_READER, PageReader, digest_of, picture_of, read_file, versions
 from ecg_hough.batch.workers import Ended, Limits, Workers
-from ecg_hough.document import PagesRead, stacked
+from ecg_hough.document import PagesRead
 from ecg_hough.documents.pages import count_pages
 from ecg_hough.errors import PageError
 from ecg_hough.image.reading import check_file
 from ecg_hough.options import check_arguments
-from ecg_hough.output.export import (
-    ALWAYS,
-    FORMATS,
-    PROGRAM,
-    STAGING_PREFIX,
-    sum_of,
-    write_document,
-    write_page,
-)
+from ecg_hough.output.export import ALWAYS, FORMATS, PROGRAM, write_document, write_page
+from ecg_hough.output.files import STAGING_PREFIX, sum_of
 
 log = logging.getLogger(__name__)
 
@@ -340,7 +333,7 @@ def _write(job: _Job, part: PagesRead, extra: dict[str, Any]) -> PageResult:
             place.parent,
             place.stem,
             formats=job.extras,
-            image=stacked(page.path, part.pages) if drawn else None,
+            image=picture_of(job.read, page.path, part.pages, part.ecg) if drawn else None,
             extra=extra,
             overwrite=job.overwrite,
         )

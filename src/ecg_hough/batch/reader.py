@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 import ecg_hough
-from ecg_hough.document import PagesRead, read_document
+from ecg_hough.document import PagesRead, read_document, stacked
 from ecg_hough.documents.pages import parse_pages
-from ecg_hough.options import READOUTS, check_arguments
+from ecg_hough.header.redact import redacted
+from ecg_hough.image.reading import read_page
+from ecg_hough.options import HEADER_LEVELS, READOUTS, HeaderLevel, check_arguments
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.paper import FS_HZ
 
@@ -52,6 +57,10 @@ class Digitizer:
         speed_mm_s, gain_mm_mv: paper speed and gain; None takes them from the page or the standard.
         readout: "trace", or "centroid" for the column-centroid baseline.
         pages: of a file of several, such as "1,3-5"; "" reads all.
+        header: what is read of the printed header: "none", "measurements" or "all".
+        redact: whether overlays show the page without names, see `header.redact`; patient and time are then
+            not read.
+        measure: whether heart rate, intervals, axes and amplitudes are measured on the record.
     Raises:
         ValueError: a bad argument.
     """
@@ -61,10 +70,17 @@ class Digitizer:
     gain_mm_mv: float | None = None
     readout: Readout = "trace"
     pages: str = ""
+    header: HeaderLevel = "none"
+    measure: bool = False
+    redact: bool = False
 
     def __post_init__(self) -> None:
         if self.readout not in READOUTS:
             raise ValueError(f"readout must be {' or '.join(READOUTS)}; got {self.readout!r}")
+        if self.header not in HEADER_LEVELS:
+            raise ValueError(f"header must be {' or '.join(HEADER_LEVELS)}; got {self.header!r}")
+        if self.redact and self.header == "all":
+            raise ValueError("header must be measurements or none where names are redacted; got 'all'")
         check_arguments(fs=self.fs, speed_mm_s=self.speed_mm_s, gain_mm_mv=self.gain_mm_mv)
         parse_pages(self.pages)
 
@@ -72,18 +88,24 @@ class Digitizer:
         # The networks that it loads stay loaded in this process.
         from ecg_hough.pipeline import digitize
 
-        return digitize(
+        ecg = digitize(
             path,
             number,
             fs=self.fs,
             speed_mm_s=self.speed_mm_s,
             gain_mm_mv=self.gain_mm_mv,
+            header=self.header,
             options=READOUTS[self.readout],
         )
+        return ecg.measured() if self.measure else ecg
 
     def document(self, path: Path) -> tuple[PagesRead, ...]:
         """Every page of a file that is asked for; see `document.read_document`."""
-        return read_document(path, lambda number: self(path, number), parse_pages(self.pages))
+        parts = read_document(path, lambda number: self(path, number), parse_pages(self.pages))
+        if not self.measure:
+            return parts
+        # Pages of one recording are measured together.
+        return tuple(part if part.ecg is None else replace(part, ecg=part.ecg.measured()) for part in parts)
 
     def options(self) -> dict[str, Any]:
         return asdict(self)
@@ -93,6 +115,19 @@ class Digitizer:
 
 
 SHIPPED_READER = Digitizer()
+
+
+def picture_of(read: PageReader, path: Path, pages: tuple[int, ...], ecg: Ecg) -> NDArray[np.uint8]:
+    """What overlays are drawn on, (rows, cols, 3) uint8 RGB: the pages, without names if that was asked for.
+
+    Raises:
+        PageError: they cannot be read, or their rows are not known.
+    """
+    image = stacked(path, pages)
+    if not (isinstance(read, Digitizer) and read.redact):
+        return image
+    drawing = read_page(path, pages[0]).drawing if len(pages) == 1 else None
+    return redacted(image, ecg, words=() if drawing is None else drawing.words)
 
 
 def read_file(read: PageReader, path: Path) -> tuple[PagesRead, ...]:

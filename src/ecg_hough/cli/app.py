@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import ecg_hough
-from ecg_hough.cli import predict, scores, training
+from ecg_hough.cli import predict, records, redact, scores, training
 from ecg_hough.cli.arguments import Verbose
 from ecg_hough.cli.screen import show_log
 
@@ -43,6 +43,8 @@ def main(
 
 app.command()(predict.predict)
 app.command()(predict.info)
+app.command()(records.convert)
+app.command()(redact.redact)
 app.command()(scores.evaluate)
 app.command()(training.render)
 app.command()(training.prepare_data)

@@ -19,6 +19,14 @@ class Readout(StrEnum):
     centroid = "centroid"
 
 
+class HeaderWords(StrEnum):
+    """What is read of the printed header."""
+
+    measurements = "measurements"
+    all = "all"
+    none = "none"
+
+
 Profile = StrEnum("Profile", ["clean", "scan", "bw", "fax", "worn", "photo", "mixed", "vendors"])
 
 
@@ -45,6 +53,37 @@ def _verbose(count: int) -> int:
     return count
 
 
+Header = Annotated[
+    HeaderWords,
+    typer.Option(
+        help="What is read of the printed header: measurements; all: patient and time too; none. "
+        'Pictures need pip install "ecg-hough\\[ocr]", PDFs with a text layer do not.'
+    ),
+]
+RECORD_FORMATS = (
+    "wfdb", "csv", "dicom", "dicom-printed", "edf", "fhir", "fhir-r5", "aecg", "npz", "mat", "parquet",
+)  # fmt: skip
+"""Formats of `output.export.SIGNAL_FORMATS`, without importing it."""
+
+
+def formats_of(values: list[str] | None) -> list[str]:
+    """Names of formats from `--format a,b --format c`; a usage error names one that there is not."""
+    names = [name.strip() for value in values or () for name in value.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in RECORD_FORMATS]:
+        raise typer.BadParameter(f"must be of {', '.join(RECORD_FORMATS)}; got {', '.join(unknown)}")
+    return list(dict.fromkeys(names))
+
+
+Formats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        callback=formats_of,
+        help="Write the record in these formats too, comma between: "
+        "csv, dicom, dicom-printed, edf, fhir, fhir-r5, aecg, npz, mat, parquet.",
+        show_default="wfdb alone",
+    ),
+]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Output folder; made if missing.")]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same pages.")]
 Records = Annotated[

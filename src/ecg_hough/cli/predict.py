@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +12,11 @@ import typer
 
 from ecg_hough.cli.arguments import (
     PAGE_SECONDS,
+    Formats,
     Fs,
     Gain,
+    Header,
+    HeaderWords,
     OutFolder,
     PageMib,
     PageNumbers,
@@ -37,12 +40,15 @@ Pages = Annotated[
         help="Images, PDFs, DICOM files, zip archives, folders (searched recursively); - is standard input.",
     ),
 ]
-Csv = Annotated[bool, typer.Option("--csv", help="Write STEM.csv too.")]
 Overlay = Annotated[
     bool, typer.Option("--overlay", help="Write STEM.overlay.png too: the traces drawn on the page.")
 ]
 Labels = Annotated[
     bool, typer.Option("--labels", help="Write STEM.labels.png too: the lead of every pixel, 1-12.")
+]
+Measure = Annotated[
+    bool,
+    typer.Option("--measure", help="Measure heart rate, intervals, axes and amplitudes, into the JSON."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Do finished pages again.")]
 
@@ -51,6 +57,7 @@ FOUND_FROM = {
     "text": "read from the print",
     "pulse": "measured on the calibration pulse",
     "beats": "from the beat intervals",
+    "heart rate": "from the printed heart rate",
     "assumed": "assumed, the standard",
 }
 """Where paper speed and gain come from, by `Record.speed_from` and `gain_from`."""
@@ -70,9 +77,14 @@ def predict(
     inputs: Pages,
     out: OutFolder,
     fs: Fs = 500,
-    csv: Csv = False,
+    formats: Formats = None,
     overlay: Overlay = False,
     labels: Labels = False,
+    header: Header = HeaderWords.measurements,
+    measure: Measure = False,
+    redact: Annotated[
+        bool, typer.Option("--redact", help="Draw overlays on the page without names; patient is not read.")
+    ] = False,
     readout: Annotated[
         Readout, typer.Option(help="trace: the best. centroid: the column read-out of the 2024 winner.")
     ] = Readout.trace,
@@ -90,7 +102,8 @@ def predict(
     Examples:
 
     - one scan, with a picture to check it: `ecg-hough predict scan.png -o out --overlay`
-    - a folder, CSV too, on four cores: `ecg-hough predict scans/ -o out --csv --workers 4`
+    - a folder, as DICOM and CSV too, on four cores:
+      `ecg-hough predict scans/ -o out --format dicom,csv --workers 4`
     - paper at 50 mm/s and 5 mm/mV: `ecg-hough predict slow.jpg -o out --speed 50 --gain 5`
     - two pages of a PDF: `ecg-hough predict report.pdf -o out --pages 2-3`
     - from another program: `curl -s URL | ecg-hough predict - -o out`
@@ -110,15 +123,19 @@ def predict(
         from ecg_hough.batch.predict import predict_pages
         from ecg_hough.batch.reader import Digitizer
         from ecg_hough.batch.workers import Limits, end_by_sigterm
+        from ecg_hough.output.export import check_formats
 
-        read = Digitizer(fs, speed, gain, readout.value, pages)
+        check_formats(formats or (), fs=fs)
+        read = Digitizer(
+            fs, speed, gain, readout.value, pages, header=header.value, measure=measure, redact=redact
+        )
         end_by_sigterm()
         with progress_bar("digitising") as bar:
             report = predict_pages(
                 inputs,
                 out,
                 read=read,
-                extras=chosen_extras(csv, overlay, labels),
+                extras=chosen_extras(formats, overlay, labels),
                 workers=workers,
                 limits=Limits(page_seconds, page_mib),
                 overwrite=overwrite,
@@ -127,10 +144,13 @@ def predict(
     print_report(report, out)
 
 
-def chosen_extras(csv: bool, overlay: bool, labels: bool) -> list[str]:
-    """The names of the wanted files in `batch.EXTRAS`."""
-    wanted = {"csv": csv, "overlay": overlay, "labels": labels}
-    return [name for name, is_wanted in wanted.items() if is_wanted]
+def chosen_extras(formats: Collection[str] | None, overlay: bool, labels: bool) -> list[str]:
+    """The names of the wanted files in `batch.EXTRAS`: what is always written is none of them."""
+    from ecg_hough.output.export import ALWAYS
+
+    pictures = {"overlay": overlay, "labels": labels}
+    names = [name for name in formats or () if name not in ALWAYS]
+    return names + [name for name, is_wanted in pictures.items() if is_wanted]
 
 
 def page_printer(bar: OnProgress) -> Callable[[PageResult, int], None]:
@@ -181,6 +201,8 @@ def info(
     number: Annotated[int, typer.Option("--page", min=1, help="Page of a file of several.")] = 1,
     speed: Speed = None,
     gain: Gain = None,
+    header: Header = HeaderWords.measurements,
+    measure: Measure = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -199,7 +221,8 @@ def info(
 
         with decisions() as seen:
             try:
-                ecg = digitize(page, number, speed_mm_s=speed, gain_mm_mv=gain)
+                ecg = digitize(page, number, speed_mm_s=speed, gain_mm_mv=gain, header=header.value)
+                ecg = ecg.measured() if measure else ecg
             except PageError:
                 _print_evidence(seen, err=True)
                 raise
@@ -236,8 +259,21 @@ def _print_info(ecg: Ecg) -> None:
             typer.echo(f"  {status.lead:<4} {span}")
         else:
             typer.echo(f"  {status.lead:<4} {status.reason or 'not found'}")
+    _print_measurements(ecg)
     for warning in ecg.warnings:
         typer.echo(f"warning: {warning}")
+
+
+def _print_measurements(ecg: Ecg) -> None:
+    """A line a measurement: value, expected error, and the printed value where one was read."""
+    digits = {"mV": 2, "ms": 0, "deg": 0, "1/min": 0, "%": 1}
+    for one in ecg.measurements:
+        n = digits[one.unit]
+        name = one.name if one.lead is None else f"{one.name} of {one.lead}"
+        line = f"  {name:<13}{one.value:8.{n}f} +- {one.sd:.{n}f} {one.unit}"
+        if one.printed is not None:
+            line += f", printed {one.printed:g}" + ("" if one.agrees else ", which disagrees")
+        typer.echo(line)
 
 
 def _print_evidence(seen: list[str], *, err: bool = False) -> None:

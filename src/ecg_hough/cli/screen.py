@@ -22,9 +22,13 @@ log = logging.getLogger("ecg_hough")
 
 FAILED, BAD_ARGUMENT = 1, 2
 """Exit statuses: some page or step failed; the command line makes no sense."""
-TRAIN_EXTRA = dict.fromkeys(
-    ("batchgeneratorsv2", "nnunetv2", "onnx", "onnxruntime", "torch"), 'pip install "ecg-hough[train]"'
-)
+PACKAGES = {
+    "train": ("batchgeneratorsv2", "nnunetv2", "onnx", "onnxruntime", "torch"),
+    "ocr": ("rapidocr",),
+    "formats": ("edfio", "pyarrow", "pydicom"),
+}
+"""Packages of the extras, which may be missing."""
+EXTRAS = {name: f'pip install "ecg-hough[{extra}]"' for extra, names in PACKAGES.items() for name in names}
 """What installs a package that may be missing, by the package's name."""
 
 
@@ -63,7 +67,7 @@ def decisions() -> Iterator[list[str]]:
 
 
 @contextmanager
-def plain_errors(extras: Mapping[str, str] = TRAIN_EXTRA) -> Iterator[None]:
+def plain_errors(extras: Mapping[str, str] = EXTRAS) -> Iterator[None]:
     """Foreseen errors as one line and an exit status; -v shows where they came from.
 
     Args:

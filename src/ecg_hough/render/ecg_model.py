@@ -77,6 +77,10 @@ _MIN_FS_HZ = 100
 _REFRACTORY_S = 0.32  # shortest RR that the AV node lets through in fibrillation
 _QRS_ONSET_S = 0.04
 """QRS onset before the R peak; PR counts from P onset to here."""
+_END_SD = float(np.sqrt(2 * np.log(20.0)))
+"""A Gaussian has a twentieth of its height this many standard deviations from its centre."""
+_SPIKE_S = 0.003
+"""Waves that rise faster are pacing spikes."""
 _WINDOW_SD = 4.5
 """A wave is evaluated this many standard deviations around its centre; outside, it is below 5e-5 of it."""
 
@@ -93,6 +97,7 @@ class GeneratedEcg:
         heart_rate_bpm: 60 / mean RR of the ventricular beats in the record; 0 where fewer than two.
         beat_times_s: times of the R peaks inside the record (s).
         p_times_s: times of the P onsets inside the record (s); none in fibrillation, flutter and VVI pacing.
+        waves: where the waves of the ordinary beats begin and end; None in asystole.
     """
 
     signals: Floats
@@ -102,6 +107,28 @@ class GeneratedEcg:
     heart_rate_bpm: float
     beat_times_s: Floats
     p_times_s: Floats
+    waves: WaveTimes | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class WaveTimes:
+    """Begin and end of the waves of n ordinary beats (s), for the truth of intervals.
+
+    A Gaussian wave begins and ends where it has a twentieth of its height.
+
+    Attributes:
+        r: (n,) R peaks.
+        p_on, p_end: (n,) of the P wave; NaN where a beat has none.
+        qrs_on, qrs_end: (n,) of QRS, without pacing spikes.
+        t_end: (n,) end of T.
+    """
+
+    r: Floats
+    p_on: Floats
+    p_end: Floats
+    qrs_on: Floats
+    qrs_end: Floats
+    t_end: Floats
 
 
 @dataclass(frozen=True)
@@ -162,10 +189,12 @@ def generate_ecg(
         rhythm = str(rng.choice(RHYTHMS, p=[weight for weight, _, _ in _RATES.values()]))
     beats, dipole = _draw_timing(rhythm, seconds, n, fs, rng)
     words = [rhythm]
+    waves = None
     if len(beats.r_s):
         normal, finding = _draw_morphology(rhythm, rng)
         words += finding
-        dipole += _draw_beats(beats, (normal, _ectopic(rng)), rhythm in _WIDE, n, fs, rng)
+        drawn, waves = _draw_beats(beats, (normal, _ectopic(rng)), rhythm in _WIDE, n, fs, rng)
+        dipole += drawn
     clean = DOWER @ dipole
     peak = float(np.abs(_twelve_leads(clean)).max())
     clean *= min(1.0, MAX_WAVE_MV / max(peak, MAX_WAVE_MV))
@@ -178,7 +207,7 @@ def generate_ecg(
     )
     rate = 60.0 / float(np.diff(inside).mean()) if len(inside) > 1 else 0.0
     words.insert(1, f"{rate:.0f}/min")
-    return GeneratedEcg(signals, fs, ", ".join(words), rhythm, rate, inside, p_onset)
+    return GeneratedEcg(signals, fs, ", ".join(words), rhythm, rate, inside, p_onset, waves)
 
 
 def _twelve_leads(independent: Floats) -> Floats:
@@ -419,7 +448,7 @@ def _draw_beats(
     n: int,
     fs: int,
     rng: np.random.Generator,
-) -> Floats:
+) -> tuple[Floats, WaveTimes]:
     """Dipole (3, n) of all P waves and beats, with breathing and a little change from beat to beat.
 
     `kinds` are the ordinary and the ectopic beat; with `late`, repolarisation ends later.
@@ -448,13 +477,38 @@ def _draw_beats(
             add(r_s + t_peak[chosen] + wave.at_s * stretch, wave, scale, stretch)
     p_size = rng.uniform(0.6, 1.5)
     ones = np.ones(len(beats.p_s))
-    for wave in (  # right atrium first and forwards, left atrium later and backwards
+    atria = (  # right atrium first and forwards, left atrium later and backwards
         _Wave(0.045, 0.016, 0.017, p_size * (np.array([0.05, 0.09, -0.06]) + _jitter(rng, 0.012))),
         _Wave(0.075, 0.017, 0.018, p_size * (np.array([0.07, 0.05, 0.05]) + _jitter(rng, 0.012))),
-    ):
+    )
+    for wave in atria:
         add(beats.p_s - _QRS_ONSET_S + wave.at_s, wave, ones, ones)
     times, rise, fall = (np.concatenate(part) for part in (centres, rises, falls))
-    return _sum_gaussians(times, rise, fall, np.concatenate(dipoles), n, fs)
+    waves = _wave_times(beats, kinds[0], atria, t_peak, squeeze)
+    return _sum_gaussians(times, rise, fall, np.concatenate(dipoles), n, fs), waves
+
+
+def _wave_times(
+    beats: _Beats, kind: _Morphology, atria: tuple[_Wave, ...], t_peak: Floats, squeeze: Floats
+) -> WaveTimes:
+    """Where the waves of the ordinary beats begin and end."""
+    chosen = ~beats.ectopic
+    r_s = beats.r_s[chosen]
+
+    def ends(waves: tuple[_Wave, ...]) -> tuple[float, float]:
+        first = min(w.at_s - _END_SD * w.rise_s for w in waves)
+        return first, max(w.at_s + _END_SD * w.fall_s for w in waves)
+
+    qrs = ends(tuple(w for w in kind.qrs if w.rise_s > _SPIKE_S))
+    p = ends(atria)
+    # The last P before each beat that can be its own.
+    origin = np.full(len(r_s), np.nan)
+    for k, r in enumerate(r_s):
+        before = beats.p_s[(beats.p_s < r - 0.05) & (beats.p_s > r - 0.6)]
+        if len(before):
+            origin[k] = before[-1] - _QRS_ONSET_S
+    t_end = r_s + t_peak[chosen] + squeeze[chosen] * ends(kind.t[:1])[1]  # a U wave is no part of T
+    return WaveTimes(r_s, origin + p[0], origin + p[1], r_s + qrs[0], r_s + qrs[1], t_end)
 
 
 def _sum_gaussians(

@@ -6,7 +6,7 @@ sample's position in the image, lead masks, and the mm -> px map after every dis
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -15,7 +15,7 @@ import numpy as np
 from ecg_hough.page_map import PageMap
 from ecg_hough.paper import LEADS, Layout
 from ecg_hough.render.camera import Warp, apply_warp, expose, make_warp
-from ecg_hough.render.sheet import Mark, SheetPanel, Word, draw_sheet
+from ecg_hough.render.sheet import Mark, PrintedText, SheetPanel, Word, draw_sheet
 from ecg_hough.render.style import PageStyle, sample_style
 from ecg_hough.render.wear import worn_print
 
@@ -59,6 +59,7 @@ class RenderedPage:
         px_per_mm: scale of the flat sheet; angle_deg: page angle, counter-clockwise.
         style: every choice made, ready for JSON.
         marks: landmarks of the rows, sheet mm.
+        texts: all printed texts, image px.
     """
 
     image: np.ndarray
@@ -72,6 +73,7 @@ class RenderedPage:
     angle_deg: float
     style: dict[str, Any] = field(repr=False)
     marks: tuple[Mark, ...] = ()
+    texts: tuple[PrintedText, ...] = ()
 
     def label_map(self, *, min_stroke_px: float = 0.0, scale: float = 1.0) -> np.ndarray:
         """Lead masks (rows, cols) uint8: 0 background, k + 1 for LEADS[k].
@@ -152,6 +154,7 @@ def render_page(
         angle_deg=style.camera.rotation_deg,
         style=asdict(style),
         marks=sheet.marks,
+        texts=tuple(replace(text, corners=warp.to_image(text.corners)) for text in sheet.texts),
     )
 
 

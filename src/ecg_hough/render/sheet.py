@@ -84,6 +84,16 @@ class Word:
 
 
 @dataclass(frozen=True)
+class PrintedText:
+    """A piece of printed text: what it says, what it is ("name", "id", "date", "value HR", "lead", "scale",
+    "other"), and its corners (4, 2) row and column in px, clockwise from the top left."""
+
+    text: str
+    kind: str
+    corners: np.ndarray
+
+
+@dataclass(frozen=True)
 class Sheet:
     """The flat print: paper with its grid (rows, cols, 3) uint8, ink coverage (rows, cols) uint8 of
     traces and of text, the panels, and the known words of the text in sheet px."""
@@ -96,6 +106,7 @@ class Sheet:
     px_per_mm: float
     stroke_px: float
     marks: tuple[Mark, ...] = ()
+    texts: tuple[PrintedText, ...] = ()
 
 
 def draw_sheet(signals: np.ndarray, fs: int, style: SheetStyle, rng: np.random.Generator) -> Sheet:
@@ -112,9 +123,9 @@ def draw_sheet(signals: np.ndarray, fs: int, style: SheetStyle, rng: np.random.G
     panels = _place_panels(_as_printed(signals, fs, style), fs, style, px_per_mm)
     paper = _draw_grid((rows, cols), style, px_per_mm)
     ink, stroke_px, drawn = _draw_traces((rows, cols), panels, style, px_per_mm)
-    text, words = _draw_texts((rows, cols), panels, style, px_per_mm, rng)
+    text, words, texts = _draw_texts((rows, cols), panels, style, px_per_mm, rng)
     ends = [mark for panel in panels for mark in _ends_of(panel, fs, style, px_per_mm)]
-    return Sheet(paper, ink, text, panels, words, px_per_mm, stroke_px, (*ends, *drawn))
+    return Sheet(paper, ink, text, panels, words, px_per_mm, stroke_px, (*ends, *drawn), texts)
 
 
 def _as_printed(signals: np.ndarray, fs: int, style: SheetStyle) -> np.ndarray:
@@ -497,30 +508,15 @@ def stray_text(rng: np.random.Generator, known: float) -> str:
     return lead_label(word.removeprefix("-"), str(rng.choice(NAME_VARIANTS, p=NAME_SHARES)), inverted)
 
 
-def _draw_texts(
-    shape: tuple[int, int],
-    panels: tuple[SheetPanel, ...],
-    style: SheetStyle,
-    px_per_mm: float,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, tuple[Word, ...]]:
-    layer = np.zeros(shape, np.uint8)
-    words: list[Word] = []
-
-    def write(y_mm: float, x_mm: float, text: str, face: str, size_mm: float) -> None:
-        size = max(int(size_mm * px_per_mm), 5)
-        row, col = y_mm * px_per_mm, x_mm * px_per_mm
-        draw_text(layer, text, row, col, face, size)
-        for word, first, behind in words_in(text):
-            left = col + text_width(text[:first], face, size)
-            right = col + text_width(text[:behind], face, size)
-            top, bottom = row + 0.2 * size, row + 0.95 * size
-            words.append(Word(word, np.array([[top, left], [top, right], [bottom, right], [bottom, left]])))
-
+def _names(
+    panels: tuple[SheetPanel, ...], style: SheetStyle, rng: np.random.Generator
+) -> list[tuple[float, float, str]]:
+    """(y mm, x mm, text) of the leads' names."""
     # One place for every name of a page, as a cart prints them; it varies between pages.
     lift, drop, inset = rng.uniform(4.0, 9.0), rng.uniform(4.5, 8.0), style.name_inset_mm
     lift = min(lift, 0.45 * style.row_pitch_mm)
     drop = min(drop, 0.4 * style.row_pitch_mm)
+    places: list[tuple[float, float, str]] = []
     if style.names != "none":
         for panel in panels:
             text = lead_label(panel.lead, style.name_variant, panel.inverted)
@@ -533,9 +529,50 @@ def _draw_texts(
                 y, x = y - 2.0 - style.font_mm, x - min(9.0, x - 0.5)
             else:
                 y, x = y - 3.0 - style.font_mm, x + 1.0
-            write(y, x, text, style.font, style.font_mm)
+            places.append((y, x, text))
+    return places
+
+
+def _draw_texts(
+    shape: tuple[int, int],
+    panels: tuple[SheetPanel, ...],
+    style: SheetStyle,
+    px_per_mm: float,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, tuple[Word, ...], tuple[PrintedText, ...]]:
+    layer = np.zeros(shape, np.uint8)
+    words: list[Word] = []
+    texts: list[PrintedText] = []
+
+    def write(y_mm: float, x_mm: float, text: str, face: str, size_mm: float, kind: str = "other") -> None:
+        write_parts(y_mm, x_mm, ((text, kind),), face, size_mm)
+
+    def write_parts(
+        y_mm: float, x_mm: float, parts: tuple[tuple[str, str], ...], face: str, size_mm: float
+    ) -> None:
+        size = max(int(size_mm * px_per_mm), 5)
+        row, col = y_mm * px_per_mm, x_mm * px_per_mm
+        text = "".join(piece for piece, _ in parts)
+        draw_text(layer, text, row, col, face, size)
+
+        def corners(first: int, behind: int) -> np.ndarray:
+            left, right = (col + text_width(text[:k], face, size) for k in (first, behind))
+            top, bottom = row + 0.2 * size, row + 0.95 * size
+            return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
+
+        words.extend(Word(word, corners(first, behind)) for word, first, behind in words_in(text))
+        first = 0
+        for piece, kind in parts:
+            if piece.strip():
+                texts.append(PrintedText(piece.strip(), kind, corners(first, first + len(piece.rstrip()))))
+            first += len(piece)
+
+    for y, x, text in _names(panels, style, rng):
+        write(y, x, text, style.font, style.font_mm, "lead")
     for y, x, text in _header(style, rng):
-        write(y, x, text, style.font, style.font_mm)
+        write(y, x, text, style.font, style.font_mm, "scale" if words_in(text) else "other")
+    for line in style.header.texts if style.header is not None else ():
+        write_parts(line.y_mm + 1.5, line.x_mm, line.parts, style.font, style.header.font_mm)  # type: ignore[union-attr]
     height = style.row_pitch_mm * style.layout.n_rows
     for _ in range(style.stray_texts):
         y = style.first_row_mm + float(rng.uniform(-0.5, 1.0)) * height
@@ -552,7 +589,7 @@ def _draw_texts(
         r, c = int(y * px_per_mm), int(x * px_per_mm)
         if not layer[r : r + high, c : c + text_width(text, face, high)].any():
             write(y, x, text, face, size_mm)
-    return layer, tuple(words)
+    return layer, tuple(words), tuple(texts)
 
 
 def blend(image: np.ndarray, cover: np.ndarray, colour: RGB, alpha: float = 1.0) -> None:

@@ -9,7 +9,7 @@ that field with `dataclasses.replace`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from ecg_hough.paper import (
     make_layout,
 )
 from ecg_hough.render.text import FACES
+
+if TYPE_CHECKING:
+    from ecg_hough.render.header import PrintedHeader
 
 RGB = tuple[int, int, int]
 
@@ -135,6 +138,7 @@ class SheetStyle:
     pulse_columns: bool = False  # a pulse before every column, not the first alone
     column_gap_mm: float = 0.0  # space between columns
     column_cut_s: float = 0.0  # end of every column that is not drawn
+    header: PrintedHeader | None = None  # a header of known content, instead of `header_lines`
 
     def gain_of(self, lead: str) -> float:
         """Gain of a lead, mm/mV: some carts draw chest leads lower."""
@@ -290,6 +294,25 @@ def vendor_sheet(sheet: SheetStyle, rng: np.random.Generator) -> SheetStyle:
         changes["block_width_mm"] = max(40.0, min(sheet.block_width_mm, room))
     changes["column_gap_mm"] = gap_mm
     return replace(sheet, **changes)  # type: ignore[arg-type]
+
+
+def with_header(style: PageStyle, header: PrintedHeader) -> PageStyle:
+    """The page with room for a header above its traces, and without other text there."""
+    sheet = style.sheet
+    wanted = header.height_mm + 6.0
+    room = sheet.first_row_mm - 0.5 * sheet.row_pitch_mm
+    more = max(wanted - room, 0.0)
+    return replace(
+        style,
+        sheet=replace(
+            sheet,
+            size_mm=(sheet.size_mm[0] + more, sheet.size_mm[1]),
+            first_row_mm=sheet.first_row_mm + more,
+            header=header,
+            header_lines=0,
+            stray_texts=0,
+        ),
+    )
 
 
 def _sample_layout(rng: np.random.Generator) -> Layout:

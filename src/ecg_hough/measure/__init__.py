@@ -1,0 +1,1 @@
+"""Heart rate, intervals, axes and amplitudes of a record, with their expected errors."""
