@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from places import HEAVY, heavy_tests
 
+os.environ.setdefault("ECG_HOUGH_CACHE", str(Path(tempfile.gettempdir()) / "ecg-hough-tests"))
 HEAVY_S, HEAVY_IN_ALL_S = 1.0, 3.0
 """A test is heavy if it takes longer, or if its parameters take longer together."""
 TESTS = Path(__file__).parent

@@ -23,28 +23,29 @@ class FastReader:
 
     Attributes:
         pause_s: time that a page takes.
+        checks_pictures: pages that are PNG files are to be checked.
+        drift_mv: is added to all signals.
         dies_once: a folder where it is noted that a page of `dies-once` has died.
     """
 
     pause_s: float = 0.0
     dies_once: Path | None = None
+    checks_pictures: bool = False
+    drift_mv: float = 0.0
 
-    def __call__(self, path: Path, page: int = 1) -> Ecg:
+    def __call__(self, path: Path) -> Ecg:
         content = path.read_bytes()
-        fault = content.split(b"\n")[0].decode("ascii", "replace")
+        fault = content.split(b"\n")[0].decode("ascii", "replace").lstrip("%")
         time.sleep(self.pause_s)
         if fault == "hangs":
             time.sleep(1000)
-        if fault == "spins":
-            while True:
-                pass
         if fault == "dies":
             os._exit(1)
         if fault == "crashes":
             ctypes.string_at(0)
         if fault == "eats":
-            held = [np.ones(1 << 24) for _ in range(8)]
-            time.sleep(1000 + len(held))
+            held = np.ones(1 << 26)
+            time.sleep(1000 + held.size)
         if fault == "dies-once" and self.dies_once is not None:
             note = self.dies_once / path.name
             if not note.exists():
@@ -58,8 +59,11 @@ class FastReader:
             path.write_bytes(content + b"more")
         ecg = made_up_ecg(500, 0.5, source=path.name)
         warnings = ("Check the gain.",) if fault == "check" else ()
-        shift = (sum(content) + page) % 100 / 100
-        return replace(ecg, signals=ecg.signals + shift, warnings=warnings)
+        if self.checks_pictures and content[1:4] == b"PNG":
+            warnings = ("Gain 10.5 mm/mV was assumed.",)
+        shift = sum(content) % 100 / 100 + self.drift_mv
+        status = tuple(replace(one, status="ok") for one in ecg.lead_status)
+        return replace(ecg, signals=ecg.signals + shift, warnings=warnings, lead_status=status)
 
     def options(self) -> dict[str, Any]:
         return {"method": "fast"}

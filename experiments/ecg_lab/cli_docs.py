@@ -45,12 +45,20 @@ def scripts() -> dict[str, str]:
 def commands(place: str) -> dict[str, Callable[..., Any]]:
     """Functions behind the commands of the Typer app at `module:attribute`, by name, in the code's order."""
     module, attribute = place.split(":")
-    app: typer.Typer = getattr(importlib.import_module(module), attribute)
-    return {
+    return _commands_of(getattr(importlib.import_module(module), attribute))
+
+
+def _commands_of(app: typer.Typer) -> dict[str, Callable[..., Any]]:
+    found = {
         command.name or command.callback.__name__.replace("_", "-"): command.callback
         for command in app.registered_commands
         if command.callback is not None and not command.hidden
     }
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            inner = _commands_of(group.typer_instance)
+            found |= {f"{group.name} {name}": callback for name, callback in inner.items()}
+    return found
 
 
 def cli_page() -> str:

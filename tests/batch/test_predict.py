@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from ecg_hough.batch import predict, reader
+from ecg_hough.batch import lineage, predict
+from ecg_hough.batch.lineage import page_code
 from ecg_hough.batch.pages import PageFile, find_pages
 from ecg_hough.batch.predict import BatchReport, PageResult, predict_pages
-from ecg_hough.batch.reader import Digitizer, page_code
+from ecg_hough.batch.reader import Digitizer
 from ecg_hough.errors import PageError
 from fast_reader import FastReader, write_pages
 from made_up_ecg import OtherReader, stand_in_digitize, write_page_image
@@ -180,9 +181,9 @@ def test_another_version_is_another_result(
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the package's folder, whose files the versions are made of."""
     copy = tmp_path / "ecg_hough"
-    shutil.copytree(reader.CODE_FOLDER, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(reader, "CODE_FOLDER", copy)
-    monkeypatch.setattr(reader, "WEIGHTS_FOLDER", copy / reader.WEIGHTS_FOLDER.relative_to(PACKAGE))
+    shutil.copytree(lineage.CODE_FOLDER, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(lineage, "CODE_FOLDER", copy)
+    monkeypatch.setattr(lineage, "WEIGHTS_FOLDER", copy / lineage.WEIGHTS_FOLDER.relative_to(PACKAGE))
     return copy
 
 
@@ -205,14 +206,14 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_only_what_reads_and_writes_a_page_is_part_of_the_version(
     name: str, part: str | None, package: Path
 ) -> None:
-    before = reader.versions()
+    before = lineage.versions()
     path = package / name
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    after = reader.versions()
+    after = lineage.versions()
     assert {key for key in after if after[key] != before[key]} == ({part} if part else set())
     path.write_bytes(content)
-    assert reader.versions() == before
+    assert lineage.versions() == before
 
 
 def test_the_version_has_all_that_a_reading_imports() -> None:

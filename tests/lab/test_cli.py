@@ -18,7 +18,7 @@ COMMANDS = (
     "predict", "compare", "benchmark", "right-leads", "delineators", "headers", "redaction", "fit-trust",
     "ablations", "robustness", "fidelity", "geometry-benchmark", "confidence", "words", "render-benchmark",
     "render-plots", "render-others", "paper",
-    "kaggle-submit", "kaggle-check", "kaggle-score",
+    "kaggle-submit", "kaggle-check", "kaggle-score", "kills", "mutations", "cost", "memory",
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from ecg_hough.networks.canvas import CANVAS_PX, to_canvas
 from ecg_hough.networks.leads_net import lead_probabilities
-from ecg_hough.networks.runtime import CLASSES, WEIGHTS, Network
+from ecg_hough.networks.runtime import CLASSES, COMPILED_MAX, WEIGHTS, Network
 from ecg_hough.paper import LEADS, WORDS
 from ecg_hough.render import render_page
 
@@ -161,3 +161,19 @@ def test_probabilities_are_nnunets_own(tmp_path: Path) -> None:
     assert np.abs(got - expected[:, 0]).max() < MAX_DIFFERENCE
     # Where two classes are equally likely, rounding decides.
     assert (got.argmax(axis=0) == labels[0]).mean() > 0.995
+
+
+def test_threads_do_not_change_what_is_read() -> None:
+    """One thread an inference: the same bits on any number of cores."""
+    batch = np.random.default_rng(0).random((1, 5, 256, 576), np.float32)
+    one, four = (Network(WEIGHTS / "traces.onnx", threads=threads).run(batch) for threads in (1, 4))
+    np.testing.assert_array_equal(one, four)
+
+
+def test_few_shapes_stay_compiled(tmp_path: Path) -> None:
+    """And a shape that was given up gives the same again."""
+    network = Network(write_network(tmp_path), threads=1)
+    shapes = [(1, 1, 8, 8 + k) for k in range(COMPILED_MAX + 3)]
+    for shape in [*shapes, shapes[0]]:
+        np.testing.assert_allclose(network.run(np.ones(shape, np.float32)), 2, rtol=1e-2)
+    assert list(network._compiled) == [*shapes[-COMPILED_MAX + 1 :], shapes[0]]

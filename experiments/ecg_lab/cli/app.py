@@ -6,7 +6,7 @@ import typer
 
 from ecg_hough.cli.arguments import Verbose
 from ecg_hough.cli.screen import show_log
-from ecg_lab.cli import contest, measure, methods, pages
+from ecg_lab.cli import contest, faults, measure, methods, pages
 
 app = typer.Typer(
     name="ecg-lab",
@@ -43,6 +43,10 @@ app.command()(measure.fidelity)
 app.command("geometry-benchmark")(measure.geometry_benchmark)
 app.command()(measure.confidence)
 app.command()(measure.words)
+app.command()(faults.kills)
+app.command()(faults.mutations)
+app.command()(faults.cost)
+app.command()(faults.memory)
 app.command("render-benchmark")(pages.render_benchmark)
 app.command("render-plots")(pages.render_plots)
 app.command("render-others")(pages.render_others)

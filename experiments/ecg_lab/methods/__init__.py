@@ -17,7 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.batch.reader import Digitizer, PageReader
+from ecg_hough.batch.lineage import PageReader
+from ecg_hough.batch.reader import Digitizer
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.paper import FS_HZ, GAIN_MM_MV, PAPER_SPEED_MM_S
 from ecg_lab.methods.common import Options

@@ -116,7 +116,7 @@ def _unpacked(page: PageFile, folder: Path) -> list[PageFile]:
         shown = page.name / member.name
         if member.path is None:
             out.append(PageFile(shown, "", member.why_not, shown=shown, passed=member.passed))
-        elif _is_page(member.path.name):
+        elif is_page(member.path.name):
             place = PurePosixPath(member.name)
             stem = f"{page.stem}/{(place.parent / record_name(place.stem)).as_posix()}"
             out.append(PageFile(member.path, stem, shown=shown))
@@ -135,7 +135,8 @@ def _passed(path: Path) -> PageFile:
     return PageFile(path, "", f"{kind} is no kind of page that is read", shown=path, passed=True)
 
 
-def _is_page(name: str) -> bool:
+def is_page(name: str) -> bool:
+    """Whether a file of that name in a folder is a page."""
     return (
         name.lower().endswith(PAGE_SUFFIXES)
         and not name.startswith(".")
@@ -154,7 +155,7 @@ def _search(folder: Path) -> Iterator[PageFile]:
         yield PageFile(Path(error.filename or folder), "", problem)
     for path in sorted(found, key=lambda path: _natural(str(path.relative_to(folder)))):
         place = path.relative_to(folder)
-        if _is_page(path.name):
+        if is_page(path.name):
             yield PageFile(path, (place.parent / record_name(place.stem)).as_posix())
         elif path.name.lower().endswith(ARCHIVE_SUFFIXES):
             stem = (place.parent / record_name(place.stem)).as_posix()

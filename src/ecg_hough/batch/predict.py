@@ -21,9 +21,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from ecg_hough.batch.lineage import PageReader, digest_of, versions
 from ecg_hough.batch.lock import only_run
 from ecg_hough.batch.pages import REPORT_NAME, PageFile, find_files, printable
-from ecg_hough.batch.reader import SHIPPED_READER, PageReader, digest_of, picture_of, read_file, versions
+from ecg_hough.batch.reader import SHIPPED_READER, picture_of, read_file
 from ecg_hough.batch.workers import Ended, Limits, Workers
 from ecg_hough.document import PagesRead
 from ecg_hough.documents.pages import count_pages

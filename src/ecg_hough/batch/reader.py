@@ -1,51 +1,34 @@
-"""What reads one page of a batch, and of which code and weights a result was made.
-
-In: a path. Out: the record, or `PageError`. Results are known again by options, versions and own files.
-"""
+"""The package's own reader of pages, for batches. In: a path. Out: the record, or `PageError`."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-import ecg_hough
+from ecg_hough.batch.lineage import PageReader
 from ecg_hough.document import PagesRead, read_document, stacked
 from ecg_hough.documents.pages import parse_pages
 from ecg_hough.header.redact import redacted
 from ecg_hough.image.reading import read_page
+from ecg_hough.networks.canvas import CANVAS_PX
+from ecg_hough.networks.runtime import load_ahead
 from ecg_hough.options import HEADER_LEVELS, READOUTS, HeaderLevel, check_arguments
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.paper import FS_HZ
 
-CODE_FOLDER = Path(__file__).parents[1]
-WEIGHTS_FOLDER = CODE_FOLDER / "networks" / "weights"
-OTHER_ROOMS = ("batch", "render", "datasets", "scores", "training", "cli")
-"""Rooms of the package whose code changes neither what is read from a page nor what is written for it."""
-
+FIRST_SHAPES: dict[str, tuple[int, ...] | None] = {
+    "leads": (1, 3, CANVAS_PX, CANVAS_PX),
+    "words": None,
+    "marks": None,
+    "traces": (1, 5, 256, 576),
+}
+"""What the networks see of a usual page, in the order in which they are needed."""
 Readout = Literal["trace", "centroid"]
-
-
-class PageReader(Protocol):
-    """What reads one page: the package's own `Digitizer`, or another system's method.
-
-    With several processes it is sent to each of them, so it must be picklable: a frozen dataclass at the top
-    of a module is.
-    """
-
-    def __call__(self, path: Path) -> Ecg:
-        """Read the page; `PageError` where it cannot be read."""
-
-    def options(self) -> dict[str, Any]:
-        """What it takes as known of the pages, and how it reads them; ready for JSON."""
-
-    def sources(self, path: Path) -> Sequence[Path]:
-        """Files that decide the record besides the page and this package: own code, masks of the page."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +68,8 @@ class Digitizer:
         parse_pages(self.pages)
 
     def __call__(self, path: Path, number: int = 1) -> Ecg:
-        # The networks that it loads stay loaded in this process.
+        # The networks that it loads stay loaded in this process; they load while the rest is imported.
+        load_ahead(FIRST_SHAPES)
         from ecg_hough.pipeline import digitize
 
         ecg = digitize(
@@ -140,30 +124,13 @@ def read_file(read: PageReader, path: Path) -> tuple[PagesRead, ...]:
     return document(path) if document is not None else (PagesRead((1,), read(path)),)
 
 
-def versions() -> dict[str, str]:
-    """The package, and hashes of the code that reads and writes a page and of the weights.
+def digitizer_of(options: dict[str, Any]) -> Digitizer:
+    """The reader of a plan that was made for `Digitizer`, from the plan's options.
 
-    The version alone stays the same while the code is worked on, and a benchmark must not score the files of
-    older code. Code that only renders, trains, scores or prints changes no page.
+    Raises:
+        ValueError: they are another reader's.
     """
-    weights = sorted(path for path in WEIGHTS_FOLDER.glob("*") if path.is_file())
-    return {
-        "ecg_hough": ecg_hough.__version__,
-        "code": digest_of(page_code(CODE_FOLDER), CODE_FOLDER),
-        "weights": digest_of(weights, WEIGHTS_FOLDER),
-    }
-
-
-def page_code(folder: Path) -> list[Path]:
-    """Modules of the package in `folder` that read and write a page: all but `OTHER_ROOMS`."""
-    modules = (path.relative_to(folder) for path in folder.rglob("*.py"))
-    return sorted(folder / one for one in modules if one.parts[0] not in (*OTHER_ROOMS, "__init__.py"))
-
-
-def digest_of(paths: Iterable[Path], folder: Path) -> str:
-    """First digits of the sha256 of files' names, relative to `folder`, and contents."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.relative_to(folder).as_posix().encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
+    try:
+        return Digitizer(**options)
+    except TypeError as error:
+        raise ValueError(f"the plan must be one for this program's reader; got {options}") from error

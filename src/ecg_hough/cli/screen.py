@@ -26,6 +26,8 @@ PACKAGES = {
     "train": ("batchgeneratorsv2", "nnunetv2", "onnx", "onnxruntime", "torch"),
     "ocr": ("rapidocr",),
     "formats": ("edfio", "pyarrow", "pydicom"),
+    "batch": ("aiohttp", "fsspec", "psutil", "s3fs"),
+    "ray": ("ray",),
 }
 """Packages of the extras, which may be missing."""
 EXTRAS = {name: f'pip install "ecg-hough[{extra}]"' for extra, names in PACKAGES.items() for name in names}
@@ -120,6 +122,36 @@ def progress_bar(verb: str) -> Iterator[OnProgress]:
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield OnProgress(progress, progress.add_task("", total=None))
+
+
+def duration(seconds: float) -> str:
+    """A time for people, such as 2 h 05 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
+
+
+@contextmanager
+def page_progress() -> Iterator[Callable[[Any, Mapping[str, Any]], None]]:
+    """A progress bar with pages a second and the time left, for `batch.run.run_here`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(progress: Any, row: Mapping[str, Any]) -> None:
+            left = "" if progress.left_s is None else f", {duration(progress.left_s)} left"
+            failed = progress.counts.get("failed", 0) + progress.counts.get("refused", 0)
+            words = f"{progress.pages_per_s:.2f} pages/s{left}, {failed} without a record"
+            done = progress.before + progress.done
+            bar.update(task, completed=done, total=progress.total, description=words)
+
+        yield show
 
 
 @contextmanager

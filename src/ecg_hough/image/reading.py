@@ -24,6 +24,7 @@ from ecg_hough.documents.pdf import PdfPage, read_pdf_page
 from ecg_hough.elements import Drawing
 from ecg_hough.errors import PageError
 from ecg_hough.image.colours import darkest_of, grey_of, lightest_of
+from ecg_hough.image.damage import damage_of
 
 MIN_SIDE_PX = 150
 """Smallest shorter side: below it an A5 page has less than 1 px per mm and nothing can be read."""
@@ -196,6 +197,10 @@ def _read_image(path: Path, number: int, notes: list[str]) -> NDArray[np.uint8]:
                 _check_size(*picture.size)
             elif (n_frames := getattr(picture, "n_frames", 1)) > 1 and picture.format not in PREVIEWED:
                 notes.append(f"{path.name} is an animation of {n_frames} pictures; the first was read.")
+            if (damage := damage_of(path.read_bytes())) is not None:
+                notes.append(
+                    f"{path.name} is damaged ({damage}): parts of the picture may be wrong; copy it again."
+                )
             picture.load()
             return _picture_to_rgb(_upright(picture, notes))
     except UnidentifiedImageError as error:

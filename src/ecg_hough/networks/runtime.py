@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from functools import cached_property, lru_cache
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from threading import Lock, local
+from threading import Lock, Thread, local
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.elements import MARK_KINDS
+from ecg_hough.networks import int8
+from ecg_hough.networks.compiled import compiled_network
 from ecg_hough.networks.int8 import quantize, without_joins
 from ecg_hough.paper import LEADS, WORDS
 
@@ -25,6 +30,12 @@ WEIGHTS = Path(__file__).with_name("weights")
 """Folder of the shipped networks: `<name>.onnx` and its card `<name>.json`."""
 
 PRECISIONS = ("auto", "int8", "bf16", "f32")
+STREAMS_MAX = 4
+"""Inferences at once: each has its own memory, and the networks are a quarter of a page's time."""
+KERNELS_MAX = 16
+"""Kernels of single layers that are kept for shapes to come."""
+COMPILED_MAX = 6
+"""Shapes for which a network stays compiled: strips of usual pages need four."""
 RANGES = "ranges"
 """Of a card: lowest and highest activation by node, which `int8.quantize` takes."""
 CLASSES: dict[str, tuple[str, ...]] = {
@@ -40,7 +51,7 @@ class Network:
 
     Args:
         path: the ONNX file; its card is the JSON file of the same name.
-        threads: threads of one inference; None takes all cores.
+        threads: inferences at once, of one thread each; None takes a few, as far as there are cores.
         precision: "int8", "bf16" or "f32"; "auto" takes the first that the processor has, and int8 only where
             the card holds the activations' ranges. "f32" is for exact comparisons.
     Attributes:
@@ -70,9 +81,12 @@ class Network:
             )
         self._check_labels(card_path.name)
         self._core = ov.Core()
-        self._config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-        if threads is not None:
-            self._config["INFERENCE_NUM_THREADS"] = threads
+        # One thread an inference, several inferences at once: more threads of one inference round otherwise,
+        # so that a page would be read otherwise on another number of cores, and take more time in all.
+        n = threads if threads is not None else min(STREAMS_MAX, cv2.getNumThreads())
+        self._config: dict[str, Any] = {"NUM_STREAMS": n, "INFERENCE_NUM_THREADS": n}
+        # Kernels of shapes that come once would be kept for ever.
+        self._config["CPU_RUNTIME_CACHE_CAPACITY"] = KERNELS_MAX
         self.precision = self._auto() if precision == "auto" else precision
         if self.precision == "int8" and RANGES not in self.card:
             raise ValueError(
@@ -81,7 +95,7 @@ class Network:
         if self.precision == "f32":
             self._config["INFERENCE_PRECISION_HINT"] = "f32"
         self.on_batch: Callable[[NDArray[np.float32]], Any] | None = None
-        self._compiled: dict[tuple[int, ...] | None, Any] = {}
+        self._compiled: OrderedDict[tuple[int, ...] | None, Any] = OrderedDict()
         self._compiling, self._of_thread = Lock(), local()
 
     def _check_labels(self, card: str) -> None:
@@ -107,6 +121,12 @@ class Network:
             quantize(model, self.card[RANGES])
         return model
 
+    def _model_of(self, shape: tuple[int, ...] | None) -> Any:
+        model = self._model.clone()
+        if shape is not None:
+            model.reshape(list(shape))
+        return model
+
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the classes in the order of the outputs; () of a network without classes."""
@@ -127,22 +147,60 @@ class Network:
         """
         if self.on_batch is not None:
             self.on_batch(batch)
-        key = batch.shape if few_shapes else None
-        with self._compiling:
-            if key not in self._compiled:
-                model = self._model.clone()
-                if key is not None:
-                    model.reshape(list(key))
-                self._compiled[key] = self._core.compile_model(model, "CPU", self._config)
-        # A thread keeps its requests: they hold the memory of an inference.
-        requests: dict[tuple[int, ...] | None, Any] = self._of_thread.__dict__.setdefault("requests", {})
-        if key not in requests:
-            requests[key] = self._compiled[key].create_infer_request()
-        result = requests[key].infer([np.ascontiguousarray(batch, np.float32)])
+        compiled = self._compiled_for(batch.shape if few_shapes else None)
+        # A thread keeps its last request, which holds the memory of an inference.
+        if getattr(self._of_thread, "compiled", None) is not compiled:
+            self._of_thread.request = None  # before the next one takes its memory
+            self._of_thread.compiled, self._of_thread.request = compiled, compiled.create_infer_request()
+        result = self._of_thread.request.infer([np.ascontiguousarray(batch, np.float32)])
         return np.array(result[0], np.float32)
+
+    def _compiled_for(self, shape: tuple[int, ...] | None) -> Any:
+        """The network compiled for a shape, or for all; those used longest ago are given up."""
+        with self._compiling:
+            if shape not in self._compiled:
+                made_of = [self.card["sha256"], self.card.get(RANGES), self.precision, shape, _int8_code()]
+                self._compiled[shape] = compiled_network(
+                    self._core, self._config, made_of, lambda: self._model_of(shape)
+                )
+                while len(self._compiled) > COMPILED_MAX:
+                    self._compiled.popitem(last=False)
+            self._compiled.move_to_end(shape)
+            return self._compiled[shape]
+
+
+@cache
+def _int8_code() -> str:
+    """Hash of the code that puts a network into eight bits."""
+    return hashlib.sha256(Path(int8.__file__).read_bytes()).hexdigest()
+
+
+def load_network(name: str, threads: int | None = None) -> Network:
+    """The shipped network of that name; the second call returns the loaded one."""
+    with _loading:
+        return _loaded(name, threads)
 
 
 @lru_cache(maxsize=4)
-def load_network(name: str, threads: int | None = None) -> Network:
-    """The shipped network of that name; the second call returns the loaded one."""
+def _loaded(name: str, threads: int | None) -> Network:
     return Network(WEIGHTS / f"{name}.onnx", threads=threads)
+
+
+_loading = Lock()
+
+
+def load_ahead(shapes: Mapping[str, tuple[int, ...] | None]) -> None:
+    """Begin to load networks while the caller prepares its first page, where there is a core for it.
+
+    Args:
+        shapes: by the name of the network the shape that it will see first; None where it sees any.
+    """
+    if _loaded.cache_info().currsize or cv2.getNumThreads() == 1:
+        return
+
+    def load() -> None:
+        for name, shape in shapes.items():
+            with suppress(ValueError):  # the caller will meet it, too
+                load_network(name)._compiled_for(shape)
+
+    Thread(target=load, daemon=True, name="networks").start()

@@ -34,6 +34,7 @@ from ecg_hough.output.files import (
     sum_of,
     write_whole,
 )
+from ecg_hough.output.format16 import write_format16
 from ecg_hough.output.overlay import draw_label_map, draw_overlay
 from ecg_hough.output.samples import PROGRAM, check_signals, remarks
 from ecg_hough.paper import LEADS
@@ -357,24 +358,11 @@ def json_bytes(document: dict[str, Any]) -> bytes:
 def _stage_wfdb(
     folder: Path, name: str, signals: NDArray[np.floating], fs: int, comments: Sequence[str]
 ) -> None:
-    import wfdb
-
     signals = np.asarray(signals, dtype=np.float64)
     check_signals(signals)
-    gains = [_gain(lead) for lead in signals]
-    wfdb.wrsamp(
-        name,
-        fs=fs,
-        units=["mV"] * len(LEADS),
-        sig_name=list(LEADS),
-        p_signal=signals.T,
-        fmt=["16"] * len(LEADS),
-        adc_gain=gains,
-        baseline=[0] * len(LEADS),
-        # WFDB headers are ASCII lines.
-        comments=[" ".join(line.split()).encode("ascii", "replace").decode() for line in comments],
-        write_dir=str(folder),
-    )
+    # WFDB headers are ASCII lines.
+    lines = [" ".join(line.split()).encode("ascii", "replace").decode() for line in comments]
+    write_format16(folder, name, signals, fs, [_gain(lead) for lead in signals], LEADS, lines)
 
 
 def _gain(lead: NDArray[np.float64]) -> float:

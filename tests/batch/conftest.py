@@ -1,0 +1,3 @@
+"""Fixtures of the tests of batches."""
+
+from s3_server import s3_root  # noqa: F401
