@@ -32,7 +32,7 @@ READY_TRAIN := $(VENV)/.ready-train
 READY_LAB := $(VENV)/.ready-lab
 # Options that are passed only where they are given; the command line has the defaults.
 SHARED = $(if $(SEED),--seed $(SEED)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(N),-n $(N)) $(if $(RECORDS),--records $(RECORDS))
-PREPARE = $(if $(SOURCE),--source $(SOURCE)) $(if $(FOLDER),--folder $(FOLDER)) $(if $(GENERATED),--generated $(GENERATED)) $(if $(CANVAS),--canvas $(CANVAS)) $(if $(PLANES),--planes $(PLANES))
+PREPARE = $(if $(SOURCE),--source $(SOURCE)) $(if $(FOLDER),--folder $(FOLDER)) $(if $(GENERATED),--generated $(GENERATED)) $(if $(CANVAS),--canvas $(CANVAS)) $(if $(PLANES),--planes $(PLANES)) $(if $(SPLIT),--split $(SPLIT))
 TRAIN = $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(MINUTES),--max-minutes $(MINUTES)) $(if $(DEVICE),--device $(DEVICE)) $(if $(FRESH),--fresh)
 ALLOW = $(if $(ALLOW_TRAINED),--allow-trained)
 PREDICT = $(if $(FORMAT),--format $(FORMAT)) $(if $(FS),--fs $(FS)) $(if $(SPEED),--speed $(SPEED)) $(if $(GAIN),--gain $(GAIN)) $(if $(READOUT),--readout $(READOUT))
@@ -79,7 +79,7 @@ lint: $(READY_TRAIN) ## ruff and mypy
 render: $(READY) ## pages with known signals into PAGES (N= PROFILE= SEED= RECORDS=)
 	$(ECG) render -o $(PAGES) $(SHARED)
 
-prepare-data: $(READY) ## pages for nnU-Net into data/nnUNet_raw (N= SOURCE= RECORDS= FOLDER= PROFILE= GENERATED= CANVAS= PLANES= DATASET= SEED= WORKERS=)
+prepare-data: $(READY) ## pages for nnU-Net into data/nnUNet_raw (N= SOURCE= RECORDS= FOLDER= PROFILE= GENERATED= CANVAS= PLANES= SPLIT= DATASET= SEED= WORKERS=)
 	$(ECG) prepare-data --dataset $(DATASET) $(SHARED) $(PREPARE) $(AS_WORKERS)
 
 train: $(READY_TRAIN) ## train the leads network (CONFIG= FOLD= DATASET= EPOCHS= MINUTES= DEVICE= FRESH=1 WORKERS=)
@@ -110,10 +110,10 @@ training-logs: ## keep the logs of the runs in runs/ for the training curves
 	cp $(LEADS_RUN)/log.csv experiments/results/training_leads.csv
 	cp $(WORDS_RUN)/log.csv experiments/results/training_words.csv
 	cp $(TRACES_RUN)/log.csv experiments/results/training_traces.csv
+	for peer in overlap-unet taylorsamarel-v2; do cp runs/$$peer/log.csv experiments/results/training_$$peer.csv || exit 1; done
 
 notebooks: $(READY_LAB) ## run the notebooks of experiments/ on a small set, into output/notebooks
-	mkdir -p output/notebooks
-	for book in experiments/*.ipynb; do $(VENV)/bin/jupyter-execute --timeout=1200 --output=../output/notebooks/$$(basename $$book .ipynb) $$book || exit 1; done
+	$(LAB) notebooks -o output/notebooks
 
 paper: $(READY_LAB) ## draw every figure of experiments/figures again from experiments/results
 	$(LAB) paper

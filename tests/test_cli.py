@@ -42,7 +42,7 @@ def test_version_and_help() -> None:
     assert ecg_hough.__version__ in run("--version")
     commands = (
         "predict", "info", "convert", "redact", "evaluate", "render", "prepare-data", "train", "train-traces",
-        "train-marks", "export", "quantize",
+        "train-marks", "export", "quantize", "nnunet",
     )  # fmt: skip
     overview = run("--help")
     assert len(app.registered_commands) == len(commands)
@@ -165,15 +165,35 @@ def test_predict_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.Monke
     module.digitize = digitize  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "ecg_hough.pipeline", module)
     page = write_page_image(tmp_path / "a.png")
-    options = ("--fs", 1000, "--readout", "centroid", "--speed", 50, "--gain", 5)
+    options = ("--fs", 1000, "--readout", "centroid", "--speed", 50, "--gain", 5, "--layout", "3x4+1")
+    options += ("--leads", "I aVR V1 V4 / II aVL V2 V5 / III aVF V3 V6 / II")
     printed = run("predict", page, "-o", tmp_path / "out", *options, status=1)
     assert "a.png: grid: no grid" in printed
-    asked = {"number": 1, "fs": 1000, "options": CENTROID, "speed_mm_s": 50.0, "gain_mm_mv": 5.0}
+    asked = {
+        "number": 1, "fs": 1000, "options": CENTROID, "speed_mm_s": 50.0, "gain_mm_mv": 5.0,
+        "layout": "3x4+1", "leads": "I aVR V1 V4 / II aVL V2 V5 / III aVF V3 V6 / II",
+    }  # fmt: skip
     assert seen == asked | {"header": "measurements"}
     run("predict", page, "-o", tmp_path / "out", "--header", "none", status=1)
     assert seen["header"] == "none"
     said = run("predict", page, "-o", tmp_path / "out", "--redact", "--header", "all", status=2)
     assert "header must be measurements or none where names are redacted" in said
+    refused = run("predict", page, "-o", tmp_path / "out", "--layout", "5x5", status=2)
+    assert "layout must be one of 3x4" in refused
+    refused = run("predict", page, "-o", tmp_path / "out", "--weights", tmp_path, status=2)
+    assert "weights must be a folder with leads.onnx" in refused
+
+
+def test_ctrl_c_says_how_a_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    module = ModuleType("ecg_hough.training.trace_train")
+    module.TraceTrainSettings = dict  # type: ignore[attr-defined]
+    module.train_traces = interrupted  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ecg_hough.training.trace_train", module)
+    printed = run("train-traces", "-o", tmp_path / "run", status=130)
+    assert "The same command goes on from the last checkpoint in" in printed
 
 
 def bad_pages(folder: Path) -> dict[str, str]:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from ecg_hough.paper import CABRERA, IN_I_AND_II, KNOWN_LAYOUTS, LEADS, PLOTTED_LAYOUTS, SHAPES, make_layout
+from ecg_hough.paper import (
+    CABRERA,
+    IN_I_AND_II,
+    KNOWN_LAYOUTS,
+    LEADS,
+    PLOTTED_LAYOUTS,
+    SHAPES,
+    given_layout,
+    make_layout,
+)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -58,3 +67,42 @@ def test_limb_leads_are_einthovens_and_goldbergers_sums() -> None:
     assert lead["I"] + lead["III"] == pytest.approx(lead["II"])
     assert lead["aVR"] + lead["aVL"] + lead["aVF"] == pytest.approx(0.0)
     assert lead["aVR"] == pytest.approx(-(i + ii) / 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "leads", "shape", "rhythm"),
+    [
+        ("3x4", None, "3x4", ()),
+        ("3x4+1", None, "3x4+1", ()),
+        ("6x2-cabrera", None, "6x2-cabrera", ()),
+        (None, "I aVR V1 V4 / II aVL V2 V5 / III aVF V3 V6 / II", "3x4+1", ("II",)),
+        ("3x4+2", "i avr v1 v4/ii avl v2 v5/iii avf v3 v6/V1/II", "3x4+2", ("V1", "II")),
+        (None, "aVL V1/I V2/-aVR V3/II V4/aVF V5/III V6", "6x2-cabrera", ()),
+        (None, "V6 V5 / V4 V3", "2x2-given", ()),
+        (None, "I/II/III/aVR/aVL/aVF", "6x1-limb", ()),
+    ],
+)
+def test_what_a_person_says_of_a_page(
+    name: str | None, leads: str | None, shape: str, rhythm: tuple[str, ...]
+) -> None:
+    given = given_layout(name, leads)
+    assert given is not None
+    assert (given.name, given.rhythm) == (shape, rhythm)
+    assert given_layout() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "leads", "message"),
+    [
+        ("5x5", None, r"layout must be one of 3x4, .*; got '5x5'"),
+        ("12x1+1", None, "at most 0 rhythm strips"),
+        ("3x4+1", "I II", r"leads must be those of 3x4\+1; got 1x2-given"),
+        (None, "I II / V7 V2", "names of the 12 leads.*got V7"),
+        (None, "I II // V1 V2", "an empty row"),
+        (None, "I II / V1 V2 V3", "as many leads each"),
+        (None, "I II / I V1", "each lead once"),
+    ],
+)
+def test_what_no_page_can_show(name: str | None, leads: str | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        given_layout(name, leads)

@@ -24,7 +24,7 @@ from ecg_hough.image.reading import read_page
 from ecg_hough.output.export import LABELS_SUFFIX, record_name
 from ecg_hough.scores.evaluation import Evaluation, evaluate, summarise, without_nan
 from ecg_lab.benchmark import bootstrap_interval, first_pages
-from ecg_lab.methods import METHODS, find_method, reader_of
+from ecg_lab.methods import LAB_WEIGHTS, METHODS, find_method, reader_of
 from ecg_lab.published import RESULTS, results_path
 
 if TYPE_CHECKING:
@@ -231,8 +231,9 @@ def _key(page: Path, folder: Path) -> str:
 
 
 def _true_masks(folder: Path, pages: Sequence[Path], out: Path) -> dict[str, Path]:
-    """Label maps of the pages whose sidecar fits their picture, by key; drawn once."""
+    """Label maps of the pages whose sidecar fits their picture, by key; drawn once, of both kinds."""
     from ecg_hough.datasets.kit_pages import read_kit_page
+    from ecg_hough.training.winner_labels import winner_labels
 
     masks = {}
     for page in pages:
@@ -240,19 +241,22 @@ def _true_masks(folder: Path, pages: Sequence[Path], out: Path) -> dict[str, Pat
         if not sidecar.is_file():
             continue
         key = _key(page, folder)
-        path = (
-            out / folder.name / page.parent.relative_to(folder) / f"{record_name(page.stem)}{LABELS_SUFFIX}"
+        place = (
+            Path(folder.name) / page.parent.relative_to(folder) / f"{record_name(page.stem)}{LABELS_SUFFIX}"
         )
-        if not path.is_file():
+        paths = {kind: out / kind / place for kind in ("strokes", "points")}
+        if not all(path.is_file() for path in paths.values()):
             try:
-                labels = read_kit_page(sidecar, stroke_px=MASK_STROKE_PX).labels
+                kit = read_kit_page(sidecar, stroke_px=MASK_STROKE_PX)
             except ValueError as error:
                 # Pages turned or warped after drawing: their sidecar describes another picture.
                 logger.info("%s: no true mask: %s", key, error)
                 continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), labels)
-        masks[key] = path
+            drawn = {"strokes": kit.labels, "points": winner_labels(kit.labels.shape, kit.traces)}
+            for kind, path in paths.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(path), drawn[kind])
+        masks[key] = paths["strokes"]
     return masks
 
 
@@ -265,7 +269,8 @@ def _score(
     step: Callable[[], None],
 ) -> _Part:
     """Predict the pages with one variant and evaluate them."""
-    place, masks = out / "predictions" / name / folder.name, out / "masks" / folder.name
+    method = find_method(name.removesuffix(TRUE))
+    place, masks = out / "predictions" / name / folder.name, out / "masks" / method.labels / folder.name
     failed: dict[str, str] = {}
     seconds: dict[str, float] = {}
     for parent in sorted({page.parent for page in pages}):
@@ -273,7 +278,7 @@ def _score(
         report = predict_pages(
             [page for page in pages if page.parent == parent],
             place / profile,
-            read=reader_of(name.removesuffix(TRUE), masks=masks / profile if name.endswith(TRUE) else None),
+            read=reader_of(method.name, masks=masks / profile if name.endswith(TRUE) else None),
             workers=workers,
             on_page=lambda *_: step(),
         )
@@ -284,7 +289,7 @@ def _score(
             else:
                 document = json.loads((place / profile / f"{result.stem}.json").read_bytes())
                 seconds[key] = float(document["seconds"]["total"])
-    whole = evaluate(place, folder, workers=workers, failed=failed)
+    whole = evaluate(place, folder, workers=workers, failed=failed, weights=LAB_WEIGHTS)
     used = {_key(page, folder) for page in pages}
     return _Part(folder.name, _only(whole, used), seconds, failed)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from ecg_hough.options import CENTROID
 from ecg_hough.output.overlay import LEAD_COLOURS
 from ecg_hough.paper import LEADS
+from ecg_lab.beside_the_paper import hough_figure, paper_figure, paper_table
 from ecg_lab.fidelity import LIMITS_SD, MEASURES, bland_altman, read_pairs
 from ecg_lab.robustness import FIRST_SEED, SEVERITIES, page_style
 
@@ -33,6 +35,30 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+NETWORKS = ("leads", "words", "traces", "marks", "krones2024_small", "overlap-unet", "taylorsamarel-v2")
+"""The networks that ship, then those of other systems that were trained here."""
+
+SHIPPED_LOGS = NETWORKS[:3]
+"""Those whose logs `make training-logs` keeps; that of marks was not kept."""
+
+
+@dataclass(frozen=True)
+class LogKind:
+    """Columns of a training's log: its steps, its two losses, and the figure of the validation."""
+
+    step: str
+    losses: tuple[str, str]
+    score: str
+    label: str
+
+
+LOG_KINDS = (
+    LogKind("steps", ("train_loss", "val_loss"), "val_dice", "Dice"),
+    LogKind("step", ("train_cross_entropy", "val_cross_entropy"), "val_snr_db", "SNR of strips, dB"),
+    LogKind("step", ("train_loss", "val_loss"), "val_distance_cells", "distance, quarters of a mm"),
+    LogKind("step", ("train_loss", "val_loss"), "val_error", "error, share"),
+)
+"""What the trainings log; the first whose score a log has is its kind."""
 OURS = ("ours", "trace")
 """Names under which the result files hold this package's own read-out."""
 OURS_COLOUR = "#0072B2"
@@ -316,37 +342,45 @@ def rotation_figure(angles: pd.DataFrame) -> Figure:
     return figure
 
 
-def training_figure(
-    leads_log: pd.DataFrame | None, words_log: pd.DataFrame | None, traces_log: pd.DataFrame | None
-) -> Figure:
-    """Losses and validation figures of the networks over their training steps."""
+def training_figure(logs: Mapping[str, pd.DataFrame | None]) -> Figure:
+    """Losses and validation figures of networks over their training steps.
+
+    Args:
+        logs: rows of each network's log.csv, by its name; None where no log was kept.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(14.0, 3.8), layout="constrained")
-    segmentation = ("steps", ("train_loss", "val_loss"), "val_dice", "Dice")
-    entropies = ("train_cross_entropy", "val_cross_entropy")
-    of_strips = ("step", entropies, "val_snr_db", "SNR of strips, dB")
-    for axes, title, log, (step, losses, score, label) in zip(
-        figure.subplots(1, 3),
-        ("Leads network", "Words network", "Trace network"),
-        (leads_log, words_log, traces_log),
-        (segmentation, segmentation, of_strips),
-        strict=True,
-    ):
+    n_cols = min(3, len(logs))
+    n_rows = -(-len(logs) // n_cols)
+    figure = Figure(figsize=(4.7 * n_cols, 3.7 * n_rows), layout="constrained")
+    grid = figure.subplots(n_rows, n_cols, squeeze=False).flat
+    for axes, (title, log) in zip(grid, logs.items(), strict=False):
         axes.set_title(title, fontsize=10)
         if log is None:
-            axes.text(0.5, 0.5, "no log", ha="center", va="center", transform=axes.transAxes)
+            axes.text(0.5, 0.5, "no log was kept", ha="center", va="center", transform=axes.transAxes)
+            axes.set_axis_off()
             continue
-        for name, colour in zip(losses, ("#AAAAAA", COLOURS[0]), strict=True):
-            axes.plot(log[step], log[name], color=colour, label=name.replace("_", " "))
+        kind = next(kind for kind in LOG_KINDS if kind.score in log)
+        for name, colour in zip(kind.losses, ("#AAAAAA", COLOURS[0]), strict=True):
+            axes.plot(log[kind.step], log[name], color=colour, label=name.replace("_", " "))
         axes.set(xlabel="steps", ylabel="loss")
         twin = axes.twinx()
-        twin.plot(log[step], log[score], color=OURS_COLOUR, label=score.replace("_", " "))
-        twin.set_ylabel(label, color=OURS_COLOUR)
+        twin.plot(log[kind.step], log[kind.score], color=OURS_COLOUR, label=kind.score.replace("_", " "))
+        twin.set_ylabel(kind.label, color=OURS_COLOUR)
         handles = [*axes.get_lines(), *twin.get_lines()]
         labels = [str(line.get_label()) for line in handles]
         axes.legend(handles, labels, frameon=False, fontsize=8, loc="center right")
+    for axes in list(grid):
+        axes.set_visible(False)
     return figure
+
+
+def read_logs(results: Path, networks: Sequence[str] = NETWORKS) -> dict[str, pd.DataFrame | None]:
+    """Training logs by the networks' names; None where none was kept."""
+    import pandas as pd
+
+    paths = {name: results / f"training_{name}.csv" for name in networks}
+    return {name: pd.read_csv(path) if path.is_file() else None for name, path in paths.items()}
 
 
 def robustness_figure(rows: pd.DataFrame) -> Figure:
@@ -560,7 +594,7 @@ def draw_all(
     """
     import pandas as pd
 
-    log = {name: results / f"training_{name}.csv" for name in ("leads", "words", "traces")}
+    log = {name: results / f"training_{name}.csv" for name in SHIPPED_LOGS}
     angles, curves = results / "angles.csv", results / "robustness.csv"
     pairs, agreement = results / "fidelity_pairs.csv.gz", results / "fidelity.csv"
     page = samples / "photo_3x4.jpg"
@@ -573,9 +607,11 @@ def draw_all(
         "snr_by_lead": ((results / "benchmark.json",), lambda: lead_figure(read_lead_scores(results))),
         "runtime": ((results / "benchmark.json",), lambda: runtime_figure(read_scores(results))),
         "rotation": ((angles,), lambda: rotation_figure(pd.read_csv(angles))),
+        "hough": ((), hough_figure),
+        "paper": ((results / "compare.json",), lambda: paper_figure(paper_table(results))),
         "training": (
             tuple(log.values()),
-            lambda: training_figure(*(pd.read_csv(path) for path in log.values())),
+            lambda: training_figure(read_logs(results)),
         ),
         "robustness": ((curves,), lambda: robustness_figure(pd.read_csv(curves))),
         "bland_altman": ((pairs,), lambda: bland_altman_figure(read_pairs(pairs))),

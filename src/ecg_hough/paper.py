@@ -5,6 +5,7 @@ Nothing here is tuned; every other module takes these names and numbers from her
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -145,6 +146,90 @@ KNOWN_LAYOUTS: tuple[Layout, ...] = (
 )
 """Layouts that carts print, without rhythm strips: every shape, and in Cabrera order where it shows limb
 leads."""
+
+
+@dataclass(frozen=True)
+class GivenLayout:
+    """What a person knows of a page's arrangement; see `given_layout`.
+
+    Attributes:
+        rows: leads of every short row, left to right.
+        n_strips: number of rhythm strips under them; rhythm: their leads, () where these are to be found.
+    """
+
+    rows: tuple[tuple[str, ...], ...]
+    n_strips: int = 0
+    rhythm: tuple[str, ...] = ()
+
+    @property
+    def layout(self) -> Layout:
+        """Its short rows; a known layout's name where it is one."""
+        known = next((layout for layout in KNOWN_LAYOUTS if layout.rows == self.rows), None)
+        return known or Layout(f"{len(self.rows)}x{len(self.rows[0])}-given", self.rows)
+
+    @property
+    def name(self) -> str:
+        """As people write it, e.g. "3x4+1"."""
+        return self.layout.with_strips(("",) * self.n_strips).name
+
+
+def given_layout(name: str | None = None, leads: str | None = None) -> GivenLayout | None:
+    """What a person says of a page: the name of its layout, its leads as they are printed, or both.
+
+    Args:
+        name: a shape of `SHAPES`, with "+" and the number of rhythm strips, and "-cabrera" behind it where
+            limb leads are in Cabrera order, e.g. "3x4+1", "6x2-cabrera".
+        leads: from left to right, "/" between rows, top to bottom, e.g. "I aVR V1 V4 / II aVL V2 V5 / III
+            aVF V3 V6 / II"; single leads in the last rows are rhythm strips, where rows above have more.
+
+    Returns:
+        None where neither is given.
+
+    Raises:
+        ValueError: no such layout or lead, rows of different lengths, or a name that its leads contradict.
+    """
+    by_name = None if name is None else _layout_by_name(name)
+    if leads is None:
+        return by_name
+    by_leads = _layout_by_leads(leads)
+    if by_name is not None:
+        shape = [len(row) for row in by_leads.rows], by_leads.n_strips
+        if shape != ([len(row) for row in by_name.rows], by_name.n_strips):
+            raise ValueError(f"leads must be those of {name}; got {by_leads.name}: {leads}")
+    return by_leads
+
+
+def _layout_by_name(name: str) -> GivenLayout:
+    found = re.fullmatch(r"(.+?)(?:\+([0-9]))?(-cabrera)?", name.strip())
+    shape, strips, cabrera = found.groups() if found else (name, None, None)
+    if shape not in SHAPES:
+        raise ValueError(f"layout must be one of {', '.join(SHAPES)}, with +1 to +3 strips; got {name!r}")
+    n_strips = int(strips or 0)
+    if n_strips > SHAPES[shape].strips_max:
+        raise ValueError(f"layout {shape} has at most {SHAPES[shape].strips_max} rhythm strips; got {name!r}")
+    return GivenLayout(make_layout(shape, cabrera=cabrera is not None).rows, n_strips)
+
+
+def _layout_by_leads(leads: str) -> GivenLayout:
+    names = {lead.upper(): lead for lead in LEADS} | {INVERTED_AVR.upper(): "aVR"}
+    rows = []
+    for text in leads.split("/"):
+        words = text.replace(",", " ").split()
+        unknown = [word for word in words if word.upper() not in names]
+        if unknown or not words:
+            raise ValueError(
+                "leads must be names of the 12 leads, with / between rows; got "
+                f"{' '.join(unknown) or 'an empty row'} in {leads!r}"
+            )
+        rows.append(tuple(names[word.upper()] for word in words))
+    n_short = len(rows)
+    while len(rows[0]) > 1 and n_short > 1 and len(rows[n_short - 1]) == 1:
+        n_short -= 1
+    short, strips = rows[:n_short], rows[n_short:]
+    printed = [lead for row in short for lead in row]
+    if len({len(row) for row in short}) > 1 or len(set(printed)) < len(printed):
+        raise ValueError(f"rows must have as many leads each, and each lead once; got {leads!r}")
+    return GivenLayout(tuple(short), len(strips), tuple(row[0] for row in strips))
 
 
 def _plotted_layouts() -> tuple[Layout, ...]:

@@ -12,7 +12,7 @@ from ecg_hough.cores import Clock, one_blas_thread
 from ecg_hough.image.reading import read_page
 from ecg_hough.layout.find_page import find_page
 from ecg_hough.options import SHIPPED, HeaderLevel, Options, check_arguments
-from ecg_hough.paper import FS_HZ
+from ecg_hough.paper import FS_HZ, given_layout
 from ecg_hough.signals.calibrate import calibrate
 from ecg_hough.signals.choose_layout import choose_layout
 from ecg_hough.signals.quality import judge
@@ -31,6 +31,8 @@ def digitize(
     speed_mm_s: float | None = None,
     gain_mm_mv: float | None = None,
     header: HeaderLevel = "none",
+    layout: str | None = None,
+    leads: str | None = None,
     options: Options = SHIPPED,
 ) -> Ecg:
     """Digitise one page.
@@ -42,12 +44,15 @@ def digitize(
         speed_mm_s, gain_mm_mv: paper speed and gain; None reads them, or assumes 25 mm/s and 10 mm/mV.
         header: "measurements" reads the printed measurements, "all" patient and time too; from pictures with
             the extra `ocr`, from text layers without.
+        layout, leads: what is known of the arrangement, such as "3x4+1" and "I aVR V1 V4 / II aVL V2 V5 /
+            ..."; see `paper.given_layout`.
         options: the read-out, and steps to omit or add, to measure their effect.
     Raises:
         PageError: the page cannot be digitised; it states the stage, the measurement and the limit.
         ValueError: a bad argument.
     """
     check_arguments(fs=fs, speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv)
+    known = given_layout(layout, leads)
     clock = Clock()
     with clock("page"):
         picture = read_page(page, number)  # RGB pixels
@@ -60,16 +65,16 @@ def digitize(
         with clock("traces"):
             rows = read_rows(sheet, options)  # where each trace runs, mm, and how surely
     with clock("layout"):
-        layout = choose_layout(sheet, rows)  # networks, printed names, limb leads' sums, rhythm strips
+        chosen = choose_layout(sheet, rows, known)  # networks, printed names, limb leads' sums, rhythm strips
 
     def record_at(speed: float | None) -> Ecg:
         with clock("scale"):
-            scale = find_scale(sheet, rows, layout.windows, given=(speed, gain_mm_mv))
+            scale = find_scale(sheet, rows, chosen.windows, given=(speed, gain_mm_mv))
         with clock("columns"):
-            base = find_time_base(sheet, rows, layout, scale, options)  # lead and second of every millimetre
+            base = find_time_base(sheet, rows, chosen, scale, options)  # lead and second of every millimetre
         with clock("signals"):
             result = calibrate(rows.traces, base, fs=fs, fused_leads=options.lead_fusion)  # mm to s and mV
-        result = judge(sheet, rows, layout, base, scale, result)  # refused, or how far leads can be trusted
+        result = judge(sheet, rows, chosen, base, scale, result)  # refused, or how far leads can be trusted
         return record_of(
             replace(picture, warnings=picture.warnings + notes), sheet, rows.traces, base, scale, result,
             versions=versions_of(options), seconds=clock.seconds(),

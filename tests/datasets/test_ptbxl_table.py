@@ -11,7 +11,7 @@ import pytest
 import wfdb
 
 from ecg_hough.datasets import ptbxl_table as ptbxl
-from ecg_hough.datasets.ptbxl_table import fetch_ptbxl, patient_groups
+from ecg_hough.datasets.ptbxl_table import fetch_ptbxl, patient_groups, strat_folds
 from ecg_hough.datasets.split import read_signals
 from ecg_hough.paper import LEADS
 
@@ -218,3 +218,14 @@ def test_a_list_without_500_hz_records(mirror: Mirror, tmp_path: Path) -> None:
     (mirror.folder / "RECORDS").write_text("records100/00000/00001_lr\n")
     with pytest.raises(ValueError, match="must list records at 500 Hz"):
         fetch_ptbxl(tmp_path / "ptbxl", base_url=mirror.url)
+
+
+def test_a_table_without_its_columns_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "ptbxl_database.csv").write_text(
+        "ecg_id,patient_id,filename_hr\n1,15709,records500/00001_hr\n"
+    )
+    with pytest.raises(ValueError, match=r"must have PTB-XL's columns; it lacks filename_lr\."):
+        patient_groups(tmp_path)
+    with pytest.raises(ValueError, match="it lacks strat_fold, filename_lr"):
+        strat_folds(tmp_path)
+    assert strat_folds(tmp_path / "none") == {}

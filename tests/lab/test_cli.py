@@ -17,8 +17,8 @@ from made_up_ecg import made_up_ecg, stand_in_digitize, write_page_image
 COMMANDS = (
     "predict", "compare", "benchmark", "right-leads", "delineators", "headers", "redaction", "fit-trust",
     "ablations", "robustness", "fidelity", "geometry-benchmark", "confidence", "words", "render-benchmark",
-    "render-plots", "render-others", "paper",
-    "kaggle-submit", "kaggle-check", "kaggle-score", "kills", "mutations", "cost", "memory",
+    "render-plots", "render-others", "paper", "notebooks", "cross-validate", "train-peer", "export-peer",
+    "export-network", "kaggle-submit", "kaggle-check", "kaggle-score", "kills", "mutations", "cost", "memory",
 )  # fmt: skip
 
 

@@ -103,7 +103,7 @@ def test_true_masks_make_a_second_variant(data: Path, tmp_path: Path) -> None:
     rows = result.figures["variants"]
     assert list(rows) == ["krones2024", "krones2024+true"]
     assert rows["krones2024+true"]["a"]["challenge_snr_db"] > 12
-    assert (tmp_path / "out" / "masks" / "a" / "x.labels.png").is_file()
+    assert (tmp_path / "out" / "masks" / "strokes" / "a" / "x.labels.png").is_file()
 
 
 def test_bad_arguments(data: Path, tmp_path: Path) -> None:

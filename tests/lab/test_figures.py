@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import base64
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,32 @@ from typer.testing import CliRunner
 from made_up_ecg import stand_in_digitize
 
 pytest.importorskip("neurokit2", reason="needs the notebooks extra of the laboratory")
+pytest.importorskip("nbformat", reason="needs the notebooks extra of the laboratory")
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook
 
 from ecg_hough.paper import LEADS
 from ecg_lab import figures
+from ecg_lab.beside_the_paper import (
+    DRAWN_LINES,
+    PAPER,
+    hough_figure,
+    paper_figure,
+    paper_table,
+    tilted_page,
+)
 from ecg_lab.cli import app
 from ecg_lab.fidelity import MEASURES, bland_altman
+from ecg_lab.notebooks import MAX_PICTURE_BYTES, small_outputs, store_outputs
 from ecg_lab.robustness import COLUMNS, SEVERITIES
 from places import ROOT
 
+COMPARED: dict[str, Any] = {
+    "pages": 8, "failed": 0, "challenge_snr_db": 21.1, "unaligned_snr_db": 19.0, "kaggle_db": 22.0,
+    "found_pct": 100.0, "pages_per_s": 1.0, "interval_95": {"challenge_snr_db": [20.0, 22.5]},
+}  # fmt: skip
 NOTEBOOKS = sorted((ROOT / "experiments").glob("*.ipynb"))
 
 
@@ -163,9 +183,15 @@ def test_robustness_figure_has_severity_grow_to_the_right(results: Path) -> None
 def test_all_figures_are_drawn_and_small(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("method", "masks", "vectorisation"):  # these run the networks: the notebooks draw them
+    for name in (
+        "method",
+        "masks",
+        "vectorisation",
+        "hough",
+    ):  # these run the networks: the notebooks draw them
         monkeypatch.setattr(figures, f"{name}_figure", lambda *page: figures.lead_figure(_leads()))
     monkeypatch.setattr(figures, "SAVE_DPI", (50,))
+    (results / "compare.json").write_text(json.dumps({"variants": {"ours": {"ludb": COMPARED}}}))
     out = tmp_path / "figures"
     outcome = figures.draw_all(out, results=results, samples=ROOT / "samples")
     assert all(words == f"{name}.png" for name, words in outcome.items())
@@ -177,7 +203,7 @@ def test_all_figures_are_drawn_and_small(
 
 
 def test_a_missing_result_is_named(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("method", "masks", "vectorisation"):
+    for name in ("method", "masks", "vectorisation", "hough"):
         monkeypatch.setattr(figures, f"{name}_figure", lambda *page: figures.lead_figure(_leads()))
     (results / "angles.csv").unlink()
     monkeypatch.setattr(figures, "save", lambda drawn, path: path)
@@ -214,16 +240,74 @@ def test_vectorisation_shows_truth_and_both_readouts(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_define_nothing_and_hold_no_output(path: Path) -> None:
-    book = json.loads(path.read_text(encoding="utf-8"))
+def test_notebooks_define_nothing_and_hold_small_outputs(path: Path) -> None:
+    """They can be read without running: every cell was run, in order, and shows something small."""
+    text = path.read_text(encoding="utf-8")
+    book = json.loads(text)
     code = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
     assert code
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert not any(output["output_type"] == "error" or output.get("name") == "stderr" for output in outputs)
+    assert path.stat().st_size < 300_000
+    assert str(Path.home()) not in text
+    assert str(ROOT) not in text
     for cell in code:
-        assert cell["outputs"] == []
-        assert cell["execution_count"] is None
-        text = "".join(line for line in cell["source"] if not line.startswith("%"))
+        source = "".join(line for line in cell["source"] if not line.startswith("%"))
         defined = (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef, ast.Lambda)
-        assert not any(isinstance(node, defined) for node in ast.walk(ast.parse(text)))
+        assert not any(isinstance(node, defined) for node in ast.walk(ast.parse(source)))
+
+
+def test_outputs_are_made_small() -> None:
+    drawn = figures.lead_figure(_leads())
+    buffer = io.BytesIO()
+    drawn.savefig(buffer, format="png", dpi=300)
+    picture = {"image/png": base64.b64encode(buffer.getvalue()).decode(), "text/plain": "<Figure>"}
+    noise = NotebookNode(output_type="stream", name="stderr", text="a warning")
+    shown = NotebookNode(output_type="display_data", data=NotebookNode(picture), metadata={"x": 1})
+    (kept,) = small_outputs([noise, shown])
+    assert set(kept.data) == {"image/png"}
+    assert len(base64.b64decode(kept.data["image/png"])) <= MAX_PICTURE_BYTES
+
+
+def test_a_notebook_is_kept_with_its_outputs(tmp_path: Path) -> None:
+    cells = [new_code_cell("print(6 * 7)"), new_code_cell("import sys; print('no', file=sys.stderr)")]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "a.ipynb")
+    (written,) = store_outputs([tmp_path / "a.ipynb"], out=tmp_path / "out")
+    book = nbformat.read(written, as_version=4)
+    assert [cell.execution_count for cell in book.cells] == [1, 2]
+    assert [output.text for cell in book.cells for output in cell.outputs] == ["42\n"]
+    assert nbformat.read(tmp_path / "a.ipynb", as_version=4).cells[0].outputs == []
+
+
+def test_the_paper_stands_beside_ours(results: Path) -> None:
+    row = COMPARED
+    variants = {
+        "ours": {"ludb": row | {"challenge_snr_db": 25.1}},
+        "krones2024+true": {"ecg_image_kit/clean": row},
+        "ecgminer": {"ludb": row},
+    }
+    (results / "compare.json").write_text(json.dumps({"variants": variants}))
+    table = paper_table(results)
+    published = table[table["system"].str.startswith(PAPER)]
+    assert published["snr_db"].tolist()[:2] == [17.02, 12.15]
+    assert published["low_db"].isna().all()
+    assert table["snr_db"].tolist()[len(published) :] == [21.1, 25.1]
+    assert table["pages"].tolist()[-2:] == ["ECG-Image-Kit, clean", "LUDB, by ECGMiner's authors"]
+    drawn = paper_figure(table).axes[0]
+    assert len(drawn.get_yticklabels()) == len(table)
+
+
+def test_the_hough_lines_of_a_page_are_drawn() -> None:
+    page = tilted_page()
+    drawn = hough_figure(page)
+    left = drawn.axes[0]
+    assert len(left.get_lines()) == 2 * DRAWN_LINES
+    kept = [line for line in left.get_lines() if line.get_color() == "#D55E00"]
+    slopes = [np.ptp(line.get_ydata()) / np.ptp(line.get_xdata()) for line in kept]
+    assert np.rad2deg(np.arctan(slopes)) == pytest.approx(page.angle_deg, abs=1.0)
+    assert "median +3.0°" in left.get_title()
 
 
 def test_every_notebook_is_described() -> None:

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,15 @@ import pytest
 
 from ecg_hough.networks.canvas import CANVAS_PX, to_canvas
 from ecg_hough.networks.leads_net import lead_probabilities
-from ecg_hough.networks.runtime import CLASSES, COMPILED_MAX, WEIGHTS, Network
+from ecg_hough.networks.runtime import (
+    CLASSES,
+    COMPILED_MAX,
+    WEIGHTS,
+    Network,
+    check_weights,
+    load_network,
+    use_weights,
+)
 from ecg_hough.paper import LEADS, WORDS
 from ecg_hough.render import render_page
 
@@ -177,3 +186,29 @@ def test_few_shapes_stay_compiled(tmp_path: Path) -> None:
     for shape in [*shapes, shapes[0]]:
         np.testing.assert_allclose(network.run(np.ones(shape, np.float32)), 2, rtol=1e-2)
     assert list(network._compiled) == [*shapes[-COMPILED_MAX + 1 :], shapes[0]]
+
+
+def test_networks_of_a_folder_replace_shipped_ones_of_their_name(tmp_path: Path) -> None:
+    shutil.copy(WEIGHTS / "marks.onnx", tmp_path / "marks.onnx")
+    card = json.loads((WEIGHTS / "marks.json").read_text())
+    (tmp_path / "marks.json").write_text(json.dumps(card | {"name": "mine"}))
+    check_weights(tmp_path)
+    try:
+        use_weights(tmp_path)
+        assert load_network("marks").version.startswith("mine-")
+        assert load_network("leads").version.startswith("leads-")  # the folder has none
+    finally:
+        use_weights(None)
+    assert load_network("marks").version.startswith("marks-")
+
+
+def test_folders_that_cannot_replace_a_network_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"weights must be a folder with leads\.onnx"):
+        check_weights(tmp_path)
+    (tmp_path / "leads.onnx").touch()
+    with pytest.raises(ValueError, match=r"leads\.json is missing"):
+        check_weights(tmp_path)
+    foreign = {"input": {"channels": ["Signals"], "scale": None}}
+    (tmp_path / "leads.json").write_text(json.dumps(foreign))
+    with pytest.raises(ValueError, match=r"must take channels .*--network"):
+        check_weights(tmp_path)

@@ -138,6 +138,8 @@ def test_dice_only_where_both_label_maps_lie(folders: tuple[Path, Path]) -> None
     a = leads[(leads["page"] == "a")].set_index("lead")["dice"]
     assert a["I"] == pytest.approx(2.0 * 2.0 / 6.0)
     assert np.isnan(a["II"])
+    f1 = leads[(leads["page"] == "a")].set_index("lead")["mask_f1"]
+    assert f1["I"] == 1.0  # the other half lies within the tolerance
     assert leads.loc[leads["page"] == "b", "dice"].isna().all()
 
 

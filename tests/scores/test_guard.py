@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ecg_hough.datasets.split import held_out_records, split_records
 from ecg_hough.scores.evaluation import evaluate
-from ecg_hough.scores.guard import find_trained, refuse_trained, trained_on
+from ecg_hough.scores.guard import find_trained, find_unknown, networks_of, refuse_trained, trained_on
 from made_up_records import made_up_signals, write_record
 from places import SHARED
 
@@ -57,11 +58,35 @@ def test_allowed_training_records_are_warned_of(weights: Path, caplog: pytest.Lo
     assert "the score is of the training data" in caplog.text
 
 
-def test_a_card_without_its_records_is_warned_of(weights: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (weights / "old.json").write_text(json.dumps({"name": "old", "data": {"records": 5}}))
+@pytest.mark.parametrize("data", [{"records": 5}, {"records": None, "cases": 34134}, {"dataset": "x"}])
+def test_a_card_that_does_not_know_its_records_is_refused(
+    weights: Path, caplog: pytest.LogCaptureFixture, data: dict[str, Any]
+) -> None:
+    (weights / "foreign.json").write_text(json.dumps({"name": "foreign", "sha256": "ab" * 32, "data": data}))
+    assert find_trained(["00022_hr"], weights=weights) == {}
+    assert find_unknown((), weights=weights) == ("foreign-abababab",)
+    with pytest.raises(ValueError, match=r"it is not for foreign-abababab.*--allow-trained"):
+        refuse_trained(["00022_hr"], weights=weights)
     with caplog.at_level(logging.WARNING):
-        assert find_trained(["00022_hr"], weights=weights) == {}
-    assert "card of old does not list its records" in caplog.text
+        refuse_trained(["00022_hr"], weights=weights, allow=True)
+    assert "may be of the training data" in caplog.text
+
+
+def test_a_network_without_a_card_is_refused(tmp_path: Path) -> None:
+    """Pages read by a foreign network: their reports name it, no card does."""
+    truth, predictions = tmp_path / "truth", tmp_path / "predictions"
+    write_record(truth / "00022_hr", made_up_signals())
+    write_record(predictions / "00022_hr", made_up_signals())
+    shipped = [network.version for network in trained_on()]
+    report = {"versions": {"ecg_hough": "1", "method": "krones2024", "leads": shipped[0]}}
+    (predictions / "00022_hr.json").write_text(json.dumps(report))
+    assert networks_of(predictions) == {shipped[0]}
+    evaluate(predictions, truth, workers=1)
+    report["versions"]["network"] = "nnUNetTrainer__nnUNetPlans__2d-0123abcd"
+    (predictions / "00022_hr.json").write_text(json.dumps(report))
+    with pytest.raises(ValueError, match="nnUNetPlans__2d-0123abcd"):
+        evaluate(predictions, truth, workers=1)
+    evaluate(predictions, truth, workers=1, allow_trained=True)
 
 
 def test_the_shipped_cards_list_what_was_trained_on() -> None:

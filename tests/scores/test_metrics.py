@@ -242,3 +242,51 @@ def test_dice_per_class() -> None:
     assert np.isnan(overlap[2:11]).all()
     with pytest.raises(ValueError, match="one shape"):
         metrics.dice(a, b[:1])
+
+
+def test_error_by_range_is_a_share_of_the_references_range() -> None:
+    ref = np.array([0.0, 2.0, -1.0, 3.0, np.nan])
+    est = np.array([0.5, 2.0, -1.0, np.nan, 9.0])
+    # Errors 0.5, 0 and 0 where both are there; the range is 4 mV, its peak unread.
+    assert metrics.range_mae(ref, est) == pytest.approx(0.5 / 3 / 4)
+    assert np.isnan(metrics.range_mae(np.ones(4), est[:4]))
+    assert np.isnan(metrics.range_mae(ref, np.full(5, np.nan)))
+
+
+def test_one_lead_of_four_is_out_of_step() -> None:
+    lead = beats()
+    references = np.stack([lead] * 4)
+    estimates = np.stack([later(lead, 20), later(lead, 20), later(lead, 30), later(lead, 20)])
+    # All are 40 ms late, one of them 60 ms.
+    lags = metrics.relative_lags_s(references, estimates, FS)
+    assert lags == pytest.approx([0.0, 0.0, 0.02, 0.0], abs=5e-4)
+
+
+def test_leads_of_other_seconds_are_not_compared() -> None:
+    lead = beats(8.0)
+    first, second = lead.copy(), lead.copy()
+    first[2000:], second[:2000] = np.nan, np.nan
+    references = np.stack([first, second, lead])
+    estimates = np.stack([later(first, 5), second, lead])
+    lags = metrics.relative_lags_s(references, estimates, FS)
+    # The strip shares its seconds with both: the median of 10, 0 and 0 ms is 0; the pairs have 5 ms each way.
+    assert lags == pytest.approx([0.005, 0.0, 0.0], abs=5e-4)
+    assert np.isnan(metrics.relative_lags_s(references[:2], estimates[:2], FS)).all()
+
+
+def test_f1_of_lines_that_lie_beside_each_other() -> None:
+    true, predicted = np.zeros((2, 20, 30), np.uint8)
+    true[10, 5:25] = 1
+    predicted[12, 5:15] = 1  # two rows lower, and half as long
+    predicted[2, 5:15] = 1  # as much elsewhere
+    predicted[0, 0] = 3
+    f1 = metrics.mask_f1(predicted, true, tolerance_px=2)
+    # Of 20 predicted pixels 10 are right; of 20 true ones 12, the tolerance reaching two columns on.
+    assert f1[0] == pytest.approx(2 * 0.5 * 0.6 / (0.5 + 0.6))
+    assert f1[2] == 0.0
+    assert np.isnan(f1[1])
+    np.testing.assert_allclose(
+        metrics.mask_f1(predicted, true, tolerance_px=0), metrics.dice(predicted, true)
+    )
+    with pytest.raises(ValueError, match="one shape"):
+        metrics.mask_f1(predicted, true[:1])

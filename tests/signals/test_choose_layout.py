@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from ecg_hough.elements import Candidate, RowTrace, Window
-from ecg_hough.paper import Layout, make_layout
-from ecg_hough.signals.choose_layout import at_common_edges, check_layout, measure, strip_odds
+from ecg_hough.errors import PageError
+from ecg_hough.paper import Layout, given_layout, make_layout
+from ecg_hough.signals.choose_layout import as_given, at_common_edges, check_layout, measure, strip_odds
 from printed_rows import page_rows, panels_of
 
 
@@ -141,3 +142,38 @@ def with_margins(row: RowTrace, margin_mm: float = 10.0) -> RowTrace:
     x = row.x_mm[0] + (np.arange(-n, row.x_mm.size + n)) / 16
     y, sd = (np.pad(values, n, constant_values=np.nan) for values in (row.y_mm, row.sd_mm))
     return RowTrace(row.row_index, x, y, sd, np.pad(row.presence, n, constant_values=0.01))
+
+
+def test_a_layout_that_is_given_is_taken_against_the_evidence() -> None:
+    usual = make_layout("3x4", rhythm=("II",))
+    others = (candidate(make_layout("6x2"), 2.0), candidate(make_layout("3x4"), 1.9), candidate(usual, 0.1))
+    given = given_layout("3x4+1")
+    assert given is not None
+    chosen = as_given(others, given)
+    assert chosen.layout == usual
+    assert chosen.windows == panels_of(usual)
+    assert not chosen.strips_given
+
+
+def test_leads_that_are_given_are_named_by_their_places() -> None:
+    usual = make_layout("3x4", rhythm=("II",))
+    given = given_layout(leads="V1 V2 V3 V4 / I II III aVR / aVL aVF V5 V6 / V1")
+    assert given is not None
+    chosen = as_given((candidate(usual, 1.0),), given)
+    assert chosen.layout is not None
+    assert (chosen.layout.name, chosen.layout.rhythm) == ("3x4-given+1", ("V1",))
+    assert chosen.strips_given
+    named = {(w.row_index, w.column_index): w.lead for w in chosen.windows}
+    before = {(w.row_index, w.column_index): w.lead for w in panels_of(usual)}
+    for r, row in enumerate(given.rows):
+        for k, lead in enumerate(row):
+            place = next(at for at, old in before.items() if old == usual.rows[r][k] and at[0] < 3)
+            assert named[place] == lead
+    assert [w.lead for w in chosen.windows if w.rhythm] == ["V1"]
+
+
+def test_a_layout_of_other_rows_is_refused() -> None:
+    given = given_layout("6x2+1")
+    assert given is not None
+    with pytest.raises(PageError, match=r"given, 6x2\+1; its rows fit 3x4\. Omit"):
+        as_given((candidate(make_layout("3x4"), 1.0),), given)

@@ -30,7 +30,7 @@ def test_an_exported_card_lists_the_records_of_its_cases(
     (tmp_path / "splits_final.json").write_text(
         json.dumps([{"train": ["page_000001"], "val": ["page_000000"]}])
     )
-    about = describe_data("Dataset500_Signals", {"numTraining": 2}, fold, tmp_path, None)
+    about = describe_data("Dataset500_Signals", {"numTraining": 2}, fold, tmp_path)
     # Also those that only validated: they chose the network.
     assert about["record_names"] == [record]
     assert about["patient_ids"] == ["15709"]

@@ -129,6 +129,7 @@ def test_a_folder_without_options_is_judged_by_its_cases(tmp_path: Path) -> None
         ({"planes": "blue"}, "planes must be rgb or red; got 'blue'"),
         ({"canvas": "a4"}, "canvas must be canvas704, page or words; got 'a4'"),
         ({"n": 0}, "n must be 1 or more; got 0"),
+        ({"split": "fold"}, "split must be patients or strat; got 'fold'"),
         ({"source": "kit"}, "needs a folder"),
     ],
 )
@@ -149,6 +150,63 @@ def test_red_pages_have_one_channel_and_labels_of_their_size(tmp_path: Path) -> 
     assert image.shape != (CANVAS_PX, CANVAS_PX)
     # Ink is dark where traces are labelled, also on a dark grid.
     assert image[labels > 0].mean() < image[labels == 0].mean() - 30
+
+
+def test_whole_pages_are_the_winners(tmp_path: Path) -> None:
+    """Profile kit unless another is asked for: 3x4 with II below, upright, labels of single pixels."""
+    root = prepare_tiny(tmp_path, n=3, planes="red", canvas="page", dpi=TINY_DPI, profile=None)
+    options = json.loads((root / "prepare.json").read_text())["options"]
+    assert (options["profile"], options["split"]) == ("kit", "patients")
+    for case in read_cases(root):
+        labels = cv2.imread(str(root / "labelsTr" / f"{case['name']}.png"), cv2.IMREAD_UNCHANGED)
+        assert labels is not None
+        assert labels.shape == (340, 440)
+        assert set(np.unique(labels)) <= set(range(13))
+        # The short copy of II, in the second row, is background.
+        assert not (labels[170:215] == LEADS.index("II") + 1).any()
+        level = [np.median(np.nonzero(labels == k + 1)[0]) for k in (0, 3, 6, 9)]
+        assert np.ptp(level) < 12  # the first row is level: the page was turned upright
+
+
+def write_strat_table(folder: Path, folds: dict[str, int]) -> None:
+    rows = ["ecg_id,patient_id,strat_fold,filename_lr,filename_hr"]
+    for k, (name, fold) in enumerate(folds.items()):
+        rows.append(f"{k},{100 + k},{fold},records100/{name.replace('_hr', '_lr')},records500/{name}")
+    (folder / "ptbxl_database.csv").write_text("\n".join(rows) + "\n")
+
+
+def test_ptbxls_own_folds_train_validate_and_test(tmp_path: Path) -> None:
+    folds = {"90001_hr": 1, "90002_hr": 8, "90003_hr": 9, "90004_hr": 10, "90005_hr": 10}
+    records = tmp_path / "records"
+    write_records(records, list(folds))
+    write_strat_table(records, folds)
+    options = {"records": records, "generated": 0.2, "split": "strat", "canvas": "page", "dpi": TINY_DPI}
+    root = prepare_tiny(tmp_path, n=24, **options)
+    fold_of = {case["name"]: folds.get(case["source"]) for case in read_cases(root)}
+    part_of = {case["name"]: case["part"] for case in read_cases(root)}
+    (split,) = json.loads((root / "splits_final.json").read_text())
+    assert {fold_of[name] for name in split["train"]} == {1, 8, None}
+    assert {fold_of[name] for name in split["val"]} == {9}
+    tested = {name for name, part in part_of.items() if part == "Ts"}
+    assert {fold_of[name] for name in tested} == {10}
+    assert {path.stem for path in (root / "labelsTs").glob("*.png")} == tested
+    contract = json.loads((root / "dataset.json").read_text())
+    assert contract["numTraining"] == 24 - len(tested) == len(list((root / "imagesTr").glob("*.png")))
+    with pytest.raises(ValueError, match=r"needs ptbxl_database\.csv"):
+        prepare_tiny(tmp_path / "other", n=1, split="strat")
+
+
+def test_held_out_records_among_kit_pages_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kit = tmp_path / "kit"
+    kit.mkdir()
+    held_out = min(held_out_records())
+    draw_kit_page(kit, f"{held_out}-0")
+    draw_kit_page(kit, "a-0")
+    with caplog.at_level(logging.WARNING):
+        prepare_tiny(tmp_path / "raw", source="kit", folder=kit)
+    assert f"1 of the records on these pages are held out for benchmarks ({held_out})" in caplog.text
 
 
 def draw_kit_page(folder: Path, name: str, *, shift_px: int = 0) -> None:

@@ -30,7 +30,7 @@ def test_configurations_fit_their_networks(path: Path) -> None:
 
 
 def test_an_unknown_configuration_is_refused() -> None:
-    known = "krones2024, leads, leads_more, tiny"
+    known = "krones2024, krones2024_small, leads, leads_more, tiny"
     with pytest.raises(ValueError, match=rf"config must be one of {known}, .*; got best"):
         read_config("best")
 

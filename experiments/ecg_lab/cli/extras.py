@@ -6,4 +6,8 @@ from ecg_hough.cli import screen
 
 KAGGLE = "pip install -e 'experiments[kaggle]'"
 NOTEBOOKS = "pip install -e 'experiments[notebooks]'"
-EXTRAS = screen.EXTRAS | {"pyarrow": KAGGLE, "neurokit2": NOTEBOOKS, "sklearn": NOTEBOOKS}
+EXTRAS = (
+    screen.EXTRAS
+    | {"pyarrow": KAGGLE}
+    | dict.fromkeys(("neurokit2", "sklearn", "nbclient", "nbformat"), NOTEBOOKS)
+)

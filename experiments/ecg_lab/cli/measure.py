@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ecg_hough.cli.arguments import AllowTrained, Readout, Records, Seed, Workers
-from ecg_hough.cli.screen import plain_errors, print_table, progress_bar
+from ecg_hough.cli.arguments import AllowTrained, MaxMinutes, Readout, Records, Seed, Workers
+from ecg_hough.cli.screen import live_line, plain_errors, print_table, progress_bar, resumable
 from ecg_lab.cli.extras import EXTRAS
 
 if TYPE_CHECKING:
@@ -406,6 +406,41 @@ def right_leads(
         for name, value in summary(leads).items():
             typer.echo(f"{name}: {value:.4g}")
     typer.echo(f"Leads in {out}")
+
+
+def cross_validate(
+    config: Annotated[str, typer.Option(help="Configuration of a leads network.")] = "leads",
+    dataset: Annotated[str, typer.Option(help="nnU-Net's name of the data set.")] = "Dataset500_Signals",
+    records: Annotated[Path, typer.Option(help="Folder of the records that it shows.")] = Path("data/ptbxl"),
+    data: Annotated[Path, typer.Option(help="Folder of nnUNet_raw and nnUNet_preprocessed.")] = Path("data"),
+    runs: Annotated[Path, typer.Option(help="Folder of the checkpoints.")] = Path("runs"),
+    folds: Annotated[str, typer.Option(help="Comma between.")] = "0,1,2,3,4",
+    pages: Annotated[int, typer.Option("-n", "--n", min=1, help="Scored pages of each fold.")] = 20,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs.", show_default="configuration's")] = None,
+    max_minutes: MaxMinutes = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of weights and table.")] = Path(
+        "output/cross_validation"
+    ),
+) -> None:
+    """Cross-validate a leads network: train it on all folds but one, score pages of that one's records.
+
+    Goes on where it was stopped. Needs the train extra.
+
+    Example: `ecg-lab cross-validate --records data/ptbxl --max-minutes 120`
+    """
+    with plain_errors(EXTRAS), resumable(runs), live_line("cross-validation") as show:
+        from ecg_lab.cross_validation import CrossValidation
+        from ecg_lab.cross_validation import cross_validate as run
+
+        chosen = [int(fold) for fold in folds.split(",") if fold.strip()]
+        settings = CrossValidation(
+            config=config, dataset=dataset, data=data, results=runs, records=records, folds=chosen,
+            pages=pages, epochs=epochs, max_minutes=max_minutes,
+        )  # fmt: skip
+        table = run(settings, out, on_progress=show)
+    typer.echo(table.to_string(index=False))
+    mean, sd = table["challenge_snr_db"].mean(), table["challenge_snr_db"].std()
+    typer.echo(f"Challenge SNR over {len(table)} folds: {mean:.2f} dB, standard deviation {sd:.2f} dB")
 
 
 def fit_trust(

@@ -97,3 +97,24 @@ def paper(
         )
     if any(words.startswith("not drawn") for words in outcome.values()):
         raise typer.Exit(FAILED)
+
+
+def notebooks(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="NOTEBOOK...", help="Which ones.", show_default="all of experiments/"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the results.", show_default="in place")
+    ] = None,
+) -> None:
+    """Run notebooks and keep them with small outputs, so that they can be read without running.
+
+    Example: `ecg-lab notebooks experiments/08_comparison.ipynb`
+    """
+    with plain_errors(EXTRAS):
+        from ecg_lab.notebooks import store_outputs
+
+        chosen = paths or sorted(Path("experiments").glob("*.ipynb"))
+        written = store_outputs(chosen, out=out, on_notebook=lambda name: typer.echo(f"running {name}"))
+    typer.echo(f"{len(written)} notebooks run")

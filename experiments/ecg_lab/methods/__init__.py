@@ -10,22 +10,29 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.batch.lineage import PageReader
-from ecg_hough.batch.reader import Digitizer
+from ecg_hough.batch.lineage import PageReader, digest_of
+from ecg_hough.batch.reader import SHIPPED_READER, Digitizer
+from ecg_hough.networks.runtime import use_weights
 from ecg_hough.output.ecg import Ecg
-from ecg_hough.paper import FS_HZ, GAIN_MM_MV, PAPER_SPEED_MM_S
+from ecg_hough.paper import GAIN_MM_MV, PAPER_SPEED_MM_S, given_layout
 from ecg_lab.methods.common import Options
+
+if TYPE_CHECKING:
+    from ecg_lab.networks.nnunet_folder import NnunetFolder
 
 OURS = "ours"
 """The package's own pipeline."""
 FOLDER = Path(__file__).parent
+LAB_WEIGHTS = FOLDER.parent / "weights"
+"""Weights of other systems' networks, trained here, each with its card."""
 
 Run = Callable[[NDArray[np.uint8], NDArray[np.uint8] | None, Options], Ecg]
 """(page (rows, cols, 3), label map (rows, cols) or None, options) -> record; PageError where it cannot."""
@@ -40,6 +47,8 @@ class Method:
         summary: one line.
         source: who published it.
         reads: "masks" (a label map, or our leads network's where none is given) or "page".
+        labels: what a perfect network would give it: "strokes" as wide as the pen, or "points" as the 2024
+            winner labelled his pages.
         module, function: where its `Run` is.
     """
 
@@ -49,6 +58,7 @@ class Method:
     reads: Literal["masks", "page"]
     module: str
     function: str = "run"
+    labels: Literal["strokes", "points"] = "strokes"
 
     @property
     def run(self) -> Run:
@@ -67,10 +77,10 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "krones2024", "Hough rotation, mask boxes, scale by mask width, fixed zero lines",
-            "Krones et al. 2024, arXiv:2410.14185", "masks", "krones2024",
+            "Krones et al. 2024, arXiv:2410.14185", "masks", "krones2024", labels="points",
         ),
         Method(
-            "overlap-unet", "one lead's mask, path through it, adaptive grid",
+            "overlap-unet", "U-Net's mask of one lead, path through it, adaptive grid",
             "Karbasi et al. 2025, arXiv:2506.10617", "masks", "overlap_unet",
         ),
         Method(
@@ -86,7 +96,7 @@ METHODS: dict[str, Method] = {
             "ecgtizer", "run_full",
         ),
         Method(
-            "ecgtizer-fragmented", "tracks by row variance, fragments followed", "ECGtizer, UMMISCO", "page",
+            "ecgtizer-fragmented", "tracks by row variance, lowest fragment", "ECGtizer, UMMISCO", "page",
             "ecgtizer", "run_fragmented",
         ),
         Method(
@@ -96,6 +106,14 @@ METHODS: dict[str, Method] = {
         Method(
             "vindigitizer", "rows, Otsu, least-cost path, grid by Hough lines",
             "Nguyen et al. 2024, Comput Cardiol", "page", "vindigitizer",
+        ),
+        Method(
+            "image-kit", "darkest pixel of each column, five filters, median", "ECG-Image-Kit, Sameni 2023",
+            "page", "image_kit",
+        ),
+        Method(
+            "taylorsamarel-v2", "whole page in, twelve waveforms out of a CNN", "taylorsamarel, Kaggle 2025",
+            "page", "taylorsamarel",
         ),
         Method(
             "ambrosm", "name templates, sweep from the top of each column", "ambrosm, Kaggle 2025", "page",
@@ -166,29 +184,66 @@ def reader_of(
     name: str,
     *,
     masks: Path | None = None,
-    fs: int = FS_HZ,
-    speed_mm_s: float | None = None,
-    gain_mm_mv: float | None = None,
+    network: Path | None = None,
+    fast: bool = False,
+    depart: Sequence[str] = (),
+    **known: Any,
 ) -> PageReader:
     """What `predict.predict_pages` reads pages with for the method of that name.
 
     Args:
-        masks: folder of label maps with the pages' stems; None takes our leads network's masks.
-        fs: sampling frequency of the records, Hz.
-        speed_mm_s, gain_mm_mv: of the paper; None reads them (ours) or takes the standard (others).
+        masks: folder of label maps with the pages' stems; network: nnU-Net results folder that draws them,
+            in one pass a tile if `fast`; where both are None our leads network draws them.
+        depart: names of `krones2024.DEPARTURES`.
+        known: arguments of `reader.Digitizer`; where speed, gain or layout is None, ours reads it and others
+            take 25 mm/s, 10 mm/mV and 3x4+1.
 
     Raises:
-        ValueError: no such method, masks that it does not read or that are no folder, or a bad number.
+        ValueError: no such method, masks or a network for one that reads none, no such folder, departures
+            that it has not, or a bad argument.
     """
     method = find_method(name)
-    known = Digitizer(fs=fs, speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv)
-    if masks is not None and method.reads != "masks":
-        raise ValueError(f"masks are read by {', '.join(mask_methods())}; got method {name!r}")
+    reader = Digitizer(**known)
+    for given, what in ((masks, "masks"), (network, "a network that draws them")):
+        if given is not None and method.reads != "masks":
+            raise ValueError(f"{what} are read by {', '.join(mask_methods())}; got method {name!r}")
+    if masks is not None and network is not None:
+        raise ValueError("masks come from a folder or from a network; got both")
     if masks is not None and not Path(masks).is_dir():
         raise ValueError(f"masks must be a folder; got {masks}")
+    if fast and network is None:
+        raise ValueError("fast is a way to run a network; got none")
+    if network is not None:
+        _network(network, fast)
+    _check_departures(name, depart)
     if name == OURS:
-        return known
-    return MethodReader(name, masks, fs, speed_mm_s or PAPER_SPEED_MM_S, gain_mm_mv or GAIN_MM_MV)
+        return reader
+    return MethodReader(name, masks, network, fast, tuple(sorted(set(depart))), reader)
+
+
+def _check_departures(name: str, depart: Sequence[str]) -> None:
+    from ecg_lab.methods.krones2024 import DEPARTURES
+
+    unknown = sorted(set(depart) - set(DEPARTURES))
+    if unknown or (depart and name != "krones2024"):
+        raise ValueError(
+            f"depart must be names among {', '.join(DEPARTURES)}, for krones2024; got {', '.join(depart)} "
+            f"for {name}"
+        )
+
+
+@lru_cache(maxsize=2)
+def _network(path: Path, fast: bool) -> NnunetFolder:
+    from ecg_lab.networks.nnunet_folder import NnunetFolder
+
+    return NnunetFolder(Path(path), fast=fast)
+
+
+@lru_cache(maxsize=2)
+def _network_version(path: Path) -> str:
+    """Name of a results folder and the first digits of the sha256 of all that decides its answers."""
+    folder = _network(path, False)
+    return f"{folder.root.name}-{digest_of(folder.files(), folder.root)[:8]}"
 
 
 @dataclass(frozen=True)
@@ -196,28 +251,48 @@ class MethodReader:
     """Reads one page after another with a method; see `reader_of`."""
 
     method: str
-    masks: Path | None
-    fs: int
-    speed_mm_s: float
-    gain_mm_mv: float
+    masks: Path | None = None
+    network: Path | None = None
+    fast: bool = False
+    depart: tuple[str, ...] = ()
+    known: Digitizer = SHIPPED_READER
 
     def __call__(self, path: Path) -> Ecg:
-        known = Options(fs=self.fs, speed_mm_s=self.speed_mm_s, gain_mm_mv=self.gain_mm_mv)
-        return run_method(path, self.method, masks=self.masks, options=known)
+        use_weights(self.known.weights)
+        known = Options(
+            fs=self.known.fs,
+            speed_mm_s=self.known.speed_mm_s or PAPER_SPEED_MM_S,
+            gain_mm_mv=self.known.gain_mm_mv or GAIN_MM_MV,
+            network=None if self.network is None else _network(self.network, self.fast),
+            depart=frozenset(self.depart),
+        )
+        given = given_layout(self.known.layout, self.known.leads)
+        if given is not None:
+            known = replace(known, layout=given.layout.with_strips(given.rhythm or ("II",) * given.n_strips))
+        ecg = run_method(path, self.method, masks=self.masks, options=known)
+        if self.network is None:
+            return ecg
+        return replace(ecg, versions=ecg.versions | {"network": _network_version(self.network)})
 
     def options(self) -> dict[str, Any]:
-        masks = None if self.masks is None else str(self.masks)
-        return {
+        options = {
+            **self.known.options(),
             "method": self.method,
-            "masks": masks,
-            "fs": self.fs,
-            "speed_mm_s": self.speed_mm_s,
-            "gain_mm_mv": self.gain_mm_mv,
+            "masks": None if self.masks is None else str(self.masks),
+            "speed_mm_s": self.known.speed_mm_s or PAPER_SPEED_MM_S,
+            "gain_mm_mv": self.known.gain_mm_mv or GAIN_MM_MV,
+            "depart": list(self.depart),
         }
+        if self.network is not None:
+            options |= {"network": _network_version(self.network), "fast": self.fast}
+        return options
 
     def sources(self, path: Path) -> Sequence[Path]:
-        """The method's modules, and the page's label map where one is read."""
+        """The method's modules, its networks' cards, and the page's label map where one is read."""
         files = sorted(method_files(find_method(self.method).module))
+        card = LAB_WEIGHTS / f"{self.method}.json"
+        files += [card] if card.is_file() else []
+        files += [] if self.known.weights is None else self.known.sources(path)
         if self.masks is not None:
             from ecg_lab.methods.masks import find_label_file
 
@@ -227,10 +302,13 @@ class MethodReader:
 
 
 def method_files(module: str) -> set[Path]:
-    """Files of a method: its module, and the modules of this folder that it imports."""
+    """Files of a method: its module, and the laboratory's modules that it imports."""
     path = FOLDER / f"{module}.py"
-    imported = re.findall(r"^from ecg_lab\.methods\.(\w+) import", path.read_text(encoding="utf-8"), re.M)
-    return {path}.union(*map(method_files, imported))
+    text = path.read_text(encoding="utf-8")
+    imported = re.findall(r"^from ecg_lab\.methods\.(\w+) import", text, re.M)
+    networks = re.findall(r"^from ecg_lab\.networks\.(\w+) import", text, re.M)
+    own = {path, *(FOLDER.parent / "networks" / f"{name}.py" for name in networks)}
+    return own.union(*map(method_files, imported))
 
 
 def mask_methods() -> list[str]:

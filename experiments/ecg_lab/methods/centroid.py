@@ -89,7 +89,7 @@ def run(image: NDArray[np.uint8], labels: NDArray[np.uint8] | None, options: Opt
         0, Box.of(image.shape), image, geometry, geometry.page_map, canvas, probabilities, layout,
         words=(), sides_mm=(), warnings=(*geometry.warnings, *layout.warnings),
     )  # fmt: skip
-    scale = PaperScale(options.speed_mm_s, options.gain_mm_mv, "given", "given")
+    scale = PaperScale(options.speed_mm_s, options.gain_mm_mv, "given", "given", options.gain_mm_mv)
     result = calibrate(rows, base, fs=options.fs)
     versions = {"ecg_hough": ecg_hough.__version__, "method": "centroid"}
     picture = Picture(image, "array")

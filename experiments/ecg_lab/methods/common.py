@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -22,6 +23,9 @@ from ecg_hough.numeric import runs
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.paper import FS_HZ, GAIN_MM_MV, LEADS, PAPER_SPEED_MM_S, RECORD_S, Layout, make_layout
 from ecg_hough.record import LeadStatus, Trace
+
+if TYPE_CHECKING:
+    from ecg_lab.networks.nnunet_folder import NnunetFolder
 
 Run = tuple[int, int]
 """First and last row of a vertical run of ink in one column."""
@@ -60,6 +64,8 @@ class Options:
         speed_mm_s, gain_mm_mv: paper speed and gain.
         layout: where the leads are printed.
         duration_s: seconds printed across the page.
+        network: an nnU-Net results folder that draws the masks; None takes our leads network's.
+        depart: names of `krones2024.DEPARTURES`.
     """
 
     fs: int = FS_HZ
@@ -67,6 +73,8 @@ class Options:
     gain_mm_mv: float = GAIN_MM_MV
     layout: Layout = field(default_factory=lambda: make_layout("3x4", rhythm=("II",)))
     duration_s: float = RECORD_S
+    network: NnunetFolder | None = None
+    depart: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -118,6 +126,7 @@ class LeadPath:
         cols: (m,) increasing; rows: (m,), NaN where there is none.
         start_s, duration_s: its time in the record.
         start_col: column of `start_s`; px_per_s, px_per_mv, zero_row: its scale.
+        bridged: short gaps are bridged by straight lines; else a sample between a row and none is NaN.
     """
 
     lead: str
@@ -130,6 +139,7 @@ class LeadPath:
     px_per_s: float
     px_per_mv: float
     zero_row: float
+    bridged: bool = True
 
 
 def turn_upright(
@@ -450,6 +460,8 @@ def _resample(path: LeadPath, fs: int) -> tuple[int, NDArray[np.float64]]:
     cols, rows = path.cols[known], path.rows[known]
     if cols.size == 0:
         return first, np.full(last - first, np.nan)
+    if not path.bridged:
+        return first, (path.zero_row - np.interp(at, path.cols, path.rows)) / path.px_per_mv
     after = np.clip(np.searchsorted(cols, at), 0, cols.size - 1)
     before = np.maximum(after - 1, 0)
     near = np.minimum(np.abs(cols[after] - at), np.abs(cols[before] - at))

@@ -6,14 +6,14 @@ Taken: grey, blur 5 x 5, Otsu, or the fixed level 40 where the image's variance 
 pieces narrower than a third of the page, once widened, are text and go; tracks are cut halfway between
 the peaks of the rows' variance; *lazy* starts at the mean ink row of the track's first column and goes to
 the nearest ink row of each next one; *full* is the mean ink row of each column; *fragmented* groups each
-column's ink into fragments and follows one of them; scale and zero from the reference pulse; the remainder is
+column's ink into fragments and takes the mean of the lowest one, for text stands above the trace; a column
+without ink keeps the row before, or the track's middle at its start (the public code's
+`fragmented_extraction`, commit 229ca00); scale and zero from the reference pulse; the remainder is
 stretched to the record's length and cut into equal columns.
 
 Departs: the pulse is found in the ink, not by the format's fixed number of samples; a page without one
-ends in an error, not in a scale from the dpi; a fragment is the one nearest to the last, and on steep
-parts, where fragments are tall, its extreme in the direction of travel is taken (published as following
-extremes; the present source takes the lowest fragment's mean); unprinted seconds are not completed; the
-input is an image, not a PDF.
+ends in an error, not in a scale from the dpi; *lazy* and *full* have NaN in columns without ink; unprinted
+seconds are not completed; the input is an image, not a PDF.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from ecg_hough.output.ecg import Ecg
 from ecg_lab.methods.common import (
     LeadPath,
     Options,
-    Run,
     band,
     column_runs,
     find_block,
@@ -51,8 +50,6 @@ TEXT_REACH = 0.0075
 """Ink is widened by this share of the page's height before pieces are measured (ECGtizer's value)."""
 TEXT_WIDTH = 1 / 3
 """Narrower pieces, of the page's width, are text."""
-STEEP_FRAGMENTS = 3.0
-"""A fragment this many times the usual height is a steep part."""
 
 Extract = Callable[[NDArray[np.bool_]], NDArray[np.float64]]
 """(rows, cols) ink of a track -> (cols,) row, NaN where the column has none."""
@@ -136,31 +133,14 @@ def full(track: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def fragmented(track: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The middle of the fragment nearest to the last one; of a tall fragment the end that lies ahead."""
-    out = np.full(track.shape[1], np.nan)
-    fragments = column_runs(track)
-    heights = [b - a + 1 for column in fragments for a, b in column]
-    if not heights:
-        return out
-    tall = STEEP_FRAGMENTS * float(np.median(heights))
-    last: Run | None = None
-    for c, column in enumerate(fragments):
-        if not column:
-            continue
-        a, b = _next_fragment(column, last)
-        out[c] = (a + b) / 2
-        if last is not None and b - a + 1 > tall:
-            out[c] = b if (a + b) / 2 > (last[0] + last[1]) / 2 else a
-        last = (a, b)
+    """The mean row of the lowest fragment of each column; of a column without ink, the row before."""
+    out = np.empty(track.shape[1])
+    row = track.shape[0] / 2
+    for c, column in enumerate(column_runs(track)):
+        if column:
+            row = (column[-1][0] + column[-1][1]) / 2
+        out[c] = row
     return out
-
-
-def _next_fragment(column: list[Run], last: Run | None) -> Run:
-    """The fragment with the least gap to the last one, then the nearest middle; the tallest at the start."""
-    if last is None:
-        return max(column, key=lambda run: run[1] - run[0])
-    low, high = last
-    return min(column, key=lambda run: (max(run[0] - high, low - run[1], 0), abs(sum(run) - low - high)))
 
 
 run_lazy = partial(run, extract=lazy, name="ecgtizer-lazy")

@@ -4,13 +4,15 @@ adaptive grid.
 Karbasi R et al. Deep learning-based digitization of overlapping ECG images with open-source Python code.
 2025. arXiv:2506.10617.
 
-Taken: two stages, a U-Net's mask of one lead that leaves its neighbours out, then a path through the
-cleaned mask and a scale from the grid's period, found at whatever darkness of the grid shows one.
+Taken: two stages, a U-Net's mask of one lead that leaves its neighbours out, on a picture of that lead,
+then a path through the cleaned mask and a scale from the grid's period, found at whatever darkness of the
+grid shows one.
 
-Departs: the U-Net of the paper reads one cropped lead and is trained with neighbours' traces laid over
-it; here the mask is the lead's class of our leads network, which is trained on pages whose rows overlap,
-or a given label map. The crop is the class's own box, a lead's pieces far from its row omitted; column
-and time follow from the layout. The zero line is the median of the lead.
+Departs: the U-Net is trained here, on crops of rendered pages whose rows cross
+(`ecg_lab.networks.overlap_unet`); the paper's weights are not public. Its users cut the leads out by hand;
+here a lead's box is that of its class in our leads network's label map, or of the nnU-Net folder's that is
+given, wide enough for half of the neighbouring rows. Where a label map is given, its masks are read as
+they are. Column and time follow from the layout. The zero line is the median of the lead.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ from ecg_lab.methods.common import (
 )
 from ecg_lab.methods.masks import check_labels, network_labels
 from ecg_lab.methods.paper_ecg import grid_period, viterbi
+from ecg_lab.networks.overlap_unet import CROP_PX, OVERLAP_UNET, PX_PER_MM, STRIDE, crop_at, crop_matrix
+from ecg_lab.networks.peers import load_peer
 
 SPECK_SHARE = 0.02
 """Pieces of a mask smaller than this share of it are specks."""
@@ -50,7 +54,12 @@ def run(image: NDArray[np.uint8], labels: NDArray[np.uint8] | None, options: Opt
     Raises:
         PageError: no masks, or no grid.
     """
-    given = network_labels(image) if labels is None else check_labels(labels, image.shape)
+    if labels is not None:
+        given = check_labels(labels, image.shape)
+    elif options.network is not None:
+        given = check_labels(options.network.labels(image), image.shape)
+    else:
+        given = network_labels(image)
     page = turn_upright(image, given, angle_deg=hough_angle(image).angle_deg)
     assert page.labels is not None
     block = _block(page.labels)
@@ -73,6 +82,8 @@ def run(image: NDArray[np.uint8], labels: NDArray[np.uint8] | None, options: Opt
                 others = [other for i, other in enumerate(level) if i != k and _holds(options, i, lead)]
                 for other in others:
                     mask[np.abs(rows - other) < np.abs(rows - own)] = False
+            if labels is None:
+                mask = lead_mask(page.image, mask, px_across)
             mask = without_specks(mask)
             cols = np.flatnonzero(mask.any(axis=0))
             width = (block.end_col - block.start_col) / len(leads)
@@ -97,6 +108,30 @@ def run(image: NDArray[np.uint8], labels: NDArray[np.uint8] | None, options: Opt
         paths, options, method="overlap-unet", angle_deg=page.angle_deg,
         px_per_mm=(px_down, px_across), to_page=page.to_page, reasons=reasons,
     )  # fmt: skip
+
+
+def lead_mask(image: NDArray[np.uint8], coarse: NDArray[np.bool_], px_per_mm: float) -> NDArray[np.bool_]:
+    """The U-Net's mask (rows, cols) of one lead on an upright page, from a coarse one that shows where it is.
+
+    Args:
+        image: (rows, cols, 3); coarse: (rows, cols) pixels of the lead, its errors included.
+    """
+    at = np.argwhere(coarse)
+    if not len(at):
+        return coarse
+    first, last = int(at[:, 1].min()), int(at[:, 1].max())
+    scale = PX_PER_MM / px_per_mm
+    wide = max(1, round((last - first + 1) * scale))
+    shape = (CROP_PX[0], -(-wide // STRIDE) * STRIDE)
+    centre = np.array([np.median(at[:, 0]), (first + last) / 2])
+    matrix = crop_matrix(centre, scale, 0.0, shape)
+    logits = load_peer(OVERLAP_UNET.name).run(crop_at(image, matrix, shape)[None])[0, 0]
+    (a, b, c), (d, e, f) = matrix
+    xy = np.array([[e, d, f], [b, a, c]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    found = cv2.warpAffine(logits, xy, image.shape[1::-1], flags=flags, borderValue=-1.0) > 0
+    found[:, :first] = found[:, last + 1 :] = False
+    return np.asarray(found)
 
 
 def adaptive_scale(image: NDArray[np.uint8], block: Block, options: Options) -> tuple[float, float]:

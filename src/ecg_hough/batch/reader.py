@@ -16,10 +16,10 @@ from ecg_hough.documents.pages import parse_pages
 from ecg_hough.header.redact import redacted
 from ecg_hough.image.reading import read_page
 from ecg_hough.networks.canvas import CANVAS_PX
-from ecg_hough.networks.runtime import load_ahead
+from ecg_hough.networks.runtime import check_weights, load_ahead, use_weights
 from ecg_hough.options import HEADER_LEVELS, READOUTS, HeaderLevel, check_arguments
 from ecg_hough.output.ecg import Ecg
-from ecg_hough.paper import FS_HZ
+from ecg_hough.paper import FS_HZ, given_layout
 
 FIRST_SHAPES: dict[str, tuple[int, ...] | None] = {
     "leads": (1, 3, CANVAS_PX, CANVAS_PX),
@@ -44,6 +44,8 @@ class Digitizer:
         redact: whether overlays show the page without names, see `header.redact`; patient and time are then
             not read.
         measure: whether heart rate, intervals, axes and amplitudes are measured on the record.
+        layout, leads: what is known of the arrangement, see `paper.given_layout`.
+        weights: folder of exported networks that replace shipped ones of the same names.
     Raises:
         ValueError: a bad argument.
     """
@@ -56,6 +58,9 @@ class Digitizer:
     header: HeaderLevel = "none"
     measure: bool = False
     redact: bool = False
+    layout: str | None = None
+    leads: str | None = None
+    weights: Path | None = None
 
     def __post_init__(self) -> None:
         if self.readout not in READOUTS:
@@ -66,9 +71,13 @@ class Digitizer:
             raise ValueError("header must be measurements or none where names are redacted; got 'all'")
         check_arguments(fs=self.fs, speed_mm_s=self.speed_mm_s, gain_mm_mv=self.gain_mm_mv)
         parse_pages(self.pages)
+        given_layout(self.layout, self.leads)
+        if self.weights is not None:
+            check_weights(self.weights)
 
     def __call__(self, path: Path, number: int = 1) -> Ecg:
         # The networks that it loads stay loaded in this process; they load while the rest is imported.
+        use_weights(self.weights)
         load_ahead(FIRST_SHAPES)
         from ecg_hough.pipeline import digitize
 
@@ -79,6 +88,8 @@ class Digitizer:
             speed_mm_s=self.speed_mm_s,
             gain_mm_mv=self.gain_mm_mv,
             header=self.header,
+            layout=self.layout,
+            leads=self.leads,
             options=READOUTS[self.readout],
         )
         return ecg.measured() if self.measure else ecg
@@ -92,10 +103,11 @@ class Digitizer:
         return tuple(part if part.ecg is None else replace(part, ecg=part.ecg.measured()) for part in parts)
 
     def options(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"weights": None if self.weights is None else str(self.weights)}
 
     def sources(self, path: Path) -> Sequence[Path]:
-        return ()
+        # The cards name the networks by their sha256.
+        return () if self.weights is None else sorted(self.weights.glob("*.json"))
 
 
 SHIPPED_READER = Digitizer()

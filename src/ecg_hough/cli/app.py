@@ -54,3 +54,6 @@ app.command()(training.train_traces)
 app.command()(training.train_marks)
 app.command("export")(training.export_weights)
 app.command("quantize")(training.quantize_weights)
+app.command("nnunet", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": True})(
+    training.nnunet
+)

@@ -27,7 +27,7 @@ class HeaderWords(StrEnum):
     none = "none"
 
 
-Profile = StrEnum("Profile", ["clean", "scan", "bw", "fax", "worn", "photo", "mixed", "vendors"])
+Profile = StrEnum("Profile", ["clean", "scan", "bw", "fax", "worn", "photo", "mixed", "vendors", "kit"])
 
 
 def positive(value: float | None) -> float | None:
@@ -138,7 +138,9 @@ Dpi = Annotated[
 ]
 AllowTrained = Annotated[
     bool,
-    typer.Option("--allow-trained", help="Score records too that the shipped networks were trained on."),
+    typer.Option(
+        "--allow-trained", help="Score records too that the networks were, or may have been, trained on."
+    ),
 ]
 Verbose = Annotated[
     int,
@@ -148,5 +150,33 @@ Verbose = Annotated[
         count=True,
         callback=_verbose,
         help="Show what each stage found; -vv with every limit that rejected something.",
+    ),
+]
+LayoutName = Annotated[
+    str | None,
+    typer.Option(
+        "--layout",
+        help="Layout, if you know it: a shape, + and the number of rhythm strips, -cabrera; e.g. 3x4+1, 6x2, "
+        "12x1-cabrera.",
+        show_default="found",
+    ),
+]
+LeadRows = Annotated[
+    str | None,
+    typer.Option(
+        "--leads",
+        help="Leads as they are printed, if you know them: from left to right, / between rows; e.g. "
+        '"I aVR V1 V4 / II aVL V2 V5 / III aVF V3 V6 / II".',
+        show_default="found",
+    ),
+]
+WeightsFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        exists=True,
+        file_okay=False,
+        help="Folder of exported networks to use in place of the shipped ones of the same names.",
+        show_default="the shipped ones",
     ),
 ]

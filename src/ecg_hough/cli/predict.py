@@ -17,6 +17,8 @@ from ecg_hough.cli.arguments import (
     Gain,
     Header,
     HeaderWords,
+    LayoutName,
+    LeadRows,
     OutFolder,
     PageMib,
     PageNumbers,
@@ -24,6 +26,7 @@ from ecg_hough.cli.arguments import (
     Readout,
     Speed,
     Verbose,
+    WeightsFolder,
     Workers,
 )
 from ecg_hough.cli.screen import FAILED, OnProgress, decisions, plain_errors, progress_bar
@@ -90,6 +93,9 @@ def predict(
     ] = Readout.trace,
     speed: Speed = None,
     gain: Gain = None,
+    layout: LayoutName = None,
+    leads: LeadRows = None,
+    weights: WeightsFolder = None,
     pages: PageNumbers = "",
     overwrite: Overwrite = False,
     workers: Workers = 1,
@@ -105,6 +111,8 @@ def predict(
     - a folder, as DICOM and CSV too, on four cores:
       `ecg-hough predict scans/ -o out --format dicom,csv --workers 4`
     - paper at 50 mm/s and 5 mm/mV: `ecg-hough predict slow.jpg -o out --speed 50 --gain 5`
+    - a page whose leads you know: `ecg-hough predict page.png -o out --layout 6x2+1`
+    - networks that you trained: `ecg-hough predict scans/ -o out --weights output/weights`
     - two pages of a PDF: `ecg-hough predict report.pdf -o out --pages 2-3`
     - from another program: `curl -s URL | ecg-hough predict - -o out`
 
@@ -127,7 +135,17 @@ def predict(
 
         check_formats(formats or (), fs=fs)
         read = Digitizer(
-            fs, speed, gain, readout.value, pages, header=header.value, measure=measure, redact=redact
+            fs,
+            speed,
+            gain,
+            readout.value,
+            pages,
+            header=header.value,
+            measure=measure,
+            redact=redact,
+            layout=layout,
+            leads=leads,
+            weights=weights,
         )
         end_by_sigterm()
         with progress_bar("digitising") as bar:
@@ -203,6 +221,8 @@ def info(
     gain: Gain = None,
     header: Header = HeaderWords.measurements,
     measure: Measure = False,
+    layout: LayoutName = None,
+    leads: LeadRows = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -221,7 +241,15 @@ def info(
 
         with decisions() as seen:
             try:
-                ecg = digitize(page, number, speed_mm_s=speed, gain_mm_mv=gain, header=header.value)
+                ecg = digitize(
+                    page,
+                    number,
+                    speed_mm_s=speed,
+                    gain_mm_mv=gain,
+                    header=header.value,
+                    layout=layout,
+                    leads=leads,
+                )
                 ecg = ecg.measured() if measure else ecg
             except PageError:
                 _print_evidence(seen, err=True)

@@ -18,6 +18,15 @@ def evaluate(
         Path | None, typer.Option("--out", "-o", help="Folder for leads.csv, summary.json and scores.png.")
     ] = None,
     allow_trained: AllowTrained = False,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Folder with the cards of networks that are not shipped, as given to predict.",
+            show_default="the shipped ones alone",
+        ),
+    ] = None,
     workers: Workers = 2,
 ) -> None:
     """Score predictions against the truth: Challenge 2024 SNR, Kaggle SNR, correlation, errors, timing.
@@ -27,7 +36,7 @@ def evaluate(
     with plain_errors():
         from ecg_hough.scores.evaluation import evaluate as score
 
-        evaluation = score(predictions, truth, workers=workers, allow_trained=allow_trained)
+        evaluation = score(predictions, truth, workers=workers, allow_trained=allow_trained, weights=weights)
         print_table(evaluation.table())
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ecg_hough")
 
-FAILED, BAD_ARGUMENT = 1, 2
-"""Exit statuses: some page or step failed; the command line makes no sense."""
+FAILED, BAD_ARGUMENT, INTERRUPTED = 1, 2, 130
+"""Exit statuses: some page or step failed; the command line makes no sense; Ctrl-C."""
 PACKAGES = {
     "train": ("batchgeneratorsv2", "nnunetv2", "onnx", "onnxruntime", "torch"),
     "ocr": ("rapidocr",),
@@ -89,6 +90,19 @@ def plain_errors(extras: Mapping[str, str] = EXTRAS) -> Iterator[None]:
         _stop(f"{error}: this needs the {extra} extra: {install}", FAILED, error)
     except OSError as error:
         _stop(str(error), FAILED, error)
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Ctrl-C in a long run as one line that tells how to go on, and the exit status of shells for it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(
+            f"Stopped. The same command goes on from the last checkpoint in {folder}.",
+            err=True,
+        )
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _stop(message: str, status: int, error: Exception) -> None:

@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from ecg_hough.cli.arguments import Dpi, MaxMinutes, OutFolder, Profile, Records, Seed, Workers, positive
-from ecg_hough.cli.screen import live_line, plain_errors, progress_bar
+from ecg_hough.cli.screen import live_line, plain_errors, progress_bar, resumable
 
 Source = StrEnum("Source", ["renderer", "kit", "ptbxl", "chapman", "ludb"])
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
 Planes = StrEnum("Planes", ["rgb", "red"])
 CanvasKind = StrEnum("CanvasKind", ["canvas704", "page", "words"])
+Split = StrEnum("Split", ["patients", "strat"])
 
 TrainRecords = Annotated[
     Path | None, typer.Option(help="Folder of WFDB records.", show_default="generated ECGs alone")
@@ -26,7 +27,7 @@ LearningRate = Annotated[
 ]
 
 
-def _step_line(step: int, n: int, figures: dict[str, float]) -> str:
+def step_line(step: int, n: int, figures: dict[str, float]) -> str:
     """Progress of a training as one line."""
     return f"step {step}/{n}  " + "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
 
@@ -82,14 +83,23 @@ def prepare_data(
     generated: Annotated[
         float, typer.Option(min=0, max=1, help="Share of made-up ECGs among those of --records.")
     ] = 0.35,
-    profile: Annotated[Profile, typer.Option(help="Kind of wear.")] = Profile.mixed,
+    profile: Annotated[
+        Profile | None, typer.Option(help="Kind of wear.", show_default="mixed, or kit for page")
+    ] = None,
     planes: Annotated[Planes, typer.Option(help="red: one channel, as krones2024 has it.")] = Planes.rgb,
     canvas: Annotated[
         CanvasKind,
         typer.Option(
-            help="canvas704: for leads and tiny. page: whole pages, for krones2024. words: for words."
+            help="canvas704: for leads and tiny. page: whole pages with labels as the 2024 winner's, for "
+            "krones2024. words: for words."
         ),
     ] = CanvasKind.canvas704,
+    split: Annotated[
+        Split,
+        typer.Option(
+            help="patients: five folds. strat: PTB-XL's strat_fold, 1-8 to train, 9 to validate, 10 to test."
+        ),
+    ] = Split.patients,
     dpi: Annotated[
         float | None,
         typer.Option(
@@ -104,7 +114,11 @@ def prepare_data(
 
     A stopped run is resumed; other options for the same folder are refused.
 
-    Example: `ecg-hough prepare-data -n 1000 --records data/ptbxl`
+    Examples:
+
+    - `ecg-hough prepare-data -n 1000 --records data/ptbxl`
+    - the 2024 winner's: `ecg-hough prepare-data --source ptbxl --canvas page --planes red --split strat -n
+    4000`
     """
     with plain_errors(), progress_bar("making pages") as on_progress:
         from ecg_hough.training.prepare_data import DataSettings, prepare
@@ -115,9 +129,10 @@ def prepare_data(
             records=records,
             folder=folder,
             generated=generated,
-            profile=profile.value,
+            profile=None if profile is None else profile.value,
             planes=planes.value,
             canvas=canvas.value,
+            split=split.value,
             dpi=dpi,
             dataset=dataset,
             seed=seed,
@@ -151,7 +166,7 @@ def train(
 
     Example: `ecg-hough train --config tiny --fold 0 --max-minutes 10`
     """
-    with plain_errors(), live_line("training") as show:
+    with plain_errors(), resumable(results), live_line("training") as show:
         from ecg_hough.training.train import TrainSettings
         from ecg_hough.training.train import train as run_training
 
@@ -195,7 +210,7 @@ def train_traces(
 
     Example: `ecg-hough train-traces --records data/ptbxl --max-minutes 60`
     """
-    with plain_errors(), live_line("training") as show:
+    with plain_errors(), resumable(out), live_line("training") as show:
         from ecg_hough.training.trace_train import TraceTrainSettings
         from ecg_hough.training.trace_train import train_traces as run_training
 
@@ -213,7 +228,7 @@ def train_traces(
             settings,
             records=records,
             out=out,
-            on_step=lambda step, n, figures: show(_step_line(step, n, figures)),
+            on_step=lambda step, n, figures: show(step_line(step, n, figures)),
         )
     typer.echo(f"Checkpoint in {folder}. Next: ecg-hough export {folder} --name traces")
 
@@ -236,7 +251,7 @@ def train_marks(
 
     Example: `ecg-hough train-marks --records data/ptbxl --max-minutes 60`
     """
-    with plain_errors(), live_line("training") as show:
+    with plain_errors(), resumable(out), live_line("training") as show:
         from ecg_hough.training.marks_train import MarksTrainSettings
         from ecg_hough.training.marks_train import train_marks as run_training
 
@@ -252,7 +267,7 @@ def train_marks(
             settings,
             records=records,
             out=out,
-            on_step=lambda step, n, figures: show(_step_line(step, n, figures)),
+            on_step=lambda step, n, figures: show(step_line(step, n, figures)),
         )
     typer.echo(f"Checkpoint in {folder}. Next: ecg-hough export {folder} --name marks")
 
@@ -266,7 +281,6 @@ def export_weights(
     checkpoint: Annotated[
         str | None, typer.Option(help="latest, final or best.", show_default="newer of latest and final")
     ] = None,
-    data: Annotated[Path, typer.Option(help="Folder of nnUNet_raw, for the card.")] = Path("data"),
     records: Annotated[
         Path | None,
         typer.Option(help="Folder of the records trained on, for the card, if the run does not name them."),
@@ -290,7 +304,6 @@ def export_weights(
             out,
             name=name,
             checkpoint=checkpoint,
-            data=data,
             records=records,
             average_with=average_with,
         )
@@ -321,3 +334,21 @@ def quantize_weights(
             found = [page.path for page in find_pages(pages)]
             ranges = measure_ranges(weights, found, seed=seed, on_progress=on_progress)
     typer.echo(f"Ranges of {len(ranges)} maps in {weights.with_suffix('.json')}")
+
+
+def nnunet(
+    command: Annotated[str, typer.Argument(help="Such as train, predict, plan_and_preprocess.")],
+    arguments: Annotated[list[str] | None, typer.Argument(help="As nnU-Net takes them.")] = None,
+    data: Annotated[Path, typer.Option(help="Folder of nnUNet_raw and nnUNet_preprocessed.")] = Path("data"),
+    results: Annotated[Path, typer.Option(help="nnU-Net's result folder.")] = Path("runs"),
+) -> None:
+    """Run one of nnU-Net's own commands, with this package's trainers and folders.
+
+    Needs the train extra. Options of nnU-Net's follow its arguments as usual.
+
+    Example: `ecg-hough nnunet train Dataset500_Signals 2d 0 -tr EcgHoughTrainer -p leadsPlans -device cpu`
+    """
+    with plain_errors():
+        from ecg_hough.training.nnunet_commands import run_command
+
+        run_command(command, arguments or (), data=data, results=results)

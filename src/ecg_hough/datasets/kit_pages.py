@@ -52,6 +52,9 @@ class KitPage:
             there is no record.
         fs: sampling frequency in Hz.
         px_per_mm: vertical, horizontal.
+        traces: name and points (n, 2) row, col of every printed stretch, in the sidecar's order.
+        turn_deg: angle by which the picture was turned after the points were noted, counter-clockwise;
+            points, labels and `traces` are those of the page before. 0 unless asked for.
     """
 
     image_path: Path
@@ -59,6 +62,8 @@ class KitPage:
     signals: NDArray[np.float64] | None
     fs: int
     px_per_mm: tuple[float, float]
+    traces: tuple[tuple[str, NDArray[np.float64]], ...] = ()
+    turn_deg: float = 0.0
 
 
 def find_kit_pages(folder: Path) -> list[Path]:
@@ -66,12 +71,14 @@ def find_kit_pages(folder: Path) -> list[Path]:
     return [path for path in sorted(Path(folder).rglob("*.json")) if _is_sidecar(path)]
 
 
-def read_kit_page(json_path: Path, *, stroke_px: float | None = None) -> KitPage:
+def read_kit_page(json_path: Path, *, stroke_px: float | None = None, may_be_turned: bool = False) -> KitPage:
     """Read a sidecar and draw its label map.
 
     Args:
         json_path: the sidecar; picture and record are in its folder under the same name.
         stroke_px: width of the drawn traces, at least 1; None takes the kit's 0.75 pt.
+        may_be_turned: where the points do not lie on the ink, look for the whole degree, within the sidecar's
+            limit, by which the picture was turned afterwards.
 
     Raises:
         ValueError: no picture, a broken or incomplete sidecar, a picture of another size, or points
@@ -104,7 +111,10 @@ def read_kit_page(json_path: Path, *, stroke_px: float | None = None) -> KitPage
             f"picture must have the sidecar's size {size[0]:.0f} x {size[1]:.0f}; "
             f"got {grey.shape[0]} x {grey.shape[1]} in {image_path}"
         )
-    share = share_on_ink(grey, np.concatenate([points for _, points in leads]), px_per_mm[0])
+    points = np.concatenate([points for _, points in leads])
+    share, turn = share_on_ink(grey, points, px_per_mm[0]), 0.0
+    if share < MIN_ON_INK and may_be_turned:
+        share, turn = _best_turn(grey, points, px_per_mm[0], float(sidecar.get("rotate") or 0))
     if share < MIN_ON_INK:
         raise ValueError(
             f"at least {MIN_ON_INK:.0%} of the sidecar's points must lie on ink; got {share:.0%} in "
@@ -114,7 +124,21 @@ def read_kit_page(json_path: Path, *, stroke_px: float | None = None) -> KitPage
         )
     width = TRACE_PT / 72 * dpi if stroke_px is None else stroke_px
     labels = _draw(grey.shape[:2], leads, max(round(width), 1))
-    return KitPage(image_path, labels, _read_truth(json_path, fs, spans), fs, px_per_mm)
+    traces = tuple((LEADS[index], points) for index, points in leads)
+    return KitPage(image_path, labels, _read_truth(json_path, fs, spans), fs, px_per_mm, traces, turn)
+
+
+def _best_turn(
+    grey: NDArray[np.uint8], points: NDArray[np.float64], px_per_mm: float, limit_deg: float
+) -> tuple[float, float]:
+    """Largest share of points on ink among the pictures turned back by whole degrees, and that angle."""
+    rows, cols = grey.shape
+    found = [(0.0, 0.0)]
+    for angle in range(-int(limit_deg), int(limit_deg) + 1):
+        turn = cv2.getRotationMatrix2D(((cols - 1) / 2, (rows - 1) / 2), -angle, 1.0)
+        back = np.asarray(cv2.warpAffine(grey, turn, (cols, rows), borderValue=255), np.uint8)
+        found.append((share_on_ink(back, points, px_per_mm), float(angle)))
+    return max(found)
 
 
 def read_kit_truth(json_path: Path) -> tuple[NDArray[np.float64], int]:

@@ -29,6 +29,7 @@ CONNECTIONS = 2
 RETRY_WAITS_S: tuple[float, ...] = (1.0, 5.0)
 """Pauses before a file is tried again; a whole fetch is 44,000 files, and some always time out."""
 
+_FILE_COLUMNS = ("filename_hr", "filename_lr")
 _PARTIAL = ".partial"
 _BYTES_PER_SAMPLE = 2  # WFDB format 16, the only one in PTB-XL
 _LOGGER = logging.getLogger(__name__)
@@ -89,11 +90,20 @@ def patient_groups(folder: Path) -> dict[str, str]:
     there is no such file, is a group of its own.
     """
     groups = {path.stem: path.stem for path in sorted(Path(folder).rglob("*.hea"))}
-    for row in read_table(Path(folder)):
+    for row in read_table(Path(folder), needs=("patient_id", *_FILE_COLUMNS)):
         patient = str(int(float(row["patient_id"])))
-        for column in ("filename_hr", "filename_lr"):
+        for column in _FILE_COLUMNS:
             groups[PurePosixPath(row[column]).name] = patient
     return groups
+
+
+def strat_folds(folder: Path) -> dict[str, int]:
+    """Record name -> PTB-XL's fold, 1 to 10, from ptbxl_database.csv in `folder`; empty without the file."""
+    return {
+        PurePosixPath(row[column]).name: int(float(row["strat_fold"]))
+        for row in read_table(Path(folder), needs=("strat_fold", *_FILE_COLUMNS))
+        for column in _FILE_COLUMNS
+    }
 
 
 def _fetch_table(url: str, out: Path) -> None:
@@ -108,13 +118,24 @@ def _fetch_table(url: str, out: Path) -> None:
         _LOGGER.warning("ptbxl: %s has no %s; patients and folds are not known", url, DATABASE_CSV)
 
 
-def read_table(folder: Path) -> list[dict[str, str]]:
-    """Rows of ptbxl_database.csv in `folder`; none where there is no such file."""
+def read_table(folder: Path, *, needs: Iterable[str] = ()) -> list[dict[str, str]]:
+    """Rows of ptbxl_database.csv in `folder`; none where there is no such file.
+
+    Raises:
+        ValueError: the file lacks one of the columns `needs`.
+    """
     path = folder / DATABASE_CSV
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        table = csv.DictReader(file)
+        missing = [column for column in needs if column not in (table.fieldnames or ())]
+        if missing:
+            raise ValueError(
+                f"{path} must have PTB-XL's columns; it lacks {', '.join(missing)}. Take the database's "
+                "own file (https://physionet.org/content/ptb-xl/), or none: each record is its own patient"
+            )
+        return list(table)
 
 
 def _record_names(out: Path, folds: set[int] | None) -> list[str]:
@@ -123,7 +144,7 @@ def _record_names(out: Path, folds: set[int] | None) -> list[str]:
     names = [name for name in listed if name.startswith("records500/")]
     if folds is None:
         return names
-    rows = read_table(out)
+    rows = read_table(out, needs=("filename_hr", "strat_fold"))
     if not rows:
         raise ValueError(f"folds need {DATABASE_CSV}; there is none in {out}")
     chosen = {row["filename_hr"] for row in rows if int(float(row["strat_fold"])) in folds}

@@ -105,27 +105,42 @@ def _angle_at(image: NDArray[np.uint8], long_side_px: int) -> HoughAngle:
 def hough_angle_krones2024(image: NDArray[np.uint8]) -> float:
     """Angle as the 2024 winner finds it (Krones et al. 2024, arXiv 2410.14185): the baseline.
 
-    Grey, Canny 50/150, Hough with 1 px and 1 degree and 1200 votes; lines within 30 degrees of the
-    horizontal with at least 3 parallels (itself counted) within 2 degrees; their median. Only pages of
-    over 1200 px can have such a line, and the answer is a whole degree.
+    The median of the kept lines of `hough_lines_krones2024`. Only pages of over 1200 px can have such a line,
+    and the answer is a whole degree, or halfway between two.
 
     Args:
         image: (rows, cols, 3) or (rows, cols) uint8.
     Raises:
         PageError: no such line (the original gives NaN).
     """
-    lines = cv2.HoughLines(cv2.Canny(grey_of(image), 50, 150, apertureSize=3), 1, np.pi / 180, 1200)
-    theta = np.zeros(0) if lines is None else np.rad2deg(np.asarray(lines).reshape(-1, 2)[:, 1])
-    theta = theta[np.abs(theta - 90) < 30]
-    parallels = (np.abs(theta[:, None] - theta[None]) < 2).sum(axis=1)
-    theta = theta[parallels >= 3]
-    if not len(theta):
+    lines, kept = hough_lines_krones2024(image)
+    if not kept.any():
         raise PageError(
             "orientation",
             "the 2024 method needs 3 parallel lines of 1200 votes within 30 degrees of horizontal; "
             "found none; use hough_angle",
         )
-    return -round(float(np.median(theta - 90)), 4)
+    return -round(float(np.median(lines[kept, 1] - 90)), 4)
+
+
+def hough_lines_krones2024(image: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The lines that the 2024 winner's step finds, and which of them it keeps.
+
+    Grey, Canny 50/150, Hough with 1 px and 1 degree and 1200 votes; kept are lines within 30 degrees of the
+    horizontal with at least 3 parallels (itself counted) within 2 degrees.
+
+    Args:
+        image: (rows, cols, 3) or (rows, cols) uint8.
+
+    Returns:
+        (n, 2) distance from the page's top left in px and angle of the normal in degrees, and (n,) kept.
+    """
+    found = cv2.HoughLines(cv2.Canny(grey_of(image), 50, 150, apertureSize=3), 1, np.pi / 180, 1200)
+    lines = np.zeros((0, 2)) if found is None else np.asarray(found, float).reshape(-1, 2)
+    lines[:, 1] = np.rad2deg(lines[:, 1])
+    level = np.abs(lines[:, 1] - 90) < 30
+    parallels = (np.abs(lines[:, None, 1] - lines[None, level, 1]) < 2).sum(axis=1)
+    return lines, level & (parallels >= 3)
 
 
 def _edge_map(image: NDArray[np.uint8], long_side_px: int) -> NDArray[np.uint8]:

@@ -176,14 +176,16 @@ def _int8_code() -> str:
 
 
 def load_network(name: str, threads: int | None = None) -> Network:
-    """The shipped network of that name; the second call returns the loaded one."""
+    """The network of that name, of the folder in use or shipped; the second call returns the loaded one."""
+    own = None if _weights is None else _weights / f"{name}.onnx"
+    path = own if own is not None and own.is_file() else WEIGHTS / f"{name}.onnx"
     with _loading:
-        return _loaded(name, threads)
+        return _loaded(path, threads)
 
 
-@lru_cache(maxsize=4)
-def _loaded(name: str, threads: int | None) -> Network:
-    return Network(WEIGHTS / f"{name}.onnx", threads=threads)
+@lru_cache(maxsize=8)
+def _loaded(path: Path, threads: int | None) -> Network:
+    return Network(path, threads=threads)
 
 
 _loading = Lock()
@@ -204,3 +206,46 @@ def load_ahead(shapes: Mapping[str, tuple[int, ...] | None]) -> None:
                 load_network(name)._compiled_for(shape)
 
     Thread(target=load, daemon=True, name="networks").start()
+
+
+_weights: Path | None = None
+"""Folder whose networks replace shipped ones of the same names in this process; see `use_weights`."""
+
+
+def use_weights(folder: Path | None) -> None:
+    """Take the networks of a folder in place of the shipped ones of the same names, in this process.
+
+    Args:
+        folder: of ONNX files and their cards; networks that it lacks are the shipped ones. None takes those
+            alone.
+    """
+    global _weights
+    _weights = folder
+
+
+def check_weights(folder: Path) -> None:
+    """Refuse a folder that holds no network that could replace a shipped one.
+
+    Raises:
+        ValueError: no folder, no network of a shipped one's name, or one that takes another input.
+    """
+    shipped = sorted(path.stem for path in WEIGHTS.glob("*.onnx"))
+    found = [name for name in shipped if (folder / f"{name}.onnx").is_file()]
+    if not found:
+        raise ValueError(
+            f"weights must be a folder with {', '.join(f'{name}.onnx' for name in shipped)} or some of them "
+            f"(ecg-hough export writes them); got {folder}"
+        )
+    for name in found:
+        card_path = folder / f"{name}.json"
+        if not card_path.is_file():
+            raise ValueError(f"network must have an ONNX file and a card; {card_path} is missing")
+        given, known = (
+            json.loads(path.read_text()).get("input", {}) for path in (card_path, WEIGHTS / card_path.name)
+        )
+        for key in ("channels", "scale"):
+            if given.get(key) != known.get(key):
+                raise ValueError(
+                    f"{card_path} must take {key} {known.get(key)}, as the shipped network does; it takes "
+                    f"{given.get(key)}. A network of other pages is run by ecg-lab predict --network"
+                )

@@ -18,6 +18,7 @@ from ecg_hough.paper import (
     GAIN_MM_MV,
     KNOWN_LAYOUTS,
     LEADS,
+    MM_PER_INCH,
     PAPER_SPEED_MM_S,
     Layout,
     make_layout,
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 
 RGB = tuple[int, int, int]
 
-PROFILES = ("clean", "scan", "bw", "fax", "worn", "photo", "mixed", "vendors")
-"""Named mixtures of distortions; "mixed" draws one of the others for every page, and so does "vendors", whose
-separators, pulses and columns are those of many carts."""
+PROFILES = ("clean", "scan", "bw", "fax", "worn", "photo", "mixed", "vendors", "kit")
+"""Named mixtures of distortions; "mixed" draws one of those before it for every page, and so does "vendors",
+whose separators, pulses and columns are those of many carts; "kit" draws pages as the 2024 Challenge's winner
+had them drawn (Krones et al. 2024), all of one layout."""
 
 NAME_VARIANTS = ("plain", "upper", "long", "roman", "chest")
 NAME_SHARES = (0.77, 0.12, 0.05, 0.03, 0.03)
@@ -76,6 +78,19 @@ _GRIDS: dict[str, tuple[RGB, RGB, RGB]] = {
     "grey": ((255, 255, 255), (120, 120, 120), (195, 195, 195)),
     "black": ((255, 255, 255), (50, 50, 50), (120, 120, 120)),
 }
+
+_KIT_DPI = 200.0
+_KIT_ROWS_MM = (89.95, 35.98, 32.98)
+"""Of ECG-Image-Kit's letter page: zero line of the first row, and distances between rows and to the rhythm
+strip (708.3, 283.3 and 259.7 px at 200 dpi, measured on its pages)."""
+_KIT_START_MM, _KIT_PULSE_MM = 10.0, 5.0
+"""Start of the kit's traces, and what a calibration pulse before them shifts them by."""
+_PT_MM = MM_PER_INCH / 72.0
+_KIT_SHARES = {"header": 0.7, "pulse": 0.6, "grey": 0.1, "worn": 0.5}
+"""Shares of the winner's pages with a header, with pulses, in grey, and with each of handwriting, wrinkles
+and
+noise: --random_print_header 0.7 --calibration_pulse 0.6 --random_bw 0.1 --fully_random."""
+_KIT_TURN_DEG, _KIT_NOISE, _KIT_CROP = 5, 50.0, 0.01
 
 
 @dataclass(frozen=True)
@@ -215,10 +230,15 @@ def sample_style(
         layout: fixed layout; drawn from `_LAYOUT_SHARES` when None.
         dpi: fixed resolution; drawn between 100 and 300 when None.
     Raises:
-        ValueError: unknown profile.
+        ValueError: unknown profile, or another layout than the kit's for "kit".
     """
     if profile not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}; got {profile!r}")
+    if profile == "kit":
+        style = _kit_style(rng, dpi=dpi)
+        if layout not in (None, style.sheet.layout):
+            raise ValueError(f"pages of profile kit have the layout {style.sheet.layout.name}; got {layout}")
+        return style
     as_vendors = profile == "vendors"
     if profile in ("mixed", "vendors"):
         shares = {"clean": 0.12, "scan": 0.26, "bw": 0.1, "fax": 0.05, "worn": 0.22, "photo": 0.25}
@@ -313,6 +333,60 @@ def with_header(style: PageStyle, header: PrintedHeader) -> PageStyle:
             stray_texts=0,
         ),
     )
+
+
+def _kit_style(rng: np.random.Generator, *, dpi: float | None) -> PageStyle:
+    """A page of the 2024 winner's training set (Krones et al. 2024): the kit's sheet, places, widths and
+    colours; handwriting, wrinkles and noise are this renderer's own."""
+    shares, (first_mm, row_mm, rhythm_mm) = _KIT_SHARES, _KIT_ROWS_MM
+    pulse = rng.random() < shares["pulse"]
+    grey = rng.random() < shares["grey"]
+    ink = 0 if grey else int(rng.uniform(0, 51))
+    sheet = SheetStyle(
+        layout=make_layout("3x4", rhythm=("II",)),
+        size_mm=_SHEETS_MM["letter"],
+        dpi=dpi or _KIT_DPI,
+        block_left_mm=_KIT_START_MM + _KIT_PULSE_MM * pulse,
+        first_row_mm=first_mm,
+        row_pitch_mm=row_mm,
+        rhythm_pitch_mm=rhythm_mm,
+        major=(102, 102, 102),
+        minor=(191, 191, 191),
+        major_width_mm=0.5 * _PT_MM,
+        minor_width_mm=0.5 * _PT_MM,
+        minor_over_major=True,
+        ink=(ink,) * 3,
+        text_ink=(ink,) * 3,
+        stroke_mm=0.75 * _PT_MM,
+        pulse="left" if pulse else "none",
+        pulse_gap_mm=0.0,
+        pulse_foot_mm=0.0,
+        pulse_pen=1.5,
+        separator_mm=3.15,
+        separator_pen=3.0,
+        name_inset_mm=0.0,
+        header_lines=3 if rng.random() < shares["header"] else 0,
+        frame=True,
+    )
+    if not grey:
+        sheet = with_random_grid(sheet, rng)
+    wear = WearStyle(handwriting=int(rng.integers(1, 3)) if rng.random() < shares["worn"] else 0)
+    if rng.random() < shares["worn"]:
+        wear = WearStyle(
+            handwriting=wear.handwriting,
+            creases=int(rng.integers(2, 20)),
+            crease_strength=float(rng.uniform(0.05, 0.25)),
+            wrinkles=float(rng.uniform(0.2, 0.6)),
+        )
+    camera = CameraStyle()
+    if rng.random() < shares["worn"]:
+        camera = CameraStyle(
+            rotation_deg=float(rng.integers(-_KIT_TURN_DEG, _KIT_TURN_DEG + 1)),
+            noise=float(rng.uniform(1, _KIT_NOISE)),
+            margin=-float(rng.uniform(0, _KIT_CROP)),
+            temperature=float(rng.uniform(0.3, 1.0) * rng.choice([-1, 1])),
+        )
+    return PageStyle(sheet, wear, camera, "kit")
 
 
 def _sample_layout(rng: np.random.Generator) -> Layout:

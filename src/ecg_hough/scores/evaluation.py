@@ -43,10 +43,13 @@ METRIC_COLUMNS = (
     "pearson_r",
     "rmse_mv",
     "mae_mv",
+    "range_mae",
     "gain_error",
     "timing_error_s",
+    "relative_lag_s",
     "dtw_mv",
     "dice",
+    "mask_f1",
 )
 """Metric columns of the per-lead table. KS, ASCI and the weighted difference are taken after the Challenge's
 shift, as its scorer does, the gain's error after that of the best cross-correlation; all others where the
@@ -158,6 +161,7 @@ def evaluate(
     workers: int = 2,
     failed: Mapping[str, str] | None = None,
     allow_trained: bool = False,
+    weights: Path | None = None,
 ) -> Evaluation:
     """Compare every record of `truth` with its prediction.
 
@@ -170,22 +174,30 @@ def evaluate(
         truth: folder of WFDB records in mV, NaN where not printed.
         workers: threads; the correlations run outside the interpreter's lock.
         failed: pages known to have failed, "profile/stem", and why: missing, whatever older file is there.
-        allow_trained: score records that the shipped networks were trained on too, with a warning.
+        allow_trained: score records too that the networks were trained on, or may have been, with a warning.
+        weights: folder with the cards of networks that are not shipped.
 
     Raises:
-        ValueError: a folder does not exist, the truth holds no record or one that was trained on (see
-            `scores.guard`), or workers is below 1.
+        ValueError: a folder does not exist, the truth holds no record or one that was trained on, it is not
+            known what a network was trained on (see `scores.guard`), or workers is below 1.
     """
     import pandas as pd
 
     from ecg_hough.datasets.ptbxl_table import patient_groups
-    from ecg_hough.scores.guard import refuse_trained
+    from ecg_hough.networks.runtime import WEIGHTS
+    from ecg_hough.scores.guard import networks_of, refuse_trained
 
     predictions, truth = Path(predictions), Path(truth)
     if workers < 1:
         raise ValueError(f"workers must be at least 1; got {workers}")
     stems = record_stems(predictions, truth)
-    refuse_trained([stem.name for stem in stems], patients=patient_groups(truth), allow=allow_trained)
+    refuse_trained(
+        [stem.name for stem in stems],
+        patients=patient_groups(truth),
+        allow=allow_trained,
+        weights=[WEIGHTS] if weights is None else [WEIGHTS, weights],
+        used=networks_of(predictions),
+    )
     known, failed = set(stems), failed or {}
     extra = sum(p.relative_to(predictions).with_suffix("") not in known for p in predictions.rglob("*.hea"))
     if extra:
@@ -209,8 +221,8 @@ def evaluate(
 def summarise(leads: pd.DataFrame, pages: pd.DataFrame | None) -> dict[str, float | int]:
     """Figures of a choice of rows of `Evaluation.leads` and `.pages`.
 
-    Means over leads with NaN ignored; `gain_error` and `abs_timing_error_s` are medians. The page figures
-    (pages, kaggle_db) are there only if pages are given.
+    Means over leads with NaN ignored; `gain_error`, `abs_timing_error_s` and `abs_relative_lag_s` are
+    medians. The page figures (pages, kaggle_db) are there only if pages are given.
     """
     figures: dict[str, float | int] = {
         "leads": len(leads),
@@ -218,9 +230,10 @@ def summarise(leads: pd.DataFrame, pages: pd.DataFrame | None) -> dict[str, floa
         "challenge_snr_p5_db": float(leads["challenge_snr_db"].quantile(0.05)),
         "gain_error": float(leads["gain_error"].median()),
         "abs_timing_error_s": float(leads["timing_error_s"].abs().median()),
+        "abs_relative_lag_s": float(leads["relative_lag_s"].abs().median()),
     }
     for name in METRIC_COLUMNS:
-        if name not in ("gain_error", "timing_error_s", "shift_s", "shift_mv"):
+        if name not in ("gain_error", "timing_error_s", "relative_lag_s", "shift_s", "shift_mv"):
             figures[name] = float(leads[name].mean())
     if pages is not None:
         figures["pages"] = len(pages)
@@ -246,17 +259,20 @@ def _score_page(
     reference, fs = read_leads(truth / stem)
     reference = {lead: ref for lead, ref in reference.items() if np.isfinite(ref).any()}
     estimate, reason = ({}, failure) if failure else _read_prediction(predictions / stem, fs)
-    overlap = _dice_per_lead(predictions / stem, truth / stem)
+    overlap = _overlap_per_lead(predictions / stem, truth / stem)
     profile = "" if stem.parent == Path(".") else stem.parent.as_posix()
     rows = []
-    for lead, ref, est in _pairs(reference, estimate):
-        row = {"page": stem.name, "profile": profile, "lead": lead, "dice": overlap.get(lead, float("nan"))}
+    pairs = list(_pairs(reference, estimate))
+    lags = _relative_lags(pairs, fs)
+    for lead, ref, est in pairs:
+        row = {"page": stem.name, "profile": profile, "lead": lead, "relative_lag_s": lags[lead]}
+        row |= overlap.get(lead, {"dice": float("nan"), "mask_f1": float("nan")})
         # The scorer fills a missing channel with zeros and a missing record with nothing at all.
         zeros = reason is None and lead not in estimate
         rows.append(row | _score_lead(ref, est, fs, np.zeros_like(ref) if zeros else est))
     page = {"page": stem.name, "profile": profile, "predicted": reason is None, "kaggle_ratio": 0.0}
     if reason is None and rows:
-        refs, ests = zip(*[(ref, est) for _, ref, est in _pairs(reference, estimate)], strict=True)
+        refs, ests = zip(*[(ref, est) for _, ref, est in pairs], strict=True)
         page["kaggle_ratio"] = metrics.kaggle_page_ratio(np.stack(refs), np.stack(ests), fs)
     return rows, page, reason
 
@@ -280,6 +296,7 @@ def _score_lead(
         "pearson_r": metrics.pearson_r(ref, est),
         "rmse_mv": metrics.rmse_mv(ref, est),
         "mae_mv": metrics.mae_mv(ref, est),
+        "range_mae": metrics.range_mae(ref, est),
         "gain_error": metrics.gain_error(ref, est, fs),
         "timing_error_s": metrics.timing_error_s(ref, est, fs),
         "dtw_mv": metrics.dtw_distance(ref, est, fs),
@@ -309,8 +326,19 @@ def _read_prediction(stem: Path, fs: float) -> tuple[dict[str, NDArray[np.float6
     return {lead: resample_lead(values, own_fs, fs) for lead, values in leads.items()}, None
 
 
-def _dice_per_lead(predicted: Path, true: Path) -> dict[str, float]:
-    """Dice of the two label maps by lead; empty unless both records have one."""
+def _relative_lags(
+    pairs: list[tuple[str, NDArray[np.float64], NDArray[np.float64]]], fs: float
+) -> dict[str, float]:
+    """Lag of every lead against the leads of the same seconds; they have one length in a WFDB record."""
+    if not pairs:
+        return {}
+    refs, ests = (np.stack([pair[k] for pair in pairs]) for k in (1, 2))
+    lags = metrics.relative_lags_s(refs, ests, fs)
+    return {lead: float(lag) for (lead, _, _), lag in zip(pairs, lags, strict=True)}
+
+
+def _overlap_per_lead(predicted: Path, true: Path) -> dict[str, dict[str, float]]:
+    """Dice and F1 of the two label maps by lead; empty unless both records have one."""
     paths = [stem.with_name(stem.name + LABELS_SUFFIX) for stem in (predicted, true)]
     if not all(path.is_file() for path in paths):
         return {}
@@ -322,4 +350,5 @@ def _dice_per_lead(predicted: Path, true: Path) -> dict[str, float]:
         maps.append(np.zeros(0, np.uint8) if labels is None else labels.astype(np.uint8))
         if maps[-1].ndim != 2:
             raise ValueError(f"a label map must be a readable one-channel image; got {path.name}")
-    return dict(zip(LEADS, metrics.dice(maps[0], maps[1]).tolist(), strict=True))
+    overlaps = metrics.dice(maps[0], maps[1]).tolist(), metrics.mask_f1(maps[0], maps[1]).tolist()
+    return {lead: {"dice": a, "mask_f1": b} for lead, a, b in zip(LEADS, *overlaps, strict=True)}

@@ -20,6 +20,8 @@ from ecg_hough.networks.runtime import WEIGHTS
 
 SHOWN = 5
 """Names that the refusal lists; the others are counted."""
+_NO_NETWORKS = ("ecg_hough", "method", "code", "weights")
+"""Of a report's versions those that are not of networks; the last two are of a batch as a whole."""
 _PARTS = re.compile(r"[-_.\s]")
 
 log = logging.getLogger(__name__)
@@ -33,43 +35,63 @@ class TrainedOn:
         network: its name.
         records: names of the records.
         patients: ids of the patients, where known.
-        listed: whether the card lists all records that it counts.
+        listed: whether the card lists all records that it counts; False where it does not know them.
+        version: as in the reports of pages that the network read.
     """
 
     network: str
     records: frozenset[str]
     patients: frozenset[str]
     listed: bool
+    version: str = ""
 
 
 def trained_on(weights: Path | None = None) -> tuple[TrainedOn, ...]:
     """What the networks of a folder were trained on, from their cards; None takes the shipped weights."""
     found = []
     for path in sorted((WEIGHTS if weights is None else Path(weights)).glob("*.json")):
-        data = json.loads(path.read_text()).get("data", {})
+        card = json.loads(path.read_text())
+        data = card.get("data", {})
         names = frozenset(_canonical(name) for name in data.get("record_names", ()))
         patients = frozenset(str(patient) for patient in data.get("patient_ids", ()))
-        found.append(TrainedOn(path.stem, names, patients, len(names) >= int(data.get("records") or 0)))
+        # A network by another program: what it was trained on is not known.
+        counted = data.get("records", "unknown") if data else 0
+        listed = isinstance(counted, int) and len(names) >= counted
+        version = f"{card.get('name', path.stem)}-{str(card.get('sha256', ''))[:8]}"
+        found.append(TrainedOn(path.stem, names, patients, listed, version))
     return tuple(found)
 
 
+def networks_of(predictions: Path) -> frozenset[str]:
+    """Versions of the networks that read the pages whose reports (JSON) lie in a folder of predictions."""
+    used: set[str] = set()
+    for path in Path(predictions).rglob("*.json"):
+        try:
+            versions = json.loads(path.read_text()).get("versions", {})
+        except (OSError, ValueError, AttributeError):
+            continue
+        used |= (
+            {str(v) for k, v in versions.items() if k not in _NO_NETWORKS}
+            if isinstance(versions, dict)
+            else set()
+        )
+    return frozenset(used)
+
+
 def find_trained(
-    names: Iterable[str], *, patients: Mapping[str, str] | None = None, weights: Path | None = None
+    names: Iterable[str],
+    *,
+    patients: Mapping[str, str] | None = None,
+    weights: Path | Iterable[Path] | None = None,
 ) -> dict[str, tuple[str, ...]]:
     """Those of the names that some network was trained on -> the networks.
 
     Args:
         names: of records or pages.
         patients: name of a record -> its patient, such as from `datasets.ptbxl_table.patient_groups`.
-        weights: folder of the weights; None takes the shipped ones.
+        weights: folders of the weights; None takes the shipped ones.
     """
-    networks = trained_on(weights)
-    for network in networks:
-        if not network.listed:
-            log.warning(
-                "the card of %s does not list its records: what it was trained on is not known",
-                network.network,
-            )
+    networks = _networks(weights)
     patient_of = {_canonical(record): patient for record, patient in (patients or {}).items()}
     found: dict[str, tuple[str, ...]] = {}
     for name in names:
@@ -81,23 +103,52 @@ def find_trained(
     return found
 
 
+def find_unknown(used: Iterable[str], *, weights: Path | Iterable[Path] | None = None) -> tuple[str, ...]:
+    """Networks of which it is not known what they were trained on.
+
+    Args:
+        used: versions of the networks that read the pages (`networks_of`); where none is known, all of the
+            folders are meant.
+        weights: folders of the weights; None takes the shipped ones.
+    """
+    networks, used = _networks(weights), frozenset(used)
+    listed = {network.version for network in networks if network.listed}
+    unlisted = [n.version for n in networks if not n.listed and (not used or n.version in used)]
+    return tuple(sorted({*unlisted, *(used - listed)}))
+
+
+def _networks(weights: Path | Iterable[Path] | None) -> tuple[TrainedOn, ...]:
+    folders = [None] if weights is None else [weights] if isinstance(weights, Path) else list(weights)
+    return tuple(network for folder in folders for network in trained_on(folder))
+
+
 def refuse_trained(
     names: Iterable[str],
     *,
     patients: Mapping[str, str] | None = None,
     allow: bool = False,
-    weights: Path | None = None,
+    weights: Path | Iterable[Path] | None = None,
+    used: Iterable[str] = (),
 ) -> None:
-    """Refuse to score records or patients that the networks were trained on.
+    """Refuse to score records or patients that the networks were trained on, or may have been.
 
     Args:
-        names, patients, weights: as for `find_trained`.
+        names, patients, weights: as for `find_trained`; used: as for `find_unknown`.
         allow: only warn.
 
     Raises:
-        ValueError: some were trained on.
+        ValueError: some were trained on, or it is not known what a network was trained on.
     """
     names = list(names)
+    unknown = find_unknown(used, weights=weights)
+    if unknown:
+        words = f"it must be known what the networks were trained on; it is not for {', '.join(unknown)}"
+        if not allow:
+            raise ValueError(
+                f"{words}. Give the folder of their cards (--weights), or give --allow-trained: the score "
+                "may then be of the training data"
+            )
+        log.warning("%s: the score may be of the training data", words)
     found = find_trained(names, patients=patients, weights=weights)
     if not found:
         return

@@ -28,6 +28,10 @@ KAGGLE_CAP = 384.0
 """Largest linear ratio of one page in early copies of the Kaggle scorer; later copies have 1e6."""
 DTW_FS_HZ = 100.0
 """Signals are thinned to about this rate before time warping; a QRS slope still has several samples."""
+SIMULTANEOUS_SHARE = 0.5
+"""Leads are simultaneous if they share this part of the shorter one's printed samples."""
+MASK_TOLERANCE_PX = 2
+"""Pixels of two label maps that lie this near to each other are the same trace."""
 DTW_BAND_S = 0.1
 """Largest warp. Longer than any drawing error, shorter than the PR interval."""
 TIMING_MAX_LAG_S = 0.5
@@ -264,6 +268,19 @@ def mae_mv(reference: ArrayLike, estimate: ArrayLike) -> float:
     return float(np.mean(np.abs(ref - est))) if ref.size else float("nan")
 
 
+def range_mae(reference: ArrayLike, estimate: ArrayLike) -> float:
+    """Mean absolute error as a share of the reference's range, over the samples finite in both.
+
+    The range is the reference's largest minus its smallest value where it is printed, whatever was read of
+    it. NaN without a common sample, or for a flat reference.
+    """
+    ref = _as_lead(reference, "reference")
+    printed = ref[np.isfinite(ref)]
+    if printed.size == 0 or np.ptp(printed) == 0.0:
+        return float("nan")
+    return mae_mv(reference, estimate) / float(np.ptp(printed))
+
+
 def gain_error(reference: ArrayLike, estimate: ArrayLike, fs: float) -> float:
     """Slope of the estimate over the reference (least squares with an offset) minus 1: +0.1 = 10 % too high.
 
@@ -301,6 +318,32 @@ def timing_error_s(reference: ArrayLike, estimate: ArrayLike, fs: float) -> floa
     inside = 0 < peak < correlation.size - 1
     offset = float(peak_offset(*correlation[peak - 1 : peak + 2])) if inside else 0.0
     return (peak - limit + offset) / fs
+
+
+def relative_lags_s(
+    references: NDArray[np.float64], estimates: NDArray[np.float64], fs: float
+) -> NDArray[np.float64]:
+    """(leads,) lag of every lead against the leads of the same seconds, s; positive = later than they are.
+
+    A lead's own lag is its `timing_error_s`. Leads are simultaneous if the reference shows both at once
+    for at least half of the shorter one. From each lead's lag the median of the simultaneous leads' lags,
+    its own among
+    them, is taken: a page that is late as a whole is in step. NaN for a lead without a lag, or alone in its
+    seconds.
+
+    Args:
+        references, estimates: (leads, N) mV at fs, NaN where not printed or not read.
+    """
+    printed = np.isfinite(references)
+    lags = np.array([timing_error_s(r, e, fs) for r, e in zip(references, estimates, strict=True)])
+    both = printed.astype(float) @ printed.T.astype(float)
+    n = printed.sum(axis=1)
+    together = (both >= SIMULTANEOUS_SHARE * np.minimum(n[:, None], n)) & (both > 0) & np.isfinite(lags)
+    out = np.full(lags.size, np.nan)
+    for k in np.flatnonzero(np.isfinite(lags)):
+        if together[k].sum() > 1:
+            out[k] = lags[k] - np.median(lags[together[k]])
+    return out
 
 
 def dtw_distance(reference: ArrayLike, estimate: ArrayLike, fs: float) -> float:
@@ -352,6 +395,39 @@ def dice(
     )
     total = size_a + size_b
     return np.divide(2.0 * both, total, out=np.full(classes, np.nan), where=total > 0)
+
+
+def mask_f1(
+    predicted: NDArray[np.integer],
+    true: NDArray[np.integer],
+    *,
+    tolerance_px: int = MASK_TOLERANCE_PX,
+    classes: int = len(LEADS),
+) -> NDArray[np.float64]:
+    """F1 of every class of a label map against the true one: (classes,), NaN for a class in neither.
+
+    A pixel counts as right if a pixel of its class lies within the tolerance (a square of that half side)
+    in the other map; F1 is the harmonic mean of the share of predicted pixels that are right and that of
+    true pixels. Without tolerance it is the Dice overlap, which for lines a pixel wide says little.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if np.shape(predicted) != np.shape(true):
+        raise ValueError(f"label maps must have one shape; got {np.shape(predicted)} and {np.shape(true)}")
+    out = np.full(classes, np.nan)
+    for k in range(classes):
+        maps = [np.asarray(labels) == k + 1 for labels in (predicted, true)]
+        if not any(m.any() for m in maps):
+            continue
+        size = 2 * tolerance_px + 1
+        near = [ndimage.maximum_filter(m, size, mode="constant") for m in maps]
+        precision, recall = (
+            float((m & other).sum() / m.sum()) if m.any() else 0.0
+            for m, other in zip(maps, near[::-1], strict=True)
+        )
+        out[k] = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return out
 
 
 def _best_image_shift(

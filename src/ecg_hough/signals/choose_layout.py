@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.elements import Candidate, PanelBox, RowTrace, Window
+from ecg_hough.errors import PageError
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.layout.windows import windows_on_rows
-from ecg_hough.paper import Layout
+from ecg_hough.paper import GivenLayout, Layout
 from ecg_hough.signals.columns import place_columns, trim_windows
 from ecg_hough.signals.limb_sums import limb_columns, limb_residual, renamed_columns, usual_beat_residual
 from ecg_hough.signals.strip_names import measure as measure_strips
@@ -59,18 +60,29 @@ class ChosenLayout:
 
     Attributes:
         probability: of the layout among the known ones, by traces and network; NaN where printed names
-            decide.
+            decide, 1 where a person gave it.
+        strips_given: the names of the rhythm strips are a person's, and not to be changed.
     """
 
     layout: Layout | None
     windows: tuple[Window, ...]
     warnings: tuple[str, ...] = ()
     probability: float = np.nan
+    strips_given: bool = False
 
 
-def choose_layout(sheet: Sheet, rows: Rows) -> ChosenLayout:
-    """Choose the layout of a page whose rows are read; panels are trimmed to their rows' traces."""
+def choose_layout(sheet: Sheet, rows: Rows, given: GivenLayout | None = None) -> ChosenLayout:
+    """Choose the layout of a page whose rows are read; panels are trimmed to their rows' traces.
+
+    Args:
+        given: what a person knows of it.
+    Raises:
+        PageError: the page's rows cannot be those of the layout that is given.
+    """
     candidates, loose = candidates_on_page(sheet, rows)
+    if given is not None:
+        chosen = as_given(candidates, given)
+        return replace(chosen, windows=trim_windows(rows.traces, chosen.windows))
     chosen = check_layout(
         rows.traces,
         candidates,
@@ -80,6 +92,36 @@ def choose_layout(sheet: Sheet, rows: Rows) -> ChosenLayout:
         has_grid=sheet.has_grid,
     )
     return replace(chosen, windows=trim_windows(rows.traces, chosen.windows))
+
+
+def as_given(candidates: tuple[Candidate[Window], ...], given: GivenLayout) -> ChosenLayout:
+    """The layout that a person gave, on the page: the likeliest candidate of its shape, with its leads.
+
+    Raises:
+        PageError: no candidate has as many rows, columns and strips.
+    """
+    rows, shape = given.rows, (len(given.rows), len(given.rows[0]), given.n_strips)
+    alike = [c for c in candidates if (len(c.layout.rows), c.layout.n_columns, len(c.layout.rhythm)) == shape]
+    if not alike:
+        seen = ", ".join(list(dict.fromkeys(c.layout.name for c in candidates))[:3]) or "none that is known"
+        raise PageError(
+            "layout",
+            f"the page must have the rows of the layout that was given, {given.name}; its rows fit {seen}. "
+            "Omit the layout, or give the one that is printed",
+        )
+    chosen = next((c for c in alike if c.layout.rows == rows), alike[0])
+    place = {lead: (r, k) for r, row in enumerate(chosen.layout.rows) for k, lead in enumerate(row)}
+    strips = sorted({w.row_index for w in chosen.panels if w.rhythm})
+    renamed = []
+    for w in chosen.panels:
+        if not w.rhythm:
+            r, k = place[w.lead]
+            renamed.append(replace(w, lead=rows[r][k]))
+        else:
+            renamed.append(replace(w, lead=given.rhythm[strips.index(w.row_index)]) if given.rhythm else w)
+    layout = given.layout.with_strips(given.rhythm or chosen.layout.rhythm)
+    log.info("layout: %s, as given", layout.name)
+    return ChosenLayout(layout, tuple(renamed), strips_given=bool(given.rhythm), probability=1.0)
 
 
 def candidates_on_page(sheet: Sheet, rows: Rows) -> tuple[tuple[Candidate[Window], ...], tuple[Window, ...]]:

@@ -16,7 +16,7 @@ from ecg_hough.signals.choose_layout import NAMED_MIN, ChosenLayout
 from ecg_hough.signals.column_order import find_column_order
 from ecg_hough.signals.find_columns import find_columns
 from ecg_hough.signals.scale import PaperScale
-from ecg_hough.signals.strip_names import check_strips
+from ecg_hough.signals.strip_names import NamedStrips, check_strips
 from ecg_hough.traces.rows import Rows
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,9 @@ def find_time_base(
     """
     base = find_columns(sheet, rows, chosen, scale, options)
     printed = trusted_names(sheet)
-    strips = check_strips(rows.traces, base.columns.windows, base.layout, printed=printed)
+    strips = NamedStrips(base.layout, base.columns.windows)
+    if not chosen.strips_given:
+        strips = check_strips(rows.traces, base.columns.windows, base.layout, printed=printed)
     columns = replace(base.columns, windows=strips.windows)
     order = find_column_order(rows.traces, columns.windows, strips.layout)
     return replace(

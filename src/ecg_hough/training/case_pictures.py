@@ -5,6 +5,7 @@ Canvases as the leads network sees them, pages on which words are read, or whole
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from ecg_hough.paper import WORDS
 from ecg_hough.render import RenderedPage, draw_labels, render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.training.cases import GENERATED, Case
+from ecg_hough.training.winner_labels import Traced, turn_of, turn_upright, winner_labels
 
 MIN_STROKE_PX = 3.0
 """Traces are labelled at least this wide on the canvas: one pixel wide classes are slow to learn."""
@@ -32,7 +34,7 @@ TRAIN_DPI = (85.0, 150.0)
 """Pages are shrunk to about 70 dpi on the canvas; finer ones cost time and change nothing."""
 PAGE_DPI = 200.0
 """Of whole pages, as the winner of the 2024 Challenge trained on (Krones et al. 2024)."""
-PAGE_MIN_STROKE_PX = 1.0
+STRAIGHT_DEG = 0.02
 PLANES = ("rgb", "red")
 CANVASES = ("canvas704", "page", "words")
 WORD_TEXTS = (60, 160)
@@ -53,7 +55,8 @@ class Drawing:
 
 
 def case_paths(root: Path, case: Case) -> tuple[Path, Path]:
-    return root / "imagesTr" / f"{case.name}_0000.png", root / "labelsTr" / f"{case.name}.png"
+    images, labels = root / f"images{case.part}", root / f"labels{case.part}"
+    return images / f"{case.name}_0000.png", labels / f"{case.name}.png"
 
 
 def is_made(root: Path, case: Case) -> bool:
@@ -87,8 +90,7 @@ def _rendered_case(case: Case, drawing: Drawing) -> tuple[NDArray[np.uint8], NDA
         signals, fs = read_signals(Path(case.source))
     if drawing.canvas == "page":
         page = render_page(signals, fs, seed=case.seed, profile=drawing.profile, dpi=drawing.dpi or PAGE_DPI)
-        labels = draw_labels(page.image.shape[:2], page.panels, min_stroke_px=PAGE_MIN_STROKE_PX)
-        return page.image, labels
+        return upright_with_labels(page.image, [(p.lead, p.trace) for p in page.panels], page.angle_deg)
     # Drawn even where the resolution is given, so that all other choices of a seed stay as they are.
     drawn_dpi = float(rng.uniform(*(WORD_DPI if drawing.canvas == "words" else TRAIN_DPI)))
     dpi = drawing.dpi or drawn_dpi
@@ -143,14 +145,28 @@ def page_canvas(page: RenderedPage, side: int = CANVAS_PX) -> tuple[NDArray[np.u
 
 
 def kit_page(sidecar: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """An ECG-Image-Kit page as it is: image (rows, cols, 3) and label map (rows, cols)."""
-    page = read_kit_page(sidecar)
-    return read_page(page.image_path).image, page.labels
+    """An ECG-Image-Kit page as the 2024 winner trained on it: upright, and its label map (rows, cols)."""
+    page = read_kit_page(sidecar, may_be_turned=True)
+    image = read_page(page.image_path).image
+    if page.turn_deg:
+        image, _ = turn_upright(image, (), page.turn_deg)
+    angle = turn_of(page.traces)
+    # Turns below this move no point by a pixel, and are rounding of the sidecar's points.
+    return upright_with_labels(image, page.traces, angle if abs(angle) > STRAIGHT_DEG else 0.0)
+
+
+def upright_with_labels(
+    image: NDArray[np.uint8], traces: Sequence[Traced], angle_deg: float
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A page turned back by its angle, and the 2024 winner's label map of it."""
+    upright, turned = turn_upright(image, traces, angle_deg)
+    return upright, winner_labels(upright.shape[:2], turned)
 
 
 def kit_canvas(sidecar: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """An ECG-Image-Kit page as the leads network sees it."""
-    image, page_labels = kit_page(sidecar)
+    page = read_kit_page(sidecar)
+    image, page_labels = read_page(page.image_path).image, page.labels
     canvas = to_canvas(image)
     rows, cols = (round(n * canvas.scale) for n in page_labels.shape)
     small = cv2.resize(page_labels, (cols, rows), interpolation=cv2.INTER_NEAREST)

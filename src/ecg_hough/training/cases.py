@@ -6,7 +6,9 @@ fewer ended.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +18,54 @@ from ecg_hough.datasets.kit_pages import find_kit_pages
 from ecg_hough.datasets.rendered import page_seed
 from ecg_hough.datasets.split import held_out_records, split_records
 
+log = logging.getLogger(__name__)
+
+VALIDATION_FOLD, TEST_FOLD = 9, 10
+"""Of PTB-XL's folds, as Wagner et al. propose and the 2024 winner did."""
 GENERATED = "generated"
 """Source of a case that shows a generated ECG."""
 
 
+TRAINING, TESTING = "Tr", "Ts"
+"""Parts of a data set, as nnU-Net's folders are named."""
+
+
 @dataclass(frozen=True)
 class Case:
-    """One page to make: `group` is the patient, `source` a record, a sidecar or "generated"."""
+    """One page to make.
+
+    Attributes:
+        name: of its files; group: the patient; source: a record, a sidecar or "generated".
+        seed: of the page.
+        part: `TRAINING` (folds decide what it is used for) or `TESTING`.
+        fold: PTB-XL's own, 1 to 10, where the split goes by it and the record has one.
+    """
 
     name: str
     group: str
     source: str
     seed: int
+    part: str = TRAINING
+    fold: int | None = None
+
+    @property
+    def record(self) -> str:
+        """Name of the record that the page shows: its file's, or a kit's sidecar's without the page's
+        number."""
+        return re.sub(r"(-\d+)?(_0000)?\.json$", "", Path(self.source).name)
+
+
+def by_strat_fold(cases: list[Case], folder: Path) -> list[Case]:
+    """The cases with PTB-XL's own folds: 1 to 8 and pages without one to train on, 9 to validate, 10 to test.
+
+    Raises:
+        ValueError: no ptbxl_database.csv in `folder`.
+    """
+    folds = ptbxl_table.strat_folds(folder)
+    if not folds:
+        raise ValueError(f"a split by strat_fold needs {ptbxl_table.DATABASE_CSV}; there is none in {folder}")
+    placed = [replace(case, fold=folds.get(case.record)) for case in cases]
+    return [replace(case, part=TESTING) if case.fold == TEST_FOLD else case for case in placed]
 
 
 def _numbered(k: int, seed: int, stem: Path | None = None, groups: dict[str, str] | None = None) -> Case:
@@ -106,7 +144,7 @@ def kit_cases(folder: Path, n: int) -> list[Case]:
     if not sidecars:
         raise ValueError(f"folder must hold ECG-Image-Kit pages (PNG and JSON); found none in {folder}")
     groups = ptbxl_table.patient_groups(folder)
-    return [
+    cases = [
         # The kit numbers the pages of one record as <record>-<k>.
         Case(
             "_".join(path.relative_to(folder).with_suffix("").parts),
@@ -116,3 +154,11 @@ def kit_cases(folder: Path, n: int) -> list[Case]:
         )
         for k, path in enumerate(sidecars)
     ]
+    held_out = sorted({case.record for case in cases} & held_out_records())
+    if held_out:
+        log.warning(
+            "%d of the records on these pages are held out for benchmarks (%s%s): a network trained on "
+            "them must not be scored on the development pages",
+            len(held_out), ", ".join(held_out[:5]), ", ..." if len(held_out) > 5 else "",
+        )  # fmt: skip
+    return cases

@@ -55,7 +55,6 @@ def export(
     name: str | None = None,
     checkpoint: str | None = None,
     half: bool = True,
-    data: Path | None = None,
     records: Path | None = None,
     average_with: Path | None = None,
 ) -> Path:
@@ -67,7 +66,6 @@ def export(
         name: of the network; None takes "leads", "words", "traces" or "marks", by the kind of run.
         checkpoint: "latest", "final" or "best" of nnU-Net's; None takes the newer of latest and final.
         half: store weights in half precision; they are computed with in single precision.
-        data: folder of nnUNet_raw, for the card's description of the cases where the run has none.
         records: folder of the WFDB records trained on, for the card where the run does not name them.
         average_with: exported weights that the run started from; the mean of both is written. It is often
             better than either (Wortsman et al. 2022, arXiv 2203.05482).
@@ -76,15 +74,28 @@ def export(
             OpenVINO's answer differs from torch's; `average_with` is no network of this shape. Files in
             `out` then stay as they are.
     """
-    folder, out = Path(folder), Path(out)
-    run = _read_run(folder, checkpoint, data)
+    folder = Path(folder)
+    run = _read_run(folder, checkpoint)
     if average_with is not None:
         _average(run, average_with)
     name = name or str(run.card["task"])
     if records is not None and "record_names" not in run.card["data"]:
-        run.card["data"] |= _names_of(records, int(run.card["data"].get("records") or 0))
+        run.card["data"] |= _names_of(records, run.card["data"].get("records"))
     if average_with is not None:
         _add_earlier(run.card, average_with)
+    return write_network(run, Path(out), name, half=half)
+
+
+def write_network(run: TrainedRun, out: Path, name: str, *, half: bool = True) -> Path:
+    """Write a network as ONNX with its card, once OpenVINO has given torch's answer; returns the ONNX file.
+
+    Args:
+        run: the network and what its card states; out: folder of the weights; name: of the network.
+        half: store weights in half precision; they are computed with in single precision.
+    Raises:
+        ValueError: weights that half precision cannot hold, or another answer. Files in `out` then stay as
+            they are.
+    """
     out.mkdir(parents=True, exist_ok=True)
     # In `out`, so that the replacement is a renaming on one disk.
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=out) as part:
@@ -148,7 +159,7 @@ def list_records(card: Path, records: Path) -> None:
     """
     content = read_json(card)
     data = content["data"]
-    put_into_card(card, {"data": {**data, **_names_of(records, int(data.get("records") or 0))}})
+    put_into_card(card, {"data": {**data, **_names_of(records, data.get("records"))}})
 
 
 def put_into_card(card: Path, values: dict[str, Any]) -> None:
@@ -159,14 +170,18 @@ def put_into_card(card: Path, values: dict[str, Any]) -> None:
     os.replace(part, card)
 
 
-def _names_of(records: Path, counted: int) -> dict[str, list[str]]:
-    """Names of the records of a folder that are trained on, and their patients where known."""
+def _names_of(records: Path, counted: int | None) -> dict[str, Any]:
+    """Number and names of the records of a folder that are trained on, and their patients where known.
+
+    Args:
+        counted: how many the card counts; None where it does not know.
+    """
     training, _ = split_records(records)
-    if len(training) != counted:
+    if counted is not None and len(training) != counted:
         raise ValueError(
             f"records must be those trained on: {counted} by the card; {records} holds {len(training)}"
         )
-    return trained_names(patients_of(training, records))
+    return {"records": len(training), **trained_names(patients_of(training, records))}
 
 
 def load_run(folder: Path, *, checkpoint: str | None = None) -> torch.nn.Module:
@@ -175,13 +190,13 @@ def load_run(folder: Path, *, checkpoint: str | None = None) -> torch.nn.Module:
     Raises:
         ValueError: no run in `folder`, or no such checkpoint.
     """
-    return _read_run(Path(folder), checkpoint, None).network
+    return _read_run(Path(folder), checkpoint).network
 
 
-def _read_run(folder: Path, checkpoint: str | None, data: Path | None) -> TrainedRun:
+def _read_run(folder: Path, checkpoint: str | None) -> TrainedRun:
     if is_marks_run(folder):
         return read_marks_run(folder)
-    return read_trace_run(folder) if is_trace_run(folder) else read_nnunet_run(folder, checkpoint, data)
+    return read_trace_run(folder) if is_trace_run(folder) else read_nnunet_run(folder, checkpoint)
 
 
 def _write_onnx(run: TrainedRun, path: Path, half: bool) -> None:
@@ -190,10 +205,12 @@ def _write_onnx(run: TrainedRun, path: Path, half: bool) -> None:
 
     side = max(2 * run.stride, CHECK_PX)
     # Two images: with a batch of one, torch writes some batch sizes down as constants.
-    example = torch.rand(2, run.channels, run.rows or side, side)
+    example = torch.rand(2, run.channels, run.rows or side, run.cols or side)
     axes = {"image": {0: "batch", 2: "rows", 3: "cols"}, "logits": {0: "batch", 2: "rows", 3: "cols"}}
     if run.rows is not None:  # folded into channels: only columns come out
         axes = {"image": {0: "batch", 3: "cols"}, "logits": {0: "batch", 2: "cols"}}
+    if run.cols is not None:
+        axes = {"image": {0: "batch"}, "logits": {0: "batch"}}
     with warnings.catch_warnings(), torch.no_grad():
         # The older exporter is deprecated, and the one of the two that keeps three free axes here.
         warnings.simplefilter("ignore")
@@ -247,7 +264,7 @@ def _check(run: TrainedRun, path: Path) -> float:
     worst = 0.0
     wide = side + run.stride
     for n, rows, cols in ((1, side, wide), (2, wide, side)):
-        shape = (n, run.channels, run.rows or rows, cols)
+        shape = (n, run.channels, run.rows or rows, run.cols or cols)
         image = rng.random(shape, np.float32)
         with torch.no_grad():
             expected = run.network(torch.from_numpy(image)).numpy()

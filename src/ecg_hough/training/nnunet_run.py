@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterable
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ecg_hough.datasets.split import trained_names
-from ecg_hough.paper import WORDS
+from ecg_hough.paper import LEADS, WORDS
+from ecg_hough.training.cases import TRAINING, Case
 from ecg_hough.training.run_card import TrainedRun, hardware, log_essentials, read_json
 
 if TYPE_CHECKING:
@@ -20,49 +22,38 @@ if TYPE_CHECKING:
 _KINDS = ("latest", "final", "best")
 
 
-def read_nnunet_run(folder: Path, checkpoint: str | None, data: Path | None) -> TrainedRun:
+def read_nnunet_run(folder: Path, checkpoint: str | None) -> TrainedRun:
     """The network of a fold's folder.
 
     Args:
         folder: of the fold, with checkpoints; plans.json and dataset.json are one above it.
         checkpoint: "latest", "final" or "best"; None takes the newer of latest and final.
-        data: folder of nnUNet_raw, where the run folder does not describe its cases.
     Raises:
         ValueError: no such checkpoint.
     """
-    import torch
-    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-
     path = _checkpoint_path(folder, checkpoint)
-    # Numbers of the log are numpy scalars there, which torch's safe loading refuses.
-    state = torch.load(path, map_location="cpu", weights_only=False)
+    network, state = read_network(path, folder.parent)
     started_with = state["init_args"]
-    plans_path, dataset_path = folder.parent / "plans.json", folder.parent / "dataset.json"
-    plans = json.loads(plans_path.read_text()) if plans_path.is_file() else started_with["plans"]
-    dataset = json.loads(dataset_path.read_text()) if dataset_path.is_file() else started_with["dataset_json"]
-    configuration = PlansManager(plans).get_configuration(started_with["configuration"])
+    plans, dataset = _contract(folder.parent, started_with)
+    configuration = _configuration(plans, started_with["configuration"])
     channels = list(dataset["channel_names"].values())
-    network = build_network(configuration, len(channels), len(dataset["labels"]))
-    # Compiled networks carry a prefix.
-    weights = {key.removeprefix("_orig_mod."): value for key, value in state["network_weights"].items()}
-    network.load_state_dict(weights)
-    network.eval()
     outputs = [label for label, _ in sorted(dataset["labels"].items(), key=lambda item: item[1])]
     reads_words = tuple(outputs[1:]) == WORDS
+    reads_leads = tuple(outputs[1:]) == LEADS
     if reads_words:
         network.coarse = True  # type: ignore[assignment]  # half the picture's resolution places a word well enough
     architecture = configuration.network_arch_init_kwargs
     card = {
-        "task": "words" if reads_words else "leads",
+        "task": "words" if reads_words else "leads" if reads_leads else "masks",
         "labels": dict(dataset["labels"]),
-        "input": _input(channels, configuration),
+        "input": _input(channels, configuration, state),
         "outputs": outputs,
         "architecture": {
             "class": configuration.network_arch_class_name,
             "features_per_stage": architecture["features_per_stage"],
             "parameters": sum(p.numel() for p in network.parameters()),
         },
-        "data": describe_data(plans["dataset_name"], dataset, str(started_with["fold"]), folder.parent, data),
+        "data": describe_data(plans["dataset_name"], dataset, str(started_with["fold"]), folder.parent),
         "training": _describe_training(folder, path, state, plans),
         "exported_on": hardware(),
     }
@@ -70,7 +61,67 @@ def read_nnunet_run(folder: Path, checkpoint: str | None, data: Path | None) -> 
     return TrainedRun(network, len(channels), stride, card)
 
 
-def _input(channels: list[str], configuration: Any) -> dict[str, Any]:
+def read_network(checkpoint: Path, results: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """The network of a checkpoint, ready for inference, and all else that the checkpoint holds.
+
+    Args:
+        checkpoint: nnU-Net's file; results: the folder of plans.json and dataset.json; where they are not
+            there, those in the checkpoint are taken.
+    Raises:
+        ValueError: the file holds more than numbers, or no network of its plans.
+    """
+    state = load_checkpoint(checkpoint)
+    plans, dataset = _contract(results, state["init_args"])
+    configuration = _configuration(plans, state["init_args"]["configuration"])
+    network = build_network(configuration, len(dataset["channel_names"]), len(dataset["labels"]))
+    # Compiled networks carry a prefix, those with deep supervision more heads than are built here.
+    weights = {key.removeprefix("_orig_mod."): value for key, value in state["network_weights"].items()}
+    network.load_state_dict(weights)
+    network.eval()
+    return network, state
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Content of a checkpoint by nnU-Net; nothing that it holds is run.
+
+    Raises:
+        ValueError: the file holds more than tensors, numbers and text.
+    """
+    import pickle
+
+    import torch
+
+    # The log's numbers are numpy scalars, which torch's safe loading takes where they are named; numpy moved
+    # them.
+    scalar = (getattr(np, "_core", None) or np.core).multiarray.scalar
+    kinds = [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "bool")]
+    named: list[Any] = [(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, *kinds]
+    try:
+        with torch.serialization.safe_globals(named):
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} must be a checkpoint by nnU-Net, of tensors, numbers and text; it is damaged, or holds "
+            f"code, which is not run: {str(error).splitlines()[0]}"
+        ) from error
+    return state
+
+
+def _contract(results: Path, started_with: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Plans and dataset.json of a results folder, or those that a checkpoint was begun with."""
+    plans_path, dataset_path = results / "plans.json", results / "dataset.json"
+    plans = json.loads(plans_path.read_text()) if plans_path.is_file() else started_with["plans"]
+    dataset = json.loads(dataset_path.read_text()) if dataset_path.is_file() else started_with["dataset_json"]
+    return plans, dataset
+
+
+def _configuration(plans: dict[str, Any], name: str) -> Any:
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    return PlansManager(plans).get_configuration(name)
+
+
+def _input(channels: list[str], configuration: Any, state: dict[str, Any]) -> dict[str, Any]:
     """What the network takes."""
     schemes = configuration.normalization_schemes
     return {
@@ -79,6 +130,7 @@ def _input(channels: list[str], configuration: Any) -> dict[str, Any]:
         "scale": 1 / 255 if set(schemes) == {"RGBTo01Normalization"} else None,
         "layout": "NCHW",
         "canvas_px": list(configuration.patch_size),
+        "mirror_axes": list(state.get("inference_allowed_mirroring_axes") or ()),
     }
 
 
@@ -132,18 +184,17 @@ def _checkpoint_path(folder: Path, kind: str | None) -> Path:
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
-def describe_data(
-    name: str, dataset: dict[str, Any], fold: str, results: Path, data: Path | None
-) -> dict[str, Any]:
-    """Counts of cases, patients and sources, from what `train` kept or from the data set itself."""
+def describe_data(name: str, dataset: dict[str, Any], fold: str, folder: Path) -> dict[str, Any]:
+    """Counts of cases, patients and sources, from what `train` kept next to plans.json.
+
+    A run of another program keeps nothing of the kind. Its records are then unknown ("records" is None), even
+    where a data set of the same name is on this machine: every winner's data set is `Dataset500_Signals`.
+    """
     about: dict[str, Any] = {"dataset": name, "cases": dataset["numTraining"]}
-    # Kept by `train` next to plans.json, so that a run folder is enough.
-    folders = [results] + ([Path(data) / "nnUNet_raw" / name] if data is not None else [])
-    folder = next((f for f in folders if (f / "cases.csv").is_file()), None)
-    if folder is None:
-        return about
+    if not (folder / "cases.csv").is_file():
+        return about | {"records": None}
     with (folder / "cases.csv").open(newline="") as file:
-        cases = list(csv.DictReader(file))
+        cases = [case for case in csv.DictReader(file) if case.get("part", TRAINING) == TRAINING]
     sources = {case["source"] for case in cases} - {"generated"}
     about |= {
         "patients": len({c["group"] for c in cases if c["source"] != "generated"}),
@@ -158,10 +209,9 @@ def describe_data(
     else:
         about["trained_on"] = len(cases)
     # The records of all folds: what validated a network also chose it.
-    drawn = {_record_name(case["source"]): case["group"] for case in cases if case["source"] != "generated"}
+    drawn = {
+        Case(case["name"], case["group"], case["source"], 0).record: case["group"]
+        for case in cases
+        if case["source"] != "generated"
+    }
     return about | trained_names(drawn)
-
-
-def _record_name(source: str) -> str:
-    """Record of a case: its name, or that of a kit's sidecar without the page's number."""
-    return re.sub(r"(-\d+)?(_0000)?\.json$", "", source)

@@ -28,10 +28,20 @@ from ecg_hough.datasets import RECORD_SETS
 from ecg_hough.datasets.split import split_records
 from ecg_hough.paper import LEADS, WORDS
 from ecg_hough.training.case_pictures import CANVASES, PLANES, Drawing, is_made, make_case
-from ecg_hough.training.cases import Case, dataset_cases, kit_cases, ptbxl_cases, record_cases
+from ecg_hough.training.cases import (
+    TRAINING,
+    VALIDATION_FOLD,
+    Case,
+    by_strat_fold,
+    dataset_cases,
+    kit_cases,
+    ptbxl_cases,
+    record_cases,
+)
 
 N_FOLDS = 5
 SOURCES = ("renderer", "kit", "ptbxl", "chapman", "ludb")
+SPLITS = ("patients", "strat")
 
 OnProgress = Callable[[int, int], None]
 
@@ -51,11 +61,14 @@ class DataSettings:
         records: folder of WFDB records; those in `split.held_out_records` are not used.
         folder: of the kit's pages or of a data set; "ptbxl" has a default.
         generated: share of pages that show generated ECGs, when records are given.
-        profile: mixture of distortions, see `render.style.PROFILES`.
+        profile: mixture of distortions, see `render.style.PROFILES`; None takes "kit" for whole pages, else
+            "mixed".
         planes: "rgb", or "red" for pictures of one channel.
-        canvas: "canvas704" for the leads network's square; "page" for whole pages and labels of their
-            size, never in a wrong quarter turn; "words" for pages at `words_net.WORD_PX_PER_MM` with words
-            all over them, and the words as labels.
+        split: "patients" for five folds that keep a patient on one side; "strat" for PTB-XL's own folds: 1
+            to 8 to train, 9 to validate (both fold 0), 10 as imagesTs and labelsTs.
+        canvas: "canvas704" for the leads network's square; "page" for whole pages as the 2024 winner trained
+            on (turned upright, labels of one pixel, see `winner_labels`); "words" for pages at
+            `words_net.WORD_PX_PER_MM` with words all over them, and the words as labels.
         dpi: of rendered pages; None draws from `TRAIN_DPI`, or takes `PAGE_DPI` for whole pages.
         dataset: nnU-Net's name of the data set.
         seed: same seed and records, same data set.
@@ -68,25 +81,29 @@ class DataSettings:
     records: Path | None = None
     folder: Path | None = None
     generated: float = 0.35
-    profile: str = "mixed"
+    profile: str | None = None
     planes: str = "rgb"
     canvas: str = "canvas704"
+    split: str = "patients"
     dpi: float | None = None
     dataset: str = "Dataset500_Signals"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for option, known in (("source", SOURCES), ("planes", PLANES), ("canvas", CANVASES)):
+        choices = {"source": SOURCES, "planes": PLANES, "canvas": CANVASES, "split": SPLITS}
+        for option, known in choices.items():
             value = getattr(self, option)
             if value not in known:
                 raise ValueError(f"{option} must be {', '.join(known[:-1])} or {known[-1]}; got {value!r}")
+        if self.profile is None:
+            object.__setattr__(self, "profile", "kit" if self.canvas == "page" else "mixed")
         if not self.n >= 1:
             raise ValueError(f"n must be 1 or more; got {self.n}")
 
     @property
     def drawing(self) -> Drawing:
         """How the cases are drawn."""
-        return Drawing(self.profile, self.planes, self.canvas, self.dpi)
+        return Drawing(str(self.profile), self.planes, self.canvas, self.dpi)
 
 
 def prepare(
@@ -111,12 +128,16 @@ def prepare(
         "source": settings.source,
         "seed": settings.seed,
         "generated": settings.generated,
+        "split": settings.split,
         **asdict(settings.drawing),
     }
     _check_options(root, options)
-    for name in ("imagesTr", "labelsTr"):
-        (root / name).mkdir(parents=True, exist_ok=True)
     cases = _cases(settings, out)
+    if settings.split == "strat":
+        cases = by_strat_fold(cases, _records_folder(settings, out))
+    for part in {TRAINING, *(case.part for case in cases)}:
+        for kind in ("images", "labels"):
+            (root / f"{kind}{part}").mkdir(parents=True, exist_ok=True)
     if settings.source == "renderer":
         options["records"] = _records_digest(settings.records)
     _keep_options(root, options, cases)
@@ -126,8 +147,14 @@ def prepare(
     cases = [case for case in cases if case.name not in refused]
     if not cases:
         raise ValueError(f"at least one page must be usable; all {len(refused)} were skipped, see the log")
-    _write_contract(root, cases, settings.planes, WORDS if settings.canvas == "words" else LEADS)
+    _write_contract(root, cases, settings)
     return root
+
+
+def _records_folder(settings: DataSettings, out: Path) -> Path:
+    """Where the table of the records' patients and folds is."""
+    given = settings.records if settings.source == "renderer" else settings.folder
+    return given or out.parent / "ptbxl"
 
 
 def _cases(settings: DataSettings, out: Path) -> list[Case]:
@@ -215,31 +242,53 @@ def _single_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _write_contract(root: Path, cases: list[Case], planes: str, names: tuple[str, ...]) -> None:
-    """dataset.json, folds grouped by patient, and where every case came from."""
+def _write_contract(root: Path, cases: list[Case], settings: DataSettings) -> None:
+    """dataset.json, folds, and where every case came from."""
+    names = WORDS if settings.canvas == "words" else LEADS
     # nnU-Net normalises by these names; it takes the z-score for those it does not know.
-    channels = ["red"] if planes == "red" else ["rgb_to_0_1"] * 3
+    channels = ["red"] if settings.planes == "red" else ["rgb_to_0_1"] * 3
+    training = [case for case in cases if case.part == TRAINING]
     dataset_json = {
         "channel_names": {str(k): channel for k, channel in enumerate(channels)},
         "labels": {"background": 0, **{name: k + 1 for k, name in enumerate(names)}},
-        "numTraining": len(cases),
+        "numTraining": len(training),
         "file_ending": ".png",
         "overwrite_image_reader_writer": "NaturalImage2DIO",
     }
     (root / "dataset.json").write_text(json.dumps(dataset_json, indent=1))
+    splits = _strat_split(training) if settings.split == "strat" else _patient_splits(training)
+    (root / "splits_final.json").write_text(json.dumps(splits, indent=1))
+    with (root / "cases.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=["name", "group", "source", "seed", "part"])
+        writer.writeheader()
+        for case in cases:
+            row = {**asdict(case), "source": Path(case.source).name}
+            writer.writerow({name: row[name] for name in writer.fieldnames})
+
+
+def _patient_splits(cases: list[Case]) -> list[dict[str, list[str]]]:
+    """Five folds; a patient's cases are all in one."""
     groups = sorted({case.group for case in cases})
     rng = np.random.default_rng(0)
     fold_of = dict(zip(groups, rng.permutation(len(groups)) % N_FOLDS, strict=True))
-    splits = [
+    return [
         {
             "train": [case.name for case in cases if fold_of[case.group] != fold],
             "val": [case.name for case in cases if fold_of[case.group] == fold],
         }
         for fold in range(N_FOLDS)
     ]
-    (root / "splits_final.json").write_text(json.dumps(splits, indent=1))
-    with (root / "cases.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=["name", "group", "source", "seed"])
-        writer.writeheader()
-        for case in cases:
-            writer.writerow({**asdict(case), "source": Path(case.source).name})
+
+
+def _strat_split(cases: list[Case]) -> list[dict[str, list[str]]]:
+    """One fold: PTB-XL's own folds 1 to 8 to train on, 9 to validate."""
+    split = {
+        "train": [case.name for case in cases if case.fold != VALIDATION_FOLD],
+        "val": [case.name for case in cases if case.fold == VALIDATION_FOLD],
+    }
+    for part, names in split.items():
+        if not names:
+            raise ValueError(
+                f"a split by strat_fold needs pages to {part}; none of the {len(cases)} is of its folds"
+            )
+    return [split]

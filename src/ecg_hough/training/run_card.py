@@ -27,6 +27,8 @@ class TrainedRun:
     card: dict[str, Any]
     rows: int | None = None
     """Rows of every input, where they are fixed."""
+    cols: int | None = None
+    """Columns of every input, where they are fixed, too: then only the batch is free."""
 
 
 def hardware() -> dict[str, Any]:

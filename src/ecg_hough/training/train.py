@@ -217,6 +217,7 @@ def train(
         results / settings.dataset / f"{trainer_class.__name__}__{identifier}__2d" / f"fold_{settings.fold}"
     )
     begin = _checkpoint(folder, settings)
+    _check_fold(data / "nnUNet_raw" / settings.dataset, settings.fold)
     preprocessed = data / "nnUNet_preprocessed" / settings.dataset
     trainer = _make_trainer(trainer_class, preprocessed, identifier, settings, goes_on=begin is not None)
     if begin is not None:
@@ -231,7 +232,17 @@ def train(
         trainer.run_training()
     except TrainingPaused as pause:
         log.info("%s", pause)
+    except KeyboardInterrupt:
+        trainer.save_interrupted()
+        raise
     return folder
+
+
+def _check_fold(raw: Path, fold: int | str) -> None:
+    """nnU-Net makes a random split of its own for a fold that the data set does not have."""
+    folds = len(json.loads((raw / "splits_final.json").read_text()))
+    if fold != "all" and int(fold) >= folds:
+        raise ValueError(f"fold must be all, or below the data set's {folds}; got {fold}")
 
 
 def _checkpoint(folder: Path, settings: TrainSettings) -> Path | None:

@@ -101,6 +101,14 @@ class ScheduledTrainer(nnUNetTrainer):
         over = self.max_minutes and time.monotonic() - self.started > 60 * self.max_minutes
         return bool(over) and self.current_epoch < self.num_epochs
 
+    def save_interrupted(self) -> None:
+        """Keep the weights of a run that is stopped within an epoch; it goes on with that epoch."""
+        if not self.was_initialized or self.current_epoch == 0:
+            return  # nothing worth keeping
+        # A checkpoint notes the epoch after the current one.
+        self.current_epoch -= 1
+        self.save_checkpoint(os.path.join(self.output_folder, "checkpoint_latest.pth"))
+
 
 class EcgHoughTrainer(ScheduledTrainer):
     """AdamW, averaged weights, bfloat16 on processors, no mirroring (it swaps leads).
