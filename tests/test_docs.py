@@ -427,7 +427,7 @@ def test_results_of_the_comparison() -> None:
         for name, every in variants.items()
         if name != "ours" and "+" not in name
     ]
-    assert len(others) == 10
+    assert len(others) == 11
     best, ours = shown(max(others)), shown(variants["ours"]["all"]["challenge_snr_db"])
     assert f"best reaches {best} dB, ours {ours} dB" in " ".join(text_of(README).split())
 
@@ -507,3 +507,22 @@ def test_confidence_in_the_results() -> None:
     assert f"{shown(100 * coverage)} % lie in their 90 % intervals" in " ".join(
         text_of(DOCS / "results.md").split()
     )
+
+
+def test_results_of_the_measurements() -> None:
+    figures = json.loads(text_of(RESULTS / "delineators.json"))
+    ours = [row for row in figures["errors"] if row["way"] == "ours"]
+    rows = table(DOCS / "results.md", "seen as")
+    assert [(row[0], row[1].split(",")[0]) for row in rows] == [(r["view"], r["interval"]) for r in ours]
+    for (_, _, measured, *stated, within), row in zip(rows, ours, strict=True):
+        assert measured == f"{row['measured']} of {row['records']}"
+        found = [row[key] for key in ("median_error", "spread", "p90_abs_error")]
+        assert [float(value) for value in stated] == pytest.approx(found, abs=0.051)
+        assert float(within) == pytest.approx(100 * row["within_2_sd"], abs=0.51)
+
+
+def test_results_of_the_headers() -> None:
+    count = json.loads(text_of(RESULTS / "headers.json"))["counts"]["all"]
+    said = " ".join(text_of(DOCS / "results.md").split())
+    assert f"of {count['shown']} printed measurements on {count['pages']} pages" in said
+    assert f"{count['right']} are read right, {count['wrong']} wrongly" in said

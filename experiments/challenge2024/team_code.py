@@ -213,5 +213,5 @@ def _seconds(text: str) -> float:
 def _weights_versions() -> dict[str, str]:
     from ecg_hough.networks.runtime import WEIGHTS
 
-    cards = [json.loads(path.read_text()) for path in sorted(WEIGHTS.glob("*.json"))]
+    cards = [json.loads(path.with_suffix(".json").read_text()) for path in sorted(WEIGHTS.glob("*.onnx"))]
     return {card["name"]: card["sha256"][:8] for card in cards}

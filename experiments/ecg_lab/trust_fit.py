@@ -36,9 +36,9 @@ from ecg_hough.traces.rows import Rows
 from ecg_lab.right_leads import compare_lead
 
 RIGHT_SNR_DB, RIGHT_GAIN, RIGHT_START_S = 15.0, 0.05, 0.02
-WRONG_SHARE = 0.03
+WRONG_SHARE = 0.04
 """Most leads above the limit that may be wrong, on pages that are harder than most."""
-REFUSED_SHARE = 0.01
+REFUSED_SHARE = 0.005
 """Share of 12-lead ECGs that the other model refuses."""
 FOLDS = 8
 RIDGE = 0.02

@@ -15,7 +15,7 @@ from ecg_hough.batch import lineage, predict
 from ecg_hough.batch.lineage import page_code
 from ecg_hough.batch.pages import PageFile, find_pages
 from ecg_hough.batch.predict import BatchReport, PageResult, predict_pages
-from ecg_hough.batch.reader import Digitizer
+from ecg_hough.batch.reader import Digitizer, digitizer_of
 from ecg_hough.errors import PageError
 from fast_reader import FastReader, write_pages
 from made_up_ecg import OtherReader, stand_in_digitize, write_page_image
@@ -289,6 +289,13 @@ def test_bad_arguments(tmp_path: Path) -> None:
     for options in ({"workers": 0}, {"extras": ["pdf"]}):
         with pytest.raises(ValueError, match=next(iter(options))):
             predict_pages([tmp_path], tmp_path / "out", **options)
+
+
+def test_a_reader_is_made_again_from_its_options(tmp_path: Path) -> None:
+    for name in ("marks.onnx", "marks.json"):
+        shutil.copy(lineage.WEIGHTS_FOLDER / name, tmp_path / name)
+    reader = Digitizer(250, pages="2-", layout="6x2", weights=tmp_path)
+    assert digitizer_of(json.loads(json.dumps(reader.options()))) == reader
 
 
 def test_a_worker_that_dies_costs_only_its_page(tmp_path: Path) -> None:

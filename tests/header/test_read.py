@@ -19,6 +19,7 @@ from ecg_hough.header.words import (
     upright,
     without_grid,
 )
+from ecg_hough.record import Trace
 from made_up_ecg import made_up_ecg
 
 IMAGE = np.full((600, 800, 3), 255, np.uint8)
@@ -86,12 +87,13 @@ def test_a_turned_page_is_turned_back() -> None:
     assert np.ptp(dark[:, 0]) <= 4
 
 
-def test_bands_are_above_and_below_the_traces() -> None:
-    ecg = made_up_ecg()
-    found = bands(Upright(IMAGE, 0, 0.0, (600, 800)), ecg, 7.87)
-    known = np.concatenate([trace.points for trace in ecg.traces])
-    low, high = np.nanmin(known[:, 0]), np.nanmax(known[:, 0])
-    assert all(b <= low or a >= high for a, b in found)
+def test_bands_are_above_and_below_the_rows_and_beside_tall_waves() -> None:
+    columns = np.arange(100.0, 700.0)
+    level = np.where(columns % 100 < 3, 120.0, 250.0)  # waves that reach far up
+    ecg = replace(made_up_ecg(), traces=(Trace("I", False, np.stack([level, columns], axis=1)),))
+    found = bands(Upright(IMAGE, 0, 0.0, (600, 800)), ecg, 8.0)
+    assert found == [(0, 202), (298, 600)]
+    assert bands(Upright(IMAGE, 0, 0.0, (600, 800)), replace(ecg, traces=()), 8.0) == [(0, 600)]
 
 
 def test_lines_of_the_grid_are_taken_away_and_letters_stay() -> None:
@@ -127,7 +129,6 @@ def test_disagreement_is_a_warning() -> None:
 @OCR_EXTRA
 def test_pixels_are_read() -> None:
     """A rendered header at 200 dpi: all of its values, and their places on the page."""
-    from ecg_hough.record import Trace
     from ecg_hough.render.ecg_model import generate_ecg
     from ecg_hough.render.header import sample_header
     from ecg_hough.render.page import render_page

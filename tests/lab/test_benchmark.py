@@ -126,6 +126,7 @@ def test_the_batch_is_used_without_an_own_predict(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = pytest.importorskip("ecg_hough.batch.predict")
+    reader = pytest.importorskip("ecg_hough.batch.reader")
     calls = []
 
     def predict_pages(inputs: list[Path], out: Path, **options: object) -> object:
@@ -147,8 +148,8 @@ def test_the_batch_is_used_without_an_own_predict(
     monkeypatch.setattr("ecg_lab.benchmark._time_one_page", lambda *_: {})
     result = run_benchmark(data, tmp_path / "out", readout="centroid", workers=1, results=None)
     assert calls == [
-        (2, "clean", {"read": batch.Digitizer(readout="centroid"), "workers": 1}),
-        (1, "worn", {"read": batch.Digitizer(readout="centroid"), "workers": 1}),
+        (2, "clean", {"read": reader.Digitizer(readout="centroid"), "workers": 1}),
+        (1, "worn", {"read": reader.Digitizer(readout="centroid"), "workers": 1}),
     ]
     assert result.figures["missing"] == {"worn/c": "grid: grid: none found"}
     assert result.figures["profiles"]["clean"]["median_s_per_page"] == 3.0

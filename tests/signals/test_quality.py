@@ -78,3 +78,27 @@ def test_a_mirrored_page_is_told_by_names_that_are_read_when_it_is_turned_over(r
     assert "mirrored" in refuse(sheet(0.2, names[:3]), good, names)
     assert refuse(sheet(0.2, names), good, names) is None
     assert refuse(sheet(0.9, names[:3]), good, names) is None
+
+
+@pytest.mark.parametrize(("best", "refused"), [(0.19, True), (0.21, False)])
+def test_a_page_without_a_lead_that_is_likely_right_is_refused(
+    monkeypatch: pytest.MonkeyPatch, best: float, refused: bool
+) -> None:
+    statuses = tuple(
+        LeadStatus(lead, True, None, 0.9, 0.0, 2.5, "check", best if lead == "V2" else 0.1) for lead in LEADS
+    )
+    monkeypatch.setattr(quality, "page_evidence", lambda *_: {"named": 1.0, "spiky": 3.0})
+    monkeypatch.setattr(quality, "evidence_of", lambda *_: {})
+    monkeypatch.setattr(quality, "shipped_model", lambda _: MODEL)
+    monkeypatch.setattr(quality, "with_trust", lambda *_: statuses)
+    nothing: Any = None
+    shape = (12, 10)
+    result = Calibrated(
+        np.zeros(shape), 500, np.zeros(shape), np.zeros(shape), statuses, (), 2.5, nothing, None, (), 1.0
+    )
+    if refused:
+        with pytest.raises(PageError, match=r"the best has a probability of 0\.19, at least 0\.2"):
+            quality.judge(sheet(1.0), nothing, nothing, nothing, nothing, result)
+    else:
+        judged = quality.judge(sheet(1.0), nothing, nothing, nothing, nothing, result)
+        assert judged.statuses == statuses

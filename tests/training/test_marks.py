@@ -12,9 +12,15 @@ from ecg_hough.networks.runtime import Network  # noqa: E402
 from ecg_hough.paper import make_layout  # noqa: E402
 from ecg_hough.render import render_page  # noqa: E402
 from ecg_hough.render.ecg_model import generate_ecg  # noqa: E402
-from ecg_hough.render.style import CameraStyle, PageStyle, SheetStyle, WearStyle  # noqa: E402
+from ecg_hough.render.style import (  # noqa: E402
+    CameraStyle,
+    PageStyle,
+    SheetStyle,
+    WearStyle,
+    vendor_sheet,
+)
 from ecg_hough.training.export_weights import export  # noqa: E402
-from ecg_hough.training.marks_data import crops_of, render_for_marks, vendor_sheet  # noqa: E402
+from ecg_hough.training.marks_data import crops_of, render_for_marks  # noqa: E402
 from ecg_hough.training.marks_network import ROWS, MarksNetwork, marks_loss, targets_of  # noqa: E402
 from ecg_hough.training.marks_train import MarksTrainSettings, train_marks  # noqa: E402
 

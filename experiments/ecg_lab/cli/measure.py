@@ -462,10 +462,11 @@ def fit_trust(
 
     Example:
 
-    - `ecg-hough render -n 110 -o data/vendors --profile vendors --seed 701 --records data/ptbxl --held-out`
+    - `ecg-hough render -n 110 -o data/vendors --profile vendors --seed 703`
     - `ecg-lab render-plots -n 36 -o data/more_plots --seed 502`
+    - `ecg-lab render-benchmark -n 64 -o data/more_layouts --seed 702`
     - `ecg-lab render-others -n 56 -o data/others --seed 601`
-    - `ecg-lab fit-trust data/vendors data/more_plots --others data/others`
+    - `ecg-lab fit-trust data/vendors data/more_plots data/more_layouts --others data/others`
     """
     with plain_errors(EXTRAS):
         from ecg_lab.trust_fit import fit_is_ecg, fit_trust, judge_pages, pages_in, write_model

@@ -142,7 +142,8 @@ def digitizer_of(options: dict[str, Any]) -> Digitizer:
     Raises:
         ValueError: they are another reader's.
     """
+    weights = options.get("weights")
     try:
-        return Digitizer(**options)
+        return Digitizer(**options | {"weights": None if weights is None else Path(weights)})
     except TypeError as error:
         raise ValueError(f"the plan must be one for this program's reader; got {options}") from error

@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 TEXT_LAYER, OCR = "text layer", "ocr"
 USUAL_PX_PER_MM = 6.0
 """Assumed where the record has no grid, for margins alone."""
-MARGIN_MM = 3.0
-"""Between a trace and the words above or below it."""
+MARGIN_MM = 6.0
+"""Between the level of a trace and the words above or below it."""
 BAND_MIN_MM = 4.0
 """Lower bands hold no line of text."""
 READ_PX_PER_MM, MAX_SIDE_PX, DETECT_SIDE_PX = 7.0, 2400, 1280
@@ -163,15 +163,16 @@ def ocr_words(picture: Upright, record: Record) -> list[HeaderWord]:
 
 
 def bands(picture: Upright, record: Record, scale: float) -> list[tuple[int, int]]:
-    """Rows of the upright picture above and below all traces, half-open."""
+    """Rows of the upright picture above the first and below the last row of traces, half-open.
+
+    They reach to near the rows' levels: a tall wave of one lead stands beside words, not in place of them.
+    """
     rows = picture.image.shape[0]
-    points = [picture.from_given(trace.points) for trace in record.traces if len(trace.points)]
-    known = np.concatenate(points) if points else np.empty((0, 2))
-    known = known[np.isfinite(known).all(axis=1)]
-    if not len(known):
+    seen = [trace.points[np.isfinite(trace.points).all(axis=1)] for trace in record.traces]
+    levels = [float(np.median(picture.from_given(points)[:, 0])) for points in seen if len(points)]
+    if not levels:
         return [(0, rows)]
-    top = int(known[:, 0].min() - MARGIN_MM * scale)
-    bottom = int(known[:, 0].max() + MARGIN_MM * scale)
+    top, bottom = int(min(levels) - MARGIN_MM * scale), int(max(levels) + MARGIN_MM * scale)
     spans = [(0, min(top, rows)), (max(bottom, 0), rows)]
     return [(a, b) for a, b in spans if b - a >= BAND_MIN_MM * scale]
 

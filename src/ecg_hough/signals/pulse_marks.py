@@ -154,7 +154,8 @@ def _foot(
     Args:
         reach: rows of its top and of the trace next to it.
     """
-    feet, top = [], reach[0]
+    feet: list[float] = []
+    top = reach[0]
     aside, gap = max(1, round(0.3 * STRIP_PX_PER_MM)), round(GAP_MM * STRIP_PX_PER_MM)
     for stroke in strokes:
         column = dark[:, max(0, round(stroke) - aside) : round(stroke) + aside + 1].max(axis=1)
@@ -165,10 +166,11 @@ def _foot(
         end = _end_of_run(seen, first, gap)
         if end is not None and end < len(dark) - 1:
             feet.append(end - 0.5 - 0.5 * pen)
-    lines, low = [], round(top + LEAST_MM * STRIP_PX_PER_MM)
-    for first, last in ((strokes[0] - 2.5 * STRIP_PX_PER_MM, strokes[0] - pen),
+    lines: list[float] = []
+    low = round(top + LEAST_MM * STRIP_PX_PER_MM)
+    for begin, behind in ((strokes[0] - 2.5 * STRIP_PX_PER_MM, strokes[0] - pen),
                         (strokes[1] + pen, strokes[1] + 2.5 * STRIP_PX_PER_MM)):  # fmt: skip
-        part = smooth[low:, max(0, round(first)) : max(1, round(last))]
+        part = smooth[low:, max(0, round(begin)) : max(1, round(behind))]
         if part.size:
             row, share = _line(part)
             if share > INK and min((abs(low + row - end) for end in feet), default=0.0) < 2.0 * gap:

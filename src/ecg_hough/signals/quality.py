@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 TWICE_MIN = 6
 """Leads that are named twice: a page has at most three rhythm strips, and a header may name a lead or two."""
+LIKELY_MIN = 0.2
+"""Least probability of a page's best lead."""
 MIRRORED_MORE = 3
 """By how many leads a mirrored page names more when it is turned over."""
 
@@ -42,7 +44,15 @@ def judge(
     """
     refuse_if_no_ecg(sheet, page_evidence(sheet, rows, chosen, base, scale, result))
     evidence = evidence_of(sheet, rows, chosen, base, scale, result)
-    return replace(result, statuses=with_trust(result.statuses, evidence))
+    statuses = with_trust(result.statuses, evidence)
+    best = max((status.probability for status in statuses if status.found), default=0.0)
+    if best < LIKELY_MIN:
+        raise PageError(
+            "layout",
+            f"no lead is likely to be right: the best has a probability of {best:.2f}, at least"
+            f" {LIKELY_MIN:g} is needed. Is it a 12-lead ECG, whole and as printed?",
+        )
+    return replace(result, statuses=statuses)
 
 
 def refuse_if_no_ecg(sheet: Sheet, evidence: dict[str, float]) -> None:

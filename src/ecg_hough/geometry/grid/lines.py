@@ -145,21 +145,25 @@ def _displaced_px(
     family: _Family,
     axis: int,
 ) -> float | None:
-    """Mean displacement of the lines, px, where the picture is the program's own; None where it is not.
+    """Mean displacement of the lines, px, in the picture that a program drew; None where it is not, as where
+    the page is turned.
 
     A line of an odd number of pixels on whole ones is displaced by half a pixel in the mean, others by
     nothing. Lines drawn between pixels darken that neighbour of their darkest pixel which is nearer to them.
     """
     corners = page_map.to_pixels(np.array(box_mm[::2])[[0, 0, 1]], np.array(box_mm[1::2])[[0, 1, 0]])
     upright = max(abs(corners[0][1] - corners[0][0]), abs(corners[1][2] - corners[1][0])) < UPRIGHT_PX
+    if not upright:
+        return None
     profiles = _lines_px(image, page_map, box_mm, family, axis)
     if sum(len(each[0]) for each in profiles) < LINES_MIN:
         return None
     off_px, darker, sided, beyond = (np.concatenate(v) for v in zip(*profiles, strict=True))
-    one, two = (darker < ONE_MAX) & (np.abs(sided) < SKEW_MAX), darker > TWO_MIN
+    one = (darker < ONE_MAX) & (np.abs(sided) < SKEW_MAX)
+    two = darker > TWO_MIN
     narrow = ~two & (beyond < SHARP_MAX)
     spread = min(off_px[narrow].std() / SPREAD_MIN, sided[narrow].std() / TINY) if narrow.any() else 0.0
-    if upright and narrow.mean() > CRISP_SHARE and spread > 1.0:
+    if narrow.mean() > CRISP_SHARE and spread > 1.0:
         between = float(np.corrcoef(off_px[narrow], sided[narrow])[0, 1])
         if between > SIDED_MIN:
             return 0.0
