@@ -2,9 +2,8 @@
 
 For every fold a network is trained on the others (the same command goes on where it was stopped),
 exported, and used to digitise pages of the records of its own fold, which it has not seen. The other
-networks are the shipped
-ones in every fold: they have seen those records, so the figures compare leads networks, and are no
-estimate of the whole package on new records.
+networks are the shipped ones in every fold: they have seen those records, so the figures compare leads
+networks, and are no estimate of the whole package on new records.
 """
 
 from __future__ import annotations

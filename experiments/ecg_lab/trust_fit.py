@@ -30,7 +30,7 @@ from ecg_hough.signals.calibrate import calibrate
 from ecg_hough.signals.choose_layout import choose_layout
 from ecg_hough.signals.scale import find_scale
 from ecg_hough.signals.time_base import find_time_base
-from ecg_hough.signals.trust import evidence_of, page_evidence
+from ecg_hough.signals.trust import TrustModel, evidence_of, page_evidence
 from ecg_hough.traces.read import read_rows
 from ecg_hough.traces.rows import Rows
 from ecg_lab.right_leads import compare_lead
@@ -89,7 +89,7 @@ def judged(image: Path, sheet: Sheet, rows: Rows) -> JudgedPage:
     of_page = page_evidence(sheet, rows, chosen, base, scale, result)
     if not image.with_suffix(".hea").is_file():
         return JudgedPage(image.stem, of_page)
-    evidence = evidence_of(sheet, rows, chosen, base, scale, result)
+    evidence = evidence_of(sheet, rows, base, result, of_page)
     truth, fs = read_leads(image.with_suffix(""))
     out = []
     for lead, status, signal in zip(LEADS, result.statuses, result.signals, strict=True):
@@ -180,10 +180,11 @@ def _fitted(
     of = np.array([fold[page] for page in pages])
     held = np.zeros(len(x))
     for k in range(FOLDS):
-        held[of == k] = _probabilities(_fit(x[of != k], yes[of != k]), x[of == k])
-    model = _fit(x, yes)
-    numbers = {name: [round(float(v), 6) for v in model[name]] for name in ("mean", "sd", "weights")}
-    return {"features": list(names), **numbers, "bias": round(float(model["bias"]), 6)}, held
+        held[of == k] = _fit(names, x[of != k], yes[of != k]).probability(x[of == k])
+    model = _fit(names, x, yes)
+    arrays = {"mean": model.mean, "sd": model.sd, "weights": model.weights}
+    numbers = {name: [round(v, 6) for v in values.tolist()] for name, values in arrays.items()}
+    return {"features": list(names), **numbers, "bias": round(model.bias, 6)}, held
 
 
 def limit_of(probability: Floats, wrong: NDArray[np.bool_]) -> float:
@@ -204,7 +205,8 @@ def reliability(probability: Floats, right: NDArray[np.bool_], bins: int = 10) -
     ]
 
 
-def _fit(x: Floats, right: NDArray[np.bool_]) -> dict[str, Any]:
+def _fit(features: tuple[str, ...], x: Floats, right: NDArray[np.bool_]) -> TrustModel:
+    """A model of evidence (n, features), which trusts nothing as long as its limit is not known."""
     from scipy.optimize import minimize
     from scipy.special import expit
 
@@ -219,13 +221,7 @@ def _fit(x: Floats, right: NDArray[np.bool_]) -> dict[str, Any]:
         return value, gradient
 
     found = minimize(loss, np.zeros(z.shape[1] + 1), jac=True, method="L-BFGS-B").x
-    return {"mean": mean, "sd": sd, "weights": found[:-1], "bias": found[-1]}
-
-
-def _probabilities(model: dict[str, Any], x: Floats) -> Floats:
-    from scipy.special import expit
-
-    return np.asarray(expit((x - model["mean"]) / model["sd"] @ model["weights"] + model["bias"]))
+    return TrustModel(features, mean, sd, found[:-1], float(found[-1]), limit=np.inf)
 
 
 def pages_in(folders: Sequence[Path]) -> list[Path]:

@@ -13,7 +13,7 @@ from ecg_hough.elements import RowTrace, TimeBase, Window
 from ecg_hough.header.read import disagreements, read_header, speed_by_rate
 from ecg_hough.image.reading import Picture
 from ecg_hough.layout.sheet import Sheet
-from ecg_hough.measure.measured import measure
+from ecg_hough.measure.measured import compared, measure
 from ecg_hough.networks.runtime import load_network
 from ecg_hough.options import HeaderLevel, Options
 from ecg_hough.output.ecg import Ecg
@@ -82,12 +82,13 @@ def with_header(
     with clock("header"):
         words = () if picture.drawing is None else picture.drawing.words
         header = read_header(picture.image, ecg, level, words)
-        speed = speed_by_rate(header, ecg, measure(ecg)) if header.measurements else None
+        measured = measure(ecg) if header.measurements else ()
+        speed = speed_by_rate(header, ecg, measured)
     if speed is not None:
         ecg = replace(record_at(speed), speed_from="heart rate")
-    ecg = replace(ecg, header=header, seconds=clock.seconds())
-    disagree = disagreements(measure(ecg)) if header.measurements else []
-    return replace(ecg, warnings=(*ecg.warnings, *disagree))
+        measured = measure(ecg)
+    disagree = disagreements(compared(one, header) for one in measured)
+    return replace(ecg, header=header, seconds=clock.seconds(), warnings=(*ecg.warnings, *disagree))
 
 
 def versions_of(options: Options) -> dict[str, str]:

@@ -2,9 +2,8 @@
 
 In: a path, which pages are wanted, and what reads one page. Out: `PagesRead`s in the order of the pages.
 Carts print the limb leads on one page and the chest leads on the next; an archive puts any number of
-recordings
-into one file. Pages are of one recording where their leads complement each other, their scale and length are
-the same, and so is their header; where no header can be compared, their beats must coincide.
+recordings into one file. Pages are of one recording where their leads complement each other, their scale and
+length are the same, and so is their header; where no header can be compared, their beats must coincide.
 """
 
 from __future__ import annotations

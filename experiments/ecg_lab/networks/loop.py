@@ -1,8 +1,7 @@
 """One loop that trains the networks of other systems: batches enter, a run folder leaves.
 
 The folder holds `checkpoint.pth`, from which the same command goes on, `settings.json` and `log.csv`.
-Pages are
-rendered in the process that trains: these networks are small, and a core is all that they ask for.
+Pages are rendered in the process that trains: these networks are small, and a core is all that they ask for.
 """
 
 from __future__ import annotations

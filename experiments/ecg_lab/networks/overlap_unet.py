@@ -44,27 +44,9 @@ SCALE_ERROR, SHIFT_MM = 0.06, 2.5
 
 def make() -> torch.nn.Module:
     """(n, 1, rows, cols) grey levels -> (n, 1, rows, cols) logits of the lead's own pixels."""
-    import torch
-    from dynamic_network_architectures.architectures.unet import PlainConvUNet
+    from ecg_hough.training.architecture import plain_unet
 
-    n = len(FEATURES)
-    return PlainConvUNet(
-        input_channels=1,
-        n_stages=n,
-        features_per_stage=FEATURES,
-        conv_op=torch.nn.Conv2d,
-        kernel_sizes=3,
-        strides=[1] + [2] * (n - 1),
-        n_conv_per_stage=2,
-        num_classes=1,
-        n_conv_per_stage_decoder=2,
-        conv_bias=True,
-        norm_op=torch.nn.InstanceNorm2d,
-        norm_op_kwargs={"eps": 1e-5, "affine": True},
-        nonlin=torch.nn.LeakyReLU,
-        nonlin_kwargs={"inplace": True},
-        deep_supervision=False,
-    )
+    return plain_unet(1, 1, FEATURES)
 
 
 def loss(logits: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:

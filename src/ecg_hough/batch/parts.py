@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,8 +130,3 @@ def read_part(data: bytes, columns: Sequence[str] | None = None) -> Part:
         return Part(table.to_pylist(), lineage)
     except (pa.ArrowException, KeyError, OSError) as error:
         raise ValueError(f"a part must be a Parquet file written by ecg-hough batch; {error}") from error
-
-
-def rows_with_signals(part: Part) -> Iterator[dict[str, Any]]:
-    """Rows of the pages that were read."""
-    return (row for row in part.rows if row["status"] in ("ok", "check"))

@@ -76,12 +76,16 @@ class Digitizer:
             check_weights(self.weights)
 
     def __call__(self, path: Path, number: int = 1) -> Ecg:
+        ecg = self._read(path, number)
+        return ecg.measured() if self.measure else ecg
+
+    def _read(self, path: Path, number: int) -> Ecg:
         # The networks that it loads stay loaded in this process; they load while the rest is imported.
         use_weights(self.weights)
         load_ahead(FIRST_SHAPES)
         from ecg_hough.pipeline import digitize
 
-        ecg = digitize(
+        return digitize(
             path,
             number,
             fs=self.fs,
@@ -92,11 +96,10 @@ class Digitizer:
             leads=self.leads,
             options=READOUTS[self.readout],
         )
-        return ecg.measured() if self.measure else ecg
 
     def document(self, path: Path) -> tuple[PagesRead, ...]:
         """Every page of a file that is asked for; see `document.read_document`."""
-        parts = read_document(path, lambda number: self(path, number), parse_pages(self.pages))
+        parts = read_document(path, lambda number: self._read(path, number), parse_pages(self.pages))
         if not self.measure:
             return parts
         # Pages of one recording are measured together.

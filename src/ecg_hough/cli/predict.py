@@ -118,9 +118,8 @@ def predict(
 
     Every page of a file is read. Pages of one recording, such as limb leads on one and chest leads on the
     next, become one record; other pages become one record each, STEM_p2 that of page 2. Where a PDF holds the
-    traces
-    themselves, their samples are taken from it. Files of other kinds, and pages of text, are named and passed
-    over.
+    traces themselves, their samples are taken from it. Files of other kinds, and pages of text, are named and
+    passed over.
 
     Pages already done with the same options are skipped. A page that fails is named with the reason, the
     others go on, and the exit status is then 1. A page that takes too long or too much memory is begun three

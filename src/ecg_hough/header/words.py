@@ -27,8 +27,6 @@ from ecg_hough.record import Record
 log = logging.getLogger(__name__)
 
 TEXT_LAYER, OCR = "text layer", "ocr"
-USUAL_PX_PER_MM = 6.0
-"""Assumed where the record has no grid, for margins alone."""
 MARGIN_MM = 6.0
 """Between the level of a trace and the words above or below it."""
 BAND_MIN_MM = 4.0

@@ -100,8 +100,6 @@ def dicom_bytes(ecg: Record, *, printed: bool = False, now: datetime | None = No
             f"fs of a DICOM ECG must be {FS_MIN_HZ} to {FS_MAX_HZ} Hz; got {ecg.fs}; digitise with --fs 500"
         )
     from pydicom import Dataset
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian
 
     sixteen = in_16_bits(ecg.signals)
     n_samples = ecg.signals.shape[1]
@@ -113,6 +111,14 @@ def dicom_bytes(ecg: Record, *, printed: bool = False, now: datetime | None = No
     _add_common(dataset, ecg, sop_class, sixteen, now or datetime.now(), printed)
     dataset.WaveformSequence = [_group_item(group, sixteen, ecg.fs, len(groups) > 1) for group in groups]
     dataset.WaveformAnnotationSequence = _annotations(ecg, groups)
+    return _file_of(dataset)
+
+
+def _file_of(dataset: Dataset) -> bytes:
+    """A DICOM file of an object."""
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
@@ -325,8 +331,7 @@ def picture_bytes(image: NDArray[np.uint8], *, now: datetime | None = None) -> b
         ModuleNotFoundError: pydicom is not installed.
     """
     from pydicom import Dataset
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+    from pydicom.uid import generate_uid
 
     now, dataset = now or datetime.now(), Dataset()
     digest = hashlib.sha256(image.tobytes()).hexdigest()
@@ -365,10 +370,4 @@ def picture_bytes(image: NDArray[np.uint8], *, now: datetime | None = None) -> b
         setattr(dataset, name, value)
     pixels = image.tobytes()
     dataset.add_new("PixelData", "OB", pixels + b"\0" * (len(pixels) % 2))
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
+    return _file_of(dataset)

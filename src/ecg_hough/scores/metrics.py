@@ -327,9 +327,8 @@ def relative_lags_s(
 
     A lead's own lag is its `timing_error_s`. Leads are simultaneous if the reference shows both at once
     for at least half of the shorter one. From each lead's lag the median of the simultaneous leads' lags,
-    its own among
-    them, is taken: a page that is late as a whole is in step. NaN for a lead without a lag, or alone in its
-    seconds.
+    its own among them, is taken: a page that is late as a whole is in step. NaN for a lead without a lag, or
+    alone in its seconds.
 
     Args:
         references, estimates: (leads, N) mV at fs, NaN where not printed or not read.

@@ -87,22 +87,22 @@ class SolvedColumns:
 
     def agrees(self, columns: Columns) -> bool:
         """Whether other columns begin at the same places and times, within the error of landmarks."""
-        places, times = columns.spans_mm, columns.starts_s
-        if len(places) != len(self.starts_mm):
-            return False
-        off_mm = [abs(places[j][0] - self.starts_mm[j]) for j in range(len(places))]
-        off_s = [abs(times[j] - j * self.duration_s) for j in range(len(places))]
-        return max(off_mm) < AGREE_MM and max(off_s) < AGREE_S
+        off_mm, off_s = self._off(columns)
+        return off_mm < AGREE_MM and off_s < AGREE_S
 
     def off_mm(self, columns: Columns) -> float:
         """Largest distance of other columns from these, in place or time; infinite of another number."""
+        off_mm, off_s = self._off(columns)
+        return max(off_mm, off_s * self.width_mm / self.duration_s)
+
+    def _off(self, columns: Columns) -> tuple[float, float]:
+        """Largest distances in place, mm, and in time, s; infinite of another number."""
         places, times = columns.spans_mm, columns.starts_s
         if len(places) != len(self.starts_mm):
-            return np.inf
-        mm_per_s = self.width_mm / self.duration_s
-        off = [abs(places[j][0] - start) for j, start in enumerate(self.starts_mm.tolist())]
-        late = [abs(times[j] - j * self.duration_s) * mm_per_s for j in range(len(places))]
-        return float(max(*off, *late))
+            return np.inf, np.inf
+        off_mm = [abs(places[j][0] - start) for j, start in enumerate(self.starts_mm.tolist())]
+        off_s = [abs(times[j] - j * self.duration_s) for j in range(len(places))]
+        return max(off_mm), max(off_s)
 
     def columns(self, windows: tuple[Window, ...]) -> Columns:
         """The panels at the columns' edges; a rhythm strip is as long as all columns together."""

@@ -450,10 +450,9 @@ def find_block(
     """Start and width of the block of traces, mm.
 
     A row's trace may begin with a pulse that is joined to it, or end in one. So every beginning and end of a
-    row
-    is a candidate, and so are places at a usual width from these: the best pair is shared by most rows, has a
-    usual width and is near the leads network's edges. Where a usual width and the ends differ slightly, the
-    end with the greater weight is kept.
+    row is a candidate, and so are places at a usual width from these: the best pair is shared by most rows,
+    has a usual width and is near the leads network's edges. Where a usual width and the ends differ slightly,
+    the end with the greater weight is kept.
 
     Args:
         starts, ends: per row (k, 2), places where its trace begins and ends, and their weights (0 to 1).

@@ -1,8 +1,7 @@
 """Where columns begin and end on a page whose traces are a document's own paths: at the paths' ends.
 
 In: rows with their paths, the chosen layout's panels, and the paper speed. Out: `Columns` whose panels have
-    the
-paths' own starts. A path that runs through several columns is divided evenly.
+the paths' own starts. A path that runs through several columns is divided evenly.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def find_gain(pulses: tuple[Pulse, ...], words: tuple[PrintedWord, ...], *, has_
     """The likeliest gains.
 
     Args:
-        pulses: at most one a row, in millimetres of the page map.
+        pulses: what may be the rows' pulses, in millimetres of the page map; of a row's the likeliest counts.
         words: known words of the page, with credit for partners.
         has_grid: whether these millimetres are a grid's.
     """

@@ -34,6 +34,8 @@ OUTSIDE_MM, INSIDE_MM = 22.0, 9.0
 """Distances from the block's ends, outwards and inwards, that are searched."""
 ABOVE_MM, BELOW_MM = 27.0, 8.0
 """Distances from the row's level that are searched: a pulse of 20 mm/mV fits."""
+LEVEL_MM = 25.0
+"""How far from a pulse the level of its row's trace is taken: a second at 25 mm/s."""
 HEIGHT_MM = (4.0, 23.0)
 WIDTH_MM = (3.0, 11.5)
 """Size of a pulse between the middles of its strokes; with its feet it is usually 5 or 10 mm wide."""
@@ -138,11 +140,15 @@ def _side(rows: tuple[RowTrace, ...], windows: tuple[Window, ...], *, left: bool
         if not mine or not np.isfinite(row.y_mm).any():
             continue
         edge = min(w.start_mm for w in mine) if left else max(w.end_mm for w in mine)
-        near = np.isfinite(row.y_mm) & (np.abs(row.x_mm - edge) < 25.0)
-        edges[row.row_index] = edge
-        levels[row.row_index] = float(np.median(row.y_mm[near]) if near.any() else np.nanmedian(row.y_mm))
+        edges[row.row_index], levels[row.row_index] = edge, level_near(row, edge)
     reach = (-OUTSIDE_MM, INSIDE_MM) if left else (-INSIDE_MM, OUTSIDE_MM)
     return _Side(edges, levels, {row.row_index: row for row in rows}, reach)
+
+
+def level_near(row: RowTrace, x_mm: float) -> float:
+    """Level of a row's trace next to a place along the page, mm down the page; the row has read-outs."""
+    near = np.isfinite(row.y_mm) & (np.abs(row.x_mm - x_mm) < LEVEL_MM)
+    return float(np.median(row.y_mm[near])) if near.any() else float(np.nanmedian(row.y_mm))
 
 
 def _single_pulses(side: _Side, darkness: Callable[[StripFrame], NDArray[np.float32]]) -> tuple[Pulse, ...]:

@@ -14,21 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from ecg_hough.elements import RowMark, RowTrace
+from ecg_hough.elements import Pulse, RowMark, RowTrace
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
 from ecg_hough.numeric import runs
 from ecg_hough.page_map import PageMap
-from ecg_hough.signals.pulse import Pulse
+from ecg_hough.signals.pulse import ABOVE_MM, BELOW_MM, GAP_MM, level_near
 from ecg_hough.traces.ink import InkModel
 
 log = logging.getLogger(__name__)
 
 WIDTH_MM = (1.8, 13.0)
 """Width of a pulse: 0.1 to 0.25 s at 25 and 50 mm/s."""
-ABOVE_MM, BELOW_MM, BESIDE_MM = 27.0, 8.0, 3.0
-"""What is looked at around a pulse: one of 20 mm/mV fits."""
-GAP_MM, SHARP_MM = 0.6, 0.5
-"""Gaps in a stroke that are bridged; half the height over which a line's middle is averaged."""
+BESIDE_MM = 3.0
+"""What is looked at beside a pulse."""
+SHARP_MM = 0.5
+"""Half the height over which a line's middle is averaged."""
 INK = 0.5
 """Darkness of a line at a pulse's foot, 1 the pen's; of a stroke, over its own."""
 STEP_MM, STEP_GAIN = 1.5, 0.15
@@ -62,7 +62,7 @@ def pulses_of_marks(
         for left_mm, right_mm, probability in _pairs(marks, row.row_index):
             if best is not None and probability <= best.quality:
                 break
-            level = _level_near(row, 0.5 * (left_mm + right_mm))
+            level = level_near(row, 0.5 * (left_mm + right_mm))
             shape = (ABOVE_MM + BELOW_MM, right_mm - left_mm + 2 * BESIDE_MM)
             frame = StripFrame(level - ABOVE_MM, left_mm - BESIDE_MM, (_px(shape[0]), _px(shape[1])))
             dark = ink.darkness(cut_strip(pixels, strip_map(frame, page_map), factor))
@@ -93,12 +93,6 @@ def _pairs(marks: tuple[RowMark, ...], row_index: int) -> Iterator[tuple[float, 
         if right.kind == "pulse_right" and WIDTH_MM[0] <= right.x_mm - left.x_mm <= WIDTH_MM[1]
     ]
     return iter(sorted(pairs, key=lambda pair: -pair[2]))
-
-
-def _level_near(row: RowTrace, x_mm: float) -> float:
-    """Level of a row's trace next to a place along the page, mm down the page."""
-    near = np.isfinite(row.y_mm) & (np.abs(row.x_mm - x_mm) < 25.0)
-    return float(np.median(row.y_mm[near])) if near.any() else float(np.nanmedian(row.y_mm))
 
 
 def _measured(

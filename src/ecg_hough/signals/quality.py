@@ -42,9 +42,9 @@ def judge(
     Raises:
         PageError: stage "layout": the page is no 12-lead ECG; with what speaks against it.
     """
-    refuse_if_no_ecg(sheet, page_evidence(sheet, rows, chosen, base, scale, result))
-    evidence = evidence_of(sheet, rows, chosen, base, scale, result)
-    statuses = with_trust(result.statuses, evidence)
+    of_page = page_evidence(sheet, rows, chosen, base, scale, result)
+    refuse_if_no_ecg(sheet, of_page)
+    statuses = with_trust(result.statuses, evidence_of(sheet, rows, base, result, of_page))
     best = max((status.probability for status in statuses if status.found), default=0.0)
     if best < LIKELY_MIN:
         raise PageError(

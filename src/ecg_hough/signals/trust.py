@@ -106,10 +106,9 @@ def _judged(status: LeadStatus, probability: float, limit: float) -> LeadStatus:
 
 
 def evidence_of(
-    sheet: Sheet, rows: Rows, chosen: ChosenLayout, base: TimeBase, scale: PaperScale, result: Calibrated
+    sheet: Sheet, rows: Rows, base: TimeBase, result: Calibrated, of_page: dict[str, float]
 ) -> dict[str, dict[str, float]]:
-    """By lead, what speaks for or against it."""
-    page = page_evidence(sheet, rows, chosen, base, scale, result)
+    """By lead, what speaks for or against it, with the evidence that all share; see `page_evidence`."""
     beats = beat_outliers(result.signals, result.fs)
     by_row = {row.row_index: row for row in rows.traces}
     pens = [row.pen_mm for row in rows.traces if np.isfinite(row.pen_mm)]
@@ -140,7 +139,7 @@ def evidence_of(
                 *_beyond_trace(row, window, beyond.get(row.row_index)),
             )
             own = dict(zip(_OF_LEAD, map(float, values), strict=True))
-        out[lead] = page | own
+        out[lead] = of_page | own
     return out
 
 

@@ -1,4 +1,5 @@
-"""nnU-Net's plain U-Net from half resolution: for words as it is, for leads with two channels of position.
+"""nnU-Net's plain U-Net: by itself, and from half resolution, for words as it is, for leads with two channels
+of position.
 
 The first stage at full resolution costs as much as all others together and adds nothing to a lead's
 name; the first convolution still sees every pixel. A lead's name is mostly a matter of its place on
@@ -8,10 +9,37 @@ across, are added to the colours. Found by their dotted names in the plans.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
+
+
+def plain_unet(channels: int, outputs: int, features: Sequence[int], stride: int = 1) -> PlainConvUNet:
+    """(n, channels, rows, cols) -> (n, outputs, rows / stride, cols / stride) logits.
+
+    Args:
+        features: of every stage; stride: of the first one.
+    """
+    n = len(features)
+    return PlainConvUNet(
+        input_channels=channels,
+        n_stages=n,
+        features_per_stage=features,
+        conv_op=torch.nn.Conv2d,
+        kernel_sizes=3,
+        strides=[stride] + [2] * (n - 1),
+        n_conv_per_stage=2,
+        num_classes=outputs,
+        n_conv_per_stage_decoder=2,
+        conv_bias=True,
+        norm_op=torch.nn.InstanceNorm2d,
+        norm_op_kwargs={"eps": 1e-5, "affine": True},
+        nonlin=torch.nn.LeakyReLU,
+        nonlin_kwargs={"inplace": True},
+        deep_supervision=False,
+    )
 
 
 class HalfUNet(PlainConvUNet):

@@ -27,27 +27,9 @@ OUTPUTS = READOUTS_PER_COLUMN * STRIDE
 
 def make_network(features: tuple[int, ...] = FEATURES) -> torch.nn.Module:
     """nnU-Net's plain U-Net: (n, 5, rows, cols) -> (n, OUTPUTS, rows / 2, cols / 2) logits."""
-    import torch
-    from dynamic_network_architectures.architectures.unet import PlainConvUNet
+    from ecg_hough.training.architecture import plain_unet
 
-    n = len(features)
-    return PlainConvUNet(
-        input_channels=CHANNELS,
-        n_stages=n,
-        features_per_stage=features,
-        conv_op=torch.nn.Conv2d,
-        kernel_sizes=3,
-        strides=[STRIDE] + [2] * (n - 1),
-        n_conv_per_stage=2,
-        num_classes=OUTPUTS,
-        n_conv_per_stage_decoder=2,
-        conv_bias=True,
-        norm_op=torch.nn.InstanceNorm2d,
-        norm_op_kwargs={"eps": 1e-5, "affine": True},
-        nonlin=torch.nn.LeakyReLU,
-        nonlin_kwargs={"inplace": True},
-        deep_supervision=False,
-    )
+    return plain_unet(CHANNELS, OUTPUTS, features, STRIDE)
 
 
 def output_target(target: torch.Tensor) -> torch.Tensor:

@@ -73,7 +73,6 @@ least standard deviation of the lines' places between pixels, px, at which their
 drawn."""
 UPRIGHT_PX = 1.0
 """Largest lean of the block in a program's own picture."""
-TINY = 1e-6
 SIDED_MIN = 0.3
 """Correlation of the difference of a line's two neighbours with its place between pixels above which lines
 were drawn between pixels. Of 8 ECG-Image-Kit, 3 matplotlib and 2 other pages with lines on whole pixels it is
@@ -162,9 +161,10 @@ def _displaced_px(
     one = (darker < ONE_MAX) & (np.abs(sided) < SKEW_MAX)
     two = darker > TWO_MIN
     narrow = ~two & (beyond < SHARP_MAX)
-    spread = min(off_px[narrow].std() / SPREAD_MIN, sided[narrow].std() / TINY) if narrow.any() else 0.0
-    if narrow.mean() > CRISP_SHARE and spread > 1.0:
-        between = float(np.corrcoef(off_px[narrow], sided[narrow])[0, 1])
+    if narrow.mean() > CRISP_SHARE and off_px[narrow].std() > SPREAD_MIN:
+        # Lines without any difference of their neighbours correlate with nothing.
+        with np.errstate(invalid="ignore"):
+            between = float(np.corrcoef(off_px[narrow], sided[narrow])[0, 1])
         if between > SIDED_MIN:
             return 0.0
     if (one | two).mean() < CRISP_SHARE:
