@@ -71,6 +71,8 @@ class RowTrace:
             ends are square.
         drawn: of a row that was read from a document's own paths, every path's vertices, (n, 2) x_mm and y_mm
             from left to right; the read-outs are interpolated between them.
+        wrong: (m,) probability that a read-out lies on another row's ink (`traces.contested`); None where no
+            row shares ink with another.
     """
 
     row_index: int
@@ -81,6 +83,7 @@ class RowTrace:
     pen_mm: float = np.nan
     bars: bool = False
     drawn: tuple[NDArray[np.float64], ...] = ()
+    wrong: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

@@ -248,3 +248,46 @@ def test_smoothing_removes_reading_noise_and_keeps_waves():
     off -= np.nanmedian(off, axis=1, keepdims=True)
     assert np.nanmax(np.abs(off[:, calm])) < 0.003
     assert np.nanmax(np.abs(off)) < 0.02 * lead.max()
+
+
+def cut_at(rows, row_index, wrong):
+    """Rows of which one is flat along 4 mm, where its ink is another's with this probability."""
+    out = []
+    for row in rows:
+        if row.row_index == row_index:
+            here = (row.x_mm > row.x_mm[0] + 60) & (row.x_mm < row.x_mm[0] + 64)
+            y = np.where(here, np.nanmedian(row.y_mm), row.y_mm)
+            row = replace(row, y_mm=y, wrong=np.where(here, wrong, 0.0))
+        out.append(row)
+    return tuple(out)
+
+
+def test_a_strip_that_is_cut_does_not_overrule_its_clean_copy(signals):
+    layout = make_layout("3x4", rhythm=("V1",))
+    rows, windows = rows_of(signals, layout)
+    strip = max(row.row_index for row in rows)
+    whole = calibrated(rows, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10, fused_leads=False)
+    x = rows[0].x_mm[0]
+    column = next(w for w in windows if w.lead == "V1" and not w.rhythm)
+    at = (column.start_mm - x + 20, column.start_mm - x + 30)
+    wrong = np.where((rows[strip].x_mm > x + at[0]) & (rows[strip].x_mm < x + at[1]), 0.3, 0.0)
+    flat = np.where(wrong > 0, np.nanmedian(rows[strip].y_mm), rows[strip].y_mm)
+    cut = (*rows[:strip], replace(rows[strip], y_mm=flat, wrong=wrong))
+    result = calibrated(cut, windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10, fused_leads=False)
+    k = LEADS.index("V1")
+    assert np.nanmax(np.abs(result.signals[k] - whole.signals[k])) < 0.1
+    assert not any("cross" in warning for warning in result.warnings)
+
+
+def test_ink_that_is_as_likely_anothers_is_left_out_with_a_reason(signals):
+    layout = make_layout("12x1")
+    rows, windows = rows_of(signals, layout)
+    k = LEADS.index("V3")
+    result = calibrated(cut_at(rows, k, 0.8), windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+    gone = np.isnan(result.signals[k])
+    assert 60 < gone.sum() < 100  # 4 mm of 25 mm/s
+    assert (result.confidence[k][gone] == 0).all()
+    assert any("where rows cross" in warning and "V3" in warning for warning in result.warnings)
+    kept = calibrated(cut_at(rows, k, 0.1), windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+    assert np.isfinite(kept.signals[k]).sum() > np.isfinite(result.signals[k]).sum()
+    assert kept.confidence[k][gone].mean() == pytest.approx(0.9, abs=0.1)

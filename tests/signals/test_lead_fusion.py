@@ -1,5 +1,7 @@
 """Panels that show the same signals: generated limb leads with known read-out errors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -83,6 +85,22 @@ def test_a_rhythm_strip_and_its_short_copy_are_averaged_and_levels_stay():
     assert rmse(moved[400:900], truth[400:900]) < 0.8 * rmse(strip.mv[400:900], truth[400:900])
     assert (moved[:400] == strip.mv[:400]).all()
     assert np.median(fused.panels[0].mv - truth[400:900]) == pytest.approx(0.2, abs=0.01)
+
+
+def test_a_lead_that_may_be_anothers_ink_follows_the_others():
+    panels, _ = limb_panels()
+    k = [p.lead for p in panels].index("aVR")
+    cut = panels[k].mv.copy()
+    cut[600:640] = 0.0  # its wave was cut where another row crosses it
+    stray = np.zeros(N)
+    stray[600:640] = 0.5
+    apart = fuse(tuple(replace(p, mv=cut) if p.lead == "aVR" else p for p in panels), FS)
+    told = fuse(tuple(replace(p, mv=cut, stray=stray) if p.lead == "aVR" else p for p in panels), FS)
+    true = panels[k].mv[600:640]
+    assert rmse(told.panels[k].mv[600:640], true) < 0.3 * rmse(apart.panels[k].mv[600:640], true)
+    assert told.panels[k].error[600:640].max() < 0.1
+    others = [p for p in range(len(panels)) if p != k]
+    assert max(rmse(told.panels[p].mv, panels[p].mv) for p in others) < 0.05
 
 
 def test_gaps_stay_gaps_and_lone_leads_stay():

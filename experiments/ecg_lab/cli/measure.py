@@ -408,6 +408,33 @@ def right_leads(
     typer.echo(f"Leads in {out}")
 
 
+def wrong_waves(
+    predictions: Annotated[Path, typer.Argument(help="Folder that `predict` wrote.")],
+    truth: Annotated[Path, typer.Argument(help="Folder of the true WFDB records, with the pages' stems.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="CSV file, a row a beat of a lead.")] = Path(
+        "output/wrong_waves.csv"
+    ),
+) -> None:
+    """Count the beats in which a wave is read wrongly, such as a neighbour's, and those of them at status ok.
+
+    Example, on pages whose rows cross:
+
+    - `ecg-lab render-crossings -o data/crossings --records data/ptbxl`
+    - `ecg-hough predict data/crossings -o output/crossings --header none`
+    - `ecg-lab wrong-waves output/crossings data/crossings`
+    """
+    with plain_errors(EXTRAS):
+        from ecg_lab.crossing_pages import summary
+        from ecg_lab.crossing_pages import wrong_waves as compare
+
+        beats = compare(predictions, truth)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        beats.to_csv(out, index=False, float_format="%.3f")
+        for name, value in summary(beats).items():
+            typer.echo(f"{name}: {value:.4g}")
+    typer.echo(f"Beats in {out}")
+
+
 def cross_validate(
     config: Annotated[str, typer.Option(help="Configuration of a leads network.")] = "leads",
     dataset: Annotated[str, typer.Option(help="nnU-Net's name of the data set.")] = "Dataset500_Signals",

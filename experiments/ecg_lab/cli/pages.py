@@ -69,6 +69,26 @@ def render_others(
     typer.echo(f"{len(paths)} pages in {out}")
 
 
+def render_crossings(
+    out: OutFolder,
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 40,
+    seed: Annotated[int, typer.Option(help="Same seed, same pages.")] = 3939,
+    records: Annotated[
+        Path | None,
+        typer.Option(help="Folder of WFDB records.", show_default="made-up ECGs alone"),
+    ] = None,
+) -> None:
+    """Draw pages whose rows cross at most beats: rows 15 to 20 mm apart, waves of 3 to 6 mV.
+
+    Example: `ecg-lab render-crossings -o data/crossings --records data/ptbxl`
+    """
+    with plain_errors(EXTRAS), progress_bar("drawing") as on_progress:
+        from ecg_lab.crossing_pages import render_crossings as draw
+
+        paths = draw(out, n=n, seed=seed, records=records, on_progress=on_progress)
+    typer.echo(f"{len(paths)} pages in {out}")
+
+
 def paper(
     out: Annotated[
         Path | None,

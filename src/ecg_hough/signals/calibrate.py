@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from ecg_hough.record import LeadStatus
 from ecg_hough.signals.lead_fusion import LeadResiduals, PanelSignal, fuse, lead_residuals
 from ecg_hough.signals.limb_sums import avr_is_inverted, limb_columns
 from ecg_hough.signals.zero_lines import ZeroLines, zero_lines
+from ecg_hough.traces.contested import STRAY_MM
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,10 @@ SPLINE_MIN = 4
 EDGE_MM, STEP_SLACK, EVEN_STEPS = 0.005, 0.05, 0.05
 """Of a document's paths: vertices this near to a panel's edge are on it; samples this near to a vertex, in
 steps, are on it; steps that differ by less, as a share, are even."""
+UNSURE = 0.5
+"""Probability that ink is another row's from which it is left out."""
+STRAY_LEAST_MV = 0.1
+"""Error by other rows' ink up to which a rhythm strip is as good as its short copy."""
 FUSE_SD_MV = 0.05
 """Expected error of the read-out at which the confidence has fallen to 1/e."""
 ZERO_SD_MV, START_SD_S = 0.03, 0.0045
@@ -120,7 +126,7 @@ def calibrate(rows: tuple[RowTrace, ...], base: TimeBase, *, fs: int, fused_lead
         simultaneous=base.simultaneous,
     )
     panels = _panel_signals(rows, base, zero, fs)
-    signals, _, _ = _combine(panels, n)
+    signals = _combine(panels, n).mv
     if not np.isfinite(signals).any():
         raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
     notes: tuple[str, ...] = ()
@@ -134,7 +140,10 @@ def calibrate(rows: tuple[RowTrace, ...], base: TimeBase, *, fs: int, fused_lead
     fused = fuse(tuple(panels), fs)
     drawn = any(row.drawn for row in rows)
     # The samples of a document's paths are what the cart stored: nothing makes them more alike.
-    signals, sd, presence = _combine(fused.panels if fused_leads and not drawn else panels, n)
+    combined = _combine(fused.panels if fused_leads and not drawn else panels, n)
+    signals, unsure = _without_unsure(combined, base)
+    warnings += unsure
+    sd, presence = combined.sd, combined.presence * (1.0 - _stray_mm(combined, base) ** 2 / STRAY_MM**2)
     confidence = np.nan_to_num(np.where(np.isfinite(signals), presence * np.exp(-sd / FUSE_SD_MV), 0.0))
     if not drawn:
         sd = _with_absolute_errors(sd, signals, fs, zero_on_grid=zero.on_grid, start_on_grid=columns.on_grid)
@@ -244,27 +253,54 @@ def limb_size_mv(signals: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.nanmean((limb - np.nanmedian(limb, axis=1, keepdims=True)) ** 2)))
 
 
-def _combine(
-    panels: Iterable[PanelSignal], n: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """(12, n) signals, expected errors and presences; a rhythm strip is preferred to its short copy."""
-    signals, sd = np.full((2, len(LEADS), n), np.nan)
-    presence = np.zeros((len(LEADS), n))
+class _Combined(NamedTuple):
+    """(12, n) signals, expected errors of the read-out, presences, and errors by other rows' ink; mV."""
+
+    mv: NDArray[np.float64]
+    sd: NDArray[np.float64]
+    presence: NDArray[np.float64]
+    stray: NDArray[np.float64]
+
+
+def _combine(panels: Iterable[PanelSignal], n: int) -> _Combined:
+    """Panels on the record's time axis. A rhythm strip is preferred to its short copy, but where its ink is
+    rather another row's than the copy's is."""
+    out = _Combined(*np.full((2, len(LEADS), n), np.nan), *np.zeros((2, len(LEADS), n)))
     for panel in sorted(panels, key=lambda p: p.rhythm):
         size = min(panel.mv.size, n - panel.first)
         k, place = LEADS.index(panel.lead), slice(panel.first, panel.first + size)
-        take = np.isfinite(panel.mv[:size])
-        signals[k, place] = np.where(take, panel.mv[:size], signals[k, place])
-        sd[k, place] = np.where(take, panel.sd[:size], sd[k, place])
-        presence[k, place] = np.where(take, panel.presence[:size], presence[k, place])
-    return signals, sd, presence
+        stray = np.zeros(size) if panel.stray is None else panel.stray[:size]
+        before = out.mv[k, place]
+        cleaner = stray <= np.maximum(out.stray[k, place], STRAY_LEAST_MV)
+        take = np.isfinite(panel.mv[:size]) & (cleaner | ~np.isfinite(before))
+        for mine, new in zip(out, (panel.mv, panel.sd, panel.presence, stray), strict=True):
+            mine[k, place] = np.where(take, new[:size], mine[k, place])
+    return out
+
+
+def _stray_mm(combined: _Combined, base: TimeBase) -> NDArray[np.float64]:
+    """(12, n) expected errors by other rows' ink, mm of paper."""
+    return combined.stray * np.array([[base.mm_per_mv_of(lead)] for lead in LEADS])
+
+
+def _without_unsure(combined: _Combined, base: TimeBase) -> tuple[NDArray[np.float64], list[str]]:
+    """(12, n) signals, NaN where the ink is as likely another row's, and what was left out of which leads."""
+    unsure = np.isfinite(combined.mv) & (_stray_mm(combined, base) > STRAY_MM * np.sqrt(UNSURE))
+    printed = np.isfinite(combined.mv).sum(axis=1)
+    shares = {lead: unsure[k].sum() / printed[k] for k, lead in enumerate(LEADS) if unsure[k].any()}
+    if not shares:
+        return combined.mv, []
+    named = ", ".join(f"{lead} {share:.1%}" for lead, share in shares.items())
+    warning = f"signals: where rows cross it cannot be told whose ink it is; left out of {named}"
+    return np.where(unsure, np.nan, combined.mv), [warning]
 
 
 def _within(row: RowTrace, window: Window) -> RowTrace:
     """A panel's stretch of its row, without the neighbouring leads."""
     mine = (row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm)
     x_mm, y_mm, sd_mm = row.x_mm[mine], row.y_mm[mine], row.sd_mm[mine]
-    return replace(row, x_mm=x_mm, y_mm=y_mm, sd_mm=sd_mm, presence=row.presence[mine])
+    wrong = None if row.wrong is None else row.wrong[mine]
+    return replace(row, x_mm=x_mm, y_mm=y_mm, sd_mm=sd_mm, presence=row.presence[mine], wrong=wrong)
 
 
 def _panel_signal(row: RowTrace, window: Window, zero_mm: float, base: TimeBase, fs: int) -> PanelSignal:
@@ -279,6 +315,9 @@ def _panel_signal(row: RowTrace, window: Window, zero_mm: float, base: TimeBase,
     mv = _smooth_where_calm(_settled((zero_mm - row.y_mm) / mm_per_mv, sd_mv, step_s), step_s)
     if fs * step_s < 1:  # fewer samples than read-outs: no alias
         mv = _smooth(mv, 0.4 / (fs * step_s))
+    stray = None
+    if row.wrong is not None:
+        stray = STRAY_MM / mm_per_mv * np.sqrt(np.interp(at_mm, row.x_mm, row.wrong))
     return PanelSignal(
         window.lead,
         first,
@@ -286,6 +325,7 @@ def _panel_signal(row: RowTrace, window: Window, zero_mm: float, base: TimeBase,
         _interpolate(row.x_mm, mv, at_mm),
         np.interp(at_mm, row.x_mm, sd_mv),
         np.interp(at_mm, row.x_mm, row.presence),
+        stray,
     )
 
 

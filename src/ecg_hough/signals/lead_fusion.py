@@ -43,6 +43,7 @@ class PanelSignal:
     Attributes:
         lead: name; first: its first sample in the record; rhythm: a rhythm strip.
         mv, sd: (n,) signal and expected error of the read-out, mV, NaN in gaps; presence: (n,) 0 to 1.
+        stray: (n,) expected error by ink that may be another row's, mV; None where no row shares ink.
     """
 
     lead: str
@@ -51,6 +52,12 @@ class PanelSignal:
     mv: NDArray[np.float64]
     sd: NDArray[np.float64]
     presence: NDArray[np.float64]
+    stray: NDArray[np.float64] | None = None
+
+    @property
+    def error(self) -> NDArray[np.float64]:
+        """(n,) expected error in all, mV."""
+        return self.sd if self.stray is None else np.hypot(self.sd, self.stray)
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,7 @@ def _agree(
     for k, p in enumerate(panels):
         place = slice(p.first, p.first + p.mv.size)
         mv[k, place] = p.mv
-        sd[k, place] = np.hypot(p.sd, TIMING_S * fs * np.abs(np.gradient(np.nan_to_num(p.mv))))
+        sd[k, place] = np.hypot(p.error, TIMING_S * fs * np.abs(np.gradient(np.nan_to_num(p.mv))))
     weight = np.where(np.isfinite(mv) & np.isfinite(sd), 1.0 / np.maximum(sd, 1e-4) ** 2, 0.0)
     normal = np.einsum("ki,kj,kn->nij", sums, sums, weight)
     known = _is_regular(normal) & ((weight > 0).sum(axis=0) > sums.shape[1])
@@ -180,8 +187,11 @@ def _agree(
         place = slice(p.first, p.first + p.mv.size)
         move = np.nan_to_num(residual[k, place])
         most = MOVED_MAX_SD * np.nan_to_num(sd[k, place])
-        after = np.where(np.isfinite(fitted_var[k, place]), np.sqrt(fitted_var[k, place]), p.sd)
-        out.append(replace(p, mv=p.mv - np.clip(move, -most, most), sd=np.fmin(p.sd, after)))
+        after = np.where(np.isfinite(fitted_var[k, place]), np.sqrt(fitted_var[k, place]), p.error)
+        error = np.fmin(p.error, after)
+        sd_after = np.fmin(p.sd, error)
+        stray = None if p.stray is None else np.sqrt(np.maximum(error**2 - sd_after**2, 0.0))
+        out.append(replace(p, mv=p.mv - np.clip(move, -most, most), sd=sd_after, stray=stray))
     return out, float(np.nanmedian(ratio)) / MAD_OF_NORMAL
 
 

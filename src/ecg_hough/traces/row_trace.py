@@ -38,4 +38,4 @@ def row_trace(page: PageReader, look: RowLook, readouts: Readouts) -> RowTrace:
     sd_mm = READOUT_SD_TIMES * readouts.sd / STRIP_PX_PER_MM
     y_mm, sd_mm = np.where(seen, y_mm, np.nan), np.where(seen, sd_mm, np.nan)
     pen_mm = stroke.width_px / STRIP_PX_PER_MM
-    return RowTrace(look.row_index, x_mm, y_mm, sd_mm, presence, pen_mm, stroke.bars)
+    return RowTrace(look.row_index, x_mm, y_mm, sd_mm, presence, pen_mm, stroke.bars, wrong=readouts.wrong)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.geometry.strips import StripFrame
+from ecg_hough.traces.contested import probability_wrong
 from ecg_hough.traces.crossings import MEET_MM, RowView, contests, settle
 from ecg_hough.traces.distribution import READOUTS_PER_COLUMN, Readouts, read_at, stride_of
 from ecg_hough.traces.look import PageReader, RowLook
@@ -35,6 +36,21 @@ def read_together(page: PageReader, looks: list[RowLook], pool: Executor) -> lis
     Args:
         looks: with logits; pool: reads rows side by side.
     """
+    looks, places = settle_together(page, looks, pool)
+    if not page.options.settled:
+        return [look.readouts for look in looks]
+    wrong = probability_wrong([look.view for look in looks], places)
+    return [read._replace(wrong=w) for read, w in zip(pool.map(settled, looks, places), wrong, strict=True)]
+
+
+def settle_together(
+    page: PageReader, looks: list[RowLook], pool: Executor
+) -> tuple[list[RowLook], list[NDArray[np.float64]]]:
+    """Looks at all rows, and where they run, mm (n,) each; of tiles that rows contest, the less contested look.
+
+    Args:
+        looks, pool: as for `read_together`.
+    """
     view_of = attrgetter("view")
     views = list(pool.map(view_of, looks))
     places = settle(views)
@@ -42,11 +58,8 @@ def read_together(page: PageReader, looks: list[RowLook], pool: Executor) -> lis
         again = list(pool.map(partial(_look_again, page, looks, views, places), range(len(looks))))
         if any(new is not old for new, old in zip(again, looks, strict=True)):
             looks = _less_contested(looks, again, views, list(pool.map(view_of, again)))
-            views = list(pool.map(view_of, looks))
-            places = settle(views)
-    if page.options.settled:
-        return list(pool.map(settled, looks, places))
-    return [look.readouts for look in looks]
+            places = settle(list(pool.map(view_of, looks)))
+    return looks, places
 
 
 def settled(look: RowLook, place: NDArray[np.float64]) -> Readouts:

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from ecg_hough.datasets.split import read_signals
 from ecg_hough.elements import LeadPanel, PageLayout
+from ecg_hough.errors import PageError
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, shrink_for_strips, strip_map
+from ecg_hough.layout.fit import find_layout
 from ecg_hough.networks.canvas import Canvas, to_canvas
 from ecg_hough.networks.leads_net import LEADS_NETWORK, lead_probabilities
 from ecg_hough.networks.runtime import WEIGHTS, Network
 from ecg_hough.paper import LEADS
-from ecg_hough.render import Panel, RenderedPage, render_page, sample_style
+from ecg_hough.render import PageStyle, Panel, RenderedPage, render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.style import with_random_grid
 from ecg_hough.traces.distribution import READOUTS_PER_COLUMN, readout_columns
@@ -40,6 +42,25 @@ in records and the hardest to read."""
 CLOSE_SHARE, CLOSER = 0.25, (0.5, 0.9)
 """Share of pages whose rows lie closer than drawn, and by how much: a neighbour's QRS complexes then cross
 the row, which on usual sheets they seldom do."""
+CROSSING_SHARE, CROSSING_PITCH_MM, CROSSING_REACH = 0.35, (13.0, 22.0), (0.5, 1.7)
+"""Share of pages whose rows cross at most beats; their row pitch, and how far in row pitches the waves of
+such a row reach."""
+TALLER_MAX = 5.0
+"""Waves are enlarged so much at most, to cross other rows."""
+FAST_SHARE = 0.2
+"""Share of those pages at 50 mm/s: complexes are as broad as the space between rows is high."""
+FOREIGN_SHARE = 0.3
+"""Share of pages with much ink that is no trace on the traces: separators of the block's height, words,
+handwriting, dark creases."""
+SPIKED_SHARE = 0.1
+"""Share of pages with pacing spikes."""
+CUT_SHARE, BLACK_SHARE = 0.08, 0.08
+"""Shares of pages whose first or last row's waves leave the image, and of those with stretches of black."""
+SOLID_STROKES, SOLID_MM, SOLID_DARK = 6.0, 1.2, 60
+"""Nothing is seen under black of this width, in pens and in mm; the level below which it is black."""
+FOUND_SHARE = 0.5
+"""Share of the leads network's masks that are divided among rows as they are found: where rows cross, the
+coarse paths have errors of their own."""
 TWO_HUES_SHARE = 0.15
 """Share of pages drawn with a random grid whose 1 mm lines may be as dark as those of 5 mm."""
 IGNORED, NO_TRACE = -2.0, -1.0
@@ -62,7 +83,7 @@ class RowTruth:
 
     x_mm: tuple[NDArray[np.float64], ...]
     y_mm: tuple[NDArray[np.float64], ...]
-    seen: tuple[NDArray[np.bool_], ...]  # the sample lies within the image
+    seen: tuple[NDArray[np.bool_], ...]  # the sample lies within the image, and not under black
 
     @property
     def centre_mm(self) -> float:
@@ -75,6 +96,7 @@ def rows_in_mm(page: RenderedPage) -> list[RowTruth]:
     for panel in page.panels:
         rows.setdefault(panel.row, []).append(panel)
     height, width = page.image.shape[:2]
+    black = _solid_black(page)
     out = []
     for _, panels in sorted(rows.items()):
         xs, ys, seen = [], [], []
@@ -87,7 +109,9 @@ def rows_in_mm(page: RenderedPage) -> list[RowTruth]:
             xs.append(np.asarray(np.polyval(np.polyfit(n, x, 1), n), float))
             ys.append(y)
             r, c = panel.trace.T
-            seen.append((r > 0) & (r < height - 1) & (c > 0) & (c < width - 1))
+            inside = (r > 0) & (r < height - 1) & (c > 0) & (c < width - 1)
+            under = black[np.clip(r, 0, height - 1).astype(int), np.clip(c, 0, width - 1).astype(int)]
+            seen.append(inside & ~under)
         if xs:
             out.append(RowTruth(tuple(xs), tuple(ys), tuple(seen)))
     return out
@@ -153,8 +177,14 @@ def _spoil(masks: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.f
     piece = slice(start, start + width)
     top = int(rng.integers(0, masks.shape[1]))
     part = slice(top, top + int(rng.integers(3, masks.shape[1])))
+    if rng.random() < 0.25:  # at every beat
+        piece = slice(0, n)
     kind = rng.random()
-    if kind < 0.4:  # a gap
+    if kind < 0.15:  # waves cut off at some level, nobody's ink from there on
+        faint = float(rng.choice([0.0, 0.5]))
+        out[1, part, piece] = np.maximum(out[1, part, piece], faint * out[0, part, piece])
+        out[0, part, piece] *= faint
+    elif kind < 0.4:  # a gap
         out[0, :, piece] *= float(rng.choice([0.0, 0.3]))
     elif kind < 0.6:  # this row's ink called another's, above or below some line
         out[1, part, piece] = np.maximum(masks[1, part, piece], masks[0, part, piece])
@@ -167,14 +197,45 @@ def _spoil(masks: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.f
     return out
 
 
-def seen_masks(page: RenderedPage, network: Network) -> tuple[Canvas, NDArray[np.float32]]:
+def seen_masks(
+    page: RenderedPage, network: Network, *, found: bool = False
+) -> tuple[Canvas, NDArray[np.float32]]:
     """The canvas of a page and (n, 2, side, side) what the leads network makes of its rows.
 
-    The layout is taken as found: panels and coarse paths are the true ones.
+    Args:
+        found: panels and coarse paths are those that are found, where every row is; else the true ones.
     """
     canvas = to_canvas(page.image)
     probabilities = lead_probabilities(canvas, network)
-    side = probabilities.shape[2]
+    layout = _true_layout(page, canvas, probabilities.shape[2])
+    if found:
+        layout = _found_layout(probabilities, layout)
+    return canvas, row_masks(probabilities, layout)
+
+
+def _found_layout(probabilities: NDArray[np.float32], true: PageLayout) -> PageLayout:
+    """The layout that is found, where its rows are the true ones; else the true one."""
+    try:
+        layout = find_layout(probabilities)
+    except PageError:
+        return true
+    lines, found_lines = _row_lines(true), _row_lines(layout)
+    if len(lines) != len(found_lines):
+        return true
+    pitch = float(np.diff(lines).min()) if len(lines) > 1 else np.inf
+    return layout if np.abs(found_lines - lines).max() < 0.5 * pitch else true
+
+
+def _row_lines(layout: PageLayout) -> NDArray[np.float64]:
+    """(n,) median place of every row's coarse paths, canvas px."""
+    rows: dict[int, list[NDArray[np.float64]]] = {}
+    for panel in layout.panels:
+        rows.setdefault(panel.row_index, []).append(panel.path_rows[np.isfinite(panel.path_rows)])
+    return np.array([np.median(np.concatenate(paths)) for _, paths in sorted(rows.items())])
+
+
+def _true_layout(page: RenderedPage, canvas: Canvas, side: int) -> PageLayout:
+    """Panels and coarse paths of a rendered page, on a canvas of so many columns."""
     panels = []
     for panel in page.panels:
         points = canvas.from_page(panel.trace[np.isfinite(panel.trace).all(axis=1)].astype(float))
@@ -186,8 +247,7 @@ def seen_masks(page: RenderedPage, network: Network) -> tuple[Canvas, NDArray[np
         if count.any():
             start, end = float(points[:, 1].min()), float(points[:, 1].max()) + 1
             panels.append(LeadPanel(panel.lead, panel.row, panel.column, panel.rhythm, start, end, path, 1.0))
-    layout = PageLayout(tuple(panels), page.layout, 0.0, 1.0, float("nan"))
-    return canvas, row_masks(probabilities, layout)
+    return PageLayout(tuple(panels), page.layout, 0.0, 1.0, float("nan"))
 
 
 def crops_of(
@@ -209,7 +269,7 @@ def crops_of(
         return
     seen = None
     if network is not None:
-        canvas, seen = seen_masks(page, network)
+        canvas, seen = seen_masks(page, network, found=bool(rng.random() < FOUND_SHARE))
         if len(seen) != len(rows):
             seen = None  # a row outside the image
     image, factor = shrink_for_strips(page.image, float(np.mean(page.page_map.px_per_mm)))
@@ -284,15 +344,111 @@ def render_for_traces(stems: list[Path], rng: np.random.Generator, *, generated:
         signals = signals[rng.permutation(len(LEADS))] * rng.choice([-1, 1], (len(LEADS), 1))
     if rng.random() < ENLARGED_SHARE:
         signals = signals * rng.uniform(*ENLARGED)
-    dpi = float(np.exp(rng.uniform(np.log(90), np.log(320))))
-    style = sample_style(rng, "mixed", dpi=dpi)
-    if rng.random() < CLOSE_SHARE:
+    # Strips have 203 dpi: finer pages show them nothing more, and take longer.
+    dpi = float(np.exp(rng.uniform(np.log(90), np.log(240))))
+    style = sample_style(rng, str(rng.choice(["mixed", "vendors"])), dpi=dpi)
+    if rng.random() < SPIKED_SHARE:
+        signals = _spiked(signals, fs, rng)
+    if rng.random() < CROSSING_SHARE:
+        signals, style = crossing(signals, style, rng)
+    elif rng.random() < CLOSE_SHARE:
         closer, sheet = rng.uniform(*CLOSER), style.sheet
         style = replace(style, sheet=replace(sheet, row_pitch_mm=closer * sheet.row_pitch_mm,
                                              rhythm_pitch_mm=closer * sheet.rhythm_pitch_mm))  # fmt: skip
     if style.profile not in ("bw", "fax") and rng.random() < TWO_HUES_SHARE:
         style = replace(style, sheet=with_random_grid(style.sheet, rng))
-    return render_page(signals, fs, seed=int(rng.integers(2**31)), style=style)
+    if rng.random() < FOREIGN_SHARE:
+        style = _with_foreign_ink(style, rng)
+    page = render_page(signals, fs, seed=int(rng.integers(2**31)), style=style)
+    if rng.random() < CUT_SHARE:
+        page = _cut_at_border(page, rng)
+    return _blackened(page, rng) if rng.random() < BLACK_SHARE else page
+
+
+def crossing(
+    signals: NDArray[np.float64], style: PageStyle, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], PageStyle]:
+    """Signals (12, N), mV, and a style whose rows cross: close rows, and waves that reach into the next."""
+    sheet = style.sheet
+    pitch = float(min(sheet.row_pitch_mm, rng.uniform(*CROSSING_PITCH_MM)))
+    if rng.random() < FAST_SHARE:
+        sheet = replace(sheet, speed_mm_s=50.0)
+    out = signals.copy()
+    for lead in out:
+        known = np.isfinite(lead)
+        if rng.random() > 0.7 or not known.any():
+            continue
+        off = lead - np.median(lead[known])
+        peak = float(np.quantile(np.abs(off[known]), 0.998))
+        reach_mv = rng.uniform(*CROSSING_REACH) * pitch / (sheet.gain_mm_mv * sheet.amplitude)
+        times = float(np.clip(reach_mv / max(peak, 0.1), 1.0, TALLER_MAX))
+        # Of every second such lead the QRS complexes alone are taller: T waves would hide the crossing.
+        share = np.clip(np.abs(off) / max(peak, 0.1), 0, 1) ** 1.5 if rng.random() < 0.5 else 1.0
+        lead += off * (times - 1.0) * share
+    return out, replace(style, sheet=replace(sheet, row_pitch_mm=pitch, rhythm_pitch_mm=pitch))
+
+
+def _spiked(signals: NDArray[np.float64], fs: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Signals with a pacing spike before most beats, as high on every beat."""
+    out = signals.copy()
+    high = rng.uniform(0.2, 1.5, len(out)) * rng.choice([-1, 1], len(out))
+    every = rng.uniform(0.6, 1.2)
+    for at in np.arange(rng.uniform(0, every), signals.shape[1] / fs - 0.05, every):
+        first = int(at * fs)
+        n = max(1, round(rng.uniform(0.001, 0.004) * fs))
+        out[:, first : first + n] += high[:, None]
+        out[:, first + n : first + 2 * n] -= 0.3 * high[:, None]
+    return out
+
+
+def _with_foreign_ink(style: PageStyle, rng: np.random.Generator) -> PageStyle:
+    """The style with much ink that is no trace."""
+    sheet, wear = style.sheet, style.wear
+    kind = rng.random()
+    if kind < 0.4:
+        separator = str(rng.choice(["full", "dotted", "dashed", "double"]))
+        sheet = replace(sheet, separator=separator, separator_at_ends=bool(rng.random() < 0.5))
+    elif kind < 0.6:
+        sheet = replace(sheet, stray_texts=int(rng.integers(6, 16)))
+    elif kind < 0.85:
+        wear = replace(wear, handwriting=int(rng.integers(5, 14)))
+    else:
+        wear = replace(wear, creases=int(rng.integers(3, 12)), crease_strength=float(rng.uniform(0.3, 0.8)))
+    return replace(style, sheet=sheet, wear=wear)
+
+
+def _cut_at_border(page: RenderedPage, rng: np.random.Generator) -> RenderedPage:
+    """The page without what lies beyond a line through the waves of its first or last row."""
+    rows = np.concatenate([panel.trace[:, 0] for panel in page.panels])
+    first = int(np.clip(np.nanquantile(rows, rng.uniform(0.0, 0.03)), 0, 0.4 * len(page.image)))
+    last = len(page.image)
+    if rng.random() < 0.5:
+        first, last = 0, int(np.clip(np.nanquantile(rows, rng.uniform(0.97, 1.0)), 0.6 * last, last))
+    moved = np.array([first, 0], np.float32)
+    page_map = replace(page.page_map, rows=page.page_map.rows - first)
+    panels = tuple(replace(panel, trace=panel.trace - moved) for panel in page.panels)
+    return replace(page, image=page.image[first:last].copy(), page_map=page_map, panels=panels)
+
+
+def _blackened(page: RenderedPage, rng: np.random.Generator) -> RenderedPage:
+    """The page with black shapes, under which nothing is seen."""
+    image = page.image.copy()
+    black = np.zeros(image.shape[:2], np.uint8)
+    for _ in range(int(rng.integers(2, 7))):
+        centre = rng.uniform(0.1, 0.9, 2) * black.shape[::-1]
+        size = rng.uniform(0.3, 6.0, 2) * [1.0, 5.0] * page.px_per_mm
+        box = cv2.boxPoints((centre.tolist(), size.tolist(), float(rng.normal(0, 30))))
+        cv2.fillPoly(black, [np.round(box).astype(np.int32)], 255)
+    image[black > 0] = rng.integers(0, 40)
+    return replace(page, image=image)
+
+
+def _solid_black(page: RenderedPage) -> NDArray[np.bool_]:
+    """(rows, cols) pixels amid black that is wider than any pen's stroke."""
+    stroke = max((panel.stroke_px for panel in page.panels), default=1.0)
+    side = int(np.ceil(max(SOLID_STROKES * stroke, SOLID_MM * page.px_per_mm)))
+    dark = (page.image.max(axis=2) < SOLID_DARK).astype(np.uint8)
+    return cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((side, side), np.uint8)) > 0
 
 
 def _steepest(signals: NDArray[np.float64], fs: int, rng: np.random.Generator) -> int:

@@ -1,0 +1,92 @@
+"""How surely contested ink was given to the right row.
+
+In: the network's views of all rows, and where they were settled. Out: for every read-out the probability that
+it lies on another row's ink. Nearly all waves that are read wrongly lie where a row is in doubt or meets
+another, but most of these are read rightly. How much doubt there is, how far rows share a place, whether the
+settled course is the network's own, and how high the wave is tell the two apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
+from scipy.special import expit
+
+from ecg_hough.numeric import runs
+from ecg_hough.traces.crossings import DOUBT_MIN, MEET_MM, NEIGHBOURS, RowView, contests
+
+STRAY_MM = 10.0
+"""How far a read-out lies off its row when it lies on another's ink (root mean square)."""
+WEIGHTS = (0.0, 0.0, 0.0, 0.0, 0.0)
+BIAS = 0.0
+"""Log odds of a wrong wave by `Stretch.features`; fitted by `training.contest_fit`."""
+_DOUBT_FLOOR = 1e-3
+
+
+class Stretch(NamedTuple):
+    """Read-outs [first, stop) of a row that are contested, with their neighbours; see `stretches`.
+
+    Attributes:
+        features: log10 of the greatest doubt; share of read-outs that meet another row; share that is settled
+            elsewhere than at the network's peak; height in cm; greatest step between two read-outs in cm.
+    """
+
+    first: int
+    stop: int
+    features: tuple[float, ...]
+
+
+def stretches(rows: Sequence[RowView], places: Sequence[NDArray[np.float64]]) -> list[list[Stretch]]:
+    """Contested stretches of every row.
+
+    Args:
+        rows: the network's views; places: (n,) mm per row, where each was settled.
+    """
+    settled = [replace(row, y_mm=place) for row, place in zip(rows, places, strict=True)]
+    out = []
+    for row, place, contest in zip(rows, places, contests(settled), strict=True):
+        spans = runs(maximum_filter1d(contest > DOUBT_MIN, 2 * NEIGHBOURS + 1))
+        moved = np.abs(place - row.y_mm) > MEET_MM
+        out.append([Stretch(a, b, _features(place[a:b], contest[a:b], moved[a:b])) for a, b in spans])
+    return out
+
+
+def _features(
+    place: NDArray[np.float64], contest: NDArray[np.float64], moved: NDArray[np.bool_]
+) -> tuple[float, ...]:
+    """See `Stretch`. A contest is the doubt, and 1 more where another row is met."""
+    meets = contest >= 1.0
+    doubt = float((contest - meets).max())
+    known = place[np.isfinite(place)]
+    height, step = (
+        (float(np.ptp(known)), float(np.abs(np.diff(known)).max())) if known.size > 1 else (0.0, 0.0)
+    )
+    return (
+        float(np.log10(max(doubt, _DOUBT_FLOOR))),
+        float(meets.mean()),
+        float(moved.mean()),
+        height / 10.0,
+        step / 10.0,
+    )
+
+
+def probability_wrong(
+    rows: Sequence[RowView], places: Sequence[NDArray[np.float64]]
+) -> list[NDArray[np.float64]]:
+    """(n,) per row: probability that a read-out lies on another row's ink; 0 where nothing is contested.
+
+    Args:
+        rows, places: as for `stretches`.
+    """
+    out = []
+    for row, mine in zip(rows, stretches(rows, places), strict=True):
+        wrong = np.zeros(row.x_mm.size)
+        for first, stop, features in mine:
+            wrong[first:stop] = expit(np.dot(WEIGHTS, features) + BIAS)
+        out.append(wrong)
+    return out
