@@ -19,8 +19,9 @@ def test_rows_are_close_and_waves_high():
     choice = {name: values[0] for name, values in CHOICES.items()}
     page = crossing_page(np.nan_to_num(ecg.signals), FS, choice, seed=5)
     assert 15 <= page.style["sheet"]["row_pitch_mm"] <= 20
-    reach = [np.ptp(panel.mv) for panel in page.panels]
-    assert np.sum(np.array(reach) > 2.5) >= 3
+    reach = np.array([np.ptp(panel.mv) for panel in page.panels])
+    assert (reach > 3.0).any()
+    assert reach.max() < 13.0
 
 
 def test_a_neighbours_wave_is_wrong_and_a_gap_or_a_shift_is_not(lead):

@@ -46,7 +46,7 @@ def read_together(page: PageReader, looks: list[RowLook], pool: Executor) -> lis
 def settle_together(
     page: PageReader, looks: list[RowLook], pool: Executor
 ) -> tuple[list[RowLook], list[NDArray[np.float64]]]:
-    """Looks at all rows, and where they run, mm (n,) each; of tiles that rows contest, the less contested look.
+    """Looks at all rows, of contested tiles the less contested one, and where all rows run, mm (n,) each.
 
     Args:
         looks, pool: as for `read_together`.
