@@ -18,6 +18,7 @@ from ecg_hough.service.bounds import Bounds
 from ecg_hough.service.engine import Engine
 from ecg_hough.service.keys import Doorkeeper, add_key
 from ecg_hough.service.metrics import Metrics
+from ecg_hough.service.reading import ReadWork
 from ecg_hough.service.store import Store
 from service_jobs import pdf_of
 
@@ -32,7 +33,7 @@ class House:
         self.ada, self.bob = ({"X-API-Key": add_key(keys, name)} for name in ("ada", "bob"))
         self.store = Store(folder / "store")
         metrics = Metrics(lambda: dict(self.store.counts()))
-        self.engine = Engine(self.store, SHIPPED_READER, workers=workers, bounds=BOUNDS)
+        self.engine = Engine(self.store, ReadWork(SHIPPED_READER), workers=workers, bounds=BOUNDS)
         app = make_app(self.store, self.engine, metrics=metrics, bounds=BOUNDS, doorkeeper=Doorkeeper(keys))
         self.client = TestClient(app, base_url="http://localhost", headers=self.ada)
 

@@ -10,6 +10,7 @@ import pytest
 
 from ecg_hough.service.bounds import Bounds
 from ecg_hough.service.engine import Engine
+from ecg_hough.service.reading import ReadWork
 from ecg_hough.service.store import Job, Store
 from fast_reader import FastReader
 from service_jobs import accepted
@@ -23,7 +24,7 @@ def begin(store: Store) -> Iterator[Begin]:
     engines = []
 
     def started(read: FastReader = FastReader(), **options: object) -> Engine:  # noqa: B008
-        engines.append(Engine(store, read, bounds=BOUNDS, **options))  # type: ignore[arg-type]
+        engines.append(Engine(store, ReadWork(read), bounds=BOUNDS, **options))  # type: ignore[arg-type]
         engines[-1].start()
         return engines[-1]
 

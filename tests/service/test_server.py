@@ -105,5 +105,5 @@ def test_what_was_accepted_is_done_after_a_kill(server: Server) -> None:
         records = [client.get(job["records"][0]["href"], params={"format": "csv"}) for job in states]
         assert all(record.status_code == 200 for record in records)
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(timeout=30) == 0
+    assert server.process.wait(timeout=30) == -signal.SIGTERM
     assert list((server.folder / "uploads").iterdir()) == []

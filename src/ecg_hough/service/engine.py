@@ -1,7 +1,7 @@
 """Threads that take jobs from the store, one after the other, each with a process that reads them.
 
-In: a `Store` and a reader. Out: finished jobs. A page that hangs, crashes or eats memory costs its own
-process alone, which is replaced; after so many tries its job is given up.
+In: a `Store` and what reads a job. Out: finished jobs. A page that hangs, crashes or eats memory costs its
+own process alone, which is replaced; after so many tries its job is given up.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from ecg_hough.batch.lineage import PageReader
 from ecg_hough.batch.workers import Ended, Workers
 from ecg_hough.service.bounds import Bounds
-from ecg_hough.service.reading import ReadTask, ReadWork, state_of
-from ecg_hough.service.store import Job, Part, Store
+from ecg_hough.service.store import Job, Part, State, Store
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +27,36 @@ PAUSE_S = 5.0
 RECENT = 50
 """Jobs whose mean time tells how long others will wait."""
 
+OWN_FAULT = ("internal", "time", "memory", "died", "export")
+"""Stages of failures that say nothing of the page's content."""
+
+
+@dataclass(frozen=True)
+class ReadTask:
+    """An upload to read; `job` is None of a task that only makes the process ready.
+
+    Attributes:
+        job: its id; path: of the upload; records: folder of the job's records.
+        options: attributes of `Digitizer`, and `overlay`: whether a picture with the traces is kept.
+        size: pages, each of which may take the limit's time.
+    """
+
+    job: str | None
+    path: Path = Path()
+    records: Path = Path()
+    options: tuple[tuple[str, Any], ...] = ()
+    size: int = 1
+
+
+ReadJob = Callable[[ReadTask], tuple[Part, ...]]
+"""What a process does; see `reading.ReadWork`."""
+
 
 class Engine:
     """Does the jobs of a store.
 
     Args:
-        store: of the jobs; read: what reads a page.
+        store: of the jobs; work: what a process does with a task; picklable.
         workers: processes.
         bounds: of a page.
         on_done: called in a thread of the engine with every job and its seconds.
@@ -40,14 +65,14 @@ class Engine:
     def __init__(
         self,
         store: Store,
-        read: PageReader,
+        work: ReadJob,
         *,
         workers: int = 1,
         bounds: Bounds | None = None,
         on_done: Callable[[Job, float], None] = lambda job, seconds: None,
     ) -> None:
         self.store, self.workers = store, workers
-        self._work, self._bounds, self._on_done = ReadWork(read), bounds or Bounds(), on_done
+        self._work, self._bounds, self._on_done = work, bounds or Bounds(), on_done
         self._news = threading.Condition()
         self._is_stopping = False
         self._ready: set[int] = set()
@@ -191,3 +216,10 @@ class Engine:
         with self._news:
             while not self._is_stopping and (left := end - time.monotonic()) > 0:
                 self._news.wait(left)
+
+
+def state_of(parts: tuple[Part, ...]) -> State:
+    """The state of a job whose pages have been read."""
+    if any(part.record is not None for part in parts):
+        return "done"
+    return "failed" if any(part.stage in OWN_FAULT for part in parts) else "refused"

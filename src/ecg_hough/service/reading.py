@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from ecg_hough.batch.lineage import PageReader
 from ecg_hough.batch.reader import FIRST_SHAPES, Digitizer, picture_of, read_file
@@ -16,32 +14,14 @@ from ecg_hough.document import PagesRead
 from ecg_hough.errors import PageError
 from ecg_hough.networks.runtime import load_ahead
 from ecg_hough.output.export import write_page
-from ecg_hough.service.store import Part, State
+from ecg_hough.service.engine import ReadTask
+from ecg_hough.service.store import Part
 
 log = logging.getLogger(__name__)
 
 KEPT = ("npz",)
 """Formats that every record is kept in, besides WFDB and JSON; all others are made from these."""
-OWN_FAULT = ("internal", "time", "memory", "died", "export")
-"""Stages of failures that say nothing of the page's content."""
 INTERNAL = "the page could not be processed; the server's log says why"
-
-
-@dataclass(frozen=True)
-class ReadTask:
-    """An upload to read; `job` is None of a task that only makes the process ready.
-
-    Attributes:
-        job: its id; path: of the upload; records: folder of the job's records.
-        options: attributes of `Digitizer`, and `overlay`: whether a picture with the traces is kept.
-        size: pages, each of which may take the limit's time.
-    """
-
-    job: str | None
-    path: Path = Path()
-    records: Path = Path()
-    options: tuple[tuple[str, Any], ...] = ()
-    size: int = 1
 
 
 @dataclass(frozen=True)
@@ -93,10 +73,3 @@ def _failure(pages: tuple[int, ...], error: Exception, task: ReadTask) -> Part:
         return Part(pages, stage=error.stage, message=message)
     log.error("job %s: %s", task.job, type(error).__name__, exc_info=error)
     return Part(pages, stage="internal", message=INTERNAL)
-
-
-def state_of(parts: tuple[Part, ...]) -> State:
-    """The state of a job whose pages have been read."""
-    if any(part.record is not None for part in parts):
-        return "done"
-    return "failed" if any(part.stage in OWN_FAULT for part in parts) else "refused"

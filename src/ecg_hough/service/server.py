@@ -23,6 +23,7 @@ from ecg_hough.service.bounds import Bounds
 from ecg_hough.service.engine import Engine
 from ecg_hough.service.keys import Doorkeeper
 from ecg_hough.service.metrics import Metrics
+from ecg_hough.service.reading import ReadWork
 from ecg_hough.service.security import LOOPBACK
 from ecg_hough.service.store import Store
 
@@ -103,7 +104,7 @@ def serve(
     with only_run(folder), contextlib.closing(Store(folder)) as store, _bound(address) as listening:
         metrics = Metrics(lambda: dict(store.counts()))
         engine = Engine(
-            store, read, workers=workers, bounds=bounds,
+            store, ReadWork(read), workers=workers, bounds=bounds,
             on_done=lambda job, seconds: metrics.finished(job.state, seconds),
         )  # fmt: skip
         app = make_app(

@@ -14,9 +14,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
-from ecg_hough.batch.reader import Digitizer
 from ecg_hough.documents.pages import chosen_pages, parse_pages
 from ecg_hough.options import HeaderLevel
+from ecg_hough.paper import given_layout
 from ecg_hough.service.intake import Intake, RefusedError
 from ecg_hough.service.store import NewJob
 
@@ -42,7 +42,7 @@ class ReadOptions(BaseModel):
     overlay: bool = Field(False, description="Keep a picture of the traces on the page.")
 
     def of_reader(self) -> dict[str, Any]:
-        """Attributes of `Digitizer` that differ from its own, and `overlay`.
+        """Attributes of `batch.reader.Digitizer`, and `overlay`.
 
         Raises:
             ValueError: a layout, leads or pages that there are not.
@@ -51,9 +51,9 @@ class ReadOptions(BaseModel):
             "fs": self.fs, "speed_mm_s": self.speed, "gain_mm_mv": self.gain, "layout": self.layout,
             "leads": self.leads, "pages": self.pages, "header": self.header, "measure": self.measure,
         }  # fmt: skip
-        plain = Digitizer()
-        options = {name: value for name, value in found.items() if value != getattr(plain, name)}
-        Digitizer(**options)  # type: ignore[arg-type]
+        parse_pages(self.pages)
+        given_layout(self.layout, self.leads)
+        options = {name: value for name, value in found.items() if value not in (None, "", False)}
         return options | ({"overlay": True} if self.overlay else {})
 
 
