@@ -92,6 +92,63 @@ def serve(
         )  # fmt: skip
 
 
+def dicom_listen(
+    callers: Annotated[
+        list[str], typer.Option("--allow", help="AE title of an application that may send; again for more.")
+    ],
+    peer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TITLE@HOST:PORT",
+            help="Application that gets the DICOM waveforms; tried again until it has them.",
+            show_default="none: they stay in --data",
+        ),
+    ] = None,
+    data: DataFolder = Path("service-dicom"),
+    title: Annotated[str, typer.Option(help="Own AE title.")] = "ECG_HOUGH",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for the network.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 11112,
+    workers: Workers = 1,
+    page_seconds: PageSeconds = 60.0,
+    page_mib: PageMib = 2500.0,
+    most_mb: MostMb = 50.0,
+    most_pages: MostPages = 50,
+    keep_hours: KeepHours = 24.0,
+    verbose: Verbose = 0,
+) -> None:
+    """Take pages by DICOM C-STORE and send the ECG back as a DICOM waveform.
+
+    It takes secondary captures and encapsulated PDFs from the applications that --allow names, answers
+    C-ECHO, and keeps patient and study. An AE title is a name, no password: let a firewall or a VPN decide
+    who reaches the port.
+
+    Examples:
+
+    - from a cart, back to the archive: `ecg-hough dicom-listen --allow CART1 --peer PACS@192.168.1.5:104
+      --host 0.0.0.0`
+    - a try on this machine: `ecg-hough dicom-listen --allow STORESCU`, then
+      `python -m pynetdicom storescu 127.0.0.1 11112 page.dcm -aec ECG_HOUGH -aet STORESCU`
+    """
+    with plain_errors():
+        from ecg_hough.batch.workers import end_by_sigterm
+        from ecg_hough.service.bounds import Bounds
+        from ecg_hough.service.dicom_listen import Listening, listen
+        from ecg_hough.service.outbox import Peer
+
+        bounds = Bounds(
+            upload_mb=most_mb, pages=most_pages, page_seconds=page_seconds, page_mib=page_mib,
+            keep_hours=keep_hours,
+        )  # fmt: skip
+        end_by_sigterm()
+        listen(
+            data,
+            Listening(tuple(callers), title, host, port, None if peer is None else Peer.of(peer)),
+            bounds=bounds,
+            workers=workers,
+            on_listening=lambda port: typer.echo(f"{title} listens on {host}:{port}", err=True),
+        )
+
+
 @keys_app.command("add")
 def add_key(
     name: KeyName,

@@ -35,7 +35,7 @@ create table if not exists jobs (
     id text primary key, owner text not null, state text not null, created real not null, kind text not null,
     pages integer not null, options text not null, sha256 text not null, same_as text, finished real,
     starts integer not null default 0, ends integer not null default 0, parts text not null default '[]',
-    peer text, sent real, sends integer not null default 0, send_at real not null default 0,
+    peer text, identity text, sent real, sends integer not null default 0, send_at real not null default 0,
     unique (owner, same_as)
 );
 create index if not exists jobs_by_state on jobs (state, created);
@@ -80,7 +80,8 @@ class Job:
     Attributes:
         owner: whose it is; kind: of file; options: how it is to be read.
         starts, ends: times that it was begun, and that it ended its process.
-        peer: where its records are sent; sent: when all were; sends: tries so far.
+        peer: where its records are sent; identity: what they say of patient and study, as JSON of DICOM;
+            sent: when all were; sends: tries so far.
     """
 
     id: str
@@ -96,6 +97,7 @@ class Job:
     ends: int = 0
     parts: tuple[Part, ...] = ()
     peer: str | None = None
+    identity: str | None = None
     sent: float | None = None
     sends: int = 0
 
@@ -112,6 +114,7 @@ class NewJob:
     Attributes:
         upload: its file, below the store's folder `arriving`.
         same_as: the client's name for this request: sent again, the job of the first is meant.
+        peer, identity: see `Job`.
     """
 
     owner: str
@@ -122,6 +125,7 @@ class NewJob:
     options: dict[str, Any] = field(default_factory=dict)
     same_as: str | None = None
     peer: str | None = None
+    identity: str | None = None
 
 
 def new_id() -> str:
@@ -213,9 +217,9 @@ class Store:
                 _check_room(database, new.owner, queue, queue_of_key)
                 database.execute(
                     "insert into jobs (state, id, owner, created, kind, pages, options, sha256, same_as, "
-                    "peer) values ('queued', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "peer, identity) values ('queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (job_id, new.owner, time.time(), new.kind, new.pages, json.dumps(new.options), new.sha256,
-                     new.same_as, new.peer),
+                     new.same_as, new.peer, new.identity),
                 )  # fmt: skip
         except BaseException:
             _remove(place)
