@@ -102,6 +102,7 @@ def make_app(
         description="Not a medical device. Send a page, get a record in the format that you accept.",
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.service = service

@@ -27,8 +27,6 @@ from ecg_hough.service.reading import ReadWork
 from ecg_hough.service.security import LOOPBACK
 from ecg_hough.service.store import Store
 
-log = logging.getLogger(__name__)
-
 CONNECTIONS_PER_UPLOAD = 8
 """Open connections for each upload that may arrive at once; further ones are answered with 503."""
 HEAD_BYTES = 16_384
@@ -101,6 +99,7 @@ def serve(
     """
     address, bounds = address or Address(), bounds or Bounds()
     doorkeeper = Doorkeeper(address.keys)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of damaged forms
     with only_run(folder), contextlib.closing(Store(folder)) as store, _bound(address) as listening:
         metrics = Metrics(lambda: dict(store.counts()))
         engine = Engine(
@@ -113,7 +112,8 @@ def serve(
         config = uvicorn.Config(
             app,
             access_log=False,
-            log_level="warning",
+            log_level="error",  # what is no HTTP is warned of, without end where somebody sends it so
+            ws="none",
             server_header=False,
             limit_concurrency=bounds.uploads_at_once * CONNECTIONS_PER_UPLOAD,
             h11_max_incomplete_event_size=HEAD_BYTES,
