@@ -30,11 +30,11 @@ from ecg_hough.service.store import ID, RECORD_ID
 from ecg_lab.service_process import ServerProcess, small_pages
 
 BOUNDS = {
-    "upload_mb": 1.0, "megapixels": 4.0, "pages": 5, "upload_seconds": 1.5, "uploads_at_once": 8, "queue": 20,
-    "queue_of_key": 5, "page_seconds": 120.0, "wait_seconds": 20.0,
+    "upload_mb": 1.0, "megapixels": 4.0, "pages": 5, "upload_seconds": 1.5, "uploads_at_once": 8, "queue": 50,
+    "queue_of_key": 20, "page_seconds": 120.0, "wait_seconds": 20.0,
 }  # fmt: skip
 CLIENTS = 4
-TAKEN_BACK = 0.8
+TAKEN_BACK = 0.9
 """Share of the jobs that came of hostile uploads which their client deletes at once."""
 OWN_FILES = ("jobs.sqlite", "jobs.sqlite-wal", "jobs.sqlite-shm", ".ecg-hough.lock")
 NAMES = (

@@ -72,7 +72,7 @@ def serve(
       `curl -F page=@scan.jpg -H 'Accept: text/csv' localhost:8000/v1/pages`
     - a department: `ecg-hough keys add ward-3 -k keys.json`, then `ecg-hough serve --host 0.0.0.0 --keys
       keys.json --workers 4`
-    - behind a proxy on this machine: `ecg-hough serve --keys keys.json --name ecg.example.org`
+    - behind a proxy on this machine: `ecg-hough serve --keys keys.json --name ecg-server`
     """
     with plain_errors():
         from ecg_hough.batch.workers import end_by_sigterm
@@ -127,7 +127,7 @@ def dicom_listen(
     - from a cart, back to the archive: `ecg-hough dicom-listen --allow CART1 --peer PACS@192.168.1.5:104
       --host 0.0.0.0`
     - a try on this machine: `ecg-hough dicom-listen --allow STORESCU`, then
-      `python -m pynetdicom storescu 127.0.0.1 11112 page.dcm -aec ECG_HOUGH -aet STORESCU`
+      `python -m pynetdicom storescu 127.0.0.1 11112 PAGE.dcm -aec ECG_HOUGH -aet STORESCU`
     """
     with plain_errors():
         from ecg_hough.batch.workers import end_by_sigterm
