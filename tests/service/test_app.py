@@ -142,6 +142,7 @@ def test_the_openapi_document(house: House) -> None:
     taken = document["paths"]["/v1/records/{record_id}"]["get"]["responses"]["200"]["content"]
     assert taken.keys() == {one.media_type for one in FORMATS.values()}
     assert house.client.get("/docs").status_code == 404
+    pytest.importorskip("openapi_spec_validator", reason="checks the document").validate(document)
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-API-Key": "ecgh_ada_x"}, {"Authorization": "Basic YTpi"}])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 
@@ -157,6 +156,8 @@ def test_sending(store: Store) -> None:
     assert store.next_to_send() is None
 
 
-def test_folders_are_the_owners_alone(store: Store) -> None:
-    for place in (store.arriving, store.uploads, store.records):
-        assert Path(place).stat().st_mode & 0o077 == 0
+def test_folders_and_files_are_the_owners_alone(store: Store) -> None:
+    accepted(store)
+    places = (store.arriving, store.uploads, store.records, *store.folder.glob("jobs.sqlite*"))
+    assert len(places) >= 4
+    assert [path for path in places if path.stat().st_mode & 0o077] == []

@@ -147,9 +147,9 @@ class Store:
         for place in (self.arriving, self.uploads, self.records):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(
-            folder / "jobs.sqlite", check_same_thread=False, isolation_level=None
-        )
+        path = folder / "jobs.sqlite"
+        path.touch(mode=0o600)  # its journals get the same mode
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._database.row_factory = sqlite3.Row
         self._database.execute("pragma journal_mode = wal")
         self._database.execute("pragma synchronous = full")
