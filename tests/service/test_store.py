@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 
 import pytest
@@ -161,3 +162,11 @@ def test_folders_and_files_are_the_owners_alone(store: Store) -> None:
     places = (store.arriving, store.uploads, store.records, *store.folder.glob("jobs.sqlite*"))
     assert len(places) >= 4
     assert [path for path in places if path.stat().st_mode & 0o077] == []
+
+
+def test_a_store_of_another_version(store: Store) -> None:
+    store.close()
+    with sqlite3.connect(store.folder / "jobs.sqlite") as database:
+        database.execute("pragma user_version = 99")
+    with pytest.raises(ValueError, match="another version made it"):
+        Store(store.folder)

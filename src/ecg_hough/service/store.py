@@ -30,6 +30,8 @@ fault, or its process had to be ended."""
 OPEN = ("queued", "running")
 ID = re.compile(r"[0-9a-f]{32}")
 RECORD_ID = re.compile(r"([0-9a-f]{32})-[1-9][0-9]{0,5}")
+SCHEMA = 1
+"""Of the database; it grows with any change of its tables."""
 _TABLE = """
 create table if not exists jobs (
     id text primary key, owner text not null, state text not null, created real not null, kind text not null,
@@ -140,6 +142,7 @@ class Store:
         folder: made if missing.
     Raises:
         OSError, sqlite3.Error: it cannot be written.
+        ValueError: another version of this program made it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -153,7 +156,12 @@ class Store:
         self._database.row_factory = sqlite3.Row
         self._database.execute("pragma journal_mode = wal")
         self._database.execute("pragma synchronous = full")
-        self._database.executescript(_TABLE)
+        (version,) = self._database.execute("pragma user_version").fetchone()
+        if version not in (0, SCHEMA):
+            raise ValueError(
+                f"{folder} must be a store of version {SCHEMA}; got {version}: another version made it"
+            )
+        self._database.executescript(f"{_TABLE} pragma user_version = {SCHEMA};")
 
     @property
     def arriving(self) -> Path:
