@@ -18,6 +18,8 @@ from ecg_hough.service.security import problem
 CLOSE = {"Connection": "close"}
 DRAIN_S = 5.0
 """Longest that the rest of a long body is dropped: a client that is still sending would miss the answer."""
+DRAIN_TIMES = 4
+"""As much of it, in bodies of the largest length."""
 OVERHEAD_BYTES = 20_000
 """Of a multipart body, besides its file."""
 RETRY_S = 5
@@ -102,7 +104,7 @@ class _Body:
 
     async def _refuse_length(self) -> None:
         end, dropped = time.monotonic() + DRAIN_S, 0
-        while not self.is_whole and dropped < self._most and time.monotonic() < end:
+        while not self.is_whole and dropped < DRAIN_TIMES * self._most and time.monotonic() < end:
             try:
                 message = await asyncio.wait_for(self._receive(), end - time.monotonic())
             except TimeoutError:
