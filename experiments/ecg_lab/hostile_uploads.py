@@ -34,6 +34,8 @@ BOUNDS = {
     "queue_of_key": 20, "page_seconds": 120.0, "wait_seconds": 20.0,
 }  # fmt: skip
 CLIENTS = 4
+GOOD_S = 1800.0
+"""Longest that a good page may take between hostile ones, on a busy machine."""
 TAKEN_BACK = 0.9
 """Share of the jobs that came of hostile uploads which their client deletes at once."""
 OWN_FILES = ("jobs.sqlite", "jobs.sqlite-wal", "jobs.sqlite-shm", ".ecg-hough.lock")
@@ -402,7 +404,7 @@ def run_hostile(
 def _read_one(url: str, key: str, page: bytes) -> tuple[str, bytes]:
     """Path of a good page's record, and its CSV; asked for again until the server has time."""
     headers = {"X-API-Key": key, "Accept": "text/csv", "Idempotency-Key": "the good one"}
-    end = time.monotonic() + 600
+    end = time.monotonic() + GOOD_S
     while time.monotonic() < end:
         answer = httpx.post(f"{url}/v1/pages", content=page, headers=headers, timeout=300)
         if answer.status_code == 200:

@@ -23,6 +23,7 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
+from ecg_hough.documents import dicom
 from ecg_hough.service import outbox
 from ecg_hough.service.bounds import Bounds
 from ecg_hough.service.dicom_listen import Listener, Listening
@@ -130,6 +131,8 @@ def test_pages_in_and_waveforms_back(
         assert str(sent.PatientName) == "Müller^Ada"
         assert sent.WaveformSequence[0].NumberOfWaveformChannels == 12
     assert list(store.uploads.iterdir()) == list(store.arriving.iterdir()) == []
+    assert [path for path in store.temporary.rglob("*") if path.is_file()] == []
+    assert dicom._files == {}
 
 
 def test_what_is_not_taken(store: Store) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ecg_hough.service import engine as engine_module
 from ecg_hough.service.bounds import Bounds
 from ecg_hough.service.engine import Engine
 from ecg_hough.service.reading import ReadWork
@@ -83,12 +84,15 @@ def test_a_new_job_is_waited_for_and_a_stop_leaves_one_as_it_was(store: Store, b
     assert not engine.is_taking
 
 
-def test_a_job_that_ends_the_whole_server_is_given_up(store: Store, begin: Begin) -> None:
-    job_id = accepted(store)
+def test_jobs_that_are_given_up(store: Store, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "PAUSE_S", 0.1)
+    ends_the_server = accepted(store)
     for _ in range(BOUNDS.starts):
         store.claim()
         store.recover()
+    cannot_be_written = accepted(store)
+    (store.records / cannot_be_written).touch()
     begin()
-    (job,) = done(store, job_id)
-    assert job.state == "failed"
-    assert job.parts[0].stage == "died"
+    first, second = done(store, ends_the_server, cannot_be_written)
+    assert (first.state, first.parts[0].stage) == ("failed", "died")
+    assert (second.state, second.parts[0].stage, second.ends) == ("failed", "export", 1)

@@ -39,15 +39,24 @@ def test_oldest_first(store: Store) -> None:
     assert [store.claim().id for _ in ids] == ids  # type: ignore[union-attr]
 
 
+def test_owners_take_turns(store: Store) -> None:
+    many = [accepted(store, bytes([k])) for k in range(3)]
+    few = [accepted(store, bytes([k]), owner="bob") for k in range(2)]
+    turns = [store.claim().id for _ in range(5)]  # type: ignore[union-attr]
+    assert turns == [many[0], few[0], many[1], few[1], many[2]]
+
+
 def test_what_was_accepted_is_there_after_a_kill(store: Store) -> None:
     running, waiting = accepted(store), accepted(store)
     store.claim()
     store.new_upload().write_bytes(b"half an upl")
     (store.uploads / "no-job").write_bytes(b"accepted, but not noted")
     (store.records / running / f"{running}-1").mkdir(parents=True)
+    (store.temporary / "0").mkdir()
     again = Store(store.folder)  # the first is not closed: its process is gone
     assert again.recover() == 2
-    assert files_of(again) == {"arriving", "uploads", "records", f"uploads/{running}", f"uploads/{waiting}"}
+    kept = {f"uploads/{running}", f"uploads/{waiting}"}
+    assert files_of(again) == {"arriving", "uploads", "records", "tmp"} | kept
     assert [again.claim().id, again.claim().id] == [running, waiting]  # type: ignore[union-attr]
     assert again.get(running).starts == 2  # type: ignore[union-attr]
 
@@ -115,7 +124,7 @@ def test_delete(store: Store) -> None:
     assert store.delete(job_id, "ada")
     (store.records / job_id).mkdir()
     assert not store.finish(job_id, "done", [Part((1,), f"{job_id}-1")])
-    assert files_of(store) == {"arriving", "uploads", "records"}
+    assert files_of(store) == {"arriving", "uploads", "records", "tmp"}
 
 
 def test_delete_one_record(store: Store) -> None:

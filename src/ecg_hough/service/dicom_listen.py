@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -198,6 +199,7 @@ def listen(
         contextlib.closing(Store(folder)) as store,
         Listener(store, listening, bounds=bounds, workers=workers) as listener,
     ):
+        tempfile.tempdir = str(store.temporary)  # what a kill leaves is found there
         on_listening(listener.port)
         while not ended.wait(60.0):
             store.expire(bounds.keep_hours)

@@ -7,6 +7,7 @@ own process alone, which is replaced; after so many tries its job is given up.
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
 from collections import deque
@@ -37,6 +38,7 @@ class ReadTask:
 
     Attributes:
         job: its id; path: of the upload; records: folder of the job's records.
+        temporary: folder of the process, for what lasts while it reads.
         options: attributes of `Digitizer`, and `overlay`: whether a picture with the traces is kept.
         size: pages, each of which may take the limit's time.
     """
@@ -44,6 +46,7 @@ class ReadTask:
     job: str | None
     path: Path = Path()
     records: Path = Path()
+    temporary: Path = Path()
     options: tuple[tuple[str, Any], ...] = ()
     size: int = 1
 
@@ -141,7 +144,7 @@ class Engine:
             try:
                 with Workers(1, self._work, self._bounds.page_limits) as pool:
                     self._pools[k] = pool
-                    for task, result in pool.run(self._tasks()):
+                    for task, result in pool.run(self._tasks(k)):
                         self._take(k, task, result)
             except Exception:
                 # No process comes up, or the disk is full: another will, and it will not be full for ever.
@@ -149,8 +152,9 @@ class Engine:
                 self._ready.discard(k)
                 self._pause()
 
-    def _tasks(self) -> Iterator[ReadTask]:
+    def _tasks(self, k: int) -> Iterator[ReadTask]:
         yield ReadTask(None)
+        temporary = self.store.temporary / str(k)
         while True:
             with self._news:
                 while (job := None if self._is_stopping else self.store.claim()) is None:
@@ -167,6 +171,7 @@ class Engine:
                 job.id,
                 self.store.uploads / job.id,
                 self.store.records / job.id,
+                temporary,
                 tuple(sorted(job.options.items())),
                 job.pages,
             )
@@ -177,6 +182,8 @@ class Engine:
             if not isinstance(result, Ended):
                 self._ready.add(k)
             return
+        if isinstance(result, Ended):
+            shutil.rmtree(task.temporary, ignore_errors=True)
         while True:
             try:
                 self._note(task.job, result)
@@ -189,11 +196,14 @@ class Engine:
 
     def _note(self, job_id: str, result: tuple[Part, ...] | Ended) -> None:
         job = self.store.get(job_id)
+        has_ended = isinstance(result, Ended)
+        if (has_ended or _is_unwritten(result)) and job is not None and self._again(job):
+            self.store.put_back(job, ended=not self._is_stopping)
+            self.notify()
+            if not has_ended:
+                self._pause()  # the disk is full, and others write, too
+            return
         if isinstance(result, Ended):
-            if job is not None and self._again(job):
-                self.store.put_back(job, ended=not self._is_stopping)
-                self.notify()
-                return
             # What follows in the message is advice for command lines.
             result = (Part((1,), stage=result.stage, message=result.message.partition(";")[0]),)
         self.store.finish(job_id, state_of(result), result)
@@ -216,6 +226,11 @@ class Engine:
         with self._news:
             while not self._is_stopping and (left := end - time.monotonic()) > 0:
                 self._news.wait(left)
+
+
+def _is_unwritten(result: tuple[Part, ...] | Ended) -> bool:
+    """Whether a record could not be written."""
+    return not isinstance(result, Ended) and any(part.stage == "export" for part in result)
 
 
 def state_of(parts: tuple[Part, ...]) -> State:

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 from ecg_hough.output.export import FORMATS, Format, Page, check_formats
+from ecg_hough.output.files import STAGING_PREFIX
 from ecg_hough.output.saved import read_record
 from ecg_hough.service.intake import RefusedError
 
@@ -85,7 +86,7 @@ def record_bytes(place: Path, one: Format) -> tuple[bytes, str]:
         )
     try:
         check_formats([one.name])
-        with tempfile.TemporaryDirectory(prefix="ecg-hough-") as folder:
+        with tempfile.TemporaryDirectory(prefix=STAGING_PREFIX, dir=place.parent) as folder:
             one.write(Page(read_record(place.with_name(f"{place.name}.json"))), Path(folder), place.name)
             return _packed([Path(folder, file.name) for file in files], place.name)
     except (ValueError, ModuleNotFoundError) as error:

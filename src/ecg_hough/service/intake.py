@@ -7,11 +7,12 @@ child process that is ended when it takes too long; the client's own word for th
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from ecg_hough.documents.child import Child
-from ecg_hough.documents.dicom import count_dicom_pages
+from ecg_hough.documents.dicom import count_dicom_pages, forget_files
 from ecg_hough.documents.images import image_pages, open_image, own_size_limit
 from ecg_hough.documents.kinds import Kind, kind_of
 from ecg_hough.documents.pdf import count_pdf_pages
@@ -50,6 +51,7 @@ class Intake:
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds, self._child = bounds, Child()
+        self._one_dicom = threading.Lock()
 
     def close(self) -> None:
         """End the child process."""
@@ -71,13 +73,21 @@ class Intake:
                 name, pages = self._picture(path)
             else:
                 name = "pdf" if kind is Kind.pdf else "dicom"
-                pages = count_pdf_pages(path) if kind is Kind.pdf else count_dicom_pages(path)
+                pages = count_pdf_pages(path) if kind is Kind.pdf else self._dicom(path)
         except PageError as error:
             raise RefusedError(422, error.message.replace(path.name, "the upload"), error.stage) from error
         if not 1 <= pages <= self._bounds.pages:
             raise RefusedError(413, f"a file may have up to {self._bounds.pages} pages; this one has {pages}")
         with path.open("rb") as file:
             return Upload(name, pages, hashlib.file_digest(file, "sha256").hexdigest())
+
+    def _dicom(self, path: Path) -> int:
+        """Pages of a DICOM object, of which nothing is kept."""
+        with self._one_dicom:
+            try:
+                return count_dicom_pages(path)
+            finally:
+                forget_files()
 
     def _picture(self, path: Path) -> tuple[str, int]:
         """Format and pages of a picture."""

@@ -6,11 +6,13 @@ In: `ReadTask`. Out: `Part`s, and the records' files below the store's folder. I
 from __future__ import annotations
 
 import logging
+import tempfile
 from dataclasses import dataclass, replace
 
 from ecg_hough.batch.lineage import PageReader
 from ecg_hough.batch.reader import FIRST_SHAPES, Digitizer, picture_of, read_file
 from ecg_hough.document import PagesRead
+from ecg_hough.documents.dicom import forget_files
 from ecg_hough.errors import PageError
 from ecg_hough.networks.runtime import load_ahead
 from ecg_hough.output.export import write_page
@@ -38,6 +40,14 @@ class ReadWork:
 
                 load_ahead(FIRST_SHAPES)
             return ()
+        task.temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.tempdir = str(task.temporary)  # this process does nothing else
+        try:
+            return self._read(task)
+        finally:
+            forget_files()
+
+    def _read(self, task: ReadTask) -> tuple[Part, ...]:
         options = dict(task.options)
         with_overlay = bool(options.pop("overlay", False))
         try:

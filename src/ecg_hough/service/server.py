@@ -9,6 +9,7 @@ import contextlib
 import ipaddress
 import logging
 import socket
+import tempfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,7 @@ def serve(
     doorkeeper = Doorkeeper(address.keys)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of damaged forms
     with only_run(folder), contextlib.closing(Store(folder)) as store, _bound(address) as listening:
+        tempfile.tempdir = str(store.temporary)  # what a kill leaves is found there
         metrics = Metrics(lambda: dict(store.counts()))
         engine = Engine(
             store, ReadWork(read), workers=workers, bounds=bounds,

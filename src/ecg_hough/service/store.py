@@ -35,12 +35,13 @@ SCHEMA = 1
 _TABLE = """
 create table if not exists jobs (
     id text primary key, owner text not null, state text not null, created real not null, kind text not null,
-    pages integer not null, options text not null, sha256 text not null, same_as text, finished real,
+    pages integer not null, options text not null, sha256 text not null, same_as text, begun real, finished real,
     starts integer not null default 0, ends integer not null default 0, parts text not null default '[]',
     peer text, identity text, sent real, sends integer not null default 0, send_at real not null default 0,
     unique (owner, same_as)
 );
 create index if not exists jobs_by_state on jobs (state, created);
+create index if not exists jobs_by_owner on jobs (owner, begun);
 """
 
 
@@ -147,7 +148,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for place in (self.arriving, self.uploads, self.records):
+        for place in (self.arriving, self.uploads, self.records, self.temporary):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
         path = folder / "jobs.sqlite"
@@ -178,6 +179,11 @@ class Store:
         """Of results."""
         return self.folder / "records"
 
+    @property
+    def temporary(self) -> Path:
+        """Of files that only last while a page is read; what a kill leaves is removed, see `recover`."""
+        return self.folder / "tmp"
+
     def close(self) -> None:
         """Close the database."""
         with self._lock:
@@ -189,7 +195,9 @@ class Store:
             database.execute("update jobs set state = 'queued' where state = 'running'")
             waiting = {row["id"] for row in database.execute("select id from jobs where state = 'queued'")}
             known = {row["id"] for row in database.execute("select id from jobs")}
-        for place, keep in ((self.arriving, set()), (self.uploads, waiting), (self.records, known - waiting)):
+        keeps = {self.uploads: waiting, self.records: known - waiting}
+        for place in (self.arriving, self.uploads, self.records, self.temporary):
+            keep = keeps.get(place, set())
             for path in place.iterdir():
                 if path.name not in keep:
                     _remove(path)
@@ -252,11 +260,17 @@ class Store:
         return None if row is None else _job_of(row)
 
     def claim(self) -> Job | None:
-        """The job that waits longest, now being read; None where none waits."""
+        """A job that waits, now being read; None where none does.
+
+        Owners take turns, so that one who sends much does not hold up the others; each one's oldest is first.
+        """
         with self._transaction() as database:
             row = database.execute(
-                "update jobs set state = 'running', starts = starts + 1 where id = "
-                "(select id from jobs where state = 'queued' order by created limit 1) returning *"
+                "update jobs set state = 'running', starts = starts + 1, begun = ? where id = "
+                "(select id from jobs where state = 'queued' order by coalesce("
+                "(select max(begun) from jobs as own where own.owner = jobs.owner), 0), created limit 1) "
+                "returning *",
+                (time.time(),),
             ).fetchone()
         return None if row is None else _job_of(row)
 
