@@ -35,9 +35,10 @@ SCHEMA = 1
 _TABLE = """
 create table if not exists jobs (
     id text primary key, owner text not null, state text not null, created real not null, kind text not null,
-    pages integer not null, options text not null, sha256 text not null, same_as text, begun real, finished real,
-    starts integer not null default 0, ends integer not null default 0, parts text not null default '[]',
-    peer text, identity text, sent real, sends integer not null default 0, send_at real not null default 0,
+    pages integer not null, options text not null, sha256 text not null, same_as text, begun real,
+    finished real, starts integer not null default 0, ends integer not null default 0,
+    parts text not null default '[]', peer text, identity text, sent real,
+    sends integer not null default 0, send_at real not null default 0,
     unique (owner, same_as)
 );
 create index if not exists jobs_by_state on jobs (state, created);
