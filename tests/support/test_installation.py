@@ -63,7 +63,11 @@ def test_extras_that_are_missing_have_their_command() -> None:
 
 @pytest.mark.parametrize(
     ("sample", "words"),
-    [(replace(GOOD, snr_db=3.0), "got 3.0 dB"), (replace(GOOD, snr_db=float("nan")), "got nan dB"), (None, "cannot")],
+    [
+        (replace(GOOD, snr_db=3.0), "got 3.0 dB"),
+        (replace(GOOD, snr_db=float("nan")), "got nan dB"),
+        (None, "cannot"),
+    ],
 )
 def test_a_sample_that_is_read_wrongly_is_a_problem(
     sample: Sample | None, words: str, monkeypatch: pytest.MonkeyPatch

@@ -34,7 +34,12 @@ def main(
     verbose: Verbose = 0,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the versions of package and weights, and exit."),
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Show the versions of package and weights, and exit.",
+        ),
     ] = False,
 ) -> None:
     """Images of printed 12-lead ECGs to calibrated signals in millivolts.

@@ -26,7 +26,17 @@ BASE = (
     "scipy", "threadpoolctl", "typer", "wfdb",
 )  # fmt: skip
 """Distributions that the package cannot do without: the dependencies of `pyproject.toml`."""
-FEATURES = ("avx2", "f16c", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16")
+FEATURES = (
+    "avx2",
+    "f16c",
+    "fma",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx_vnni",
+    "amx_int8",
+    "amx_bf16",
+)
 """Flags of processors that the networks profit from, as Linux names them."""
 SAMPLE_SEED, SAMPLE_DPI = 1, 150
 SNR_MIN_DB = 20.0

@@ -1,0 +1,34 @@
+# The command ecg-hough for processors: weights inside, no rights, no network and no writable root needed.
+#   docker build -t ecg-hough .
+#   docker run --rm --network none --read-only --tmpfs /tmp -v "$PWD:/data" ecg-hough predict /data/samples -o /data/out
+ARG PYTHON=3.12
+
+FROM python:${PYTHON}-slim AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /build
+# Which extras are in: those of one machine. Torch and Ray are not.
+ARG EXTRAS=ocr,dicom,edf,heic,serve,batch
+COPY pyproject.toml constraints.txt README.md LICENSE CHANGELOG.md CITATION.cff ./
+COPY src src
+COPY nnunet_configs nnunet_configs
+RUN python -m venv /opt/venv
+RUN /opt/venv/bin/pip install --only-binary :all: --no-binary ecg-hough -c constraints.txt ".[${EXTRAS}]" "psycopg[binary]>=3.2" \
+    && find /opt/venv -name tests -type d -prune -exec rm -rf {} + \
+    && /opt/venv/bin/python -m compileall -q /opt/venv/lib
+
+FROM python:${PYTHON}-slim
+LABEL org.opencontainers.image.title="ecg-hough" \
+      org.opencontainers.image.description="Images of printed 12-lead ECGs to calibrated signals in millivolts" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /opt/venv /opt/venv
+# Compiled networks go to /tmp, a tmpfs where the root is read-only.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    ECG_HOUGH_CACHE=/tmp/ecg-hough \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    HOME=/tmp
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin hough
+USER 10001:10001
+WORKDIR /data
+ENTRYPOINT ["ecg-hough"]
+CMD ["--help"]
