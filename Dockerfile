@@ -12,8 +12,10 @@ COPY pyproject.toml constraints.txt README.md LICENSE CHANGELOG.md CITATION.cff 
 COPY src src
 COPY nnunet_configs nnunet_configs
 RUN python -m venv /opt/venv
-RUN /opt/venv/bin/pip install --only-binary :all: --no-binary ecg-hough -c constraints.txt ".[${EXTRAS}]" "psycopg[binary]>=3.2" \
-    && find /opt/venv -name tests -type d -prune -exec rm -rf {} + \
+RUN /opt/venv/bin/pip install --only-binary :all: --no-binary ecg-hough -c constraints.txt ".[${EXTRAS}]" \
+    && find /opt/venv/lib -name tests -type d -prune -exec rm -rf {} + \
+    && find /opt/venv/lib \( -name "*_intel_gpu_plugin*" -o -name "*_intel_npu*" -o -name "*.a" \) -delete \
+    && rm -rf /opt/venv/lib/python*/site-packages/pyarrow/include \
     && /opt/venv/bin/python -m compileall -q /opt/venv/lib
 
 FROM python:${PYTHON}-slim

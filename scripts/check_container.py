@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Lints the Dockerfile and runs its steps without Docker, in a Debian of debootstrap, as root.
 
-In: this checkout, hadolint, and a folder with a minimal Debian that has Python 3.11 or newer and its venv module:
+In: this checkout, hadolint, and a folder with a minimal Debian that has Python 3.11 or newer and venv:
 
     debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm output/rootfs
     python scripts/check_container.py output/rootfs
 
-Out: exit status 0 where hadolint finds nothing, every COPY, RUN and ENV of the Dockerfile works in that folder,
-the environment that is copied into the image is small enough, and a page is read by a user without rights under a
-read-only root with an empty /tmp and no network. The base images' own layers are not tested: Debian's Python is
-taken for theirs.
+Out: exit status 0 where hadolint finds nothing, every COPY, RUN and ENV of the Dockerfile works in that
+folder, the environment that is copied into the image is small enough, and a page is read by a user without
+rights under a read-only root with an empty /tmp and no network. The base images' own layers are not tested:
+Debian's Python is taken for theirs.
 """
 
 from __future__ import annotations

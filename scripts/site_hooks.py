@@ -1,7 +1,7 @@
 """Hooks of mkdocs: pages and files outside docs/ become part of the site, and links to them stay right.
 
-In: Markdown that is also read on a forge, with links relative to its own file. Out: the same links, relative to
-the page of the site.
+In: Markdown that is also read on a forge, with links relative to its own file. Out: the same links, relative
+to the page of the site.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 """Runs the fast tests with the lowest or the newest versions of the dependencies that pyproject.toml allows.
 
 In: this checkout, with uv installed. Out: the tests' exit status; a virtual environment in output/, with the
-package's dependencies and the extras of `all`. Packages that single tests compare with are installed where there
-is one for these versions; those tests are skipped elsewhere.
+package's dependencies and the extras of `all`. Packages that single tests compare with are installed where
+there is one for these versions; those tests are skipped elsewhere.
 
     python scripts/test_versions.py --resolution lowest-direct
 """
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pins, python = folder / "pins.txt", folder / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
     only = ("--only-binary", ":all:")
     subprocess.run(
-        [uv, "pip", "compile", "-q", "--resolution", options.resolution, *only, "--extra", "all", "--no-annotate",
-         "-p", options.python, "-o", pins, "pyproject.toml"],
+        [uv, "pip", "compile", "-q", "--resolution", options.resolution, *only, "--extra", "all",
+         "--no-annotate", "-p", options.python, "-o", pins, "pyproject.toml"],
         cwd=ROOT, check=True,
     )  # fmt: skip
     subprocess.run([uv, "venv", "-q", "--clear", "-p", options.python, folder / "venv"], check=True)

@@ -1,6 +1,7 @@
 """Gallery of the docs: a rendered page of every layout and kind of paper, read, with its overlay.
 
-In: a seed. Out: `gallery.md` and its JPEG pictures. The pages are those of the seed, whatever becomes of them.
+In: a seed. Out: `gallery.md` and its JPEG pictures. The pages are those of the seed, whatever becomes of
+them.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ HEAD = """\
 # Gallery
 
 Each picture shows the page, faded, with the traces as they were read, and to its right the twelve leads in
-millivolts. The pages are made-up ECGs drawn by the own renderer with the seeds {first} to {last}, none of them
-chosen by its result, so some show what goes wrong. `ecg-lab gallery` draws and reads them again and writes this
-page.
+millivolts. The pages are made-up ECGs drawn by the own renderer with the seeds {first} to {last}, none of
+them chosen by its result, so some show what goes wrong. `ecg-lab gallery` draws and reads them again and
+writes this page.
 
 SNR is that of the [Challenge 2024](metrics.md) against the drawn signals, the mean of the leads on the page.
 """
@@ -144,7 +145,8 @@ def write_gallery(
         old.unlink()
     lines: list[str] = []
     group, n = "", 0
-    for n, one in enumerate(exhibits(seed), 1):
+    for one in exhibits(seed):
+        n += 1
         (folder / f"{one.name}.jpg").write_bytes(jpeg(one.picture))
         if one.group != group:
             group = one.group

@@ -1,7 +1,7 @@
-"""docs/models.md and docs/licences.md: cards of the shipped weights, licences of packages and of training data.
+"""docs/models.md and docs/licences.md: cards of the weights, licences of packages and of training data.
 
-`python -m ecg_lab.reference_docs` writes both again. In: the weights' cards, `pyproject.toml`, the metadata of the
-installed packages, and the table of `datasets/README.md`. Out: Markdown.
+`python -m ecg_lab.reference_docs` writes both again. In: the weights' cards, the requirements of the project,
+the metadata of the installed packages, and the table of the data sets. Out: Markdown.
 """
 
 from __future__ import annotations
@@ -24,21 +24,20 @@ MODELS, LICENCES = ROOT / "docs" / "models.md", ROOT / "docs" / "licences.md"
 MODELS_HEAD = """\
 # Model cards
 
-What each of the shipped networks and fitted models is, taken from the card beside its weights
-(`src/ecg_hough/networks/weights/*.json`) by `python -m ecg_lab.reference_docs`. How they were made is told in
-[training](training.md), what they were measured on in [results](results.md), whose data they saw in
-[licences](licences.md).
+What each of the shipped networks and fitted models is. `python -m ecg_lab.reference_docs` writes this page
+from the cards beside the weights. How they were made is in [training](training.md), what they were measured
+on in [results](results.md), whose data they saw in [licences](licences.md).
 
 **Intended use.** Research on printed 12-lead ECGs. **Not intended**: diagnosis, and pages outside the
-[limits](limits.md). The networks see pixels of paper, ink and print; they say where leads, words and traces are,
-and nothing about the heart. Patients of PTB-XL are adults of one centre in Germany; what is drawn from their
-records is as regular or irregular as their hearts, while paper, layouts and wear are made up.
+[limits](limits.md). The networks see pixels of paper, ink and print; they show where leads, words and traces
+are, and nothing about the heart. The recorded ECGs that they saw are of PTB-XL, adults of one centre in
+Germany; paper, layouts and wear are made up.
 """
 LICENCES_HEAD = """\
 # Licences
 
-Written by `python -m ecg_lab.reference_docs` from the metadata of the installed packages and the weights' cards.
-`make sbom` writes the packages of an installation as CycloneDX. No legal advice.
+Written by `python -m ecg_lab.reference_docs` from the metadata of the installed packages and the weights'
+cards. `make sbom` writes the packages of an installation as CycloneDX. No legal advice.
 
 ecg-hough, its code and its weights: Apache-2.0, see [LICENSE](../LICENSE).
 """
@@ -52,9 +51,9 @@ TASKS = {
 }
 PTBXL_RECORD = re.compile(r"\d{5}_[hl]r")
 SHORT = {
-    "The MIT License (MIT)": "MIT", "MIT License": "MIT", "Apache License 2.0": "Apache-2.0",
-    "Apache Software License": "Apache-2.0", "Apache 2.0": "Apache-2.0", "Apache License, Version 2.0": "Apache-2.0",
-    "BSD License": "BSD", "BSD": "BSD", "ISC License (ISCL)": "ISC", "Apache 2": "Apache-2.0",
+    "The MIT License (MIT)": "MIT", "MIT License": "MIT", "ISC License (ISCL)": "ISC", "BSD License": "BSD",
+    "Apache License 2.0": "Apache-2.0", "Apache Software License": "Apache-2.0", "Apache 2": "Apache-2.0",
+    "Apache 2.0": "Apache-2.0", "Apache License": "Apache-2.0", "3-Clause BSD License": "BSD-3-Clause",
     "Python Software Foundation License": "PSF-2.0", "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
 }  # fmt: skip
 
@@ -89,7 +88,8 @@ def _network_rows(card: dict[str, Any]) -> Iterator[tuple[str, str]]:
     labels = card.get("labels")
     yield "classes", ", ".join(labels) if labels else ""
     yield "trained on", _data(card["data"])
-    yield "command", f"`{card['training']['command']}`" if "command" in card["training"] else ""
+    command = re.sub(r"\S+/(?=\w+\.onnx)", "SHIPPED/", card["training"].get("command", ""))
+    yield "command", f"`{command}`" if command else ""
     yield (
         "steps",
         f"{card['training'].get('steps', 0):,}, the last of several runs; [training](training.md) has all",
@@ -158,9 +158,9 @@ def licences_page() -> str:
 
 
 _FONTS = """\
-The renderer writes with fonts that matplotlib brings and with those it finds on the machine; none is in the wheel.
+The renderer writes with fonts that matplotlib brings and with those on the machine; none is in the wheel.
 RapidOCR, in the extra `ocr`, brings networks of PaddleOCR (Apache-2.0).
-Test pages of other programs, and PTB-XL itself, are not in the repository: [data](../datasets/README.md)."""
+PTB-XL and pages by other programs are not in the repository: [data](../datasets/README.md)."""
 
 
 def _datasets() -> str:

@@ -228,8 +228,8 @@ def info(
         Path | None,
         typer.Option(
             metavar="FILE.zip",
-            help="Write a report for a bug instead: versions, JSON, evidence, and the overlay on the page without "
-            "names. Look at it before you send it.",
+            help="Write a report for an issue instead: versions, JSON, evidence, and the overlay on the page "
+            "without names. Look at it before you send it.",
         ),
     ] = None,
     verbose: Verbose = 0,
@@ -245,7 +245,7 @@ def info(
     - which limit rejected a pulse, a separator or a printed scale: `ecg-hough info scan.png -vv`
     - a file to send with a question: `ecg-hough info scan.png --report report.zip`
     """
-    known: dict[str, Any] = dict(speed_mm_s=speed, gain_mm_mv=gain, layout=layout, leads=leads)
+    known: dict[str, Any] = {"speed_mm_s": speed, "gain_mm_mv": gain, "layout": layout, "leads": leads}
     with plain_errors():
         if report is not None:
             write_report(page, report, number, known)

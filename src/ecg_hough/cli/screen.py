@@ -33,7 +33,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "ray": ("ray",),
     "train": ("batchgeneratorsv2", "nnunetv2", "onnx", "onnxruntime", "sklearn", "torch"),
 }
-"""Modules of the extras of `pyproject.toml`, which may be missing."""
+"""Modules of the extras, which may be missing."""
 EXTRAS = {name: f'pip install "ecg-hough[{extra}]"' for extra, names in PACKAGES.items() for name in names}
 """What installs a package that may be missing, by the package's name."""
 

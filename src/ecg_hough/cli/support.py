@@ -63,8 +63,8 @@ def _print(found: Installation) -> None:
     if found.sample is not None:
         one = found.sample
         typer.echo(
-            f"sample page:        {one.layout}, {one.leads_found} leads, {one.snr_db:.1f} dB, in {one.precision}; "
-            f"{one.second_s:.2f} s, the first time {one.first_s:.2f} s"
+            f"sample page:        {one.layout}, {one.leads_found} leads, {one.snr_db:.1f} dB, "
+            f"in {one.precision}; {one.second_s:.2f} s, the first time {one.first_s:.2f} s"
         )
     for problem in found.problems:
         typer.echo(f"problem: {problem}", err=True)

@@ -1,1 +1,1 @@
-"""For people who install, and who report what went wrong: state of the installation, reports without names."""
+"""For people who install it or report what went wrong: state of the installation, reports without names."""

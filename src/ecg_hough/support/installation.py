@@ -25,7 +25,7 @@ BASE = (
     "matplotlib", "numpy", "opencv-python-headless", "openvino", "pandas", "pillow", "pypdfium2", "rich",
     "scipy", "threadpoolctl", "typer", "wfdb",
 )  # fmt: skip
-"""Distributions that the package cannot do without: the dependencies of `pyproject.toml`."""
+"""Distributions that the package cannot do without: its dependencies."""
 FEATURES = (
     "avx2",
     "f16c",
@@ -40,7 +40,7 @@ FEATURES = (
 """Flags of processors that the networks profit from, as Linux names them."""
 SAMPLE_SEED, SAMPLE_DPI = 1, 150
 SNR_MIN_DB = 20.0
-"""The sample page is read to SNR dB; with less something computes wrongly."""
+"""The sample page is read to 28 dB; with less something computes wrongly."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Sample:
 
     Attributes:
         first_s, second_s: wall time of the first reading, which loads the networks, and of the second.
-        layout, leads_found: what was read; snr_db: of the signals against the drawn ones, as the Challenge 2024 has it.
+        layout, leads_found: what was read; snr_db: of the signals, as in the Challenge.
         precision: number format of the networks, "int8", "bf16" or "f32".
     """
 
@@ -129,7 +129,7 @@ def examine(extras: Mapping[str, tuple[str, ...]], *, sample: bool = True) -> In
             problems.append(f"the sample page cannot be read: {type(error).__name__}: {error}")
         if read is not None and not read.snr_db >= SNR_MIN_DB:
             problems.append(
-                f"the sample page must be read to {SNR_MIN_DB:g} dB; got {read.snr_db:.1f} dB: please report it"
+                f"the sample page must be read to {SNR_MIN_DB:g} dB; got {read.snr_db:.1f} dB: report it"
             )
     return Installation(
         version=ecg_hough.__version__,
