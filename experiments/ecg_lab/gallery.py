@@ -1,6 +1,6 @@
 """Gallery of the docs: a rendered page of every layout and kind of paper, read, with its overlay.
 
-In: a seed. Out: `gallery.md` and its JPEG pictures. The pages are those of the seed, whatever becomes of
+In: a seed. Out: a page of Markdown and its JPEG pictures. The pages are those of the seed, whatever becomes of
 them.
 """
 
@@ -129,7 +129,7 @@ def _read(
 def write_gallery(
     docs: Path, *, seed: int = SEED, on_exhibit: Callable[[Exhibit], None] = lambda _: None
 ) -> Path:
-    """Write `gallery.md` and `images/gallery/*.jpg` into the folder of the docs.
+    """Write the page and its pictures, in images/gallery, into the folder of the docs.
 
     Args:
         docs: that folder; pictures of an older gallery are removed.
