@@ -102,8 +102,8 @@ def read_a_page(rootfs: Path, env: Mapping[str, str]) -> None:
     place = shlex.quote(str(rootfs))
     script = (
         f"mount --bind {place} {place} && mount -o remount,ro,bind {place}"
-        f" && mount -t tmpfs tmpfs {place}/tmp && mount --bind {place}/data/out {place}/data/out"
-        f" && mount -o remount,rw,bind {place}/data/out && mount -t tmpfs -o mode=755 tmpfs {place}/proc"
+        f" && mount -t tmpfs tmpfs {place}/tmp && mount -t tmpfs tmpfs {place}/dev/shm && mount --bind {place}/data/out {place}/data/out"
+        f" && mount -o remount,rw,bind {place}/data/out && mount -t proc proc {place}/proc"
         f" && exec chroot --userspec={USER}:{USER} {place} /usr/bin/env -i "
         + " ".join(shlex.quote(f"{name}={value}") for name, value in env.items())
         + " /bin/sh -ec 'cd /data; ! touch /opt/venv/x 2>/dev/null; ! touch /data/x 2>/dev/null;"

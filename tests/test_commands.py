@@ -158,6 +158,7 @@ def dicom_image(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     "page", [page for page in ALL if any(is_run(step, page) for step in steps_of(page))], ids=named
 )
