@@ -100,15 +100,19 @@ def read_a_page(rootfs: Path, env: Mapping[str, str]) -> None:
     out.mkdir()
     os.chown(out, int(USER), int(USER))
     place = shlex.quote(str(rootfs))
-    script = (
-        f"mount --bind {place} {place} && mount -o remount,ro,bind {place}"
-        f" && mount -t tmpfs tmpfs {place}/tmp && mount -t tmpfs tmpfs {place}/dev/shm && mount --bind {place}/data/out {place}/data/out"
-        f" && mount -o remount,rw,bind {place}/data/out && mount -t proc proc {place}/proc"
-        f" && exec chroot --userspec={USER}:{USER} {place} /usr/bin/env -i "
-        + " ".join(shlex.quote(f"{name}={value}") for name, value in env.items())
-        + " /bin/sh -ec 'cd /data; ! touch /opt/venv/x 2>/dev/null; ! touch /data/x 2>/dev/null;"
-        " ecg-hough --version; ecg-hough predict photo_3x4.jpg -o out; test -s out/photo_3x4.json'"
+    mounts = (
+        f"mount --bind {place} {place} && mount -o remount,ro,bind {place}",
+        f"mount -t proc proc {place}/proc && mount --rbind /sys {place}/sys",
+        f"mount -t tmpfs tmpfs {place}/tmp && mount -t tmpfs tmpfs {place}/dev/shm",
+        f"mount --bind {place}/data/out {place}/data/out && mount -o remount,rw,bind {place}/data/out",
     )
+    words = " ".join(shlex.quote(f"{name}={value}") for name, value in env.items())
+    read = (
+        "cd /data; ! touch /opt/venv/x 2>/dev/null; ! touch /data/x 2>/dev/null;"
+        " ecg-hough --version; ecg-hough predict photo_3x4.jpg -o out; test -s out/photo_3x4.json"
+    )
+    shell = f"/usr/bin/env -i {words} /bin/sh -ec {shlex.quote(read)}"
+    script = " && ".join((*mounts, f"exec chroot --userspec={USER}:{USER} {place} {shell}"))
     if subprocess.run(["unshare", "--mount", "--net", "/bin/sh", "-ec", script]).returncode:
         sys.exit("FAILED: no page is read as an unprivileged user under a read-only root without a network")
     print("ok: a page is read by a user without rights, under a read-only root, without a network")

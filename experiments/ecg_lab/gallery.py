@@ -1,7 +1,7 @@
 """Gallery of the docs: a rendered page of every layout and kind of paper, read, with its overlay.
 
-In: a seed. Out: a page of Markdown and its JPEG pictures. The pages are those of the seed, whatever becomes of
-them.
+In: a seed. Out: a page of Markdown and its JPEG pictures. The pages are those of the seed, however they are
+read.
 """
 
 from __future__ import annotations
