@@ -61,18 +61,19 @@ def source_date() -> str:
     return run("git", "log", "-1", "--format=%ct").strip()
 
 
-def build(folder: Path) -> dict[str, str]:
-    """Build into a folder; sha256 of each file by its name."""
-    run(sys.executable, "-m", "build", "-o", folder, ROOT, env={"SOURCE_DATE_EPOCH": source_date()})
+def build(folder: Path, date: str) -> dict[str, str]:
+    """Build into a folder, as of a date in seconds; sha256 of each file by its name."""
+    run(sys.executable, "-m", "build", "-o", folder, ROOT, env={"SOURCE_DATE_EPOCH": date})
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
 def built() -> Path:
     """Build twice, compare, keep one in dist/; the wheel."""
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
-        files = build(Path(first))
+        date = source_date()
+        files = build(Path(first), date)
         require(len(files) == 2, f"a wheel and an sdist: {', '.join(files)}")
-        require(build(Path(second)) == files, "the same bytes twice")
+        require(build(Path(second), date) == files, "the same bytes twice")
         DIST.mkdir(exist_ok=True)
         for old in (*DIST.glob("ecg_hough-*.whl"), *DIST.glob("ecg_hough-*.tar.gz")):
             old.unlink()
