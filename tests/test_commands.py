@@ -115,7 +115,8 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bin")
     for name, module in (("ecg-hough", "ecg_hough.cli.app"), ("ecg-lab", "ecg_lab.cli")):
         script = folder / name
-        script.write_text(f"#!{sys.executable}\nfrom {module} import app\n\napp()\n")
+        guarded = 'if __name__ == "__main__":\n    app()\n'  # workers import it again
+        script.write_text(f"#!{sys.executable}\nfrom {module} import app\n\n{guarded}")
         script.chmod(0o755)
     return folder
 

@@ -193,7 +193,7 @@ def _closure(requirements: list[str]) -> set[str]:
 def licence_of(name: str) -> str:
     """The licence that a distribution states: its expression, its classifiers or its field, in this order."""
     try:
-        about = distribution(name).metadata
+        about: Any = distribution(name).metadata
     except PackageNotFoundError:
         return "not installed"
     if expression := about.get("License-Expression"):
