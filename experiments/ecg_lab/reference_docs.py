@@ -105,8 +105,10 @@ def _network_rows(card: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _fitted_rows(card: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "form", f"logistic regression of {len(card['features'])} features"
-    yield "features", ", ".join(card["features"])
+    parts = card["parts"]
+    yield "form", "logistic regression" + (f"; product of {', '.join(parts)}" if len(parts) > 1 else "")
+    for name, part in parts.items():
+        yield f"features of {name}", ", ".join(part["features"])
     yield "limit", f"{card['limit']:g}" if isinstance(card["limit"], float) else ""
     for name, value in card["held_out"].items():
         if not isinstance(value, list):
@@ -134,11 +136,10 @@ def licences_page() -> str:
     for one in shipped():
         card = _card(one)
         names = card.get("data", {}).get("record_names", [])
-        if names:
-            cells = _data(card["data"]), f"{sources['PTB-XL']}; pages and made-up ECGs are this package's own"
-        else:
-            cells = "made-up ECGs on rendered pages", "this package's own"
-        lines.append(f"| `{one.version}` | {cells[0]} | {cells[1]} |")
+        # Fitted models have no list of records; `ecg-lab fit-trust --help` draws their pages.
+        saw = _data(card["data"]) if names else "rendered pages of PTB-XL's records and of made-up ECGs"
+        licence = f"{sources['PTB-XL']}; pages and made-up ECGs are this package's own"
+        lines.append(f"| `{one.version}` | {saw} | {licence} |")
     lines += ["", _FONTS, ""]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     done: dict[str, None] = {}
