@@ -136,8 +136,8 @@ def desk(tmp_path: Path) -> Path:
         (tmp_path / place).write_bytes(png_bytes(image))
     truth = wfdb.rdrecord(str(SAMPLES / "truth" / "clean_3x4"))
     write_signals(tmp_path / "truth", "page", truth.p_signal.T, truth.fs)
-    for k in range(2):
-        write_signals(tmp_path / "data" / "ptbxl", f"{90001 + k}_hr", generate_ecg(k).signals, 500)
+    for k, name in enumerate(("00009_hr", "90001_hr", "90002_hr")):  # the first is held out
+        write_signals(tmp_path / "data" / "ptbxl", name, generate_ecg(k).signals, 500)
     (tmp_path / "output" / "weights").mkdir(parents=True)
     for suffix in (".onnx", ".json"):
         shutil.copy(WEIGHTS / f"leads{suffix}", tmp_path / "output" / "weights")
