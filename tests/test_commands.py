@@ -50,7 +50,10 @@ SMALLER = {
 }
 NO_CODE = ("pages/clean/", "FOLDER/", "ground floor:")
 """What blocks begin with that show files, or a rule."""
-NOT_PYTHON = {"samples/README.md": "draws the samples of the repository again"}
+NOT_PYTHON = {
+    "samples/README.md": "draws the samples of the repository again",
+    "datasets/ptbxl/README.md": "fetches what others keep",
+}
 
 
 @dataclass(frozen=True)
