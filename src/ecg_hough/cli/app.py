@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import ecg_hough
-from ecg_hough.cli import batch, predict, records, redact, scores, support, training
+from ecg_hough.cli import batch, predict, records, redact, scores, service, support, training
 from ecg_hough.cli.arguments import Verbose
 from ecg_hough.cli.screen import show_log
 
@@ -55,6 +55,9 @@ app.command()(support.doctor)
 app.command()(records.convert)
 app.command()(redact.redact)
 app.add_typer(batch.app, name="batch")
+app.command()(service.serve)
+app.command("dicom-listen")(service.dicom_listen)
+app.add_typer(service.keys_app, name="keys")
 app.command()(scores.evaluate)
 app.command()(training.render)
 app.command()(training.prepare_data)

@@ -28,7 +28,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "dicom": ("pydicom", "openjpeg"),
     "edf": ("edfio",),
     "heic": ("pi_heif",),
-    "serve": ("fastapi", "uvicorn", "jinja2", "python_multipart", "sqlalchemy"),
+    "serve": ("fastapi", "prometheus_client", "pynetdicom", "python_multipart", "starlette", "uvicorn"),
     "batch": ("aiohttp", "fsspec", "psutil", "pyarrow", "s3fs"),
     "ray": ("ray",),
     "train": ("batchgeneratorsv2", "nnunetv2", "onnx", "onnxruntime", "sklearn", "torch"),
