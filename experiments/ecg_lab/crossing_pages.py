@@ -11,7 +11,7 @@ where a beat that was read as a whole does not reach its true peaks. What was no
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 CROSSING_SEED = 3939
 BLOCKS = (("3x4", 1), ("6x2", 0), ("12x1", 0), ("3x4", 3), ("6x1-precordial", 0), ("6x2", 1))
-CHOICES: dict[str, tuple[Any, ...]] = {
+CHOICES: dict[str, Sequence[Any]] = {
     "block": BLOCKS,
     "profile": ("clean", "scan", "photo", "worn"),
     "speed_mm_s": (25.0, 25.0, 25.0, 50.0),
