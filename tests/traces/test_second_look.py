@@ -26,7 +26,7 @@ def test_a_row_read_elsewhere_than_it_runs_is_read_there():
                  np.repeat(logits[None], 4, axis=0).astype(np.float32))  # fmt: skip
     view = look.view
     assert np.ptp(view.y_mm) > 7
-    rows, sd, presence, *_ = settled(look, settle([view])[0])
+    rows, sd, presence, _ = settled(look, settle([view])[0])
     assert np.allclose(rows, (level + 0.5) * 2 - 0.5, atol=0.1)
     assert np.allclose(sd, sd[0], atol=0.05)
     assert (presence > 0.9).all()
@@ -50,10 +50,9 @@ def test_rows_apart_are_not_looked_at_again() -> None:
     # No network is asked for: it would fail.
     page = SimpleNamespace(options=Options(), network=None)
     with ThreadPoolExecutor(1) as pool:
-        readouts = read_together(page, looks, pool)
-    for got, look in zip(readouts, looks, strict=True):
-        assert got.rows is look.readouts.rows
-        assert (got.wrong == 0).all()
+        readouts, wrong = read_together(page, looks, pool)
+    assert all(got is look.readouts for got, look in zip(readouts, looks, strict=True))
+    assert all((w == 0).all() for w in wrong)
 
 
 def test_of_every_tile_the_less_contested_look_is_kept() -> None:

@@ -31,14 +31,12 @@ class Readouts(NamedTuple):
     Attributes:
         rows, sd: row and expected error, strip px; presence: probability of a trace.
         doubt: probability of rows away from the peak.
-        wrong: probability that contested ink is another row's (`contested`); None before it is estimated.
     """
 
     rows: NDArray[np.float64]
     sd: NDArray[np.float64]
     presence: NDArray[np.float64]
     doubt: NDArray[np.float64]
-    wrong: NDArray[np.float64] | None = None
 
 
 def readout_columns(n_cols: int) -> NDArray[np.float64]:
@@ -55,7 +53,7 @@ def stride_of(logits: NDArray[np.float32]) -> int:
 def read_logits(logits: NDArray[np.float32], n_cols: int) -> Readouts:
     """Read-outs of a strip of `n_cols` columns, of which logits (n, rows, cols) are given."""
     stride = stride_of(logits)
-    rows, sd, presence, doubt = distribution_rows(logits)[:4]
+    rows, sd, presence, doubt = distribution_rows(logits)
     n = READOUTS_PER_COLUMN * n_cols
     return Readouts(((rows + 0.5) * stride - 0.5)[:n], (sd * stride)[:n], presence[:n], doubt[:n])
 

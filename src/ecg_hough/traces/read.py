@@ -51,6 +51,6 @@ def read_traces(sheet: Sheet, network: Network | None, options: Options) -> tupl
         looks = [look for look in pool.map(page.look, range(len(page.indices))) if look is not None]
         if network is None:
             readouts = list(pool.map(attrgetter("readouts"), looks))
-        else:
-            readouts = read_together(page, looks, pool)
-        return tuple(pool.map(partial(row_trace, page), looks, readouts))
+            return tuple(pool.map(partial(row_trace, page), looks, readouts))
+        readouts, wrong = read_together(page, looks, pool)
+        return tuple(pool.map(partial(row_trace, page), looks, readouts, wrong))

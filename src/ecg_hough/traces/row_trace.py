@@ -6,6 +6,7 @@ In: a look at a row and its read-outs. Out: `RowTrace`: without loose ends, with
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecg_hough.elements import RowTrace
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM
@@ -19,8 +20,14 @@ READOUT_SD_TIMES = 0.75
 lie within 1.645 of it on rendered pages (the confidence check)."""
 
 
-def row_trace(page: PageReader, look: RowLook, readouts: Readouts) -> RowTrace:
-    """A row in page millimetres, with the stroke fitted to its ink."""
+def row_trace(
+    page: PageReader, look: RowLook, readouts: Readouts, wrong: NDArray[np.float64] | None = None
+) -> RowTrace:
+    """A row in page millimetres, with the stroke fitted to its ink.
+
+    Args:
+        wrong: (n,) probability that a read-out lies on another row's ink; None where it was not estimated.
+    """
     presence = np.where(look.inside, readouts.presence, 0.0)
     seen = without_loose_ends(readouts.rows, presence >= PRESENT_MIN)
     stroke = FittedStroke(readouts.rows)
@@ -38,4 +45,4 @@ def row_trace(page: PageReader, look: RowLook, readouts: Readouts) -> RowTrace:
     sd_mm = READOUT_SD_TIMES * readouts.sd / STRIP_PX_PER_MM
     y_mm, sd_mm = np.where(seen, y_mm, np.nan), np.where(seen, sd_mm, np.nan)
     pen_mm = stroke.width_px / STRIP_PX_PER_MM
-    return RowTrace(look.row_index, x_mm, y_mm, sd_mm, presence, pen_mm, stroke.bars, wrong=readouts.wrong)
+    return RowTrace(look.row_index, x_mm, y_mm, sd_mm, presence, pen_mm, stroke.bars, wrong=wrong)

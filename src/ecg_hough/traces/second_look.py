@@ -30,17 +30,20 @@ MASK_SHRINK, MASK_BLUR = 3, 0.6
 """Drawn masks are as coarse as the leads network's: strip px per pixel, and their blur."""
 
 
-def read_together(page: PageReader, looks: list[RowLook], pool: Executor) -> list[Readouts]:
-    """Read-outs of all rows of a page, as far as the page's options have them settled together.
+def read_together(
+    page: PageReader, looks: list[RowLook], pool: Executor
+) -> tuple[list[Readouts], list[NDArray[np.float64] | None]]:
+    """Read-outs of all rows of a page, as far as the page's options have them settled together; then also the
+    probabilities (n,) that they lie on another row's ink, else None.
 
     Args:
         looks: with logits; pool: reads rows side by side.
     """
     looks, places = settle_together(page, looks, pool)
     if not page.options.settled:
-        return [look.readouts for look in looks]
+        return [look.readouts for look in looks], [None] * len(looks)
     wrong = probability_wrong([look.view for look in looks], places)
-    return [read._replace(wrong=w) for read, w in zip(pool.map(settled, looks, places), wrong, strict=True)]
+    return list(pool.map(settled, looks, places)), [*wrong]
 
 
 def settle_together(
