@@ -1,4 +1,4 @@
-"""The fit of contested ink: known odds are found again, and a read-out is off only beyond the flank's width."""
+"""The fit of contested ink: known odds are found again; a read-out is off beyond the flank's width alone."""
 
 import numpy as np
 import pytest
