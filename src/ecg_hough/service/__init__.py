@@ -1,0 +1,1 @@
+"""Pages by HTTP and by DICOM: durable jobs, workers that can be ended, and what guards them."""
