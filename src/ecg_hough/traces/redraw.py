@@ -58,7 +58,7 @@ def redraw(
     stroke = stroke_mm[np.argsort(stroke_mm[:, 1], kind="stable")]
     if len(stroke) < 2 or stroke[-1, 1] - stroke[0, 1] < 2 / STRIP_PX_PER_MM:
         raise ValueError("a stroke must have two points apart from each other along the page")
-    row = _long_enough(rows[k], stroke[0, 1], stroke[-1, 1])
+    row = with_reach(rows[k], stroke[0, 1], stroke[-1, 1])
     here = (row.x_mm >= stroke[0, 1]) & (row.x_mm <= stroke[-1, 1])
     along = np.interp(row.x_mm, stroke[:, 1], stroke[:, 0])
     meant = replace(row, y_mm=np.where(here, along, row.y_mm), drawn=())
@@ -115,8 +115,8 @@ def _frame(stroke: NDArray[np.float64]) -> StripFrame:
     return StripFrame(float(first[0]), float(first[1]), (n_rows, n_cols))
 
 
-def _long_enough(row: RowTrace, left_mm: float, right_mm: float) -> RowTrace:
-    """The row with read-outs, without a trace, as far as a stroke goes."""
+def with_reach(row: RowTrace, left_mm: float, right_mm: float) -> RowTrace:
+    """The row with read-outs, without a trace, as far as two places along the page, mm."""
     step = float(row.x_mm[1] - row.x_mm[0])
     before = max(0, int(np.ceil((row.x_mm[0] - left_mm) / step)))
     behind = max(0, int(np.ceil((right_mm - row.x_mm[-1]) / step)))
