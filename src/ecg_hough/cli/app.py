@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import ecg_hough
-from ecg_hough.cli import batch, predict, records, redact, scores, training
+from ecg_hough.cli import batch, predict, records, redact, review, scores, training
 from ecg_hough.cli.arguments import Verbose
 from ecg_hough.cli.screen import show_log
 
@@ -45,6 +45,7 @@ app.command()(predict.predict)
 app.command()(predict.info)
 app.command()(records.convert)
 app.command()(redact.redact)
+app.command()(review.review)
 app.add_typer(batch.app, name="batch")
 app.command()(scores.evaluate)
 app.command()(training.render)

@@ -23,11 +23,12 @@ from ecg_hough.review.words import sentence
 
 @dataclass(frozen=True)
 class Exported:
-    """What became of one page: its JSON, or why nothing was written."""
+    """What became of one page: its JSON, or why nothing was written; `failed` where it should have been."""
 
     stem: str
     path: Path | None = None
     reason: str = ""
+    failed: bool = False
 
 
 def reviewed_record(engine: Engine, page_id: int) -> Ecg:
@@ -87,7 +88,8 @@ def export_reviewed(
             path = _write(engine, page_id, place.parent, place.name, formats, overwrite)
             result = Exported(entry.stem, path)
         except (PageError, ValueError) as error:
-            result = Exported(entry.stem, reason=str(error))
+            rejected = engine.store.standing(page_id).decision.decision == "rejected"
+            result = Exported(entry.stem, reason=str(error), failed=not rejected and entry.error is None)
         done.append(result)
         if on_page is not None:
             on_page(result, len(engine.entries))
