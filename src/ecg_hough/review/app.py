@@ -38,9 +38,7 @@ def new_token() -> str:
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
-def review_app(
-    engine: Engine, *, user: str, token: str, hosts: Collection[str] | None = LOOPBACK
-) -> ASGIApp:
+def review_app(engine: Engine, *, user: str, token: str, hosts: Collection[str] | None = LOOPBACK) -> ASGIApp:
     """The application.
 
     Args:

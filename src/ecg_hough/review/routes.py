@@ -58,17 +58,30 @@ class NameIn(BaseModel):
     name: str = Field(min_length=1, max_length=NAME_MAX)
 
 
+def _who(request: Request) -> str:
+    return str(request.state.who)
+
+
+Who = Annotated[str, Depends(_who)]
+"""The person that a request speaks for."""
+
+
 def review_router(engine: Engine, who_of: Callable[[Request], str]) -> APIRouter:
     """The API of a review.
 
     Args:
         who_of: the person that a request speaks for; raises HTTPException where there is none.
     """
-    router = APIRouter(prefix="/api", dependencies=[Depends(who_of)])
-    Who = Annotated[str, Depends(who_of)]
+
+    def enter(request: Request) -> None:
+        request.state.who = who_of(request)
+
+    router = APIRouter(prefix="/api", dependencies=[Depends(enter)])
 
     @router.get("/queue")
-    def show_queue(decision: str = "", status: str = "", warning: str = "", layout: str = "") -> dict[str, Any]:
+    def show_queue(
+        decision: str = "", status: str = "", warning: str = "", layout: str = ""
+    ) -> dict[str, Any]:
         standings = engine.store.standings(list(engine.entries))
         rows = queue(engine.entries, standings, Filters(decision, status, warning, layout))
         return {
@@ -82,9 +95,7 @@ def review_router(engine: Engine, who_of: Callable[[Request], str]) -> APIRouter
         return _state(engine, _known(engine, page_id))
 
     @router.get("/pages/{page_id}/image")
-    def show_picture(
-        page_id: int, side: Annotated[int, Query(ge=100, le=SIDE_MAX)] = SIDE_MAX
-    ) -> Response:
+    def show_picture(page_id: int, side: Annotated[int, Query(ge=100, le=SIDE_MAX)] = SIDE_MAX) -> Response:
         image = engine.open(_known(engine, page_id)).picture.image
         shrink = side / max(image.shape[:2])
         if shrink < 1:

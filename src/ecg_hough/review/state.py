@@ -116,7 +116,7 @@ def _row(state: Corrected, k: int) -> dict[str, Any]:
     """A row's trace on the picture."""
     row = state.rows[k]
     points = state.found.to_px(np.column_stack([row.y_mm, row.x_mm])[::EVERY])
-    return {"row": row.row_index, "points": _coded(points.astype("<f4"))}
+    return {"row": int(row.row_index), "points": _coded(points.astype("<f4"))}
 
 
 def _panel(state: Corrected, window: Window) -> dict[str, Any]:
@@ -132,8 +132,8 @@ def _panel(state: Corrected, window: Window) -> dict[str, Any]:
     start_s = 0.0 if window.rhythm or base.simultaneous else base.columns.starts_s[window.column_index]
     return {
         "key": f"{window.row_index}.{window.column_index}",
-        "row": window.row_index,
-        "column": window.column_index,
+        "row": int(window.row_index),
+        "column": int(window.column_index),
         "rhythm": window.rhythm,
         "lead": window.lead,
         "first": int(np.searchsorted(x_mm, window.start_mm)),
@@ -156,7 +156,7 @@ def _edges(state: Corrected) -> list[dict[str, Any]]:
     places = {j: start for j, (start, _) in spans.items()} | {max(spans) + 1: spans[max(spans)][1]}
     return [
         {
-            "column": j,
+            "column": int(j),
             "line": np.round(state.found.to_px(np.array([[top, at], [foot, at]])), 1).tolist(),
         }
         for j, at in sorted(places.items())

@@ -173,7 +173,7 @@ class Desk {
     if (!state || state.error) return;
     const options = view.panels.map((panel) => new Option(
       `${panel.lead || "none"}, row ${panel.row + 1}${panel.rhythm ? " (strip)" : `, column ${panel.column + 1}`}`, panel.key));
-    $("panel").replaceChildren(new Option("–", ""), ...options);
+    $("panel").replaceChildren(new Option("no panel chosen", ""), ...options);
     const panel = this.chosen();
     $("panel").value = panel?.key || "";
     $("lead").disabled = $("zero").disabled = !panel || !state.editable;
@@ -354,6 +354,7 @@ const ACTIONS = {
   "=": () => view.zoom(1.3),
   "-": () => view.zoom(1 / 1.3),
   0: () => view.fit(),
+  s: () => $("stack").click(),
   "?": () => $("keys").showModal(),
 };
 
@@ -391,6 +392,11 @@ $("in").addEventListener("click", () => view.zoom(1.3));
 $("out").addEventListener("click", () => view.zoom(1 / 1.3));
 $("fit").addEventListener("click", () => view.fit());
 $("help").addEventListener("click", () => $("keys").showModal());
+$("stack").addEventListener("click", () => {
+  const stacked = document.body.classList.toggle("stacked");
+  $("stack").setAttribute("aria-pressed", stacked);
+  view.fitted = true; // in the room that it then has
+});
 $("single").checked = keysAreOn();
 $("single").addEventListener("change", (event) => setKeys(event.target.checked));
 

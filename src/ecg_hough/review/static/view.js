@@ -16,6 +16,7 @@ const ROWS_MM = [12, 40]; // least and greatest distance of rows on the paper
 const APART_MM = 5; // between columns that show the same seconds
 const BAND = 2; // expected errors
 const ZOOM = [0.02, 40];
+const ROOM_PX = 150; // of a panel, from which its status is written beside its name
 const GREY = "#6b7780";
 
 /** [a, b, c; d, e, f] with [y, x, 1] of `from` mapped to `to`, by least squares. */
@@ -268,6 +269,12 @@ export class View {
     return Number.isNaN(points[2 * k]) ? null : [points[2 * k], points[2 * k + 1]];
   }
 
+  /** Names are as large as the picture lets them be. */
+  get font() {
+    const px = Math.min(12, Math.max(9, (3.4 / (this.mmPerPx || 1)) * this.at.scale));
+    return `600 ${px}px system-ui, sans-serif`;
+  }
+
   draw() {
     if (this.waiting) return;
     this.waiting = true;
@@ -407,7 +414,7 @@ export class View {
   drawNames(ctx) {
     const ratio = devicePixelRatio;
     ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-    ctx.font = "600 12px system-ui, sans-serif";
+    ctx.font = this.font;
     ctx.textBaseline = "bottom";
     const numbers = new Map();
     (this.state.warnings || []).forEach((warning, k) => {
@@ -452,13 +459,14 @@ export class View {
     ctx.globalAlpha = 1;
     if (this.hover) this.drawTime(ctx, (ratio / s));
     ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-    ctx.font = "600 12px system-ui, sans-serif";
+    ctx.font = this.font;
     ctx.textBaseline = "bottom";
     for (const panel of this.panels) {
       const x = ((panel.x - along) * s + width / 2) / ratio;
       const y = ((panel.y - 7 - down) * s + height / 2) / ratio;
       const lead = this.leads.get(panel.lead);
-      const text = lead && lead.status !== "ok" ? `${panel.lead} · ${lead.status}` : panel.lead;
+      const told = lead && lead.status !== "ok" && (panel.width * s) / ratio > ROOM_PX;
+      const text = told ? `${panel.lead} · ${lead.status}` : panel.lead;
       ctx.fillStyle = "rgb(255 253 251 / 85%)";
       ctx.fillRect(x + 1, y - 15, ctx.measureText(text).width + 6, 16);
       ctx.fillStyle = COLOURS[panel.lead] || GREY;

@@ -1,0 +1,79 @@
+"""A folder of records to review, made of the sample pages; each page is read once a session."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ecg_hough.output.export import write_page
+from ecg_hough.output.files import sum_of
+from ecg_hough.output.saved import read_record
+from ecg_hough.review.corrected import Corrected, corrected
+from ecg_hough.review.corrections import Correction, Entry, Reread
+from ecg_hough.review.reading import Reading
+from places import ROOT
+
+SAMPLES = ROOT / "samples"
+CLEAN, PHOTO = "clean_3x4", "photo_3x4"
+NO_PAGE = "stripes"
+"""Name of a page that has no record: it shows no ECG."""
+WARNING = "signals: the limb leads break Einthoven's equation by 0.30 mV"
+
+
+@cache
+def sample(name: str = CLEAN) -> Reading:
+    """A sample page as read, with its record."""
+    reading = Reading.of(SAMPLES / f"{name}.jpg")
+    record = corrected(reading).record
+    status = tuple(replace(one, probability=0.5 if name == CLEAN else 0.9) for one in record.lead_status)
+    record = replace(record, lead_status=status, warnings=(WARNING,) if name == CLEAN else ())
+    return replace(reading, saved=record)
+
+
+def log_of(*corrections: Correction, who: str = "anna", **after: object) -> tuple[Entry, ...]:
+    """A log with these corrections."""
+    return tuple(
+        Entry(k, who, "2026-01-01T10:00:00+00:00", one, {}, dict(after))
+        for k, one in enumerate(corrections, start=1)
+    )
+
+
+def with_corrections(*corrections: Correction, name: str = CLEAN) -> Corrected:
+    return corrected(sample(name), log_of(*corrections))
+
+
+def of_file(path: Path, number: int = 1, how: object = None, saved: object = None) -> Reading:
+    """In place of `Reading.of`: a sample that was read before, with the record of the folder."""
+    if path.stem not in (CLEAN, PHOTO):
+        raise LookupError(path)
+    kept = sample(path.stem)
+    kept.found(Reread())
+    return replace(kept, saved=saved)
+
+
+def review_folder(folder: Path, names: tuple[str, ...] = (CLEAN, PHOTO)) -> Path:
+    """An output folder with records of samples, and a page without a record."""
+    out = folder / "out"
+    pages = []
+    for name in names:
+        path = SAMPLES / f"{name}.jpg"
+        record = sample(name).saved
+        assert record is not None
+        request = {"sha256": sum_of(path), "options": {"fs": record.fs}}
+        write_page(record, out, name, formats=["npz"], extra={"request": request})
+        pages.append({"path": str(path), "stem": name, "status": "done", "pages": [1]})
+    stripes = folder / f"{NO_PAGE}.png"
+    image = np.full((400, 600, 3), 255, np.uint8)
+    image[:, ::40] = 0
+    cv2.imwrite(str(stripes), image)
+    failed = {"path": str(stripes), "stem": NO_PAGE, "status": "failed", "stage": "layout"}
+    pages.append(failed | {"message": "no leads are seen", "pages": [1]})
+    report = {"program": "ecg-hough", "options": {"fs": 500}, "inputs": [], "pages": pages}
+    (out / "report.json").write_text(json.dumps(report))
+    assert read_record(out / f"{names[0]}.json").source
+    return out
