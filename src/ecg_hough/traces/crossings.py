@@ -38,9 +38,10 @@ BEND_MM = 4.0
 TAKEN, TAKEN_MM = 3.0, 0.5
 """Price of a place that another row takes, and the distance over which it falls."""
 SWEEPS = 2
-OFF_STROKE_MM, STROKE_WORTH = 1.0, 3.0
-"""Distance from a stroke drawn by hand from which a peak is unlikely (Student's t), and the log share of the
-highest peak that a place of the stroke is worth where no ink is seen there."""
+OFF_STROKE_MM, STROKE_WORTH, SEEN_MIN = 1.0, 3.0, 0.95
+"""Distance from a stroke drawn by hand from which a peak is unlikely (Student's t); by how many nats the highest
+peak is preferred to the stroke itself; and the presence below which it is by fewer: on ink presence is 0.998 and
+more, on blank paper 0.01 to 0.7."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +100,24 @@ def settle(rows: Sequence[RowView]) -> list[NDArray[np.float64]]:
 
 
 def way_through(
-    row: RowView, readout: NDArray[np.intp], line_mm: NDArray[np.float64], *, drawn_by_hand: bool
+    row: RowView,
+    readout: NDArray[np.intp],
+    presence: NDArray[np.float64],
+    line_mm: NDArray[np.float64],
+    *,
+    drawn_by_hand: bool,
 ) -> NDArray[np.float64]:
     """(n,) mm down the page where a row runs that passes the first and the last place of a line.
 
     Args:
-        readout: (n,) read-outs of the row, one after the other; line_mm: (n,) places of the line there.
+        readout: (n,) read-outs of the row, one after the other.
+        presence: (n,) probability of a trace there; line_mm: (n,) places of the line.
         drawn_by_hand: the line follows the trace, which then is near it; else it only joins its ends.
     """
     at, worth = _peaks(row, readout)
+    seen = np.clip(presence, 1e-6, 1 - 1e-6)
+    odds = np.log(seen / (1 - seen)) - np.log(SEEN_MIN / (1 - SEEN_MIN))
+    worth = worth + 2.0 * np.minimum(odds, 0.0)[:, None] / UNARY
     if drawn_by_hand:
         worth = worth - np.log1p(((at - line_mm[:, None]) / OFF_STROKE_MM) ** 2) / UNARY
     at = np.column_stack([at, line_mm])

@@ -67,7 +67,7 @@ def redraw(
     view = look.view
     span = np.flatnonzero((view.x_mm >= stroke[0, 1]) & (view.x_mm <= stroke[-1, 1]))
     line = np.interp(view.x_mm[span], stroke[:, 1], stroke[:, 0])
-    way = way_through(view, span, line, drawn_by_hand=len(stroke) > 2)
+    way = way_through(view, span, look.readouts.presence[span], line, drawn_by_hand=len(stroke) > 2)
     place = view.y_mm.copy()
     place[span] = way
     again = row_trace(page, look, settled(look, place))
