@@ -14,7 +14,25 @@ from ecg_hough.output.export import write_page
 from ecg_hough.output.files import sum_of
 from ecg_hough.output.saved import read_record
 from ecg_hough.review.corrected import Corrected, corrected
-from ecg_hough.review.corrections import Correction, Entry, Reread
+from ecg_hough.review.corrections import (
+    Correction,
+    Edge,
+    Entry,
+    Gain,
+    HeaderValues,
+    LayoutGiven,
+    Names,
+    Nudge,
+    Pitch,
+    Redo,
+    Redraw,
+    Reread,
+    Restore,
+    Speed,
+    Undo,
+    Unreadable,
+    Zero,
+)
 from ecg_hough.review.reading import Reading
 from places import ROOT
 
@@ -23,6 +41,27 @@ CLEAN, PHOTO = "clean_3x4", "photo_3x4"
 NO_PAGE = "stripes"
 """Name of a page that has no record: it shows no ECG."""
 WARNING = "signals: the limb leads break Einthoven's equation by 0.30 mV"
+
+ENDS = ((10.0, 20.0), (11.0, 90.0))
+ONE_OF_EACH = (
+    Names({"0.1": "V1", "1.0": ""}),
+    LayoutGiven("3x4+1", None),
+    Edge(1, (100.0, 200.5)),
+    Speed(50.0),
+    Gain(5.0, "chest"),
+    Pitch(6.0, 5.9),
+    Zero("0.1", -0.5),
+    Redraw(2, (*ENDS, (12.0, 95.0))),
+    Nudge(2, ENDS, 0.1, -0.2),
+    Unreadable(0, ENDS),
+    Restore(0, ENDS),
+    Reread((0, 0, 100, 200), 1),
+    HeaderValues({"name": "Doe, J", "HR": 61.0, "device": None}),
+    Undo(),
+    Redo(),
+)
+"""A correction of every kind."""
+READ = Reading.of
 
 
 @cache
@@ -50,7 +89,7 @@ def with_corrections(*corrections: Correction, name: str = CLEAN) -> Corrected:
 def of_file(path: Path, number: int = 1, how: object = None, saved: object = None) -> Reading:
     """In place of `Reading.of`: a sample that was read before, with the record of the folder."""
     if path.stem not in (CLEAN, PHOTO):
-        raise LookupError(path)
+        return READ(path, number, how, saved)  # type: ignore[arg-type]
     kept = sample(path.stem)
     kept.found(Reread())
     return replace(kept, saved=saved)

@@ -12,14 +12,9 @@ from ecg_hough.review.corrections import (
     Entry,
     Gain,
     HeaderValues,
-    LayoutGiven,
     Names,
-    Nudge,
-    Pitch,
     Redo,
-    Redraw,
     Reread,
-    Restore,
     Speed,
     Undo,
     Unreadable,
@@ -29,26 +24,7 @@ from ecg_hough.review.corrections import (
     undone,
     wishes_of,
 )
-from made_review import log_of
-
-ENDS = ((10.0, 20.0), (11.0, 90.0))
-ONE_OF_EACH = (
-    Names({"0.1": "V1", "1.0": ""}),
-    LayoutGiven("3x4+1", None),
-    Edge(1, (100.0, 200.5)),
-    Speed(50.0),
-    Gain(5.0, "chest"),
-    Pitch(6.0, 5.9),
-    Zero("0.1", -0.5),
-    Redraw(2, (*ENDS, (12.0, 95.0))),
-    Nudge(2, ENDS, 0.1, -0.2),
-    Unreadable(0, ENDS),
-    Restore(0, ENDS),
-    Reread((0, 0, 100, 200), 1),
-    HeaderValues({"name": "Doe, J", "HR": 61.0, "device": None}),
-    Undo(),
-    Redo(),
-)
+from made_review import ENDS, ONE_OF_EACH, log_of
 
 
 def test_every_kind_survives_the_log() -> None:

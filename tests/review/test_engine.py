@@ -110,11 +110,15 @@ def test_two_people(engine: Engine) -> None:
     assert told.value.who == "anna"
 
 
-def test_a_page_without_a_record_cannot_be_read(engine: Engine) -> None:
-    entry = engine.entries[page(engine, NO_PAGE)]
-    assert entry.error is not None
-    with pytest.raises(LookupError):
-        engine.open(page(engine, NO_PAGE))
+def test_a_page_without_a_record(engine: Engine) -> None:
+    number = page(engine, NO_PAGE)
+    assert engine.entries[number].error is not None
+    assert engine.open(number).saved is None
+    with pytest.raises(PageError):
+        engine.now(number)
+    with pytest.raises(PageError):
+        engine.correct(number, 0, "anna", Reread((), 1))
+    assert engine.store.log(number) == ()
 
 
 def test_the_reading_is_that_of_the_record(engine: Engine) -> None:

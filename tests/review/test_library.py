@@ -37,7 +37,9 @@ def test_a_page_is_known_by_its_sum(out: Path, tmp_path: Path) -> None:
     shutil.copytree(out, moved)
     (moved / "report.json").write_text(json.dumps({"pages": []}))
     clean = next(one for one in Library(moved).entries if one.stem == CLEAN)
-    with pytest.raises(PageError, match="is not where it was read; name the folder that holds it with --pages"):
+    with pytest.raises(
+        PageError, match="is not where it was read; name the folder that holds it with --pages"
+    ):
         Library(moved).file_of(clean)
     place = tmp_path / "scans" / "deep"
     place.mkdir(parents=True)

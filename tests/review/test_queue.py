@@ -10,7 +10,9 @@ from ecg_hough.review.store import Decision, Standing
 
 ENTRIES = {
     1: PageEntry("sure", "a", "", layout="3x4", probability=0.99, page_status="ok"),
-    2: PageEntry("doubtful", "b", "", layout="6x2", probability=0.2, warnings=("grid: x", "grid: y", "time: z")),
+    2: PageEntry(
+        "doubtful", "b", "", layout="6x2", probability=0.2, warnings=("grid: x", "grid: y", "time: z")
+    ),
     3: PageEntry("refused", "c", "", error="layout: no ECG"),
     4: PageEntry("unknown", "d", "", layout="3x4", probability=math.nan),
 }

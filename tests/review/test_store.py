@@ -25,7 +25,9 @@ def _postgres_programs() -> Path | None:
     """Folder of initdb and pg_ctl: of the path, or Debian's."""
     found = [Path(place).parent for name in ("initdb",) if (place := shutil.which(name))]
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((place for place in found if (place / "initdb").exists() and (place / "pg_ctl").exists()), None)
+    return next(
+        (place for place in found if (place / "initdb").exists() and (place / "pg_ctl").exists()), None
+    )
 
 
 @pytest.fixture(scope="module")

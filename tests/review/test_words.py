@@ -7,8 +7,7 @@ import pytest
 from ecg_hough.paper import IN_I_AND_II
 from ecg_hough.review.corrections import KINDS, Entry, Gain, Speed
 from ecg_hough.review.words import leads_of, sentence
-from made_review import sample
-from made_review import ONE_OF_EACH
+from made_review import ONE_OF_EACH, sample
 
 
 def test_every_kind_has_a_sentence() -> None:

@@ -43,7 +43,9 @@ def test_a_stroke_by_hand_is_moved_onto_the_ink() -> None:
     row, _, here, rows = misread(5.0)
     at = np.flatnonzero(here)[::12]
     shaky = row.y_mm[at] + 0.6 * np.sin(np.arange(at.size))
-    again = redraw(sample().found(Reread()).sheet, rows, row.row_index, np.column_stack([shaky, row.x_mm[at]]))
+    again = redraw(
+        sample().found(Reread()).sheet, rows, row.row_index, np.column_stack([shaky, row.x_mm[at]])
+    )
     inner = slice(at[0] + 8, at[-1] - 8)
     assert np.sqrt(np.mean((again.y_mm - row.y_mm)[inner] ** 2)) < 0.1
 
