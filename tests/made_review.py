@@ -38,7 +38,7 @@ from places import ROOT
 
 SAMPLES = ROOT / "samples"
 CLEAN, PHOTO = "clean_3x4", "photo_3x4"
-NO_PAGE = "stripes"
+NO_PAGE = "disc"
 """Name of a page that has no record: it shows no ECG."""
 WARNING = "signals: the limb leads break Einthoven's equation by 0.30 mV"
 
@@ -106,11 +106,11 @@ def review_folder(folder: Path, names: tuple[str, ...] = (CLEAN, PHOTO)) -> Path
         request = {"sha256": sum_of(path), "options": {"fs": record.fs}}
         write_page(record, out, name, formats=["npz"], extra={"request": request})
         pages.append({"path": str(path), "stem": name, "status": "done", "pages": [1]})
-    stripes = folder / f"{NO_PAGE}.png"
+    disc = folder / f"{NO_PAGE}.png"
     image = np.full((400, 600, 3), 255, np.uint8)
-    image[:, ::40] = 0
-    cv2.imwrite(str(stripes), image)
-    failed = {"path": str(stripes), "stem": NO_PAGE, "status": "failed", "stage": "layout"}
+    cv2.circle(image, (300, 200), 120, (120, 90, 60), -1)
+    cv2.imwrite(str(disc), image)
+    failed = {"path": str(disc), "stem": NO_PAGE, "status": "failed", "stage": "layout"}
     pages.append(failed | {"message": "no leads are seen", "pages": [1]})
     report = {"program": "ecg-hough", "options": {"fs": 500}, "inputs": [], "pages": pages}
     (out / "report.json").write_text(json.dumps(report))

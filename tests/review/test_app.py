@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-for package in ("fastapi", "jinja2", "sqlalchemy", "httpx"):
-    pytest.importorskip(package, reason='needs pip install "ecg-hough[serve]" and httpx')
+pytest.importorskip("fastapi", reason='needs pip install "ecg-hough[serve]" and httpx')
+pytest.importorskip("jinja2", reason='needs pip install "ecg-hough[serve]" and httpx')
+pytest.importorskip("sqlalchemy", reason='needs pip install "ecg-hough[serve]" and httpx')
+pytest.importorskip("httpx", reason='needs pip install "ecg-hough[serve]" and httpx')
 from fastapi.testclient import TestClient
 
 from ecg_hough.review.app import new_token, review_app

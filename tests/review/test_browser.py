@@ -22,18 +22,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-for package in ("fastapi", "jinja2", "sqlalchemy", "uvicorn"):
-    pytest.importorskip(package, reason='needs pip install "ecg-hough[serve]"')
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-import uvicorn  # noqa: E402
+pytest.importorskip("fastapi", reason='needs pip install "ecg-hough[serve]"')
+pytest.importorskip("jinja2", reason='needs pip install "ecg-hough[serve]"')
+pytest.importorskip("sqlalchemy", reason='needs pip install "ecg-hough[serve]"')
+pytest.importorskip("uvicorn", reason='needs pip install "ecg-hough[serve]"')
+pytest.importorskip("playwright", reason="needs the package playwright")
+import uvicorn
+from playwright.sync_api import sync_playwright
 
-from ecg_hough.review.app import review_app  # noqa: E402
-from ecg_hough.review.engine import Engine  # noqa: E402
-from ecg_hough.review.library import Library  # noqa: E402
-from ecg_hough.review.reading import Reading  # noqa: E402
-from ecg_hough.review.store import Store  # noqa: E402
-from made_review import CLEAN, NO_PAGE, PHOTO, of_file, review_folder  # noqa: E402
-from places import ROOT  # noqa: E402
+from ecg_hough.review.app import review_app
+from ecg_hough.review.engine import Engine
+from ecg_hough.review.library import Library
+from ecg_hough.review.reading import Reading
+from ecg_hough.review.store import Store
+from made_review import CLEAN, NO_PAGE, PHOTO, of_file, review_folder
+from places import ROOT
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(
@@ -73,7 +76,7 @@ def address(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    with playwright.sync_playwright() as programs:
+    with sync_playwright() as programs:
         browser = programs.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else []
         )

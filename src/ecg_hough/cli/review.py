@@ -59,9 +59,10 @@ def review(
     - several people, one database:
       `ecg-hough review out --database postgresql+psycopg://review@db/ecg --user anna`
 
-    The server answers on 127.0.0.1 alone, to the browser that opens the printed address. Every correction is
-    kept at once, in a log that only grows; the records in OUT are not changed. With `--export`, pages that were
-    rejected, and pages without a record, are named and not written. docs/review.md says how to correct a page.
+    The server answers on 127.0.0.1 alone, to the browser that opens the printed address. Every correction
+    is kept at once, in a log that only grows; the records in OUT are not changed. With `--export`, pages
+    that were rejected, and pages without a record, are named and not written. docs/review.md says how to
+    correct a page.
     """
     with plain_errors():
         from ecg_hough.review.engine import Engine

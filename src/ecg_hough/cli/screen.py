@@ -29,7 +29,17 @@ PACKAGES = {
     "formats": ("edfio", "pyarrow", "pydicom"),
     "batch": ("aiohttp", "fsspec", "psutil", "s3fs"),
     "ray": ("ray",),
-    "serve": ("fastapi", "jinja2", "psycopg", "sqlalchemy", "prometheus_client", "pynetdicom", "python_multipart", "starlette", "uvicorn"),
+    "serve": (
+        "fastapi",
+        "jinja2",
+        "prometheus_client",
+        "psycopg",
+        "pynetdicom",
+        "python_multipart",
+        "sqlalchemy",
+        "starlette",
+        "uvicorn",
+    ),
 }
 """Packages of the extras, which may be missing."""
 EXTRAS = {name: f'pip install "ecg-hough[{extra}]"' for extra, names in PACKAGES.items() for name in names}

@@ -1,7 +1,7 @@
 """A page's record with a person's corrections: a pure function of the machine's reading and the page's log.
 
-In: `Reading` and the log. Out: `Corrected`. The machine's reading is unchanged: every correction is applied to
-a copy of the stage's result that it touches, and the later stages compute again.
+In: `Reading` and the log. Out: `Corrected`. The machine's reading is unchanged: every correction is applied
+to a copy of the stage's result that it touches, and the later stages compute again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The kinds of correction as typed data, and what a log of them asks for.
 
-In: what a browser sends, and a page's log. Out: frozen corrections, and `Wishes`: all of a log that holds, with
-undo and redo applied. Places are row and column in px of the picture as given, so that they survive another
-reading of the page. Nothing is computed from pixels here.
+In: what a browser sends, and a page's log. Out: frozen corrections, and `Wishes`: all of a log that holds,
+with undo and redo applied. Places are row and column in px of the picture as given, so that they survive
+another reading of the page. Nothing is computed from pixels here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Pages that are open, and corrections of them: checked, computed, and only then written into the log.
 
-In: the folder's pages and the store. Out: `Corrected` of a page at its last version. A page is read once, when
-it is first opened; the last few stay in memory.
+In: the folder's pages and the store. Out: `Corrected` of a page at its last version. A page is read once,
+when it is first opened; the last few stay in memory.
 """
 
 from __future__ import annotations

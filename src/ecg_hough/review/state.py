@@ -1,7 +1,7 @@
 """A page as the browser draws it.
 
-In: `Corrected`, its log and where the page stands. Out: an object ready for JSON. Arrays are base64: places in
-px of the picture as float32, signals and expected errors in whole microvolts as int16.
+In: `Corrected`, its log and where the page stands. Out: an object ready for JSON. Arrays are base64: places
+in px of the picture as float32, signals and expected errors in whole microvolts as int16.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _mm_px(state: Corrected) -> list[list[float]]:
     """How far a millimetre down the page, and one along it, is on the picture, rows and columns."""
     page_map = state.found.sheet.page_map
     middle = np.array([page_map.y_mm.mean(), page_map.x_mm.mean()])
-    at = state.found.to_px(np.stack([middle, middle + (1, 0), middle + (0, 1)]))
+    at = state.found.to_px(middle + np.array([[0, 0], [1, 0], [0, 1]]))
     return np.round(at[1:] - at[0], 4).tolist()
 
 

@@ -1,8 +1,8 @@
 """What is kept of a review: pages, every correction, every decision, and who looks at what.
 
-In: SQLite beside the records, or a department's PostgreSQL. Out: rows as frozen data. Corrections and decisions
-are only ever added, each committed by itself: a server that is killed loses what was not yet sent. A page has
-a version, the number of its corrections; whoever adds one must have seen the last.
+In: SQLite beside the records, or a department's PostgreSQL. Out: rows as frozen data. Corrections and
+decisions are only ever added, each committed by itself: a server that is killed loses what was not yet sent.
+A page has a version, the number of its corrections; whoever adds one must have seen the last.
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ def sentence(entry: Entry) -> str:
         case Pitch():
             return f"grid pitch: {one.down:.3f} x {one.across:.3f} px/mm"
         case Zero():
-            return f"zero line of {_lead(entry)} moved by {one.down_mm - before.get('down_mm', 0.0):+.2f} mm down"
+            by = one.down_mm - before.get("down_mm", 0.0)
+            return f"zero line of {_lead(entry)} moved by {by:+.2f} mm down"
         case Nudge():
             return (
                 f"trace of {_lead(entry)} moved by {one.down_mm:+.2f} mm down, {one.right_mm:+.2f} mm right"

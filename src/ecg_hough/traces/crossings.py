@@ -39,9 +39,9 @@ TAKEN, TAKEN_MM = 3.0, 0.5
 """Price of a place that another row takes, and the distance over which it falls."""
 SWEEPS = 2
 OFF_STROKE_MM, STROKE_WORTH, SEEN_MIN = 1.0, 3.0, 0.95
-"""Distance from a stroke drawn by hand from which a peak is unlikely (Student's t); by how many nats the highest
-peak is preferred to the stroke itself; and the presence below which it is by fewer: on ink presence is 0.998 and
-more, on blank paper 0.01 to 0.7."""
+"""Distance from a stroke drawn by hand from which a peak is unlikely (Student's t); by how many nats the
+highest peak is preferred to the stroke itself; and the presence below which it is by fewer: on ink presence
+is 0.998 and more, on blank paper 0.01 to 0.7."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """A stretch of a row drawn again between places that a person gives.
 
 In: the page as it was found, its rows, and a stroke along the row that is meant. Out: the row with that
-stretch read again. The trace network sees the place with a mask drawn along the stroke, and the trace takes the
-smoothest way through the peaks of its distribution that begins and ends where the stroke does.
+stretch read again. The trace network sees the place with a mask drawn along the stroke, and the trace takes
+the smoothest way through the peaks of its distribution that begins and ends where the stroke does.
 """
 
 from __future__ import annotations
