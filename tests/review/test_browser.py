@@ -119,6 +119,15 @@ def opened(page: Any, stem: str = CLEAN) -> Any:
     return page
 
 
+def until(page: Any, holds: Callable[[], bool]) -> None:
+    """Wait; the page's own policy forbids Playwright's way, which evaluates strings in it."""
+    for _ in range(WAIT_MS // 20):
+        if holds():
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError("waited in vain")
+
+
 def state_of(page: Any) -> dict[str, Any]:
     number = page.get_attribute("main", "data-page")
     return dict(page.evaluate(f"fetch('/api/pages/{number}').then((reply) => reply.json())"))
@@ -129,9 +138,7 @@ def changes(page: Any, action: Callable[[], object]) -> dict[str, Any]:
     lines = page.locator("#history li:not(.empty)")
     before = lines.count()
     action()
-    page.wait_for_function(
-        "(n) => document.querySelectorAll('#history li:not(.empty)').length > n", arg=before
-    )
+    until(page, lambda: lines.count() > before)
     return dict(state_of(page)["history"][-1])
 
 
@@ -194,13 +201,13 @@ def test_the_queue(visit: Callable[..., Any]) -> None:
     accessible(page)
     screenshot(page, "review_queue")
     page.select_option("select[name=warning]", "signals")
-    page.wait_for_function("document.querySelectorAll('#pages tr').length === 1")
+    until(page, lambda: page.locator("#pages tr").count() == 1)
     assert names.all_inner_texts() == [CLEAN]
     page.select_option("select[name=warning]", "")
-    page.wait_for_function("document.querySelectorAll('#pages tr').length === 3")
+    until(page, lambda: page.locator("#pages tr").count() == 3)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("a")
-    page.wait_for_function("document.querySelectorAll('#pages tr').length === 2")
+    until(page, lambda: page.locator("#pages tr").count() == 2)
     page.wait_for_selector("text=1 of 3 decided: 1 accepted")
     page.click("main", position={"x": 5, "y": 400})
     page.keyboard.press("ArrowUp")

@@ -114,7 +114,10 @@ def _record(
         record,
         px_per_mm=record.px_per_mm if pitch is None else (pitch.down, pitch.across),
         quarter_turns=(record.quarter_turns + found.turns) % 4,
-        traces=tuple(replace(trace, points=found.on_picture(trace.points)) for trace in record.traces),
+        traces=tuple(
+            replace(trace, points=found.on_picture(trace.points.astype(np.float64)))
+            for trace in record.traces
+        ),
         header=with_header_values(None if saved is None else saved.header, wishes.header),
         measurements=() if saved is None or wishes.people else saved.measurements,
         seconds={} if saved is None else saved.seconds,
