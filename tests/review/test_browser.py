@@ -209,7 +209,6 @@ def test_the_queue(visit: Callable[..., Any]) -> None:
     page.keyboard.press("a")
     until(page, lambda: page.locator("#pages tr").count() == 2)
     page.wait_for_selector("text=1 of 3 decided: 1 accepted")
-    page.click("main", position={"x": 5, "y": 400})
     page.keyboard.press("ArrowUp")
     page.keyboard.press("r")
     page.fill("#reason", "no ECG")
@@ -284,7 +283,9 @@ def test_every_correction(visit: Callable[..., Any]) -> None:
         (middle[0] - wide / 2 + 3, middle[1] - tall / 2 + 3),
         (middle[0] + wide / 2 - 3, middle[1] + tall / 2 - 3),
     )
-    assert changes(page, lambda: page.click("text=Read again"))["text"].startswith("read again: rows ")
+    assert changes(page, lambda: page.click("#reread-form button[type=submit]"))["text"].startswith(
+        "read again: rows "
+    )
     assert len(state_of(page)["panels"]) == 13
     while state_of(page)["can_undo"]:
         changes(page, lambda: page.keyboard.press("u"))
@@ -411,7 +412,7 @@ def test_a_page_without_a_record(visit: Callable[..., Any]) -> None:
     assert page.inner_text("#badge") == "failed"
     page.click("summary:text-is('Crop, turn, read again')")
     page.select_option("#turns", "1")
-    page.click("text=Read again")
+    page.click("#reread-form button[type=submit]")
     page.wait_for_selector("#tip:not(:has-text('Reading')):not(:empty)")
     assert page.locator("#history li:not(.empty)").count() == 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,11 @@ def test_a_page_without_a_record(engine: Engine) -> None:
 
 
 def test_the_reading_is_that_of_the_record(engine: Engine) -> None:
-    assert not engine.differs(page(engine))
+    opened = engine.open(page(engine))
+    assert not opened.differs
+    assert opened.saved is not None
+    other = replace(opened, saved=replace(opened.saved, signals=opened.saved.signals + 0.01))
+    assert other.differs
 
 
 def test_what_a_correction_takes(engine: Engine) -> None:

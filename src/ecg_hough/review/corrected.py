@@ -65,7 +65,10 @@ def corrected(reading: Reading, log: Iterable[Entry] = ()) -> Corrected:
         PageError: the page cannot be read with them.
         ValueError: they do not fit the page.
     """
-    wishes = wishes_of(log)
+    return _corrected(reading, wishes_of(log))
+
+
+def _corrected(reading: Reading, wishes: Wishes) -> Corrected:
     found = reading.found(wishes.part)
     placed = reading.placed(wishes.part, wishes.layout, wishes.speed_mm_s)
     with one_blas_thread():
@@ -83,6 +86,7 @@ def corrected(reading: Reading, log: Iterable[Entry] = ()) -> Corrected:
     touched = touched_leads(wishes, placed.base, base, found)
     result = replace(result, statuses=_statuses(result, touched, reading.saved))
     record = _record(reading, found, placed, wishes, (rows, base, result))
+    record = replace(record, warnings=_warnings(reading, record, wishes))
     return Corrected(record, wishes, found, rows, base, result.zeros_mm)
 
 
@@ -124,6 +128,20 @@ def _record(
         source=record.source if saved is None else saved.source,
         corrected_by=wishes.people,
     )
+
+
+def _warnings(reading: Reading, record: Ecg, wishes: Wishes) -> tuple[str, ...]:
+    """Warnings of the stages, and those of the record as written that come from elsewhere, as from its
+    header."""
+    if reading.saved is None:
+        return record.warnings
+    if wishes == Wishes():
+        reading.own_warnings = record.warnings
+        return reading.saved.warnings
+    if reading.own_warnings is None:
+        _corrected(reading, Wishes())
+    others = (one for one in reading.saved.warnings if one not in (reading.own_warnings or ()))
+    return (*record.warnings, *others)
 
 
 def _statuses(result: Calibrated, touched: frozenset[str], saved: Ecg | None) -> tuple[LeadStatus, ...]:

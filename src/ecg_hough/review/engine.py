@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,18 @@ class OpenPage:
     saved: Ecg | None
     lock: threading.Lock = field(default_factory=threading.Lock)
     _last: tuple[tuple[int, ...], Corrected] | None = None
+
+    @cached_property
+    def differs(self) -> bool:
+        """Whether the page is read otherwise now than when its record was written, by another version."""
+        if self.saved is None or self.reading is None:
+            return False
+        signals, written = corrected(self.reading).record.signals, self.saved.signals
+        if signals.shape != written.shape:
+            return True
+        both = np.isfinite(signals) & np.isfinite(written)
+        far = np.abs(signals - written)[both]
+        return bool(far.size and far.max() > SAME_MV) or int(both.sum()) != int(np.isfinite(signals).sum())
 
     def corrected(self, log: tuple[Entry, ...]) -> Corrected:
         """The page with a log's corrections; the last one is kept.
@@ -169,19 +182,6 @@ class Engine:
             return {}, {}
         after = _redrawn(state, correction) if isinstance(correction, Redraw) else {}
         return before_of(state, correction), after
-
-    def differs(self, page_id: int) -> bool:
-        """Whether the page is read otherwise now than when its record was written, by another version."""
-        page = self.open(page_id)
-        if page.saved is None or page.reading is None:
-            return False
-        with page.lock:
-            signals = corrected(page.reading).record.signals
-        if signals.shape != page.saved.signals.shape:
-            return True
-        both = np.isfinite(signals) & np.isfinite(page.saved.signals)
-        far = np.abs(signals - page.saved.signals)[both]
-        return bool(far.size and far.max() > SAME_MV) or int(both.sum()) != int(np.isfinite(signals).sum())
 
 
 def _redrawn(state: Corrected, correction: Redraw) -> dict[str, Any]:

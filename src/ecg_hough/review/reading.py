@@ -124,11 +124,13 @@ class Reading:
     Attributes:
         picture: its pixels; how: it was read.
         saved: the record that was written for it; None of a page that has none.
+        own_warnings: what the stages warn of without corrections, as soon as it is known.
     """
 
     picture: Picture
     how: How = field(default_factory=How)
     saved: Ecg | None = None
+    own_warnings: tuple[str, ...] | None = None
     _kept: dict[str, dict[Hashable, Any]] = field(default_factory=dict, repr=False)
 
     @classmethod

@@ -27,6 +27,10 @@ JPEG_QUALITY = 90
 KEEP_PICTURES = "private, max-age=3600"
 """A page's picture never changes: the browser may keep it while it is looked at."""
 SIDE_MAX = 20_000
+OTHERWISE = (
+    "version: the page is read otherwise now than when its record was written; corrections apply to what is"
+    " shown here"
+)
 
 
 class CorrectionIn(BaseModel):
@@ -190,4 +194,6 @@ def _state(engine: Engine, page_id: int) -> dict[str, Any]:
             "can_undo": standing.version > 0,
             "decision": {"decision": decision.decision, "reason": decision.reason, "who": decision.who},
         }
-    return known | page_state(state, log, standing) | {"error": None}
+    with page.lock:
+        notice = OTHERWISE if page.differs else None
+    return known | page_state(state, log, standing) | {"error": None, "notice": notice}

@@ -11,6 +11,14 @@ const $ = (id) => document.getElementById(id);
 const id = Number($("main").dataset.page);
 const session = crypto.randomUUID();
 
+/** Shows a value in a field, unless a person is typing another one into it. */
+function setField(field, value) {
+  const text = String(value ?? "");
+  if (field === document.activeElement && field.value !== field.dataset.shown) return;
+  field.value = text;
+  field.dataset.shown = field.value;
+}
+
 class Desk {
   constructor() {
     this.view = new View($("page"), $("paper"));
@@ -161,9 +169,7 @@ class Desk {
     this.fillLead();
     this.fillScale();
     this.fillWarnings();
-    for (const field of $("header-form").elements) {
-      if (field !== document.activeElement) field.value = state.header[field.name] ?? "";
-    }
+    for (const field of $("header-form").elements) setField(field, state.header[field.name]);
     this.box = state.part?.box || [];
     $("turns").value = state.part?.turns || 0;
   }
@@ -178,7 +184,7 @@ class Desk {
     $("panel").value = panel?.key || "";
     $("lead").disabled = $("zero").disabled = !panel || !state.editable;
     $("lead").value = panel?.lead ?? "";
-    $("zero").value = panel ? panel.zero_mm : "";
+    setField($("zero"), panel?.zero_mm);
     const lead = panel && view.leads.get(panel.lead);
     const sure = lead?.probability === null || !lead ? "" : `, right with probability ${lead.probability.toFixed(2)}`;
     $("lead-status").textContent = lead ? `${lead.lead}: ${lead.status}${sure}` : "Choose a lead in a picture, or with [ and ].";
@@ -186,7 +192,7 @@ class Desk {
 
   fillScale() {
     const { state } = this;
-    const set = (name, value) => { if ($(name) !== document.activeElement) $(name).value = value ?? ""; };
+    const set = (name, value) => setField($(name), value);
     if (![...$("layout").options].some((option) => option.value === state.layout)) $("layout").add(new Option(state.layout));
     set("layout", state.layout);
     set("speed", state.speed_mm_s);
@@ -197,7 +203,8 @@ class Desk {
   }
 
   fillWarnings() {
-    const items = this.state.warnings.map(({ text, leads }, k) => {
+    const notice = this.state.notice ? [{ text: this.state.notice, leads: [] }] : [];
+    const items = [...this.state.warnings, ...notice].map(({ text, leads }, k) => {
       const item = document.createElement("li");
       const button = document.createElement("button");
       button.type = "button";

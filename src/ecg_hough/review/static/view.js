@@ -16,6 +16,7 @@ const ROWS_MM = [12, 40]; // least and greatest distance of rows on the paper
 const APART_MM = 5; // between columns that show the same seconds
 const BAND = 2; // expected errors
 const ZOOM = [0.02, 40];
+const ALONE_MM = 20; // between leads that lie one below the other
 const ROOM_PX = 150; // of a panel, from which its status is written beside its name
 const GREY = "#6b7780";
 
@@ -111,6 +112,8 @@ export class View {
   /** Places of panels on the paper, and the map from the page. */
   layPaper() {
     const { panels, state } = this;
+    this.alone = !panels.length && this.leads.size > 0;
+    if (this.alone) { this.layLeads(); return; }
     if (!panels.length) { this.toPaper = null; return; }
     const [down] = state.mm_px;
     const px = Math.hypot(...down);
@@ -137,6 +140,23 @@ export class View {
     this.toPage = inverse(this.toPaper);
     const [[a, b], [c, d]] = this.toPaper;
     this.mmPerPx = Math.sqrt(Math.abs(a * d - b * c));
+  }
+
+  /** A record of several pages: its leads one below the other, in no relation to the pictures of the pages. */
+  layLeads() {
+    const found = [...this.leads.values()].filter((lead) => lead.found);
+    this.panels = found.map((lead, k) => ({
+      key: `${k}.0`, row: k, column: 0, rhythm: false, lead: lead.lead, start_s: lead.start_s, end_s: lead.end_s,
+      y: (k + 1) * ALONE_MM, x: lead.start_s * MM_S, width: (lead.end_s - lead.start_s) * MM_S, zero_mm: 0,
+      points: new Float32Array(0), first: 0, stop: 0, path: new Path2D(),
+    }));
+    this.panels.forEach((panel) => this.traceOnPaper(panel));
+    const [height, width] = [(found.length + 1) * ALONE_MM, Math.max(...this.panels.map((p) => p.x + p.width), 1)];
+    const mm = Math.max(height / this.state.height, width / this.state.width);
+    this.toPaper = [[mm, 0, 0], [0, mm, 0]];
+    this.toPage = inverse(this.toPaper);
+    this.mmPerPx = mm;
+    for (const panel of this.panels) panel.zero = [0, panel.width].map((by) => applied(this.toPage, [panel.y, panel.x + by]));
   }
 
   traceOnPaper(panel) {
@@ -317,7 +337,7 @@ export class View {
     ctx.globalAlpha = 1;
     if (shift) this.drawShifted(ctx, s, shift);
     this.drawMarks(ctx, s);
-    this.drawNames(ctx);
+    if (!this.alone) this.drawNames(ctx);
   }
 
   drawPicture(ctx, s) {
