@@ -35,7 +35,7 @@ from ecg_hough.review.engine import Engine
 from ecg_hough.review.library import Library
 from ecg_hough.review.reading import Reading
 from ecg_hough.review.store import Store
-from made_review import CLEAN, NO_PAGE, PHOTO, of_file, review_folder
+from made_review import CLEAN, NO_PAGE, PHOTO, find_page_quickly, of_file, review_folder
 from places import ROOT
 
 CHROMIUM = shutil.which("chromium")
@@ -60,6 +60,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server with an empty log; pages are those that were read before."""
     monkeypatch.setattr(Reading, "of", of_file)
+    monkeypatch.setattr("ecg_hough.review.reading.find_page", find_page_quickly)
     store = Store(f"sqlite:///{tmp_path / 'review.db'}")
     engine = Engine(Library(out), store)
     server = uvicorn.Server(
@@ -133,13 +134,13 @@ def state_of(page: Any) -> dict[str, Any]:
     return dict(page.evaluate(f"fetch('/api/pages/{number}').then((reply) => reply.json())"))
 
 
-def changes(page: Any, action: Callable[[], object]) -> dict[str, Any]:
-    """The last line of the history after an action that corrects the page."""
+def changes(page: Any, action: Callable[[], object]) -> str:
+    """The newest line of the history after an action that corrects the page."""
     lines = page.locator("#history li:not(.empty)")
     before = lines.count()
     action()
     until(page, lambda: lines.count() > before)
-    return dict(state_of(page)["history"][-1])
+    return lines.first.locator("span").inner_text()
 
 
 def place(page: Any, key: str, share: float) -> tuple[float, float]:
@@ -227,7 +228,7 @@ def test_every_correction(visit: Callable[..., Any]) -> None:
     page.select_option("#panel", "0.3")
     assert "V4: " in page.inner_text("#lead-status")
     said = changes(page, lambda: page.select_option("#lead", "V5"))
-    assert said["text"] == "lead names: V4 to V5, V5 to V4"
+    assert said == "lead names: V4 to V5, V5 to V4"
     assert (leads()["0.3"], leads()["1.3"]) == ("V5", "V4")
     changes(page, lambda: page.click("#undo"))
     assert leads()["0.3"] == "V4"
@@ -237,14 +238,15 @@ def test_every_correction(visit: Callable[..., Any]) -> None:
     changes(page, lambda: (page.fill("#zero", "0.5"), page.keyboard.press("Tab")))
     assert next(one for one in state_of(page)["panels"] if one["key"] == "0.3")["zero_mm"] == 0.5
     said = changes(page, lambda: (page.fill("#limb", "5"), page.keyboard.press("Tab")))
-    assert said["text"] == "gain of all leads: 10 to 5 mm/mV"
+    assert said == "gain of all leads: 10 to 5 mm/mV"
     said = changes(page, lambda: (page.fill("#chest", "10"), page.keyboard.press("Tab")))
-    assert said["text"] == "gain of V1 to V6: 5 to 10 mm/mV"
-    assert changes(page, lambda: (page.fill("#down", "6"), page.keyboard.press("Tab")))["kind"] == "pitch"
+    assert said == "gain of V1 to V6: 5 to 10 mm/mV"
+    said = changes(page, lambda: (page.fill("#down", "6"), page.keyboard.press("Tab")))
+    assert said.startswith("grid pitch: 6.000 x ")
     said = changes(page, lambda: (page.fill("#speed", "50"), page.keyboard.press("Tab")))
-    assert said["text"] == "paper speed: 25 to 50 mm/s"
+    assert said == "paper speed: 25 to 50 mm/s"
     said = changes(page, lambda: page.select_option("#layout", "3x4+1"))
-    assert said["text"] == "layout: 3x4+1 (was 3x4+1)"
+    assert said == "layout: 3x4+1 (was 3x4+1)"
 
     page.click("summary:text-is('Header')")
     changes(page, lambda: (page.fill("#h-name", "Doe, Jane"), page.keyboard.press("Tab")))
@@ -254,24 +256,24 @@ def test_every_correction(visit: Callable[..., Any]) -> None:
     page.click("#fit")
     page.select_option("#panel", "")
 
-    def with_tool(tool: str, key: str, first: float, last: float) -> dict[str, Any]:
+    def with_tool(tool: str, key: str, first: float, last: float) -> str:
         page.click(f"[data-tool={tool}]")
         return changes(page, lambda: drag(page, place(page, key, first), place(page, key, last)))
 
-    assert with_tool("redraw", "1.1", 0.3, 0.6)["text"] == "trace of aVL drawn again"
-    assert with_tool("unreadable", "2.2", 0.2, 0.4)["text"] == "trace of V3 marked unreadable"
-    assert with_tool("restore", "2.2", 0.1, 0.5)["text"] == "trace of V3 restored"
+    assert with_tool("redraw", "1.1", 0.3, 0.6) == "trace of aVL drawn again"
+    assert with_tool("unreadable", "2.2", 0.2, 0.4) == "trace of V3 marked unreadable"
+    assert with_tool("restore", "2.2", 0.1, 0.5) == "trace of V3 restored"
     page.click("[data-tool=nudge]")
     drag(page, place(page, "1.2", 0.3), place(page, "1.2", 0.5))
     page.keyboard.press("ArrowUp")
     said = changes(page, lambda: page.keyboard.press("ArrowUp"))
-    assert said["text"] == "trace of V2 moved by -0.20 mm down, +0.00 mm right"
+    assert said == "trace of V2 moved by -0.20 mm down, +0.00 mm right"
     page.click("[data-tool=zero]")
     x, y = place(page, "2.1", 0.4)
-    assert "zero line of aVF" in changes(page, lambda: drag(page, (x, y), (x, y + 4)))["text"]
+    assert "zero line of aVF" in changes(page, lambda: drag(page, (x, y), (x, y + 4)))
     page.click("[data-tool=edge]")
     x, y = place(page, "0.1", 0.0)
-    assert changes(page, lambda: drag(page, (x, y), (x + 5, y)))["text"] == "edge of column 2 moved"
+    assert changes(page, lambda: drag(page, (x, y), (x + 5, y))) == "edge of column 2 moved"
 
     page.click("[data-tool=crop]")
     box = page.locator("#page").bounding_box()
@@ -283,13 +285,13 @@ def test_every_correction(visit: Callable[..., Any]) -> None:
         (middle[0] - wide / 2 + 3, middle[1] - tall / 2 + 3),
         (middle[0] + wide / 2 - 3, middle[1] + tall / 2 - 3),
     )
-    assert changes(page, lambda: page.click("#reread-form button[type=submit]"))["text"].startswith(
+    assert changes(page, lambda: page.click("#reread-form button[type=submit]")).startswith(
         "read again: rows "
     )
     assert len(state_of(page)["panels"]) == 13
-    while state_of(page)["can_undo"]:
-        changes(page, lambda: page.keyboard.press("u"))
-    assert [one["signal"] for one in state_of(page)["leads"]] == [one["signal"] for one in machine["leads"]]
+    changes(page, lambda: page.keyboard.press("u"))
+    before = state_of(page)
+    assert (before["version"], before["part"]["box"]) == (18, [])
 
 
 def test_preview_history_export_and_pictures_in_step(visit: Callable[..., Any]) -> None:
@@ -350,21 +352,21 @@ def test_keyboard_only(visit: Callable[..., Any]) -> None:
     press("d")
     assert page.evaluate("document.activeElement.id") == "page"
     said = changes(page, lambda: press("Enter", *["Shift+ArrowRight"] * 4, "Enter"))
-    assert said["text"] == f"trace of {lead} drawn again"
+    assert said == f"trace of {lead} drawn again"
     press("x")
     said = changes(page, lambda: press("Enter", *["Shift+ArrowRight"] * 3, "Enter"))
-    assert said["text"] == f"trace of {lead} marked unreadable"
+    assert said == f"trace of {lead} marked unreadable"
     press("e")
     said = changes(page, lambda: press("Enter", *["Shift+ArrowRight"] * 3, "Enter"))
-    assert said["text"] == f"trace of {lead} restored"
+    assert said == f"trace of {lead} restored"
     press("n")
-    assert "moved by -0.10 mm down" in changes(page, lambda: press("ArrowUp"))["text"]
+    assert "moved by -0.10 mm down" in changes(page, lambda: press("ArrowUp"))
     press("z")
-    assert "zero line" in changes(page, lambda: press("Shift+ArrowDown"))["text"]
+    assert "zero line" in changes(page, lambda: press("Shift+ArrowDown"))
     press("c", "]", "]")
-    assert changes(page, lambda: press("ArrowRight"))["text"] == "edge of column 3 moved"
-    assert changes(page, lambda: press("u"))["kind"] == "undo"
-    assert changes(page, lambda: press("y"))["kind"] == "redo"
+    assert changes(page, lambda: press("ArrowRight")) == "edge of column 3 moved"
+    assert changes(page, lambda: press("u")) == "undone"
+    assert changes(page, lambda: press("y")) == "redone"
     press("v", "0", "+", "-", "ArrowLeft")
     press("r")
     page.wait_for_selector("#reject[open]")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ecg_hough.cores import one_blas_thread
 from ecg_hough.elements import Box, TimeBase, turned
+from ecg_hough.errors import PageError
 from ecg_hough.image.reading import Picture, read_page
 from ecg_hough.layout.find_page import find_page
 from ecg_hough.layout.sheet import Sheet
@@ -184,11 +185,16 @@ class Reading:
         return Placed(chosen, scale, base)
 
     def _once(self, stage: str, key: Hashable, compute: Callable[[], Result]) -> Result:
-        """A stage's result, computed where it is not kept."""
+        """A stage's result, computed where it is not kept. That a page cannot be read is a result, too."""
         kept = self._kept.setdefault(stage, {})
         if key not in kept:
-            result = compute()
+            try:
+                result: Result | PageError = compute()
+            except PageError as error:
+                result = error
             while len(kept) >= KEPT:
                 del kept[next(iter(kept))]
             kept[key] = result
+        if isinstance(kept[key], PageError):
+            raise kept[key]
         return kept[key]
