@@ -189,7 +189,7 @@ def screenshot(page: Any, name: str) -> None:
     folder = os.environ.get("ECG_HOUGH_SCREENSHOTS")
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     buffer = io.BytesIO()
-    picture.quantize(64, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    picture.quantize(255, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     assert buffer.tell() <= SCREENSHOT_MAX
     if folder:
         (ROOT / folder / f"{name}.png").write_bytes(buffer.getvalue())
@@ -307,6 +307,7 @@ def test_preview_history_export_and_pictures_in_step(visit: Callable[..., Any]) 
     changes(page, lambda: page.keyboard.press("Enter"))
     page.click("[data-tool=select]")
     page.mouse.move(*place(page, "1.2", 0.4))
+    page.mouse.wheel(0, -400)
     page.wait_for_timeout(100)
     screenshot(page, "review_page")
     accessible(page)
