@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
+from ecg_hough.image.reading import read_page
 from ecg_hough.layout.find_page import find_page
 from ecg_hough.layout.sheet import Sheet
+from ecg_hough.output.ecg import Ecg
 from ecg_hough.output.export import write_page
 from ecg_hough.output.files import sum_of
 from ecg_hough.output.saved import read_record
@@ -37,6 +39,7 @@ from ecg_hough.review.corrections import (
     Unreadable,
     Zero,
 )
+from ecg_hough.review.places import How
 from ecg_hough.review.reading import Reading
 from places import ROOT
 
@@ -66,13 +69,16 @@ ONE_OF_EACH = (
     Redo(),
 )
 """A correction of every kind."""
-READ = Reading.of
 
 
 @cache
 def sample(name: str = CLEAN) -> Reading:
     """A sample page as read, with its record; the one that is read stands for the other, too."""
-    reading = READ(SAMPLES / f"{CLEAN}.jpg") if name == CLEAN else replace(sample(), own_warnings=None)
+    reading = (
+        Reading(read_page(SAMPLES / f"{CLEAN}.jpg"))
+        if name == CLEAN
+        else replace(sample(), own_warnings=None)
+    )
     record = corrected(reading).record
     status = tuple(replace(one, probability=0.5 if name == CLEAN else 0.9) for one in record.lead_status)
     record = replace(record, lead_status=status, warnings=(WARNING,) if name == CLEAN else ())
@@ -91,10 +97,10 @@ def with_corrections(*corrections: Correction, name: str = CLEAN) -> Corrected:
     return corrected(sample(name), log_of(*corrections))
 
 
-def of_file(path: Path, number: int = 1, how: object = None, saved: object = None) -> Reading:
-    """In place of `Reading.of`: a sample that was read before, with the record of the folder."""
+def of_file(path: Path, number: int, how: How, saved: Ecg | None) -> Reading:
+    """In place of `engine.reading_of`: a sample that was read before, with the record of the folder."""
     if path.stem not in (CLEAN, PHOTO):
-        return READ(path, number, how, saved)  # type: ignore[arg-type]
+        return Reading(read_page(path, number), how, saved)
     kept = sample(path.stem)
     kept.found(Reread())
     return replace(kept, saved=saved)

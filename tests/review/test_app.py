@@ -21,7 +21,6 @@ from fastapi.testclient import TestClient
 from ecg_hough.review.app import new_token, review_app
 from ecg_hough.review.engine import Engine
 from ecg_hough.review.library import Library
-from ecg_hough.review.reading import Reading
 from ecg_hough.review.store import Store
 from made_review import CLEAN, NO_PAGE, PHOTO, of_file, review_folder, sample
 
@@ -37,7 +36,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def client(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     """A browser without a session."""
-    monkeypatch.setattr(Reading, "of", of_file)
+    monkeypatch.setattr("ecg_hough.review.engine.reading_of", of_file)
     store = Store(f"sqlite:///{tmp_path / 'review.db'}")
     app = review_app(Engine(Library(out), store), user="anna", token=TOKEN)
     with TestClient(app, base_url=HERE, raise_server_exceptions=False) as made:

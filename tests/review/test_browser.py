@@ -33,7 +33,6 @@ from playwright.sync_api import sync_playwright
 from ecg_hough.review.app import review_app
 from ecg_hough.review.engine import Engine
 from ecg_hough.review.library import Library
-from ecg_hough.review.reading import Reading
 from ecg_hough.review.store import Store
 from made_review import CLEAN, NO_PAGE, PHOTO, find_page_quickly, of_file, review_folder
 from places import ROOT
@@ -59,7 +58,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def address(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server with an empty log; pages are those that were read before."""
-    monkeypatch.setattr(Reading, "of", of_file)
+    monkeypatch.setattr("ecg_hough.review.engine.reading_of", of_file)
     monkeypatch.setattr("ecg_hough.review.reading.find_page", find_page_quickly)
     store = Store(f"sqlite:///{tmp_path / 'review.db'}")
     engine = Engine(Library(out), store)

@@ -27,7 +27,6 @@ from ecg_hough.review.corrections import (
 )
 from ecg_hough.review.engine import Engine
 from ecg_hough.review.library import Library
-from ecg_hough.review.reading import Reading
 from ecg_hough.review.store import ConflictError, Store
 from made_review import CLEAN, NO_PAGE, of_file, review_folder
 
@@ -42,7 +41,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def engine(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    monkeypatch.setattr(Reading, "of", of_file)
+    monkeypatch.setattr("ecg_hough.review.engine.reading_of", of_file)
     store = Store(f"sqlite:///{tmp_path / 'review.db'}")
     yield Engine(Library(out), store)
     store.close()

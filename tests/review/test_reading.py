@@ -9,7 +9,8 @@ import pytest
 
 from ecg_hough.elements import Box
 from ecg_hough.review.corrections import Reread
-from ecg_hough.review.reading import KEPT, Found, How, Reading
+from ecg_hough.review.places import Found, How
+from ecg_hough.review.reading import KEPT, Reading
 from made_review import sample
 
 

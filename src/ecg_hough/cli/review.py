@@ -74,7 +74,7 @@ def review(
         if export is not None:
             _export(engine, export, formats, overwrite)
         else:
-            from ecg_hough.review.server import serve_review
+            from ecg_hough.review.app import serve_review
 
             serve_review(
                 engine, user=user or getpass.getuser(), port=port, browser=browser, on_address=typer.echo

@@ -1,19 +1,24 @@
-"""The review as a web application on this machine: pages, sessions, and what guards them.
+"""The review as a web application on this machine: pages, sessions, what guards them, and the server.
 
-In: an `Engine`, a user's name and a token. Out: an ASGI application. A browser begins its session with the
-token in the address that the command prints; after that a cookie speaks for it. Scripts, styles and pictures
-come from this server alone.
+In: an `Engine`, a user's name and a token. Out: an ASGI application, served until it is stopped. A browser
+begins its session with the token in the address that the command prints; after that a cookie speaks for it.
+Scripts, styles and pictures come from this server alone.
 """
 
 from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Collection
-from pathlib import Path
-from typing import Any
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable, Collection
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
+from urllib.parse import quote
 
-from fastapi import FastAPI, HTTPException, Request
+import uvicorn
+from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -25,12 +30,14 @@ from ecg_hough.errors import PageError
 from ecg_hough.paper import KNOWN_LAYOUTS, LEADS, SHAPES
 from ecg_hough.review.corrections import HEADER_NUMBERS, HEADER_TEXTS
 from ecg_hough.review.engine import Engine
-from ecg_hough.review.routes import NameIn, export_formats, review_router
+from ecg_hough.review.export import export_formats, zipped
+from ecg_hough.review.routes import NameIn, review_router
 from ecg_hough.review.store import ConflictError
 from ecg_hough.service.security import LOOPBACK, Guard, Sessions, new_secret, problem
 
 HERE = Path(__file__).parent
 TOKEN_BYTES = 24
+LOOPBACK_ADDRESS = "127.0.0.1"
 
 
 def new_token() -> str:
@@ -95,6 +102,18 @@ def review_app(engine: Engine, *, user: str, token: str, hosts: Collection[str] 
         who_of(request)
         return Response(status_code=204, headers={"Set-Cookie": sessions.begin(sent.name.strip() or user)})
 
+    @app.get("/api/pages/{page_id}/export")
+    def export(
+        request: Request, page_id: int, formats: Annotated[str, Query(max_length=200)] = ""
+    ) -> Response:
+        who_of(request)
+        if page_id not in engine.entries:
+            raise HTTPException(404, "no such page")
+        content = zipped(engine, page_id, [name for name in formats.split(",") if name])
+        stem = PurePosixPath(engine.entries[page_id].stem).name
+        attached = {"Content-Disposition": f'attachment; filename="{stem}.zip"'}
+        return Response(content, media_type="application/zip", headers=attached)
+
     app.include_router(review_router(engine, who_of))
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     _explain_errors(app)
@@ -133,3 +152,34 @@ def _explain_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def said(request: Request, error: HTTPException) -> Response:
         return problem(error.status_code, str(error.detail))
+
+
+def serve_review(
+    engine: Engine,
+    *,
+    user: str,
+    port: int = 0,
+    browser: bool = True,
+    on_address: Callable[[str], object] = print,
+) -> None:
+    """Serve a review until Ctrl-C.
+
+    Args:
+        user: name in the log of a person who gives no other.
+        port: 0 takes a free one; browser: open one.
+        on_address: called with the address, token included, as soon as it can be opened.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    token = new_token()
+    server = uvicorn.Server(
+        uvicorn.Config(review_app(engine, user=user, token=token), log_level="warning", access_log=False)
+    )
+    with socket.create_server((LOOPBACK_ADDRESS, port)) as listener:
+        address = f"http://{LOOPBACK_ADDRESS}:{listener.getsockname()[1]}/?token={quote(token)}"
+        on_address(address)
+        if browser:
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        server.run(sockets=[listener])
+    engine.store.close()

@@ -1,7 +1,7 @@
 """A page's record with a person's corrections: a pure function of the machine's reading and the page's log.
 
-In: `Reading` and the log. Out: `Corrected`. The machine's reading is unchanged: every correction is applied
-to a copy of the stage's result that it touches, and the later stages compute again.
+In: a page's reading and the log. Out: `Corrected`. The machine's reading is unchanged: every correction is
+applied to a copy of the stage's result that it touches, and the later stages compute again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ecg_hough.review.corrections import (
     Wishes,
     wishes_of,
 )
-from ecg_hough.review.reading import Found, Placed, Reading
+from ecg_hough.review.places import Found, PageReading, Placed
 from ecg_hough.signals.calibrate import Calibrated, calibrate
 from ecg_hough.traces.redraw import with_reach
 
@@ -58,7 +58,7 @@ class Corrected:
     zeros_mm: dict[tuple[int, int], float]
 
 
-def corrected(reading: Reading, log: Iterable[Entry] = ()) -> Corrected:
+def corrected(reading: PageReading, log: Iterable[Entry] = ()) -> Corrected:
     """The record of a page with a log's corrections.
 
     Raises:
@@ -68,7 +68,7 @@ def corrected(reading: Reading, log: Iterable[Entry] = ()) -> Corrected:
     return _corrected(reading, wishes_of(log))
 
 
-def _corrected(reading: Reading, wishes: Wishes) -> Corrected:
+def _corrected(reading: PageReading, wishes: Wishes) -> Corrected:
     found = reading.found(wishes.part)
     placed = reading.placed(wishes.part, wishes.layout, wishes.speed_mm_s)
     with one_blas_thread():
@@ -91,7 +91,7 @@ def _corrected(reading: Reading, wishes: Wishes) -> Corrected:
 
 
 def _record(
-    reading: Reading,
+    reading: PageReading,
     found: Found,
     placed: Placed,
     wishes: Wishes,
@@ -130,7 +130,7 @@ def _record(
     )
 
 
-def _warnings(reading: Reading, record: Ecg, wishes: Wishes) -> tuple[str, ...]:
+def _warnings(reading: PageReading, record: Ecg, wishes: Wishes) -> tuple[str, ...]:
     """Warnings of the stages, and those of the record as written that come from elsewhere, as from its
     header."""
     if reading.saved is None:

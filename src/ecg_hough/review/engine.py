@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ import numpy as np
 from ecg_hough.document import stacked
 from ecg_hough.elements import Window
 from ecg_hough.errors import PageError
-from ecg_hough.image.reading import Picture
+from ecg_hough.image.reading import Picture, read_page
+from ecg_hough.networks.runtime import use_weights
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.review.corrected import Corrected, corrected, index_of, span_mm
 from ecg_hough.review.corrections import (
@@ -40,7 +42,8 @@ from ecg_hough.review.corrections import (
     undone,
 )
 from ecg_hough.review.library import Library, PageEntry
-from ecg_hough.review.reading import How, Reading
+from ecg_hough.review.places import How
+from ecg_hough.review.reading import Reading
 from ecg_hough.review.store import ConflictError, Store, now
 from ecg_hough.traces.redraw import redraw
 
@@ -97,6 +100,15 @@ class OpenPage:
         return self._last[1]
 
 
+def reading_of(path: Path, number: int = 1, how: How | None = None, saved: Ecg | None = None) -> Reading:
+    """The reading of a page of a file, of which only the picture is decoded yet.
+
+    Raises:
+        PageError: the page cannot be read.
+    """
+    return Reading(read_page(path, number), how or How(), saved)
+
+
 class Engine:
     """Corrects the pages of a folder.
 
@@ -132,7 +144,9 @@ class Engine:
         if len(entry.numbers) > 1:
             picture = Picture(stacked(path, entry.numbers), path.name)
             return OpenPage(entry, None, picture, saved)
-        reading = Reading.of(path, entry.numbers[0], How.of(entry.request, saved), saved)
+        how = How.of(entry.request, saved)
+        use_weights(how.weights)
+        reading = reading_of(path, entry.numbers[0], how, saved)
         return OpenPage(entry, reading, reading.picture, saved)
 
     def now(self, page_id: int) -> tuple[Corrected, tuple[Entry, ...]]:

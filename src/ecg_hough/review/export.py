@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from ecg_hough.errors import PageError
 from ecg_hough.output.ecg import Ecg
-from ecg_hough.output.export import FORMATS, check_formats, write_page
+from ecg_hough.output.export import FORMATS, SIGNAL_FORMATS, check_formats, write_page
 from ecg_hough.review.corrections import in_force
 from ecg_hough.review.engine import Engine
 from ecg_hough.review.words import sentence
@@ -111,6 +111,18 @@ def zipped(engine: Engine, page_id: int, formats: Collection[str]) -> bytes:
             for path in sorted(Path(folder).iterdir()):
                 archive.write(path, path.name)
     return buffer.getvalue()
+
+
+def export_formats() -> list[str]:
+    """Formats that this installation can write."""
+    out = []
+    for name in SIGNAL_FORMATS:
+        try:
+            check_formats([name])
+        except ModuleNotFoundError:
+            continue
+        out.append(name)
+    return out
 
 
 def _write(

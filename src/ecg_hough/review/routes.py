@@ -7,7 +7,6 @@ name of the client's becomes a path.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 import cv2
@@ -15,10 +14,8 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from ecg_hough.errors import PageError
-from ecg_hough.output.export import SIGNAL_FORMATS, check_formats
 from ecg_hough.review.corrections import correction_of
 from ecg_hough.review.engine import Engine
-from ecg_hough.review.export import zipped
 from ecg_hough.review.queue import Filters, QueueRow, choices, progress, queue
 from ecg_hough.review.state import page_state, record_state
 from ecg_hough.review.store import NAME_MAX
@@ -128,28 +125,7 @@ def review_router(engine: Engine, who_of: Callable[[Request], str]) -> APIRouter
         standing = engine.store.standing(page_id)
         return {"others": others, "version": standing.version, "decision": standing.decision.decision}
 
-    @router.get("/pages/{page_id}/export")
-    def export(page_id: int, formats: Annotated[str, Query(max_length=200)] = "") -> Response:
-        names = [name for name in formats.split(",") if name]
-        check_formats(names)
-        content = zipped(engine, _known(engine, page_id), names)
-        stem = PurePosixPath(engine.entries[page_id].stem).name
-        attached = {"Content-Disposition": f'attachment; filename="{stem}.zip"'}
-        return Response(content, media_type="application/zip", headers=attached)
-
     return router
-
-
-def export_formats() -> list[str]:
-    """Formats that this installation can write."""
-    out = []
-    for name in SIGNAL_FORMATS:
-        try:
-            check_formats([name])
-        except ModuleNotFoundError:
-            continue
-        out.append(name)
-    return out
 
 
 def _known(engine: Engine, page_id: int) -> int:

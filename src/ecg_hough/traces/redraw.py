@@ -22,10 +22,9 @@ from ecg_hough.traces.distribution import READOUTS_PER_COLUMN
 from ecg_hough.traces.frame import STRIP_ROWS_MAX, inside_image
 from ecg_hough.traces.look import PageReader, RowLook
 from ecg_hough.traces.marks import drawn_masks
-from ecg_hough.traces.read import TRACE_NETWORK
 from ecg_hough.traces.row_trace import row_trace
 from ecg_hough.traces.second_look import settled
-from ecg_hough.traces.tiles import HEADROOM_MM, ROWS_STEP, STRIP_ROWS, TILE_COLS, strip_logits
+from ecg_hough.traces.tiles import HEADROOM_MM, ROWS_STEP, STRIP_ROWS, TILE_COLS, TRACE_NETWORK, strip_logits
 
 AROUND_MM = 12.0
 """Seen to either side of a stroke: the network's neighbourhood, and level trace to measure the pen on."""
