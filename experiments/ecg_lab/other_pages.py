@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from ecg_hough.paper import SHAPES, Layout, make_layout
-from ecg_hough.render import PageStyle, render_page, sample_style
+from ecg_hough.render import PageStyle, RenderedPage, render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
+from ecg_hough.render.sheet import blend
+from ecg_hough.render.text import FACES, draw_text
 
 FS_HZ, SECONDS = 500, 10
 Floats = NDArray[np.float64]
@@ -63,13 +65,23 @@ def _unnamed_channels(rng: np.random.Generator) -> Floats:
     return np.asarray(signals[rng.permutation(12)])
 
 
+def _one_signal(rng: np.random.Generator) -> Floats:
+    """One lead in every channel, at one or at several amplitudes."""
+    lead = generate_ecg(int(rng.integers(2**31))).signals[int(rng.integers(12)), : FS_HZ * SECONDS]
+    heights = rng.uniform(0.4, 1.6, 12) if rng.random() < 0.5 else np.ones(12)
+    return np.asarray(lead * heights[:, None])
+
+
 CURVES: dict[str, Callable[[np.random.Generator], Floats]] = {
     "pulse": _pulse_waves,
     "respiration": _respiration,
     "brain": _brain_waves,
     "tocogram": _tocogram,
     "channels": _unnamed_channels,
+    "one": _one_signal,
 }
+LABELS = ("A#", "Ch #", "CH#", "#", "E#", "EEG #", "P#", "RESP", "PLETH", "ABP", "X#", "Lead #")
+"""How channels are named, # for their number; half of the pages have no names."""
 KINDS = (*CURVES, "mirrored", "two")
 
 
@@ -110,7 +122,22 @@ def render_other(kind: str, rng: np.random.Generator) -> NDArray[np.uint8]:
     style = sample_style(rng, "mixed", layout=_few_rows(rng), dpi=float(rng.uniform(80, 200)))
     pulse = style.sheet.pulse if rng.random() < 0.3 else "none"
     sheet = replace(style.sheet, names="none", stray_texts=0, missing=(), pulse=pulse)
-    return render_page(signals, FS_HZ, seed=int(rng.integers(2**31)), style=replace(style, sheet=sheet)).image
+    page = render_page(signals, FS_HZ, seed=int(rng.integers(2**31)), style=replace(style, sheet=sheet))
+    return _labelled(page, rng) if rng.random() < 0.5 else page.image
+
+
+def _labelled(page: RenderedPage, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The page's picture with a name at the beginning of every channel."""
+    layer = np.zeros(page.image.shape[:2], np.uint8)
+    label, face = str(rng.choice(LABELS)), str(rng.choice(FACES))
+    size_px = max(8, round(float(rng.uniform(2.5, 4.0)) * page.px_per_mm))
+    above_mm = float(rng.uniform(2.0, 5.0))
+    for k, panel in enumerate(page.panels):
+        row, col = panel.trace[np.isfinite(panel.trace).all(axis=1)][0]
+        draw_text(layer, label.replace("#", str(k + 1)), row - above_mm * page.px_per_mm, col, face, size_px)
+    image = page.image.copy()
+    blend(image, layer, (20, 20, 20))
+    return image
 
 
 def _few_rows(rng: np.random.Generator) -> Layout:

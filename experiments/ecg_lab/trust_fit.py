@@ -1,9 +1,9 @@
-"""Fit the model by which leads are trusted (`signals.trust`), and measure how well it tells right from wrong.
+"""Fit the models by which leads are trusted (`signals.trust`); measure how well they tell right from wrong.
 
-In: folders of rendered pages with their truth. Out: `trust.json`, and its figures on pages held out in turn.
-A lead is right if its SNR is at least 15 dB after alignment, its gain within 5 % and its start within 20 ms,
-and wrong as in `right_leads`; between the two it is neither, and teaches the model but is not counted as
-wrong.
+In: folders of rendered pages with their truth. Out: `trust.json`, `is_ecg.json`, and their figures on pages
+held out in turn. A lead is right if its SNR is at least 15 dB after alignment, its gain within 5 % and its
+start within 20 ms, and wrong as in `right_leads`; between the two it is neither, and teaches the model but is
+not counted as wrong.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 
 from ecg_hough.errors import PageError
 from ecg_hough.image.reading import read_page
@@ -25,26 +27,59 @@ from ecg_hough.layout.find_page import find_page
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.options import SHIPPED
 from ecg_hough.output.read_back import read_leads
-from ecg_hough.paper import FS_HZ, LEADS
+from ecg_hough.paper import CHEST_LEADS, FS_HZ, LEADS
 from ecg_hough.signals.calibrate import calibrate
 from ecg_hough.signals.choose_layout import choose_layout
 from ecg_hough.signals.scale import find_scale
 from ecg_hough.signals.time_base import find_time_base
-from ecg_hough.signals.trust import TrustModel, evidence_of, page_evidence
+from ecg_hough.signals.trust import LogisticModel, TrustModel, calibrated, evidence_of, page_evidence
 from ecg_hough.traces.read import read_rows
 from ecg_hough.traces.rows import Rows
-from ecg_lab.right_leads import compare_lead
+from ecg_lab.right_leads import WRONG_GAIN, ComparedLead, compare_lead
 
 RIGHT_SNR_DB, RIGHT_GAIN, RIGHT_START_S = 15.0, 0.05, 0.02
-WRONG_SHARE = 0.04
+ALIKE_DB, OTHER_DB = 10.0, 3.0
+"""SNR at which a lead shows a true one for sure; by how much another lead's may be better."""
+TIMED_DB = 8.0
+"""SNR from which a lead's start is known."""
+GROSS, GROSS_DB = 0.3, 4.0
+"""Octaves by which a gain is off for sure, and the SNR from which that is known; half the height leaves 6."""
+MOST = 0.75
+"""Share of a page's leads that show the right ones, if its layout is right."""
+WRONG_SHARE = 0.02
 """Most leads above the limit that may be wrong, on pages that are harder than most."""
 REFUSED_SHARE = 0.005
 """Share of 12-lead ECGs that the other model refuses."""
 FOLDS = 8
-RIDGE = 0.02
-"""Strength of the penalty of the weights, per lead."""
+RIDGE = 0.03
+"""Strength of the penalty of the weights, per page or lead."""
+FLAT_MV = 0.01
+"""A lead that varies by less has no SNR."""
+
+PARTS: dict[str, tuple[str, ...]] = {
+    "layout": (
+        "named", "layout by traces", "layout odds", "no layout", "rows unplaced", "rows absent",
+        "names contradicted", "outside panels", "leads agree", "leads alike", "quality", "no grid",
+        "disagreement", "rows",
+    ),
+    "time": (
+        "columns' margin", "columns off", "no landmarks", "on grid lines", "order odds", "begins at border",
+        "speed assumed", "speed by beats", "no grid", "outside panels", "disagreement", "leads agree",
+        "warnings", "no layout",
+    ),
+    "gain": ("gain margin", "gain assumed", "no grid", "disagreement", "resolution", "quality"),
+    "lead": (
+        "confidence", "largest error", "expected SNR", "gaps", "meets rows", "beats differ", "height",
+        "narrow waves", "ink beyond", "tall ink beyond", "flat top", "quality", "resolution", "disagreement",
+        "leads agree", "spiky", "lead named", "named", "outside panels",
+    ),
+}  # fmt: skip
+"""What must be right, and the evidence that bears on it: of a page its layout and its time, of limb or chest
+leads their gain, and of a lead the rest."""
 
 Floats = NDArray[np.float64]
+Labelled = Sequence[tuple[dict[str, float], bool]]
+"""Evidence, and whether it was right."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +87,26 @@ class JudgedLead:
     """A lead that was read: its evidence, and what it was in truth.
 
     Attributes:
-        page, lead: which; evidence: see `trust.evidence_of`; right, wrong: see the module.
+        lead: which; evidence: see `trust.evidence_of`.
+        compared: with the true lead; None where that is not printed.
+        shows_other: whether it is more alike another lead.
     """
 
-    page: str
     lead: str
     evidence: dict[str, float]
-    right: bool
-    wrong: bool
+    compared: ComparedLead | None
+    shows_other: bool = False
+
+    @property
+    def right(self) -> bool:
+        one = self.compared
+        if one is None or one.aligned_snr_db < RIGHT_SNR_DB:
+            return False
+        return abs(one.gain - 1.0) <= RIGHT_GAIN and abs(one.start_s) <= RIGHT_START_S
+
+    @property
+    def wrong(self) -> bool:
+        return self.compared is None or self.compared.is_wrong
 
 
 @dataclass(frozen=True)
@@ -69,6 +116,41 @@ class JudgedPage:
     page: str
     evidence: dict[str, float]
     leads: tuple[JudgedLead, ...] = ()
+
+    @property
+    def layout(self) -> bool:
+        """Whether most leads are what they are called."""
+        return (
+            float(np.mean([one.compared is not None and not one.shows_other for one in self.leads])) >= MOST
+        )
+
+    @property
+    def time(self) -> bool | None:
+        """Whether the leads begin in time; None where too few are alike enough to know."""
+        starts = [c.start_s for c in self._compared if c.aligned_snr_db >= TIMED_DB]
+        return bool(abs(np.median(starts)) <= RIGHT_START_S) if len(starts) > 1 else None
+
+    def gain(self, chest: bool) -> bool | None:
+        """Whether the gain of the chest leads, or of the others, is right; None likewise.
+
+        It is that of the leads that are read well, and of those that are far too high or too low: others are
+        lower where their narrow waves are shortened.
+        """
+        of = [one.compared for one in self.leads if (one.lead in CHEST_LEADS) == chest]
+        gains = [
+            c.gain
+            for c in of
+            if c is not None
+            and (
+                c.aligned_snr_db >= RIGHT_SNR_DB
+                or (c.aligned_snr_db >= GROSS_DB and abs(np.log2(max(c.gain, 0.01))) > GROSS)
+            )
+        ]
+        return bool(abs(np.median(gains) - 1.0) <= WRONG_GAIN) if len(gains) > 1 else None
+
+    @property
+    def _compared(self) -> list[ComparedLead]:
+        return [one.compared for one in self.leads if one.compared is not None]
 
 
 def judge_page(image: Path) -> JudgedPage | None:
@@ -91,19 +173,31 @@ def judged(image: Path, sheet: Sheet, rows: Rows) -> JudgedPage:
         return JudgedPage(image.stem, of_page)
     evidence = evidence_of(sheet, rows, base, result, of_page)
     truth, fs = read_leads(image.with_suffix(""))
-    out = []
-    for lead, status, signal in zip(LEADS, result.statuses, result.signals, strict=True):
-        if not status.found:
-            continue
-        printed = lead in truth and bool(np.isfinite(truth[lead]).any())
-        if not printed:
-            out.append(JudgedLead(image.stem, lead, evidence[lead], False, True))
-            continue
-        one = compare_lead(truth[lead], signal, fs)
-        right = one.aligned_snr_db >= RIGHT_SNR_DB and abs(one.gain - 1.0) <= RIGHT_GAIN
-        right &= abs(one.start_s) <= RIGHT_START_S
-        out.append(JudgedLead(image.stem, lead, evidence[lead], right, one.is_wrong))
-    return JudgedPage(image.stem, of_page, tuple(out))
+    leads = [
+        _judged_lead(lead, evidence[lead], signal, truth, fs)
+        for lead, status, signal in zip(LEADS, result.statuses, result.signals, strict=True)
+        if status.found
+    ]
+    return JudgedPage(image.stem, of_page, tuple(one for one in leads if one is not None))
+
+
+def _judged_lead(
+    lead: str, evidence: dict[str, float], signal: Floats, truth: dict[str, Floats], fs: float
+) -> JudgedLead | None:
+    """A lead against the truth; None of a true lead that is flat."""
+    printed = {name: one for name, one in truth.items() if np.isfinite(one).any()}
+    if lead not in printed:
+        return JudgedLead(lead, evidence, None)
+    if np.nanstd(printed[lead]) < FLAT_MV:
+        return None
+    one = compare_lead(printed[lead], signal, fs)
+    shows_other = False
+    if one.aligned_snr_db < ALIKE_DB:
+        others = [
+            compare_lead(true, signal, fs).aligned_snr_db for name, true in printed.items() if name != lead
+        ]
+        shows_other = max(others, default=0.0) > max(one.aligned_snr_db + OTHER_DB, TIMED_DB)
+    return JudgedLead(lead, evidence, one, shows_other)
 
 
 def judge_pages(
@@ -120,27 +214,32 @@ def judge_pages(
 
 
 def fit_trust(pages: Sequence[JudgedPage]) -> dict[str, Any]:
-    """The model of right leads, ready for JSON, with its figures on pages held out in turn.
+    """The models of right leads, ready for JSON, with their figures on pages held out in turn.
 
     Raises:
         ValueError: fewer than `FOLDS` pages.
     """
+    pages = [page for page in pages if page.leads]
+    held = _held_out(pages, _fit_leads, lambda page: [lead.evidence for lead in page.leads])
     leads = [lead for page in pages for lead in page.leads]
     right, wrong = (np.array([getattr(lead, key) for lead in leads], bool) for key in ("right", "wrong"))
-    model, held = _fitted([lead.evidence for lead in leads], right, [lead.page for lead in leads])
+    calibration = _calibration(held, right)
+    held = calibrated(held, calibration)
     limit = limit_of(held, wrong)
     ok = held >= limit
     figures = {
         "leads": len(leads),
         "pages": len(pages),
         "right": round(float(right.mean()), 4),
+        "wrong": round(float(wrong.mean()), 4),
         "brier": round(float(np.mean((held - right) ** 2)), 4),
         "brier_of_the_mean": round(float(right.mean() * (1 - right.mean())), 4),
         "wrong_at_ok": round(float(wrong[ok].mean()) if ok.any() else 0.0, 4),
-        "right_at_check": round(float((right & ~ok).sum() / max(1, right.sum())), 4),
+        "right_at_check": round(float((~wrong & ~ok).sum() / max(1, (~wrong).sum())), 4),
         "reliability": reliability(held, right),
     }
-    return model | {"limit": round(limit, 4), "held_out": figures}
+    model = replace(_fit_leads(pages), calibration=calibration, limit=limit)
+    return _as_json(model) | {"held_out": figures}
 
 
 def fit_is_ecg(ecgs: Sequence[JudgedPage], others: Sequence[JudgedPage]) -> dict[str, Any]:
@@ -151,7 +250,7 @@ def fit_is_ecg(ecgs: Sequence[JudgedPage], others: Sequence[JudgedPage]) -> dict
     ecgs = [page for page in ecgs if 2 * sum(lead.right for lead in page.leads) > len(page.leads)]
     pages = [*ecgs, *others]
     is_ecg = np.arange(len(pages)) < len(ecgs)
-    model, held = _fitted([page.evidence for page in pages], is_ecg, [page.page for page in pages])
+    held = _held_out(pages, _fit_pages, lambda page: [page.evidence])
     limit = float(np.quantile(held[is_ecg], REFUSED_SHARE))
     figures = {
         "ecgs": len(ecgs),
@@ -160,38 +259,79 @@ def fit_is_ecg(ecgs: Sequence[JudgedPage], others: Sequence[JudgedPage]) -> dict
         "others_refused": round(float((held[~is_ecg] < limit).mean()), 4),
         "reliability": reliability(held, is_ecg),
     }
-    return model | {"limit": round(limit, 4), "held_out": figures}
+    return _as_json(replace(_fit_pages(pages), limit=limit)) | {"held_out": figures}
 
 
-def _fitted(
-    evidence: Sequence[dict[str, float]], yes: NDArray[np.bool_], pages: Sequence[str]
-) -> tuple[dict[str, Any], Floats]:
-    """A model, ready for JSON but for its limit, and (n,) probabilities by models of other pages.
+def _held_out(
+    pages: Sequence[JudgedPage],
+    fit: Callable[[Sequence[JudgedPage]], TrustModel],
+    evidence: Callable[[JudgedPage], Sequence[dict[str, float]]],
+) -> Floats:
+    """Probabilities by models of other pages, in the order of the pages.
 
     Raises:
         ValueError: fewer than `FOLDS` pages.
     """
-    kinds = np.unique(pages)
-    if len(kinds) < FOLDS:
-        raise ValueError(f"at least {FOLDS} pages are needed; got {len(kinds)}")
-    names = tuple(evidence[0])
-    x = np.array([[one[name] for name in names] for one in evidence])
-    fold = dict(zip(kinds, np.random.default_rng(0).permutation(len(kinds)) % FOLDS, strict=True))
-    of = np.array([fold[page] for page in pages])
-    held = np.zeros(len(x))
-    for k in range(FOLDS):
-        held[of == k] = _fit(names, x[of != k], yes[of != k]).probability(x[of == k])
-    model = _fit(names, x, yes)
-    arrays = {"mean": model.mean, "sd": model.sd, "weights": model.weights}
-    numbers = {name: [round(v, 6) for v in values.tolist()] for name, values in arrays.items()}
-    return {"features": list(names), **numbers, "bias": round(model.bias, 6)}, held
+    if len(pages) < FOLDS:
+        raise ValueError(f"at least {FOLDS} pages are needed; got {len(pages)}")
+    folds = np.random.default_rng(0).permutation(len(pages)) % FOLDS
+    models = [fit([page for page, fold in zip(pages, folds, strict=True) if fold != k]) for k in range(FOLDS)]
+    return np.concatenate(
+        [models[fold].probability(evidence(page)) for page, fold in zip(pages, folds, strict=True)]
+    )
+
+
+def _fit_leads(pages: Sequence[JudgedPage]) -> TrustModel:
+    """Of every part that it is right; of leads where the other parts are."""
+    layout = [(page.evidence, page.layout) for page in pages]
+    time = [(page.evidence, known) for page in pages if (known := page.time) is not None]
+    gain = [
+        (page.evidence, known)
+        for page in pages
+        for chest in (False, True)
+        if (known := page.gain(chest)) is not None
+    ]
+    lead = [
+        (one.evidence, one.right)
+        for page in pages
+        if page.layout and page.time is not False
+        for one in page.leads
+        if page.gain(one.lead in CHEST_LEADS) is not False
+    ]
+    rows = {"layout": layout, "time": time, "gain": gain, "lead": lead}
+    return TrustModel({name: _fit(PARTS[name], rows[name]) for name in PARTS})
+
+
+def _fit_pages(pages: Sequence[JudgedPage]) -> TrustModel:
+    """Of pages that they are 12-lead ECGs, as those are that have leads."""
+    features = tuple(pages[0].evidence)
+    return TrustModel({"page": _fit(features, [(page.evidence, bool(page.leads)) for page in pages])})
+
+
+def _calibration(held: Floats, right: NDArray[np.bool_]) -> tuple[float, float]:
+    """Factor and offset of the log odds of held-out products, which shrunken weights keep from the ends."""
+    odds = logit(np.clip(held, 1e-6, 1 - 1e-6))
+    fitted = _fit(("odds",), [({"odds": o}, bool(r)) for o, r in zip(odds, right, strict=True)], ridge=0.0)
+    factor = float(fitted.weights[0] / fitted.sd[0])
+    return round(factor, 4), round(float(fitted.bias - factor * fitted.mean[0]), 4)
+
+
+def _as_json(model: TrustModel) -> dict[str, Any]:
+    """A model as its file has it."""
+    parts = {}
+    for name, one in model.parts.items():
+        arrays = {"mean": one.mean, "sd": one.sd, "weights": one.weights}
+        numbers = {key: [round(v, 6) for v in values.tolist()] for key, values in arrays.items()}
+        parts[name] = {"features": list(one.features), **numbers, "bias": round(one.bias, 6)}
+    return {"parts": parts, "calibration": list(model.calibration), "limit": round(model.limit, 4)}
 
 
 def limit_of(probability: Floats, wrong: NDArray[np.bool_]) -> float:
-    """Lowest probability above which at most `WRONG_SHARE` of the leads are wrong."""
+    """Lowest probability from which on at most `WRONG_SHARE` of the leads are wrong; 1 without any."""
     order = np.argsort(-probability)
     share = np.cumsum(wrong[order]) / np.arange(1, len(order) + 1)
-    good = np.flatnonzero(share <= WRONG_SHARE)
+    last = np.append(np.diff(probability[order]) < 0.0, True)  # leads that are equally likely go together
+    good = np.flatnonzero((share <= WRONG_SHARE) & last)
     return float(probability[order[good[-1]]]) if len(good) else 1.0
 
 
@@ -205,23 +345,23 @@ def reliability(probability: Floats, right: NDArray[np.bool_], bins: int = 10) -
     ]
 
 
-def _fit(features: tuple[str, ...], x: Floats, right: NDArray[np.bool_]) -> TrustModel:
-    """A model of evidence (n, features), which trusts nothing as long as its limit is not known."""
-    from scipy.optimize import minimize
-    from scipy.special import expit
+def _fit(features: tuple[str, ...], rows: Labelled, ridge: float = RIDGE) -> LogisticModel:
+    """A model of evidence."""
 
+    x = np.array([[evidence[name] for name in features] for evidence, _ in rows])
+    y = np.array([right for _, right in rows], float)
     mean, sd = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-3)
-    z, y = (x - mean) / sd, right.astype(float)
+    z = (x - mean) / sd
 
     def loss(v: Floats) -> tuple[float, Floats]:
         odds = z @ v[:-1] + v[-1]
         residual = expit(odds) - y
-        value = float(np.mean(np.logaddexp(0.0, odds) - y * odds)) + RIDGE * float((v[:-1] ** 2).sum())
-        gradient = np.append(z.T @ residual / len(y) + 2 * RIDGE * v[:-1], residual.mean())
+        value = float(np.mean(np.logaddexp(0.0, odds) - y * odds)) + ridge * float((v[:-1] ** 2).sum())
+        gradient = np.append(z.T @ residual / len(y) + 2 * ridge * v[:-1], residual.mean())
         return value, gradient
 
     found = minimize(loss, np.zeros(z.shape[1] + 1), jac=True, method="L-BFGS-B").x
-    return TrustModel(features, mean, sd, found[:-1], float(found[-1]), limit=np.inf)
+    return LogisticModel(features, mean, sd, found[:-1], float(found[-1]))
 
 
 def pages_in(folders: Sequence[Path]) -> list[Path]:

@@ -362,7 +362,7 @@ class TimeBase:
         mm_per_s, mm_per_mv: millimetres of the page map per second and millivolt. On a guessed map, or where
             traces are drawn longer than by the grid, they differ from paper speed and gain.
         chest_share: gain of V1 to V6 over that of the limb leads.
-        order: "sequential", "simultaneous" or "one", see `signals.column_order`.
+        order: "sequential", "simultaneous" or "one", see `signals.column_order`, and its probability.
         pulse: place of the calibration pulses; None without any.
         lines: the grid's lines down the page, if they are seen.
         names_mm: by row, place down the page of a name that is printed at one distance from all zero lines.
@@ -377,6 +377,7 @@ class TimeBase:
     mm_per_mv: float = GAIN_MM_MV
     chest_share: float = 1.0
     order: str = "sequential"
+    order_probability: float = 1.0
     pulse: PulsePlace | None = None
     lines: GridLines | None = None
     margin: float = np.nan

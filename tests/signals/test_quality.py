@@ -14,9 +14,10 @@ from ecg_hough.paper import LEADS
 from ecg_hough.record import LeadStatus
 from ecg_hough.signals import quality
 from ecg_hough.signals.calibrate import Calibrated
-from ecg_hough.signals.trust import TrustModel
+from ecg_hough.signals.trust import LogisticModel, TrustModel
 
-MODEL = TrustModel(("named", "spiky"), np.zeros(2), np.ones(2), np.array([4.0, 1.0]), -1.0, 0.5)
+PART = LogisticModel(("named", "spiky"), np.zeros(2), np.ones(2), np.array([4.0, 1.0]), -1.0)
+MODEL = TrustModel({"page": PART}, limit=0.5)
 
 
 def sheet(named: float, words: tuple[PrintedWord, ...] = ()) -> Any:
@@ -54,8 +55,8 @@ def test_quality_is_the_mean_confidence_of_found_leads_times_their_agreement() -
 
 
 def test_a_page_is_refused_by_its_probability_and_what_speaks_most_against_it(refuse: Any) -> None:
-    assert refuse(sheet(1.0), {"named": 1.0, "spiky": 0.0}) is None
-    message = refuse(sheet(0.0), {"named": 0.0, "spiky": -3.0})
+    assert refuse(sheet(1.0), {"named": 1.0, "spiky": 0.0, "leads alike": 1.0}) is None
+    message = refuse(sheet(0.0), {"named": 0.0, "spiky": -3.0, "leads alike": 1.0})
     assert "probability of a 12-lead ECG is 0.02, at least 0.50 is needed" in message
     assert "spiky -3" in message
     assert "named" not in message
@@ -63,7 +64,7 @@ def test_a_page_is_refused_by_its_probability_and_what_speaks_most_against_it(re
 
 
 def test_two_recordings_on_one_page_are_told_by_their_names(refuse: Any) -> None:
-    good = {"named": 1.0, "spiky": 3.0}
+    good = {"named": 1.0, "spiky": 3.0, "leads alike": 1.0}
     once = tuple(PrintedWord(lead, 10.0 * k, 0.0, 0.95) for k, lead in enumerate(LEADS))
     strips = tuple(PrintedWord(lead, 200.0, 0.0, 0.95) for lead in ("II", "V1", "V5"))
     assert refuse(sheet(1.0, (*once, *strips)), good) is None
@@ -73,11 +74,17 @@ def test_two_recordings_on_one_page_are_told_by_their_names(refuse: Any) -> None
 
 
 def test_a_mirrored_page_is_told_by_names_that_are_read_when_it_is_turned_over(refuse: Any) -> None:
-    good = {"named": 1.0, "spiky": 3.0}
+    good = {"named": 1.0, "spiky": 3.0, "leads alike": 1.0}
     names = tuple(PrintedWord(lead, 0.0, 0.0, 0.95) for lead in LEADS[:8])
     assert "mirrored" in refuse(sheet(0.2, names[:3]), good, names)
     assert refuse(sheet(0.2, names), good, names) is None
     assert refuse(sheet(0.9, names[:3]), good, names) is None
+
+
+def test_channels_that_all_repeat_one_signal_are_refused(refuse: Any) -> None:
+    good = {"named": 1.0, "spiky": 3.0, "leads alike": 3.4}
+    assert refuse(sheet(1.0), good) is None
+    assert "repeat one signal" in refuse(sheet(1.0), good | {"leads alike": 6.4})
 
 
 @pytest.mark.parametrize(("best", "refused"), [(0.19, True), (0.21, False)])
@@ -87,7 +94,7 @@ def test_a_page_without_a_lead_that_is_likely_right_is_refused(
     statuses = tuple(
         LeadStatus(lead, True, None, 0.9, 0.0, 2.5, "check", best if lead == "V2" else 0.1) for lead in LEADS
     )
-    monkeypatch.setattr(quality, "page_evidence", lambda *_: {"named": 1.0, "spiky": 3.0})
+    monkeypatch.setattr(quality, "page_evidence", lambda *_: {"named": 1.0, "spiky": 3.0, "leads alike": 1.0})
     monkeypatch.setattr(quality, "evidence_of", lambda *_: {})
     monkeypatch.setattr(quality, "shipped_model", lambda _: MODEL)
     monkeypatch.setattr(quality, "with_trust", lambda *_: statuses)

@@ -1,8 +1,8 @@
 """Is the page a 12-lead ECG, one and the right way round, and how far can its leads be trusted?
 
 In: the results of all stages. Out: the leads with their probabilities, or `PageError` for one stated reason.
-Two recordings on one page and a mirrored page are told by their printed names; anything else by one fitted
-probability (`trust`).
+Two recordings on one page and a mirrored page are told by their printed names, one signal in all channels by
+itself; anything else by one fitted probability (`trust`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 TWICE_MIN = 6
 """Leads that are named twice: a page has at most three rhythm strips, and a header may name a lead or two."""
+SAME_SIGNAL = 4.5
+"""`trust.likeness` of channels that repeat one signal: a correlation of 0.99; the highest of 287 rendered ECGs
+is 3.4."""
 LIKELY_MIN = 0.2
 """Least probability of a page's best lead."""
 MIRRORED_MORE = 3
@@ -70,16 +73,18 @@ def refuse_if_no_ecg(sheet: Sheet, evidence: dict[str, float]) -> None:
             f"{len(twice)} leads are named twice; there may be two recordings on the page: give each by"
             " itself",
         )
+    if evidence["leads alike"] > SAME_SIGNAL:
+        raise PageError(
+            "layout", "all channels repeat one signal, as the leads of an ECG never do. Is it a 12-lead ECG?"
+        )
     model = shipped_model(PAGE_MODEL)
-    features = np.array([evidence[name] for name in model.features])
-    probability = float(model.probability(features[None])[0])
+    probability = float(model.probability([evidence])[0])
     log.info("is it a 12-lead ECG: probability %.3f, limit %.3f", probability, model.limit)
     if sheet.layout.named < NAMED_MIN and _is_mirrored(sheet):
         raise PageError("layout", "the lead names are mirrored; give the page the right way round")
     if probability >= model.limit:
         return
-    against = (features - model.mean) / model.sd * model.weights
-    worst = [f"{model.features[k]} {features[k]:.2g}" for k in np.argsort(against)[:3] if against[k] < 0]
+    worst = [f"{name} {evidence[name]:.2g}" for name in model.against(evidence)]
     raise PageError(
         "layout",
         f"the probability of a 12-lead ECG is {probability:.2f}, at least {model.limit:.2f} is needed;"

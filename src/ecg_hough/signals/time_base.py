@@ -42,6 +42,7 @@ def find_time_base(
         columns=columns if rows.drawn else columns.with_pitch(order.pitch_off_mm),
         layout=strips.layout,
         order=order.name,
+        order_probability=order.probability,
         warnings=(*base.warnings, *strips.warnings, *order.warnings),
     )
 

@@ -1,15 +1,17 @@
 """How far every lead can be trusted: the probability that its name, time, gain and shape are right.
 
-In: the results of all stages. Out: the leads' statuses with their probability. What the stages measured on
-the way, from the margins of their decisions to the agreement of beats, is weighed by a logistic model that
-was fitted on rendered pages of many styles (`ecg-lab fit-trust`), none of them of a renderer that it is
-tested on. A lead whose probability is below the limit, at which at most one lead in 200 of those pages is
-wrong, is one that a person must check.
+In: the results of all stages. Out: the leads' statuses with their probability. A lead is right if all of
+four things are: the page's layout, its time, the gain of its group of leads, and the lead's own shape. Each
+has a logistic model, which weighs what the stages measured on the way, from the margins of their decisions to
+the agreement of beats; the probabilities are multiplied. They were fitted on rendered pages of many styles
+(`ecg-lab fit-trust`), none of them of a renderer that they are tested on. A lead whose probability is below
+the limit is one that a person must check.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -19,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d, minimum_filter1d
 from scipy.signal import find_peaks
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from ecg_hough.elements import RowTrace, TimeBase, Window
 from ecg_hough.layout.sheet import Sheet
@@ -46,6 +48,10 @@ DARK, PEN_MM = 0.5, 0.35
 BEYOND_MM, BEYOND_STEP_MM, LOCAL_MM, OTHERS_MM = 4.0, 0.25, 0.4, 0.8
 """How far beyond a trace ink is followed, in steps; half the width over which a trace covers its ink;
 distance at which ink belongs to another row."""
+TALL_MM, TOP_MM = 3.0, (0.25, 1.5)
+"""Height of a wave whose top is looked at; depths below it at which its widths are compared."""
+BORDER_MM = 3.0
+"""Distance from the picture's border at which a panel's beginning is hardly in doubt."""
 BEAT_S, AROUND_S = 0.3, 0.12
 """Least distance of beats, and half the width of a complex."""
 
@@ -53,13 +59,12 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class TrustModel:
+class LogisticModel:
     """A logistic model.
 
     Attributes:
         features: their names, in the order of the weights; mean, sd: by which they are made alike.
         weights, bias: of the log odds.
-        limit: least probability that is trusted.
     """
 
     features: tuple[str, ...]
@@ -67,18 +72,63 @@ class TrustModel:
     sd: Floats
     weights: Floats
     bias: float
-    limit: float
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> LogisticModel:
+        """A model from its part of a file."""
+        arrays = {name: np.array(data[name], float) for name in ("mean", "sd", "weights")}
+        return cls(tuple(data["features"]), **arrays, bias=float(data["bias"]))
+
+    def terms(self, evidence: Sequence[dict[str, float]]) -> Floats:
+        """(n, features) what each piece of evidence adds to the log odds, to those of its mean."""
+        table = np.array([[one[name] for name in self.features] for one in evidence])
+        return (table - self.mean) / self.sd * self.weights
+
+    def probability(self, evidence: Sequence[dict[str, float]]) -> Floats:
+        """(n,) probabilities."""
+        return np.asarray(expit(self.terms(evidence).sum(axis=1) + self.bias))
+
+
+@dataclass(frozen=True)
+class TrustModel:
+    """The probability that all of several things are right, one logistic model each.
+
+    Attributes:
+        parts: the models by what they are of; calibration: see `calibrated`.
+        limit: least probability that is trusted.
+    """
+
+    parts: dict[str, LogisticModel]
+    calibration: tuple[float, float] = (1.0, 0.0)
+    limit: float = np.inf
 
     @classmethod
     def read(cls, path: Path) -> TrustModel:
         """A model from its file."""
         data: dict[str, Any] = json.loads(path.read_text())
-        arrays = {name: np.array(data[name], float) for name in ("mean", "sd", "weights")}
-        return cls(tuple(data["features"]), **arrays, bias=float(data["bias"]), limit=float(data["limit"]))
+        parts = {name: LogisticModel.of(part) for name, part in data["parts"].items()}
+        factor, offset = data["calibration"]
+        return cls(parts, (float(factor), float(offset)), float(data["limit"]))
 
-    def probability(self, features: Floats) -> Floats:
-        """(n,) probabilities of (n, features)."""
-        return np.asarray(expit((features - self.mean) / self.sd @ self.weights + self.bias))
+    def probability(self, evidence: Sequence[dict[str, float]]) -> Floats:
+        """(n,) probabilities."""
+        product = np.prod([part.probability(evidence) for part in self.parts.values()], axis=0)
+        return calibrated(np.asarray(product), self.calibration)
+
+    def against(self, evidence: dict[str, float], n: int = 3) -> tuple[str, ...]:
+        """Names of the evidence that speaks most against, the worst first."""
+        terms = [
+            (term, name)
+            for part in self.parts.values()
+            for term, name in zip(part.terms([evidence])[0].tolist(), part.features, strict=True)
+        ]
+        return tuple(name for term, name in sorted(terms)[:n] if term < 0.0)
+
+
+def calibrated(probability: Floats, calibration: tuple[float, float]) -> Floats:
+    """(n,) probabilities whose log odds are multiplied by the first number, and raised by the second."""
+    factor, offset = calibration
+    return np.asarray(expit(factor * logit(np.clip(probability, 1e-6, 1.0 - 1e-6)) + offset))
 
 
 @cache
@@ -92,10 +142,9 @@ def with_trust(
 ) -> tuple[LeadStatus, ...]:
     """Statuses with every lead's probability of being right; see `evidence_of`."""
     model = shipped_model()
-    table = np.array([[evidence[lead][name] for name in model.features] for lead in LEADS])
+    probabilities = model.probability([evidence[lead] for lead in LEADS])
     return tuple(
-        _judged(status, float(p), model.limit)
-        for status, p in zip(statuses, model.probability(table), strict=True)
+        _judged(status, float(p), model.limit) for status, p in zip(statuses, probabilities, strict=True)
     )
 
 
@@ -131,12 +180,14 @@ def evidence_of(
                 float((lead, window.row_index) in sheet.layout.printed),
                 -np.log(1.02 - min(1.0, status.confidence)),
                 np.log(np.quantile(sd, 0.98) + 1e-3),
+                _expected_snr(result.signals[k, span][seen], sd),
                 1.0 - float(seen.mean()),
                 _meets(row, window, rows.traces),
                 beats[k],
                 abs(np.log(tall + 1e-3)),
                 _narrow(result.signals[k, span], fine_s * result.fs),
                 *_beyond_trace(row, window, beyond.get(row.row_index)),
+                _flat_top(row, window),
             )
             own = dict(zip(_OF_LEAD, map(float, values), strict=True))
         out[lead] = of_page | own
@@ -144,8 +195,8 @@ def evidence_of(
 
 
 _OF_LEAD = (
-    "lead named", "confidence", "largest error", "gaps", "meets rows", "beats differ", "height",
-    "narrow waves", "ink beyond", "tall ink beyond",
+    "lead named", "confidence", "largest error", "expected SNR", "gaps", "meets rows", "beats differ",
+    "height", "narrow waves", "ink beyond", "tall ink beyond", "flat top",
 )  # fmt: skip
 
 
@@ -172,6 +223,8 @@ def page_evidence(
         "columns off": float(np.log1p(off / 0.2)),
         "no landmarks": float(np.isnan(base.off_mm)),
         "on grid lines": float(base.columns.on_grid),
+        "order odds": float(np.log(base.order_probability / (1.001 - base.order_probability))),
+        "begins at border": _at_border(sheet, base.columns.windows),
         "gain margin": float(np.clip(scale.gain_margin, 0.0, 8.0)),
         "gain assumed": float(scale.gain_from == "assumed"),
         "speed assumed": float(scale.speed_from == "assumed"),
@@ -184,8 +237,17 @@ def page_evidence(
         "names contradicted": _contradicted(sheet, base.columns.windows),
         "outside panels": _outside(rows.traces, base.columns.windows),
         "spiky": spikiness(result.signals),
+        "leads alike": likeness(result.signals),
         "quality": result.quality,
     }
+
+
+def _at_border(sheet: Sheet, windows: tuple[Window, ...]) -> float:
+    """How near the first panel begins to the picture's border, as a cut page's does: 1 on it, less beyond
+    some millimetres."""
+    start = min((window.start_mm for window in windows), default=np.inf)
+    _, border = sheet.page_map.to_mm(np.array([0.5 * sheet.image.shape[0]]), np.array([0.0]))
+    return float(np.exp(-max(0.0, start - float(border[0])) / BORDER_MM))
 
 
 def _contradicted(sheet: Sheet, windows: tuple[Window, ...]) -> float:
@@ -232,6 +294,34 @@ def spikiness(signals: Floats) -> float:
         if slope.size > MANY and slope.std() > 0:
             found.append(float(np.log(np.mean((slope / slope.std()) ** 4))))
     return float(np.median(found)) if found else 0.0
+
+
+def likeness(signals: Floats) -> float:
+    """How alike the leads of an instant are: -log of one minus their correlation, its median over pairs.
+
+    The leads of an ECG look at one heart from twelve sides; a signal that is repeated in every channel is
+    none. 0 without leads of the same instant.
+
+    Args:
+        signals: (12, N) mV, NaN where nothing is read.
+    """
+    found = []
+    for k, one in enumerate(signals):
+        for other in signals[k + 1 :]:
+            both = np.isfinite(one) & np.isfinite(other)
+            a, b = one[both], other[both]
+            if len(a) > MANY and a.std() > 0 and b.std() > 0:
+                found.append(float(-np.log(1.001 - abs(np.corrcoef(a, b)[0, 1]))))
+    return float(np.median(found)) if found else 0.0
+
+
+def _expected_snr(signal: Floats, sd_mv: Floats) -> float:
+    """SNR in dB/10 that the expected errors leave, its excess over 4 cut off.
+
+    Args:
+        signal, sd_mv: (n,) mV, where the lead is read.
+    """
+    return min(4.0, float(np.log10((np.var(signal) + 1e-6) / (np.mean(sd_mv**2) + 1e-6))))
 
 
 def _narrow(signal: Floats, sigma: float) -> float:
@@ -298,6 +388,22 @@ def _beyond_trace(row: RowTrace, window: Window, beyond: Floats | None) -> tuple
     if not mine.size:
         return 0.0, 0.0
     return float(np.sqrt((mine > 1.0).mean())), float(np.log1p(np.quantile(mine, 0.998)))
+
+
+def _flat_top(row: RowTrace, window: Window) -> float:
+    """How flat a panel's highest or lowest wave is: -log of one minus its width near the peak over its width
+    farther off. That ratio is 0.2 of a pointed wave, 0.4 of a rounded one, nearly 1 of a clipped one."""
+    mine = (row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm) & np.isfinite(row.y_mm)
+    y = row.y_mm[mine]
+    if y.size < MANY:
+        return 0.0
+    level, out = float(np.median(y)), 0.0
+    for height in (level - y, y - level):
+        peak = float(height.max())
+        if peak > TALL_MM:
+            near, far = (int((height > peak - depth).sum()) for depth in TOP_MM)
+            out = max(out, near / far)
+    return float(-np.log(1.05 - out))
 
 
 def _meets(row: RowTrace, window: Window, rows: tuple[RowTrace, ...]) -> float:
