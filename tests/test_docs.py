@@ -51,7 +51,7 @@ NEXT_DOOR = pytest.mark.skipif(
 FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`([^`]+)`")
 CONSTANT = re.compile(r"([a-z_0-9]+(?:\.[a-z_0-9]+)*)\.([A-Z][A-Z0-9_]+) = (.+)")
-COMMAND = re.compile(r"(?:^|[\s/])(ecg-hough|ecg-lab)((?: -\S+)*) ((?:batch )?[a-z][a-z-]*)([^`]*)")
+COMMAND = re.compile(r"(?:^|[\s/])(ecg-hough|ecg-lab)((?: -\S+)*) ((?:batch |keys )?[a-z][a-z-]*)([^`]*)")
 DOTTED = re.compile(r"(?<![\w./-])[a-z_]\w*(?:\.\w+)+(?![\w/])")
 DATA_SUFFIXES = {"pdf", "json", "csv", "gz", "png", "jpg", "hea", "pth", "parquet", "py"}
 TABLE_LINE = re.compile(r"^\|(.*)\|$", re.MULTILINE)

@@ -10,9 +10,9 @@ from places import HEAVY, heavy_tests
 PACKAGE = Path(ecg_hough.__file__).parent
 GROUND = {"errors", "numeric", "paper", "cores", "options", "elements", "page_map", "record", "clinical"}
 ROOMS = (
-    "documents", "image", "geometry", "networks", "layout", "traces", "vectors", "signals", "measure",
-    "header", "output", "assembly", "pipeline", "document", "batch", "service", "review", "render",
-    "datasets", "scores", "training", "cli",
+    "web", "documents", "image", "geometry", "networks", "layout", "traces", "vectors", "signals",
+    "measure", "header", "output", "assembly", "pipeline", "document", "batch", "service", "review",
+    "render", "datasets", "scores", "training", "cli",
 )  # fmt: skip
 """From left to right."""
 IMPORTS_MAX, MODULE_FLOORS, ROOM_FLOORS = 13, 18, 13

@@ -6,8 +6,9 @@ from ecg_hough.cli import screen
 
 KAGGLE = "pip install -e 'experiments[kaggle]'"
 NOTEBOOKS = "pip install -e 'experiments[notebooks]'"
+SERVICE = "pip install -e 'experiments[service]'"
 EXTRAS = (
     screen.EXTRAS
-    | {"pyarrow": KAGGLE}
+    | {"pyarrow": KAGGLE, "httpx": SERVICE}
     | dict.fromkeys(("neurokit2", "sklearn", "nbclient", "nbformat"), NOTEBOOKS)
 )

@@ -165,6 +165,12 @@ class Workers(Generic[Task, Result]):
                         continue
                 yield open_tasks.pop(number), result
 
+    def interrupt(self) -> None:
+        """End the processes from another thread; a task that one of them was at ends as if it had died."""
+        for worker in list(self._workers):
+            with contextlib.suppress(OSError):
+                worker.process.kill()
+
     def _hire(self, wanted: int) -> None:
         # Spawned, not forked: OpenVINO's and OpenCV's threads do not survive a fork.
         context = multiprocessing.get_context("spawn")

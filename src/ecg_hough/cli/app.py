@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import ecg_hough
-from ecg_hough.cli import batch, predict, records, redact, review, scores, training
+from ecg_hough.cli import batch, predict, records, redact, review, scores, service, training
 from ecg_hough.cli.arguments import Verbose
 from ecg_hough.cli.screen import show_log
 
@@ -47,6 +47,9 @@ app.command()(records.convert)
 app.command()(redact.redact)
 app.command()(review.review)
 app.add_typer(batch.app, name="batch")
+app.command()(service.serve)
+app.command("dicom-listen")(service.dicom_listen)
+app.add_typer(service.keys_app, name="keys")
 app.command()(scores.evaluate)
 app.command()(training.render)
 app.command()(training.prepare_data)

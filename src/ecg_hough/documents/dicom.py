@@ -7,6 +7,7 @@ a child process (`child`).
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,13 @@ def _as_file(path: Path, pdf: bytes) -> Path:
         _files[key] = folder / path.name
         _files[key].write_bytes(pdf)
     return _files[key]
+
+
+def forget_files() -> None:
+    """Remove the PDFs that this process took out of objects; a long process would keep them all."""
+    for path in _files.values():
+        shutil.rmtree(path.parent, ignore_errors=True)
+    _files.clear()
 
 
 # --- what follows runs in the child

@@ -85,6 +85,7 @@ class Format:
         write: writes these files of a page into a folder, under a name without suffix.
         needs_image: whether the page's image must be given.
         needs: packages that must be installed, all of the extra `formats`.
+        media_type: by which programs ask for it over HTTP; of several files, of a zip archive of them.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Format:
     write: Callable[[Page, Path, str], None]
     needs_image: bool = False
     needs: tuple[str, ...] = ()
+    media_type: str = "application/octet-stream"
 
 
 def _one_file(
@@ -103,13 +105,14 @@ def _one_file(
     *,
     needs_image: bool = False,
     needs: tuple[str, ...] = (),
+    media_type: str,
 ) -> Format:
     """A format of one file, from its bytes."""
 
     def write(page: Page, folder: Path, stem: str) -> None:
         (folder / f"{stem}{suffix}").write_bytes(content(page))
 
-    return Format(name, description, (suffix,), write, needs_image, needs)
+    return Format(name, description, (suffix,), write, needs_image, needs, media_type)
 
 
 def _write_wfdb(page: Page, folder: Path, stem: str) -> None:
@@ -134,27 +137,37 @@ OVERLAY_SUFFIX, LABELS_SUFFIX = ".overlay.png", ".labels.png"
 FORMATS: dict[str, Format] = {
     one.name: one
     for one in (
-        Format("wfdb", "WFDB record, signals in mV", (".dat", ".hea"), _write_wfdb),
+        Format("wfdb", "WFDB record, signals in mV", (".dat", ".hea"), _write_wfdb,
+               media_type="application/zip"),
         _one_file("csv", "time, leads and their expected errors as CSV", ".csv",
-                  lambda page: csv_bytes(page.ecg)),
+                  lambda page: csv_bytes(page.ecg), media_type="text/csv"),
         _one_file("dicom", "DICOM 12-lead ECG, one group of 12 channels", ".dcm",
-                  lambda page: dicom_bytes(page.ecg), needs=("pydicom",)),
+                  lambda page: dicom_bytes(page.ecg), needs=("pydicom",), media_type="application/dicom"),
         _one_file("dicom-printed", "DICOM 12-lead ECG, a group for each printed column", ".printed.dcm",
-                  lambda page: dicom_bytes(page.ecg, printed=True), needs=("pydicom",)),
-        _one_file("edf", "EDF+ with annotations", ".edf", lambda page: edf_bytes(page.ecg), needs=("edfio",)),
+                  lambda page: dicom_bytes(page.ecg, printed=True), needs=("pydicom",),
+                  media_type="application/dicom; groups=printed"),
+        _one_file("edf", "EDF+ with annotations", ".edf", lambda page: edf_bytes(page.ecg), needs=("edfio",),
+                  media_type="application/edf"),
         _one_file("fhir", "HL7 FHIR Observation, R4 and R4B", ".fhir.json",
-                  lambda page: fhir_bytes(page.ecg)),
+                  lambda page: fhir_bytes(page.ecg), media_type="application/fhir+json"),
         _one_file("fhir-r5", "HL7 FHIR Observation, R5", ".fhir-r5.json",
-                  lambda page: fhir_bytes(page.ecg, release="R5")),
-        _one_file("aecg", "HL7 annotated ECG", ".aecg.xml", lambda page: aecg_bytes(page.ecg)),
-        _one_file("npz", "NumPy arrays", ".npz", lambda page: npz_bytes(page.ecg)),
-        _one_file("mat", "MATLAB variables", ".mat", lambda page: mat_bytes(page.ecg)),
+                  lambda page: fhir_bytes(page.ecg, release="R5"),
+                  media_type="application/fhir+json; fhirversion=5.0"),
+        _one_file("aecg", "HL7 annotated ECG", ".aecg.xml", lambda page: aecg_bytes(page.ecg),
+                  media_type="application/xml"),
+        _one_file("npz", "NumPy arrays", ".npz", lambda page: npz_bytes(page.ecg),
+                  media_type="application/x-npz"),
+        _one_file("mat", "MATLAB variables", ".mat", lambda page: mat_bytes(page.ecg),
+                  media_type="application/x-matlab-data"),
         _one_file("parquet", "Parquet table in whole microvolts", ".parquet",
-                  lambda page: parquet_bytes(page.ecg), needs=("pyarrow",)),
+                  lambda page: parquet_bytes(page.ecg), needs=("pyarrow",),
+                  media_type="application/vnd.apache.parquet"),
         _one_file("overlay", "picture of the traces on the page", OVERLAY_SUFFIX, _overlay_bytes,
-                  needs_image=True),
-        _one_file("labels", "label map of the leads", LABELS_SUFFIX, _label_bytes, needs_image=True),
-        _one_file("json", "everything but the arrays as JSON", ".json", _json_bytes),
+                  needs_image=True, media_type="image/png"),
+        _one_file("labels", "label map of the leads", LABELS_SUFFIX, _label_bytes, needs_image=True,
+                  media_type="image/png; content=labels"),
+        _one_file("json", "everything but the arrays as JSON", ".json", _json_bytes,
+                  media_type="application/json"),
     )
 }  # fmt: skip
 """All formats by name, in the order in which their files are renamed; the JSON is the last."""

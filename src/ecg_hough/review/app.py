@@ -33,7 +33,7 @@ from ecg_hough.review.engine import Engine
 from ecg_hough.review.export import export_formats, zipped
 from ecg_hough.review.routes import NameIn, review_router
 from ecg_hough.review.store import ConflictError
-from ecg_hough.service.security import LOOPBACK, Guard, Sessions, new_secret, problem
+from ecg_hough.web.security import LOOPBACK, Guard, Sessions, new_secret, problem
 
 HERE = Path(__file__).parent
 TOKEN_BYTES = 24
@@ -51,7 +51,7 @@ def review_app(engine: Engine, *, user: str, token: str, hosts: Collection[str] 
     Args:
         user: name in the log of a person who gives no other.
         token: begins a session.
-        hosts: names under which the server answers, see `service.security.Guard`.
+        hosts: names under which the server answers, see `web.security.Guard`.
     """
     sessions = Sessions(new_secret())
     app = FastAPI(title="ecg-hough review", docs_url=None, redoc_url=None, openapi_url=None)

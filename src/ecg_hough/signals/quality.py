@@ -29,8 +29,7 @@ log = logging.getLogger(__name__)
 TWICE_MIN = 6
 """Leads that are named twice: a page has at most three rhythm strips, and a header may name a lead or two."""
 SAME_SIGNAL = 4.5
-"""`trust.likeness` of channels that repeat one signal: a correlation of 0.99; the highest of 287 rendered ECGs
-is 3.4."""
+"""`trust.likeness` of channels that repeat one signal: a correlation of 0.99; 287 rendered ECGs reach 3.4."""
 LIKELY_MIN = 0.2
 """Least probability of a page's best lead."""
 MIRRORED_MORE = 3
