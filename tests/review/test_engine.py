@@ -28,7 +28,7 @@ from ecg_hough.review.corrections import (
 from ecg_hough.review.engine import Engine
 from ecg_hough.review.library import Library
 from ecg_hough.review.store import ConflictError, Store
-from made_review import CLEAN, NO_PAGE, of_file, review_folder
+from made_review import CLEAN, NO_PAGE, find_page_quickly, of_file, review_folder, sample
 
 TRACE_MS, REREAD_S = 300, 2
 """What a correction of a trace, and another reading with its layout, may take on a free machine."""
@@ -110,7 +110,8 @@ def test_two_people(engine: Engine) -> None:
     assert told.value.who == "anna"
 
 
-def test_a_page_without_a_record(engine: Engine) -> None:
+def test_a_page_without_a_record(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ecg_hough.review.reading.find_page", find_page_quickly)
     number = page(engine, NO_PAGE)
     assert engine.entries[number].error is not None
     assert engine.open(number).saved is None
@@ -132,7 +133,7 @@ def test_the_reading_is_that_of_the_record(engine: Engine) -> None:
 def test_what_a_correction_takes(engine: Engine) -> None:
     """Prints the times; they are measured here, and judged with room for a machine that has other work."""
     number = page(engine)
-    ends = stroke(engine)
+    ends, (rows, cols) = stroke(engine), sample().picture.image.shape[:2]
     kinds: tuple[tuple[Correction, float], ...] = (
         (Redraw(1, ends), TRACE_MS),
         (Nudge(1, ends, 0.3), TRACE_MS),
@@ -140,6 +141,7 @@ def test_what_a_correction_takes(engine: Engine) -> None:
         (Zero("0.1", 0.5), TRACE_MS),
         (Gain(5.0), TRACE_MS),
         (LayoutGiven("3x4+1"), 1000 * REREAD_S),
+        (Reread((6, 6, rows - 6, cols - 6)), 1000 * REREAD_S),
     )
     engine.now(number)
     for version, (one, most_ms) in enumerate(kinds):
