@@ -30,6 +30,7 @@ PIP := $(VENV)/bin/pip install -q -c constraints.txt
 READY := $(VENV)/.ready-predict
 READY_TRAIN := $(VENV)/.ready-train
 READY_LAB := $(VENV)/.ready-lab
+READY_RELEASE := $(VENV)/.ready-release
 # Options that are passed only where they are given; the command line has the defaults.
 SHARED = $(if $(SEED),--seed $(SEED)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(N),-n $(N)) $(if $(RECORDS),--records $(RECORDS))
 PREPARE = $(if $(SOURCE),--source $(SOURCE)) $(if $(FOLDER),--folder $(FOLDER)) $(if $(GENERATED),--generated $(GENERATED)) $(if $(CANVAS),--canvas $(CANVAS)) $(if $(PLANES),--planes $(PLANES)) $(if $(SPLIT),--split $(SPLIT))
@@ -40,7 +41,7 @@ ABLATION_PAGES = $(foreach data,$(filter-out $(lastword $(DATA)),$(DATA)),-n 2) 
 AS_WORKERS = $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help
-.PHONY: help predict test test-fast heavy-tests test-all lint render prepare-data train train-traces export evaluate benchmark compare ablations robustness fidelity training-logs notebooks paper clean
+.PHONY: help predict test test-fast heavy-tests test-all test-lowest lint docs release sbom render prepare-data train train-traces export evaluate benchmark compare ablations robustness fidelity training-logs notebooks paper clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
@@ -56,7 +57,10 @@ $(READY_LAB): pyproject.toml experiments/pyproject.toml constraints.txt | $(VENV
 
 $(READY_TRAIN): pyproject.toml experiments/pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) $(TORCH)
-	$(PIP) -e '.[train,dev]' -e 'experiments[notebooks,kaggle]' && touch $@ $(READY) $(READY_LAB)
+	$(PIP) -e '.[train,dev,docs]' -e 'experiments[notebooks,kaggle]' && touch $@ $(READY) $(READY_LAB)
+
+$(READY_RELEASE): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e '.[release]' && touch $@
 
 predict: $(READY) ## digitise the pages in IN into OUT (FORMAT=csv,dicom FS= SPEED= GAIN= READOUT= WORKERS=)
 	$(ECG) predict $(IN) -o $(OUT) --overlay $(PREDICT) $(AS_WORKERS)
@@ -73,8 +77,22 @@ heavy-tests: $(READY_TRAIN) ## write the list of tests that test-fast leaves out
 test-all: $(READY_TRAIN) ## all tests
 	$(PYTEST)
 
+test-lowest: $(READY_RELEASE) ## the fast tests with the lowest versions of all dependencies
+	$(VENV)/bin/python scripts/test_versions.py --resolution lowest-direct
+
 lint: $(READY_TRAIN) ## ruff and mypy
 	$(VENV)/bin/ruff check . && $(VENV)/bin/mypy
+
+docs: $(READY_TRAIN) ## the site of the docs into output/site, strictly
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet
+
+release: $(READY_RELEASE) sbom ## wheel and sdist into dist/, used in a fresh environment; Dockerfile linted
+	$(VENV)/bin/python scripts/check_release.py && $(VENV)/bin/python scripts/check_container.py
+
+sbom: $(READY_RELEASE) ## the packages of an installation with all extras but train, as CycloneDX, into dist/
+	rm -rf output/sbom && mkdir -p dist && $(PYTHON) -m venv output/sbom
+	output/sbom/bin/python -m pip install -q -c constraints.txt '.[all]'
+	$(VENV)/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --of JSON -o dist/sbom.cdx.json output/sbom/bin/python
 
 render: $(READY) ## pages with known signals into PAGES (N= PROFILE= SEED= RECORDS=)
 	$(ECG) render -o $(PAGES) $(SHARED)

@@ -41,8 +41,8 @@ def run(*arguments: object, status: int = 0) -> str:
 def test_version_and_help() -> None:
     assert ecg_hough.__version__ in run("--version")
     commands = (
-        "predict", "info", "convert", "redact", "evaluate", "render", "prepare-data", "train", "train-traces",
-        "train-marks", "export", "quantize", "nnunet",
+        "predict", "info", "doctor", "convert", "redact", "evaluate", "render", "prepare-data", "train",
+        "train-traces", "train-marks", "export", "quantize", "nnunet",
     )  # fmt: skip
     overview = run("--help")
     assert len(app.registered_commands) == len(commands)

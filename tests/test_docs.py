@@ -37,6 +37,9 @@ OWN = (
     *sorted(DOCS.rglob("*.md")),
     ROOT / "experiments" / "README.md",
     ROOT / "experiments" / "ablations" / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
 )
 ALL = (
     *OWN,
@@ -53,7 +56,7 @@ CODE = re.compile(r"`([^`]+)`")
 CONSTANT = re.compile(r"([a-z_0-9]+(?:\.[a-z_0-9]+)*)\.([A-Z][A-Z0-9_]+) = (.+)")
 COMMAND = re.compile(r"(?:^|[\s/])(ecg-hough|ecg-lab)((?: -\S+)*) ((?:batch |keys )?[a-z][a-z-]*)([^`]*)")
 DOTTED = re.compile(r"(?<![\w./-])[a-z_]\w*(?:\.\w+)+(?![\w/])")
-DATA_SUFFIXES = {"pdf", "json", "csv", "gz", "png", "jpg", "hea", "pth", "parquet", "py"}
+DATA_SUFFIXES = {"pdf", "json", "csv", "gz", "png", "jpg", "hea", "pth", "parquet", "py", "zip"}
 TABLE_LINE = re.compile(r"^\|(.*)\|$", re.MULTILINE)
 
 

@@ -83,7 +83,7 @@ def test_heic_without_its_decoder_says_what_to_install(
     path = tmp_path / "a.heic"
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 200)
     monkeypatch.setitem(sys.modules, "pi_heif", None)
-    with pytest.raises(PageError, match=r"HEIC.*pip install 'ecg-hough\[documents\]'"):
+    with pytest.raises(PageError, match=r'HEIC.*pip install "ecg-hough\[heic\]"'):
         read_page(path)
 
 

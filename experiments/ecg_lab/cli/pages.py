@@ -1,4 +1,4 @@
-"""Commands that draw: `render-benchmark`, `render-plots`, `render-others`, `paper`."""
+"""Commands that draw: `render-benchmark`, `render-plots`, `render-others`, `paper`, `gallery`."""
 
 from __future__ import annotations
 
@@ -97,6 +97,21 @@ def paper(
         )
     if any(words.startswith("not drawn") for words in outcome.values()):
         raise typer.Exit(FAILED)
+
+
+def gallery(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the docs.")] = Path("docs"),
+    seed: Annotated[int, typer.Option(help="Of the first page; 7000 is the published gallery's.")] = 7000,
+) -> None:
+    """Draw a page of every layout and kind of paper, read it, and write the gallery of the docs.
+
+    Example: `ecg-lab gallery`
+    """
+    with plain_errors(EXTRAS):
+        from ecg_lab.gallery import write_gallery
+
+        page = write_gallery(out, seed=seed, on_exhibit=lambda one: typer.echo(f"{one.title}: {one.words}"))
+    typer.echo(str(page))
 
 
 def notebooks(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import ecg_hough
-from ecg_hough.cli import batch, predict, records, redact, review, scores, service, training
+from ecg_hough.cli import batch, predict, records, redact, review, scores, service, support, training
 from ecg_hough.cli.arguments import Verbose
 from ecg_hough.cli.screen import show_log
 
@@ -22,7 +22,10 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from ecg_hough.support.weights import shipped
+
         typer.echo(f"ecg-hough {ecg_hough.__version__}")
+        typer.echo(f"weights: {', '.join(one.version for one in shipped())}")
         raise typer.Exit
 
 
@@ -31,7 +34,12 @@ def main(
     verbose: Verbose = 0,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Show the versions of package and weights, and exit.",
+        ),
     ] = False,
 ) -> None:
     """Images of printed 12-lead ECGs to calibrated signals in millivolts.
@@ -43,6 +51,7 @@ def main(
 
 app.command()(predict.predict)
 app.command()(predict.info)
+app.command()(support.doctor)
 app.command()(records.convert)
 app.command()(redact.redact)
 app.command()(review.review)

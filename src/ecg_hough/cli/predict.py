@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,6 +30,7 @@ from ecg_hough.cli.arguments import (
     Workers,
 )
 from ecg_hough.cli.screen import FAILED, OnProgress, decisions, plain_errors, progress_bar
+from ecg_hough.cli.support import write_report
 from ecg_hough.errors import PageError
 
 if TYPE_CHECKING:
@@ -223,9 +224,17 @@ def info(
     layout: LayoutName = None,
     leads: LeadRows = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.zip",
+            help="Write a report for an issue instead: versions, JSON, evidence, and the overlay on the page "
+            "without names. Look at it before you send it.",
+        ),
+    ] = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Show what is read from one page, and by which evidence. Writes nothing.
+    """Show what is read from one page, and by which evidence. Writes nothing but the report you ask for.
 
     Angle, grid, layout, scale, leads and warnings come first, then what each stage saw, with its weight, and
     what was used.
@@ -234,21 +243,18 @@ def info(
 
     - `ecg-hough info scan.png`
     - which limit rejected a pulse, a separator or a printed scale: `ecg-hough info scan.png -vv`
+    - a file to send with a question: `ecg-hough info scan.png --report report.zip`
     """
+    known: dict[str, Any] = {"speed_mm_s": speed, "gain_mm_mv": gain, "layout": layout, "leads": leads}
     with plain_errors():
+        if report is not None:
+            write_report(page, report, number, known)
+            return
         from ecg_hough.pipeline import digitize
 
         with decisions() as seen:
             try:
-                ecg = digitize(
-                    page,
-                    number,
-                    speed_mm_s=speed,
-                    gain_mm_mv=gain,
-                    header=header.value,
-                    layout=layout,
-                    leads=leads,
-                )
+                ecg = digitize(page, number, header=header.value, **known)
                 ecg = ecg.measured() if measure else ecg
             except PageError:
                 _print_evidence(seen, err=True)

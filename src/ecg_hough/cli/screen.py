@@ -23,12 +23,11 @@ log = logging.getLogger("ecg_hough")
 
 FAILED, BAD_ARGUMENT, INTERRUPTED = 1, 2, 130
 """Exit statuses: some page or step failed; the command line makes no sense; Ctrl-C."""
-PACKAGES = {
-    "train": ("batchgeneratorsv2", "nnunetv2", "onnx", "onnxruntime", "torch"),
+PACKAGES: dict[str, tuple[str, ...]] = {
     "ocr": ("rapidocr",),
-    "formats": ("edfio", "pyarrow", "pydicom"),
-    "batch": ("aiohttp", "fsspec", "psutil", "s3fs"),
-    "ray": ("ray",),
+    "dicom": ("pydicom", "openjpeg"),
+    "edf": ("edfio",),
+    "heic": ("pi_heif",),
     "serve": (
         "fastapi",
         "jinja2",
@@ -40,8 +39,11 @@ PACKAGES = {
         "starlette",
         "uvicorn",
     ),
+    "batch": ("aiohttp", "fsspec", "psutil", "pyarrow", "s3fs"),
+    "ray": ("ray",),
+    "train": ("batchgeneratorsv2", "nnunetv2", "onnx", "onnxruntime", "sklearn", "torch"),
 }
-"""Packages of the extras, which may be missing."""
+"""Modules of the extras, which may be missing."""
 EXTRAS = {name: f'pip install "ecg-hough[{extra}]"' for extra, names in PACKAGES.items() for name in names}
 """What installs a package that may be missing, by the package's name."""
 

@@ -96,7 +96,7 @@ def _dataset(path: str, *, pixels: bool) -> Any:
     except ImportError as error:
         raise PageError(
             "page",
-            f"{name} is DICOM, for which a reader is needed: pip install 'ecg-hough[documents]'",
+            f'{name} is DICOM, for which a reader is needed: pip install "ecg-hough[dicom]"',
         ) from error
     try:
         # Objects without a preamble are read, too; one without a single known element is no DICOM.

@@ -32,7 +32,7 @@ def open_image(path: Path) -> Image.Image:
         except ImportError as error:
             raise PageError(
                 "page",
-                f"{path.name} is HEIC, for which a decoder is needed: pip install 'ecg-hough[documents]', or"
+                f'{path.name} is HEIC, for which a decoder is needed: pip install "ecg-hough[heic]", or'
                 " export the photo as JPEG",
             ) from error
         pi_heif.register_heif_opener(thumbnails=False)

@@ -84,7 +84,7 @@ class Format:
         suffixes: of its files, which are the record's name with each of these.
         write: writes these files of a page into a folder, under a name without suffix.
         needs_image: whether the page's image must be given.
-        needs: packages that must be installed, all of the extra `formats`.
+        needs: packages that must be installed, of the extras `dicom`, `edf` and `batch`.
         media_type: by which programs ask for it over HTTP; of several files, of a zip archive of them.
     """
 

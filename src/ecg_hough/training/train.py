@@ -21,8 +21,9 @@ from typing import Any
 
 from ecg_hough.training.run_card import hardware
 
-CONFIGS = Path(__file__).parents[3] / "nnunet_configs"
-"""The configurations of a checkout; `train(config=...)` takes a path, too."""
+_IN_WHEEL = Path(__file__).with_name("nnunet_configs")
+CONFIGS = _IN_WHEEL if _IN_WHEEL.is_dir() else Path(__file__).parents[3] / "nnunet_configs"
+"""The configurations, of a wheel or of a checkout; `train(config=...)` takes a path, too."""
 
 log = logging.getLogger(__name__)
 
