@@ -71,7 +71,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "lead": (
         "confidence", "largest error", "expected SNR", "gaps", "meets rows", "beats differ", "height",
         "narrow waves", "ink beyond", "tall ink beyond", "flat top", "quality", "resolution", "disagreement",
-        "leads agree", "spiky", "lead named", "named", "outside panels",
+        "leads agree", "spiky", "lead named", "named", "outside panels", "grid residual",
     ),
 }  # fmt: skip
 """What must be right, and the evidence that bears on it: of a page its layout and its time, of limb or chest
@@ -379,9 +379,13 @@ def pages_in(folders: Sequence[Path]) -> list[Path]:
     return found
 
 
-def write_model(model: dict[str, Any], path: Path, folders: Sequence[str]) -> None:
-    """Write a model with how it was made, whole or not at all."""
+def write_model(model: dict[str, Any], path: Path, folders: Sequence[str], others: Sequence[str]) -> None:
+    """Write a model with how it was made, whole or not at all.
+
+    Args:
+        folders, others: names of the folders of ECGs, and of other pages.
+    """
     part = path.with_suffix(".part")
-    made = {"command": f"ecg-lab fit-trust {' '.join(folders)}"}
-    part.write_text(json.dumps(model | made, indent=1) + "\n")
+    command = " ".join(["ecg-lab fit-trust", *folders, *(f"--others {name}" for name in others)])
+    part.write_text(json.dumps(model | {"command": command}, indent=1) + "\n")
     os.replace(part, path)

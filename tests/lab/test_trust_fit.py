@@ -1,5 +1,7 @@
 """Fits of trust, on pages whose evidence says how right they are."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -83,7 +85,8 @@ def test_the_fit_trusts_pages_whose_evidence_is_that_of_right_ones(tmp_path):
     assert made["held_out"]["right_at_check"] < 0.05
     assert made["held_out"]["brier"] < 0.2 * made["held_out"]["brier_of_the_mean"]
     path = tmp_path / "trust.json"
-    trust_fit.write_model(made, path, ["a", "b"])
+    trust_fit.write_model(made, path, ["a", "b"], ["c"])
+    assert json.loads(path.read_text())["command"] == "ecg-lab fit-trust a b --others c"
     model = TrustModel.read(path)
     assert set(model.parts) == set(trust_fit.PARTS)
     rng = np.random.default_rng(9)

@@ -479,8 +479,8 @@ def fit_trust(
         out.mkdir(parents=True, exist_ok=True)
         made = {"trust": fit_trust(ecgs), "is_ecg": fit_is_ecg(ecgs, no_ecgs)}
         for name, model in made.items():
-            folders = [path.name for path in (*pages, *others)]
-            write_model(model, out / f"{name}.json", folders)
+            folders, no_ecg = ([path.name for path in some] for some in (pages, others))
+            write_model(model, out / f"{name}.json", folders, no_ecg)
             figures = {key: value for key, value in model["held_out"].items() if key != "reliability"}
             typer.echo(f"{name}: limit {model['limit']}; held out: {figures}")
     typer.echo(f"Models in {out}")

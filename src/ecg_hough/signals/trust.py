@@ -211,8 +211,11 @@ def page_evidence(
     unplaced = len({row.row_index for row in rows.traces} - placed)
     absent = max(0, layout.n_rows - len(placed)) if layout is not None else 3
     off = 1.0 if np.isnan(base.off_mm) else min(base.off_mm, 20.0)
+    px_per_mm = float(np.mean(sheet.page_map.px_per_mm))
+    residual_px = sheet.geometry.residual_px if np.isfinite(sheet.geometry.residual_px) else px_per_mm
     return {
         "no grid": float(not sheet.has_grid),
+        "grid residual": float(np.log(residual_px / px_per_mm + 1e-3)),
         "named": sheet.layout.named,
         "layout by traces": float(known),
         "layout odds": float(np.log(p / (1.0 - p))),
@@ -232,7 +235,7 @@ def page_evidence(
         "disagreement": 1.0 - result.agreement,
         "leads agree": {None: 0.0, True: 1.0, False: -1.0}[result.leads_agree],
         "warnings": float(min(4, sum(len(s.warnings) for s in (sheet, base, scale)))),
-        "resolution": float(np.log(np.mean(sheet.page_map.px_per_mm))),
+        "resolution": float(np.log(px_per_mm)),
         "rows": float(len(rows.traces)),
         "names contradicted": _contradicted(sheet, base.columns.windows),
         "outside panels": _outside(rows.traces, base.columns.windows),
