@@ -10,13 +10,13 @@ from places import HEAVY, heavy_tests
 PACKAGE = Path(ecg_hough.__file__).parent
 GROUND = {"errors", "numeric", "paper", "cores", "options", "elements", "page_map", "record", "clinical"}
 ROOMS = (
-    "documents", "image", "geometry", "networks", "layout", "traces", "vectors", "signals", "measure",
-    "header", "output", "assembly", "pipeline", "document", "batch", "service", "render", "datasets",
-    "scores", "support", "training", "cli",
+    "web", "documents", "image", "geometry", "networks", "layout", "traces", "vectors", "signals",
+    "measure", "header", "output", "assembly", "pipeline", "document", "batch", "service", "review",
+    "render", "datasets", "scores", "support", "training", "cli",
 )  # fmt: skip
 """From left to right."""
 IMPORTS_MAX, MODULE_FLOORS, ROOM_FLOORS = 13, 18, 13
-FILES_MAX, FOLDERS_MAX = 16, 20
+FILES_MAX, FOLDERS_MAX = 16, 21
 
 
 @cache

@@ -28,7 +28,7 @@ class LeadStatus:
         confidence: mean over the printed span, 0..1.
         start_s: start of the printed span in seconds; NaN if not found.
         end_s: its end (half-open); NaN if not found.
-        status: "ok"; "check", where a person must look; or "unreadable".
+        status: "ok"; "check", where a person must look; "unreadable"; or "corrected", by a person.
         probability: that the lead is right: its name, its start within 20 ms, its gain within 5 %, and at
             least 15 dB; NaN where it was not estimated.
     """
@@ -97,6 +97,8 @@ class Record:
         notes: what was assumed or corrected as usual, in sentences.
         header: what is printed around the traces; None where it was not read.
         measurements: heart rate, intervals, axis, amplitudes, where they were asked for.
+        corrected_by: persons who corrected the record, in the order of their first correction.
+        review: "accepted" by a person, or "open": a person may yet look; None of a machine's reading.
     """
 
     signals: NDArray[np.floating]
@@ -129,6 +131,8 @@ class Record:
     notes: tuple[str, ...] = ()
     header: Header | None = None
     measurements: tuple[Measurement, ...] = ()
+    corrected_by: tuple[str, ...] = ()
+    review: str | None = None
 
     def __post_init__(self) -> None:
         if self.signals.ndim != 2 or self.signals.shape[0] != len(LEADS):
@@ -150,8 +154,10 @@ class Record:
 
     @property
     def page_status(self) -> str:
-        """ "ok": every lead that was found is, and nothing must be looked at; else "check". A page that is
-        refused has no record."""
+        """ "ok": every lead that was found is, and nothing must be looked at, or a person accepted the page;
+        else "check". A page that is refused has no record."""
+        if self.review == "accepted":
+            return "ok"
         trusted = all(status.status != "check" for status in self.lead_status)
         return "ok" if trusted and not self.warnings else "check"
 
@@ -206,6 +212,8 @@ class Record:
             ],
             "header": None if self.header is None else plain(self.header),
             "measurements": [plain(one) for one in self.measurements],
+            "corrected_by": list(self.corrected_by),
+            "review": self.review,
             "warnings": list(self.warnings),
             "notes": list(self.notes),
             "versions": dict(self.versions),

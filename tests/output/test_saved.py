@@ -67,7 +67,7 @@ def test_keys_and_versions_to_come(tmp_path: Path) -> None:
     page.write_text(json.dumps(entry | {"schema_version": "1.9", "another": {}}))
     assert read_record(page).fs == 500
     page.write_text(json.dumps(entry | {"schema_version": "2.0"}))
-    with pytest.raises(ValueError, match=r"schema_version 2\.0, newer than 1\.0"):
+    with pytest.raises(ValueError, match=r"schema_version 2\.0, newer than 1\.\d"):
         read_record(page)
 
 

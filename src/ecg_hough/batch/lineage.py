@@ -15,7 +15,9 @@ from ecg_hough.output.ecg import Ecg
 
 CODE_FOLDER = Path(__file__).parents[1]
 WEIGHTS_FOLDER = CODE_FOLDER / "networks" / "weights"
-OTHER_ROOMS = ("batch", "service", "render", "datasets", "scores", "support", "training", "cli")
+OTHER_ROOMS = (
+    "web", "batch", "service", "review", "render", "datasets", "scores", "support", "training", "cli",
+)  # fmt: skip
 """Rooms of the package whose code changes neither what is read from a page nor what is written for it."""
 
 

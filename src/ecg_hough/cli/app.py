@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import ecg_hough
-from ecg_hough.cli import batch, predict, records, redact, scores, service, support, training
+from ecg_hough.cli import batch, predict, records, redact, review, scores, service, support, training
 from ecg_hough.cli.arguments import Verbose
 from ecg_hough.cli.screen import show_log
 
@@ -54,6 +54,7 @@ app.command()(predict.info)
 app.command()(support.doctor)
 app.command()(records.convert)
 app.command()(redact.redact)
+app.command()(review.review)
 app.add_typer(batch.app, name="batch")
 app.command()(service.serve)
 app.command("dicom-listen")(service.dicom_listen)

@@ -44,7 +44,7 @@ GAIN_ADU_PER_MV = 1000.0
 """One step is 1 µV, as PTB-XL."""
 MAX_ADU = 32767
 """Largest value of WFDB format 16; −32768 means "no value"."""
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 """Of the JSON of a page, as `docs/scan.schema.json` describes it. The first number grows where a key changes
 its meaning or goes; files without a version are older than 1.0."""
 

@@ -32,7 +32,7 @@ MDC_BASE = 2 << 16
 
 
 def fhir_bytes(ecg: Record, *, release: Release = "R4") -> bytes:
-    """The record as an Observation, status "preliminary": no person has looked at it.
+    """The record as an Observation, status "preliminary" until a person accepted it.
 
     Args:
         ecg: the record.
@@ -48,7 +48,7 @@ def fhir_bytes(ecg: Record, *, release: Release = "R4") -> bytes:
     category = {"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "procedure"}
     observation: dict[str, Any] = {
         "resourceType": "Observation",
-        "status": "preliminary",
+        "status": "final" if ecg.review == "accepted" else "preliminary",
         "category": [{"coding": [category]}],
         "code": {"coding": [{"system": MDC, "code": ECG_CODE, "display": "MDC_ECG_ELEC_POTL"}]},
         "device": {"display": made_by(ecg)},

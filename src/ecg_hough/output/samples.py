@@ -109,7 +109,9 @@ def remarks(ecg: Record) -> list[str]:
         f"Digitised from {ecg.source} by {made_by(ecg)}",
         f"Layout: {ecg.layout}; paper speed {ecg.speed_mm_s:g} mm/s; gain {ecg.gain_mm_mv:g} mm/mV",
     ]
-    lines.append(f"Page: {ecg.page_status}")
+    lines.append(f"Page: {ecg.page_status}" + (f", review {ecg.review}" if ecg.review is not None else ""))
+    if ecg.corrected_by:
+        lines.append(f"Corrected by: {', '.join(ecg.corrected_by)}")
     return [*lines, *lead_remarks(ecg).values(), *(f"Warning: {warning}" for warning in ecg.warnings)]
 
 

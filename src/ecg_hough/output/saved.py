@@ -213,6 +213,8 @@ def _record(
         pages=tuple(entry.get("pages", (1,))),
         header=None if header is None else header_of(header),
         measurements=tuple(map(measurement_of, entry.get("measurements", ()))),
+        corrected_by=tuple(entry.get("corrected_by", ())),
+        review=entry.get("review"),
         **residuals,
     )
 

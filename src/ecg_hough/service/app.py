@@ -34,9 +34,9 @@ from ecg_hough.service.formats import record_bytes, wanted_format
 from ecg_hough.service.intake import Intake, RefusedError
 from ecg_hough.service.keys import Doorkeeper
 from ecg_hough.service.metrics import MEDIA_TYPE, Metrics
-from ecg_hough.service.security import LOOPBACK, Guard, problem
 from ecg_hough.service.store import FullError, Job, OtherUploadError, Store
 from ecg_hough.service.uploads import receive
+from ecg_hough.web.security import LOOPBACK, Guard, problem
 
 log = logging.getLogger(__name__)
 

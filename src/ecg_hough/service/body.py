@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ecg_hough.service.bounds import Bounds
-from ecg_hough.service.security import problem
+from ecg_hough.web.security import problem
 
 CLOSE = {"Connection": "close"}
 DRAIN_S = 5.0

@@ -25,8 +25,8 @@ from ecg_hough.service.engine import Engine
 from ecg_hough.service.keys import Doorkeeper
 from ecg_hough.service.metrics import Metrics
 from ecg_hough.service.reading import ReadWork
-from ecg_hough.service.security import LOOPBACK
 from ecg_hough.service.store import Store
+from ecg_hough.web.security import LOOPBACK
 
 CONNECTIONS_PER_UPLOAD = 8
 """Open connections for each upload that may arrive at once; further ones are answered with 503."""

@@ -7,8 +7,9 @@ expected error and the status of each lead.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +69,8 @@ ZERO_SD_MV, START_SD_S = 0.03, 0.0045
 certain than the trace itself."""
 ZERO_ON_GRID_SD_MV, START_ON_GRID_SD_S = 0.004, 0.0004
 """The same where they are on lines of the grid."""
+NOT_MOVED: Mapping[tuple[int, int], float] = MappingProxyType({})
+"""Zero lines where they are found."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Calibrated:
         residuals: of leads of the same instant as read, before they were made to agree.
         leads_agree: see `lead_fusion.Fused`; warnings, notes: sentences.
         agreement: 0..1, factor of the page's quality by its residuals.
+        zeros_mm: by row and column of a panel, its zero line, mm down the page.
     """
 
     signals: NDArray[np.float64]
@@ -95,6 +99,7 @@ class Calibrated:
     warnings: tuple[str, ...]
     agreement: float
     notes: tuple[str, ...] = ()
+    zeros_mm: dict[tuple[int, int], float] = field(default_factory=dict)
 
     @property
     def quality(self) -> float:
@@ -103,13 +108,22 @@ class Calibrated:
         return float(np.mean(surest)) * self.agreement if surest else 0.0
 
 
-def calibrate(rows: tuple[RowTrace, ...], base: TimeBase, *, fs: int, fused_leads: bool = True) -> Calibrated:
+def calibrate(
+    rows: tuple[RowTrace, ...],
+    base: TimeBase,
+    *,
+    fs: int,
+    fused_leads: bool = True,
+    zeros_moved_mm: Mapping[tuple[int, int], float] = NOT_MOVED,
+) -> Calibrated:
     """Signals of all leads at their own column's time.
 
     Args:
         rows: traces in page millimetres; base: panels at their columns' edges, and the scale.
         fs: Hz of the signals.
         fused_leads: limb leads and repeated leads are made to agree; else only their residuals are found.
+        zeros_moved_mm: by row and column of a panel, how far down the page its zero line is from where it is
+            found.
     Raises:
         PageError: nothing could be read.
     """
@@ -125,7 +139,13 @@ def calibrate(rows: tuple[RowTrace, ...], base: TimeBase, *, fs: int, fused_lead
         names_mm=base.names_mm,
         simultaneous=base.simultaneous,
     )
-    panels = _panel_signals(rows, base, zero, fs)
+    zeros_mm = {
+        (w.row_index, w.column_index): zero.mm[w.row_index]
+        + zeros_moved_mm.get((w.row_index, w.column_index), 0.0)
+        for w in columns.windows
+        if w.row_index in zero.mm
+    }
+    panels = _panel_signals(rows, base, zero, fs, zeros_mm)
     signals = _combine(panels, n).mv
     if not np.isfinite(signals).any():
         raise PageError("calibration", "at least one lead must be readable; none of the found rows is")
@@ -169,6 +189,7 @@ def calibrate(rows: tuple[RowTrace, ...], base: TimeBase, *, fs: int, fused_lead
         warnings=tuple(warnings),
         agreement=agreement,
         notes=notes,
+        zeros_mm=zeros_mm,
     )
 
 
@@ -193,7 +214,13 @@ def _with_absolute_errors(
     return np.where(np.isfinite(signals), np.sqrt(sd_mv**2 + zero_sd**2 + (start_sd * slope) ** 2), np.nan)
 
 
-def _panel_signals(rows: tuple[RowTrace, ...], base: TimeBase, zero: ZeroLines, fs: int) -> list[PanelSignal]:
+def _panel_signals(
+    rows: tuple[RowTrace, ...],
+    base: TimeBase,
+    zero: ZeroLines,
+    fs: int,
+    zeros_mm: Mapping[tuple[int, int], float],
+) -> list[PanelSignal]:
     """Every panel at fs whose row has a zero line."""
     by_row = {row.row_index: row for row in rows}
     n = round(base.columns.duration_s * fs)
@@ -201,13 +228,17 @@ def _panel_signals(rows: tuple[RowTrace, ...], base: TimeBase, zero: ZeroLines, 
     for window in base.columns.windows:
         if window.row_index in zero.mm:
             start_s = _start_s(window, base)
+            zero_mm = zeros_mm[window.row_index, window.column_index]
             if by_row[window.row_index].drawn:
-                panels.append(_drawn_panel(by_row[window.row_index], window, zero, base, fs))
+                sd_mm = zero.sd_mm[window.row_index]
+                panels.append(
+                    _drawn_panel(by_row[window.row_index], window, zero_mm, sd_mm, base=base, fs=fs)
+                )
                 continue
             row = _within(by_row[window.row_index], window)
             # Where the layout is unknown, a stray mark far from the block may be taken for a panel.
             if start_s * fs < n and row.x_mm.size >= SPLINE_MIN:
-                panels.append(_panel_signal(row, window, zero.mm[window.row_index], base, fs))
+                panels.append(_panel_signal(row, window, zero_mm, base, fs))
             else:
                 log.debug(
                     "panel rejected: %s in row %d, %.1f to %.1f mm, has too few samples or begins after the"
@@ -329,15 +360,17 @@ def _panel_signal(row: RowTrace, window: Window, zero_mm: float, base: TimeBase,
     )
 
 
-def _drawn_panel(row: RowTrace, window: Window, zero: ZeroLines, base: TimeBase, fs: int) -> PanelSignal:
+def _drawn_panel(
+    row: RowTrace, window: Window, zero_mm: float, zero_sd_mm: float, *, base: TimeBase, fs: int
+) -> PanelSignal:
     """One panel at fs, of the vertices of its path: even ones are samples, between which a cubic spline runs;
     of others a program left out those on straight lines. NaN where the page shows nothing."""
-    k, start_s = window.row_index, _start_s(window, base)
+    start_s = _start_s(window, base)
     path = max(row.drawn, key=lambda p: min(p[-1, 0], window.end_mm) - max(p[0, 0], window.start_mm))
     mine = (path[:, 0] >= window.start_mm - EDGE_MM) & (path[:, 0] < window.end_mm - EDGE_MM)
     at_s = start_s + (path[mine, 0] - window.start_mm) / base.mm_per_s
     mm_per_mv = base.mm_per_mv_of(window.lead)
-    mv = (zero.mm[k] - path[mine, 1]) / mm_per_mv
+    mv = (zero_mm - path[mine, 1]) / mm_per_mv
     # Several vertices at one place: an upright stroke, which a line between its ends stands for.
     at_s, first = np.unique(at_s, return_index=True)
     mv = mv[first]
@@ -351,7 +384,7 @@ def _drawn_panel(row: RowTrace, window: Window, zero: ZeroLines, base: TimeBase,
     out = CubicSpline(at_s, mv)(at) if even and mv.size >= SPLINE_MIN else np.interp(at, at_s, mv)
     known = np.isfinite(row.sd_mm)
     at_mm = window.start_mm + (at - start_s) * base.mm_per_s
-    sd = np.hypot(np.interp(at_mm, row.x_mm[known], row.sd_mm[known]), zero.sd_mm[k]) / mm_per_mv
+    sd = np.hypot(np.interp(at_mm, row.x_mm[known], row.sd_mm[known]), zero_sd_mm) / mm_per_mv
     return PanelSignal(window.lead, first_n, window.rhythm, out, sd, np.ones(n.size))
 
 

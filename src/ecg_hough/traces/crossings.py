@@ -38,6 +38,10 @@ BEND_MM = 4.0
 TAKEN, TAKEN_MM = 3.0, 0.5
 """Price of a place that another row takes, and the distance over which it falls."""
 SWEEPS = 2
+OFF_STROKE_MM, STROKE_WORTH, SEEN_MIN = 1.0, 3.0, 0.95
+"""Distance from a stroke drawn by hand from which a peak is unlikely (Student's t); by how many nats the
+highest peak is preferred to the stroke itself; and the presence below which it is by fewer: on ink presence
+is 0.998 and more, on blank paper 0.01 to 0.7."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,37 @@ def settle(rows: Sequence[RowView]) -> list[NDArray[np.float64]]:
             seen = np.isfinite(row.y_mm[stretches.readout])
             places[k][stretches.readout] = np.where(seen, here, np.nan)
     return places
+
+
+def way_through(
+    row: RowView,
+    readout: NDArray[np.intp],
+    presence: NDArray[np.float64],
+    line_mm: NDArray[np.float64],
+    *,
+    drawn_by_hand: bool,
+) -> NDArray[np.float64]:
+    """(n,) mm down the page where a row runs that passes the first and the last place of a line.
+
+    Args:
+        readout: (n,) read-outs of the row, one after the other.
+        presence: (n,) probability of a trace there; line_mm: (n,) places of the line.
+        drawn_by_hand: the line follows the trace, which then is near it; else it only joins its ends.
+    """
+    at, worth = _peaks(row, readout)
+    seen = np.clip(presence, 1e-6, 1 - 1e-6)
+    odds = np.log(seen / (1 - seen)) - np.log(SEEN_MIN / (1 - SEEN_MIN))
+    worth = worth + 2.0 * np.minimum(odds, 0.0)[:, None] / UNARY
+    if drawn_by_hand:
+        worth = worth - np.log1p(((at - line_mm[:, None]) / OFF_STROKE_MM) ** 2) / UNARY
+    at = np.column_stack([at, line_mm])
+    worth = np.column_stack([worth, np.full(readout.size, -STROKE_WORTH / UNARY)])
+    for end in (0, -1):
+        at[end], worth[end] = line_mm[end], 0.0
+    if readout.size < 3:
+        return line_mm.copy()
+    chosen = _smoothest(at, UNARY * worth, np.array([readout.size]))
+    return np.take_along_axis(at, chosen[:, None], 1)[:, 0]
 
 
 def _places_at(row: RowView, place: NDArray[np.float64], x_mm: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -23,8 +23,7 @@ from ecg_hough.traces.reject import without_ruled_lines
 from ecg_hough.traces.row_trace import row_trace
 from ecg_hough.traces.rows import Rows
 from ecg_hough.traces.second_look import read_together
-
-TRACE_NETWORK = "traces"
+from ecg_hough.traces.tiles import TRACE_NETWORK
 
 
 def read_rows(sheet: Sheet, options: Options = SHIPPED) -> Rows:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM
 from ecg_hough.networks.runtime import Network
 
+TRACE_NETWORK = "traces"
 STRIP_ROWS = 256
 """Least height of a strip and of its tiles, 32 mm: as trained. Taller traces get the next multiple of
 `ROWS_STEP`."""

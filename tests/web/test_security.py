@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from ecg_hough.service.security import (
+from ecg_hough.web.security import (
     COOKIE,
     CSRF_HEADER,
     HEADERS,

@@ -1,0 +1,1 @@
+"""What guards pages in a browser, of the service and of the review."""
