@@ -39,7 +39,8 @@ NOT_RUN = {
     r"^ecg-hough (train|train-traces|train-marks|nnunet) |^ecg-lab (train-peer|cross-validate)":
         "trains for hours; tests/training makes a few steps",
     r"^ecg-hough (export|quantize) |^ecg-lab export-peer": "needs what a training left",
-    r"^curl |^ecg-hough (serve|dicom-listen)": "a server, or its client; tests/service runs them",
+    r"^curl |^ecg-hough (serve|dicom-listen|review)":
+        "a server, or its client; tests/service and tests/review run them",
     r"--network models/M3": "needs the winner's network",
 }  # fmt: skip
 """Commands that are not run, and why."""
