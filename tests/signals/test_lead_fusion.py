@@ -104,6 +104,27 @@ def test_a_lead_that_may_be_anothers_ink_follows_the_others():
     assert max(rmse(told.panels[p].mv, panels[p].mv) for p in others) < 0.05
 
 
+def test_ink_in_doubt_that_agrees_with_the_others_is_not_moved():
+    panels, _ = limb_panels()
+    panels = tuple(replace(p, sd=3 * p.sd) for p in panels)
+    stray = np.where((np.arange(N) >= 600) & (np.arange(N) < 640), 0.5, 0.0)
+    plain = fuse(panels, FS)
+    doubted = fuse(tuple(replace(p, stray=stray) if p.lead in ("aVR", "aVL") else p for p in panels), FS)
+    assert plain.agree
+    for before, after in zip(plain.panels, doubted.panels, strict=True):
+        assert after.mv == pytest.approx(before.mv, abs=1e-9)
+
+
+def test_of_three_leads_two_in_doubt_are_left_as_they_are_but_for_their_error():
+    panels, _ = limb_panels(leads=("I", "II", "III"))
+    stray = np.where((np.arange(N) >= 600) & (np.arange(N) < 640), 0.5, 0.0)
+    one, two, three = (replace(p, sd=3 * p.sd) for p in panels)
+    doubted = (one, replace(two, mv=two.mv + 0.8 * stray, stray=stray), replace(three, stray=stray))
+    moved = fuse(doubted, FS)
+    assert moved.agree
+    assert max(np.abs(a.mv - b.mv).max() for a, b in zip(moved.panels, doubted, strict=True)) < 0.2
+
+
 def test_gaps_stay_gaps_and_lone_leads_stay():
     panels, _ = limb_panels(leads=("I", "II", "III"))
     mv = panels[1].mv.copy()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
 
 from ecg_hough.paper import IN_I_AND_II, LEADS
 
@@ -30,6 +31,10 @@ development pages it is 0.25 to 0.6 where they were drawn from true sums, 0.4 to
 filtered separately."""
 LEVEL_ROUNDS = 10
 """Iterations that find the panels' levels; after six a tenth of an expected error remains."""
+CLEAN = 1.5
+"""Expected error in all over that of the read-out, up to which a panel's ink is its own."""
+STRETCH_S = 0.02
+"""Whose ink it is, is decided over this time: errors of neighbouring read-outs are one."""
 SAMPLES_MIN = 100
 """Fewest redundant samples for a page's disagreement to be measured."""
 MAD_OF_NORMAL = 0.6745
@@ -165,14 +170,14 @@ def _agree(
         sums: (panels, signals) every panel as a sum of the independent signals.
     """
     n = max(p.first + p.mv.size for p in panels)
-    mv, sd = np.full((2, len(panels), n), np.nan)
+    mv, own, error = np.full((3, len(panels), n), np.nan)
     for k, p in enumerate(panels):
         place = slice(p.first, p.first + p.mv.size)
-        mv[k, place] = p.mv
-        sd[k, place] = np.hypot(p.error, TIMING_S * fs * np.abs(np.gradient(np.nan_to_num(p.mv))))
-    weight = np.where(np.isfinite(mv) & np.isfinite(sd), 1.0 / np.maximum(sd, 1e-4) ** 2, 0.0)
-    normal = np.einsum("ki,kj,kn->nij", sums, sums, weight)
-    known = _is_regular(normal) & ((weight > 0).sum(axis=0) > sums.shape[1])
+        timing = TIMING_S * fs * np.abs(np.gradient(np.nan_to_num(p.mv)))
+        mv[k, place], own[k, place], error[k, place] = p.mv, np.hypot(p.sd, timing), np.hypot(p.error, timing)
+    stray = _is_stray(mv, own, error, sums, fs)
+    sd = np.where(stray, error, own)
+    weight, normal, known = _normal(mv, sd, sums)
     if known.sum() < SAMPLES_MIN:
         return panels, float("nan")
     residual = _residuals_without_levels(mv, weight, sums, normal, known)
@@ -187,12 +192,54 @@ def _agree(
         place = slice(p.first, p.first + p.mv.size)
         move = np.nan_to_num(residual[k, place])
         most = MOVED_MAX_SD * np.nan_to_num(sd[k, place])
-        after = np.where(np.isfinite(fitted_var[k, place]), np.sqrt(fitted_var[k, place]), p.error)
-        error = np.fmin(p.error, after)
-        sd_after = np.fmin(p.sd, error)
-        stray = None if p.stray is None else np.sqrt(np.maximum(error**2 - sd_after**2, 0.0))
-        out.append(replace(p, mv=p.mv - np.clip(move, -most, most), sd=sd_after, stray=stray))
+        after = np.fmin(p.sd, np.sqrt(fitted_var[k, place]))
+        left = None if p.stray is None else np.where(stray[place], 0.0, p.stray)
+        out.append(replace(p, mv=p.mv - np.clip(move, -most, most), sd=after, stray=left))
     return out, float(np.nanmedian(ratio)) / MAD_OF_NORMAL
+
+
+def _is_stray(
+    mv: NDArray[np.float64],
+    own: NDArray[np.float64],
+    error: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    fs: float,
+) -> NDArray[np.bool_]:
+    """(n,) where panels in doubt do show another row's ink, for the others contradict them.
+
+    Ink that may be another row's is in large error or in none. It is, where the sums are so much likelier
+    with large errors that their width is paid for, and panels without doubt fix the signals by themselves.
+
+    Args:
+        own, error: (panels, n) expected errors without and with other rows' ink.
+    """
+    doubt = error > CLEAN * own
+    if not doubt.any():
+        return np.zeros(mv.shape[1], bool)
+    fixed = (np.isfinite(own) & ~doubt).sum(axis=0) >= sums.shape[1]
+    without, with_errors = (_log_likelihood(mv, sd, sums) for sd in (own, error))
+    ratio = uniform_filter1d(with_errors - without, max(1, round(STRETCH_S * fs)))
+    return doubt.any(axis=0) & fixed & (ratio > 0.0)
+
+
+def _log_likelihood(
+    mv: NDArray[np.float64], sd: NDArray[np.float64], sums: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(n,) of the panels' residuals; 0 where they are not known."""
+    weight, normal, known = _normal(mv, sd, sums)
+    residual = _residuals_without_levels(mv, weight, sums, normal, known)
+    each = -0.5 * residual**2 * weight - np.log(np.where(weight > 0, sd, 1.0))
+    return np.asarray(np.where(known, np.nan_to_num(each).sum(axis=0), 0.0))
+
+
+def _normal(
+    mv: NDArray[np.float64], sd: NDArray[np.float64], sums: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """(panels, n) weights, (n, signals, signals) normal matrices, and (n,) where more panels are read than
+    there are signals."""
+    weight = np.where(np.isfinite(mv) & np.isfinite(sd), 1.0 / np.maximum(sd, 1e-4) ** 2, 0.0)
+    normal = np.einsum("ki,kj,kn->nij", sums, sums, weight)
+    return weight, normal, _is_regular(normal) & ((weight > 0).sum(axis=0) > sums.shape[1])
 
 
 def _residuals_without_levels(
