@@ -42,7 +42,7 @@ def test_version_and_help() -> None:
     assert ecg_hough.__version__ in run("--version")
     commands = (
         "predict", "info", "doctor", "convert", "redact", "evaluate", "render", "prepare-data", "train",
-        "train-traces", "train-marks", "export", "quantize", "nnunet",
+        "train-traces", "train-marks", "export", "quantize", "nnunet", "review", "serve", "dicom-listen",
     )  # fmt: skip
     overview = run("--help")
     assert len(app.registered_commands) == len(commands)

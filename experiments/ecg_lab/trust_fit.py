@@ -48,7 +48,7 @@ MOST = 0.75
 """Share of a page's leads that show the right ones, if its layout is right."""
 WRONG_SHARE = 0.02
 """Most leads above the limit that may be wrong, on pages that are harder than most."""
-REFUSED_SHARE = 0.005
+REFUSED_SHARE = 0.003
 """Share of 12-lead ECGs that the other model refuses."""
 FOLDS = 8
 RIDGE = 0.03

@@ -51,8 +51,8 @@ def trained_on(weights: Path | None = None) -> tuple[TrainedOn, ...]:
     found = []
     for path in sorted((WEIGHTS if weights is None else Path(weights)).glob("*.json")):
         card = json.loads(path.read_text())
-        if "features" in card:
-            continue  # a model of trust: made-up ECGs alone (`ecg-lab fit-trust`)
+        if "parts" in card:
+            continue  # a model of trust (`ecg-lab fit-trust`): no signal depends on it
         data = card.get("data", {})
         names = frozenset(_canonical(name) for name in data.get("record_names", ()))
         patients = frozenset(str(patient) for patient in data.get("patient_ids", ()))
