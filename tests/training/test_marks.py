@@ -116,6 +116,7 @@ def test_the_network_takes_any_length():
 
 
 @pytest.mark.train
+@pytest.mark.slow
 def test_training_goes_on_and_is_exported(tmp_path):
     given = {"batch_size": 2, "threads": 1, "save_minutes": 60.0}
     run = train_marks(MarksTrainSettings(steps=2, **given), records=None, out=tmp_path / "run")

@@ -201,6 +201,7 @@ def test_a_checkpoint_with_code_is_not_run(tmp_path: Path) -> None:
         read_network(path, root)
 
 
+@pytest.mark.slow
 def test_the_method_reads_pages_with_a_folder(tmp_path: Path) -> None:
     """A page goes through the reader; random weights draw no lead where the method looks."""
     write_plain_results(tmp_path / "results", patch=(256, 320), mirrors=None)
