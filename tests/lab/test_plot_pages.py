@@ -47,16 +47,21 @@ def test_only_what_a_plot_shows_is_its_truth(tmp_path: Path, sequential: bool) -
     assert first == ([0] * 3 + [1250] * 3 + [2500] * 3 + [3750] * 3 if sequential else [0] * 12)
 
 
+CHOSEN: tuple[dict[str, Any], ...] = (
+    {"axes": "one", "shape": "6x2", "stretch": 0.7},
+    {"axes": "each", "shape": "3x4", "stretch": 1.4},
+)
+MORE: tuple[dict[str, Any], ...] = (
+    {"axes": "one", "shape": "12x1", "stretch": 2.0},
+    {"axes": "each", "shape": "3x4", "stretch": 1.0},
+    {"axes": "each", "shape": "4x3", "stretch": 2.0},
+    {"axes": "each", "shape": "6x2", "stretch": 0.5},
+)
+
+
 @pytest.mark.parametrize(
     "choice",
-    [
-        {"axes": "one", "shape": "6x2", "stretch": 0.7},
-        {"axes": "one", "shape": "12x1", "stretch": 2.0},
-        {"axes": "each", "shape": "3x4", "stretch": 1.4},
-        {"axes": "each", "shape": "3x4", "stretch": 1.0},
-        {"axes": "each", "shape": "4x3", "stretch": 2.0},
-        {"axes": "each", "shape": "6x2", "stretch": 0.5},
-    ],
+    [*CHOSEN, *(pytest.param(choice, marks=pytest.mark.slow) for choice in MORE)],
     ids=lambda choice: "-".join(str(value) for value in choice.values()),
 )
 def test_plots_are_read(tmp_path: Path, choice: dict[str, Any]) -> None:

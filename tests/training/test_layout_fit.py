@@ -32,6 +32,7 @@ def test_without_pages_the_weights_stay() -> None:
     assert fit_weights([]) == pytest.approx(np.array(WEIGHTS), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_other_pages_tell_chance_from_knowledge() -> None:
     assert cross_validated(measured_pages(WEIGHTS)) > 0.9
     rng = np.random.default_rng(1)

@@ -51,6 +51,7 @@ def test_ranges_are_put_into_the_card_and_nothing_else(weights: Path, tmp_path: 
     assert Network(weights, precision="int8").precision == "int8"
 
 
+@pytest.mark.slow
 def test_the_shipped_ranges_are_like_those_of_other_pages(weights: Path, tmp_path: Path) -> None:
     shipped = json.loads((WEIGHTS / "words.json").read_text())[RANGES]
     ranges = measure_ranges(weights, [write_page(tmp_path / "page.png", 5)])
