@@ -108,7 +108,9 @@ def test_copies_of_a_page_are_read_alike(name):
     assert np.median(scores(ecg, page.signals)) > least_db
 
 
-@pytest.mark.parametrize(("turns", "wood"), [(0, False), (0, True), (1, False)])
+@pytest.mark.parametrize(
+    ("turns", "wood"), [pytest.param(0, False, marks=pytest.mark.slow), (0, True), (1, False)]
+)
 def test_a_page_that_is_small_in_its_picture(turns, wood):
     page = drawn()
     rows, cols = page.image.shape[:2]
@@ -281,7 +283,13 @@ STRANGE = {
 }
 
 
-@pytest.mark.parametrize("name", STRANGE)
+ALIKE = ("noise", "table", "share prices", "empty grid", "handwriting on grid")
+"""Pages that are refused for the reasons of others."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in ALIKE else ()) for name in STRANGE]
+)
 def test_what_is_no_ecg_is_refused(name):
     with pytest.raises(PageError):
         digitize(STRANGE[name]())
