@@ -10,7 +10,6 @@ where a beat that was read as a whole does not reach its true peaks. What was no
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +20,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
 from scipy.signal import find_peaks
 
-from ecg_hough.output.read_back import read_leads, record_stems, resample_lead
 from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.render import PageStyle, RenderedPage, render_page, sample_style
 from ecg_lab.benchmark_pages import write_pages
-from ecg_lab.right_leads import compare_lead
+from ecg_lab.right_leads import compare_lead, predicted_pages
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,20 +150,12 @@ def wrong_waves(predictions: Path, truth: Path) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    for stem in record_stems(predictions, truth):
-        true, fs = read_leads(truth / stem)
-        page_json = predictions / f"{stem}.json"
-        report = json.loads(page_json.read_bytes()) if page_json.is_file() else None
-        statuses = {one["lead"]: one["status"] for one in report["lead_status"]} if report else {}
-        found, read_fs = read_leads(predictions / stem) if report is not None else ({}, fs)
-        beats = beat_times(np.stack([true[lead] for lead in LEADS if lead in true]), fs)
-        for lead in LEADS:
-            if lead not in true or not np.isfinite(true[lead]).any():
-                continue
-            read = resample_lead(found[lead], read_fs, fs) if lead in found else np.zeros(0)
-            for beat in compare_beats(true[lead], read, beats, fs):
-                status = statuses.get(lead, "refused")
-                rows.append({"page": stem.as_posix(), "lead": lead, **beat, "status": status})
+    for page in predicted_pages(predictions, truth):
+        beats = beat_times(np.stack([page.true[lead] for lead in LEADS if lead in page.true]), page.fs)
+        for lead in page.printed:
+            read = page.read.get(lead, np.zeros(0))
+            for beat in compare_beats(page.true[lead], read, beats, page.fs):
+                rows.append({"page": page.stem.as_posix(), "lead": lead, **beat, "status": page.status(lead)})
     return pd.DataFrame(rows)
 
 

@@ -8,6 +8,7 @@ off by more than 8 %, or it starts more than 20 ms early or late.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,50 @@ def compare_lead(reference: NDArray[np.float64], estimate: NDArray[np.float64], 
     return ComparedLead(float(snr[reach]), float(snr[k]), (float(lags[k]) + off) / fs, gain)
 
 
+@dataclass(frozen=True)
+class PredictedPage:
+    """A page of a folder of predictions beside its truth.
+
+    Attributes:
+        stem: of its files, below the folders; fs: Hz of both.
+        true, read: mV by lead, NaN where nothing is printed or read.
+        report: the page's JSON; None where there is none, as the page was refused.
+    """
+
+    stem: Path
+    fs: float
+    true: dict[str, NDArray[np.float64]]
+    read: dict[str, NDArray[np.float64]]
+    report: dict[str, Any] | None
+
+    def status(self, lead: str) -> str:
+        """A lead's status, or "refused"."""
+        found = {one["lead"]: one["status"] for one in self.report["lead_status"]} if self.report else {}
+        return found.get(lead, "refused")
+
+    @property
+    def printed(self) -> tuple[str, ...]:
+        """Leads that the page shows."""
+        return tuple(lead for lead in LEADS if lead in self.true and np.isfinite(self.true[lead]).any())
+
+
+def predicted_pages(predictions: Path, truth: Path) -> Iterator[PredictedPage]:
+    """All pages of which there is a true record.
+
+    Raises:
+        ValueError: a folder is missing, or the truth holds no record.
+    """
+    for stem in record_stems(predictions, truth):
+        true, fs = read_leads(truth / stem)
+        page_json = predictions / f"{stem}.json"
+        if not page_json.is_file():
+            yield PredictedPage(stem, fs, true, {}, None)
+            continue
+        found, read_fs = read_leads(predictions / stem)
+        read = {lead: resample_lead(found[lead], read_fs, fs) for lead in LEADS if lead in found}
+        yield PredictedPage(stem, fs, true, read, json.loads(page_json.read_bytes()))
+
+
 def compare_folders(predictions: Path, truth: Path) -> pd.DataFrame:
     """A row for every printed lead: page, lead, the figures of `ComparedLead`, wrong, status, grid.
 
@@ -93,32 +138,23 @@ def compare_folders(predictions: Path, truth: Path) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    for stem in record_stems(predictions, truth):
-        true, fs = read_leads(truth / stem)
-        page_json = predictions / f"{stem}.json"
-        report = json.loads(page_json.read_bytes()) if page_json.is_file() else None
-        statuses = {one["lead"]: one["status"] for one in report["lead_status"]} if report else {}
-        read: dict[str, NDArray[np.float64]] = {}
-        if report is not None:
-            found, read_fs = read_leads(predictions / stem)
-            read = {lead: resample_lead(found[lead], read_fs, fs) for lead in LEADS if lead in found}
-        for lead in LEADS:
-            if lead in true and np.isfinite(true[lead]).any():
-                compared = compare_lead(true[lead], read.get(lead, np.zeros(0)), fs)
-                rows.append(
-                    {
-                        "page": stem.as_posix(),
-                        "lead": lead,
-                        "free_snr_db": compared.free_snr_db,
-                        "aligned_snr_db": compared.aligned_snr_db,
-                        "start_ms": 1000.0 * compared.start_s,
-                        "gain": compared.gain,
-                        "wrong": compared.is_wrong,
-                        "read": report is not None,
-                        "status": statuses.get(lead, "refused"),
-                        "grid": report is not None and report["px_per_mm"] is not None,
-                    }
-                )
+    for page in predicted_pages(predictions, truth):
+        for lead in page.printed:
+            compared = compare_lead(page.true[lead], page.read.get(lead, np.zeros(0)), page.fs)
+            rows.append(
+                {
+                    "page": page.stem.as_posix(),
+                    "lead": lead,
+                    "free_snr_db": compared.free_snr_db,
+                    "aligned_snr_db": compared.aligned_snr_db,
+                    "start_ms": 1000.0 * compared.start_s,
+                    "gain": compared.gain,
+                    "wrong": compared.is_wrong,
+                    "read": page.report is not None,
+                    "status": page.status(lead),
+                    "grid": page.report is not None and page.report["px_per_mm"] is not None,
+                }
+            )
     return pd.DataFrame(rows)
 
 

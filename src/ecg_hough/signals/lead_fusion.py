@@ -175,8 +175,8 @@ def _agree(
         place = slice(p.first, p.first + p.mv.size)
         timing = TIMING_S * fs * np.abs(np.gradient(np.nan_to_num(p.mv)))
         mv[k, place], own[k, place], error[k, place] = p.mv, np.hypot(p.sd, timing), np.hypot(p.error, timing)
-    stray = _is_stray(mv, own, error, sums, fs)
-    sd = np.where(stray, error, own)
+    astray = _is_stray(mv, own, error, sums, fs)
+    sd = np.where(astray, error, own)
     weight, normal, known = _normal(mv, sd, sums)
     if known.sum() < SAMPLES_MIN:
         return panels, float("nan")
@@ -193,7 +193,7 @@ def _agree(
         move = np.nan_to_num(residual[k, place])
         most = MOVED_MAX_SD * np.nan_to_num(sd[k, place])
         after = np.fmin(p.sd, np.sqrt(fitted_var[k, place]))
-        left = None if p.stray is None else np.where(stray[place], 0.0, p.stray)
+        left = None if p.stray is None else np.where(astray[place], 0.0, p.stray)
         out.append(replace(p, mv=p.mv - np.clip(move, -most, most), sd=after, stray=left))
     return out, float(np.nanmedian(ratio)) / MAD_OF_NORMAL
 
