@@ -129,22 +129,7 @@ def calibrate(
     """
     columns = base.columns
     n = round(columns.duration_s * fs)
-    zero = zero_lines(
-        rows,
-        columns.windows,
-        speed_mm_s=base.mm_per_s,
-        gain_mm_mv=base.mm_per_mv,
-        pulse=base.pulse,
-        lines=base.lines,
-        names_mm=base.names_mm,
-        simultaneous=base.simultaneous,
-    )
-    zeros_mm = {
-        (w.row_index, w.column_index): zero.mm[w.row_index]
-        + zeros_moved_mm.get((w.row_index, w.column_index), 0.0)
-        for w in columns.windows
-        if w.row_index in zero.mm
-    }
+    zero, zeros_mm = _zero_lines(rows, base, zeros_moved_mm)
     panels = _panel_signals(rows, base, zero, fs, zeros_mm)
     signals = _combine(panels, n).mv
     if not np.isfinite(signals).any():
@@ -191,6 +176,24 @@ def calibrate(
         notes=notes,
         zeros_mm=zeros_mm,
     )
+
+
+def _zero_lines(
+    rows: tuple[RowTrace, ...], base: TimeBase, moved_mm: Mapping[tuple[int, int], float]
+) -> tuple[ZeroLines, dict[tuple[int, int], float]]:
+    """Zero lines of the rows, and those of their panels by row and column, mm down the page."""
+    zero = zero_lines(
+        rows,
+        base.columns.windows,
+        speed_mm_s=base.mm_per_s,
+        gain_mm_mv=base.mm_per_mv,
+        pulse=base.pulse,
+        lines=base.lines,
+        names_mm=base.names_mm,
+        simultaneous=base.simultaneous,
+    )
+    places = [(w.row_index, w.column_index) for w in base.columns.windows if w.row_index in zero.mm]
+    return zero, {place: zero.mm[place[0]] + moved_mm.get(place, 0.0) for place in places}
 
 
 def _start_s(window: Window, base: TimeBase) -> float:
