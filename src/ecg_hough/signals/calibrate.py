@@ -22,7 +22,13 @@ from ecg_hough.errors import PageError
 from ecg_hough.numeric import runs
 from ecg_hough.paper import IN_I_AND_II, LEADS
 from ecg_hough.record import LeadStatus
-from ecg_hough.signals.lead_fusion import LeadResiduals, PanelSignal, fuse, lead_residuals
+from ecg_hough.signals.lead_fusion import (
+    LeadResiduals,
+    PanelSignal,
+    fuse,
+    lead_residuals,
+    snr_by_others,
+)
 from ecg_hough.signals.limb_sums import avr_is_inverted, limb_columns
 from ecg_hough.signals.zero_lines import ZeroLines, zero_lines
 from ecg_hough.traces.contested import STRAY_MM
@@ -85,6 +91,7 @@ class Calibrated:
         leads_agree: see `lead_fusion.Fused`; warnings, notes: sentences.
         agreement: 0..1, factor of the page's quality by its residuals.
         zeros_mm: by row and column of a panel, its zero line, mm down the page.
+        by_others: see `lead_fusion.snr_by_others`.
     """
 
     signals: NDArray[np.float64]
@@ -100,6 +107,7 @@ class Calibrated:
     agreement: float
     notes: tuple[str, ...] = ()
     zeros_mm: dict[tuple[int, int], float] = field(default_factory=dict)
+    by_others: dict[str, float] = field(default_factory=dict)
 
     @property
     def quality(self) -> float:
@@ -142,6 +150,7 @@ def calibrate(
     residuals = lead_residuals(signals, tuple(panels))
     warnings = residual_warnings(residuals, signals)
     agreement = residual_agreement(residuals, signals)
+    by_others = snr_by_others(tuple(panels))
     fused = fuse(tuple(panels), fs)
     drawn = any(row.drawn for row in rows)
     # The samples of a document's paths are what the cart stored: nothing makes them more alike.
@@ -175,6 +184,7 @@ def calibrate(
         agreement=agreement,
         notes=notes,
         zeros_mm=zeros_mm,
+        by_others=by_others,
     )
 
 

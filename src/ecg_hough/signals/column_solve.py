@@ -85,6 +85,11 @@ class SolvedColumns:
     sd_mm: Floats
     against: float = np.inf
 
+    @property
+    def mm_per_s(self) -> float:
+        """Millimetres of a second: stretched paper stretches rhythm strips as much as the columns above."""
+        return self.width_mm / self.duration_s
+
     def agrees(self, columns: Columns) -> bool:
         """Whether other columns begin at the same places and times, within the error of landmarks."""
         off_mm, off_s = self._off(columns)

@@ -110,7 +110,7 @@ def _by_marks(
     return replace(
         base,
         columns=solved.columns(windows),
-        mm_per_s=scale.speed_mm_s,
+        mm_per_s=solved.mm_per_s,
         off_mm=0.0,
         warnings=(*chosen.warnings, *warnings),
         notes=(),

@@ -35,6 +35,8 @@ CLEAN = 1.5
 """Expected error in all over that of the read-out, up to which a panel's ink is its own."""
 STRETCH_S = 0.02
 """Whose ink it is, is decided over this time: errors of neighbouring read-outs are one."""
+LEVERAGE_MAX = 0.98
+"""Share of its own value in a panel's fit, from which the others say nothing of it."""
 SAMPLES_MIN = 100
 """Fewest redundant samples for a page's disagreement to be measured."""
 MAD_OF_NORMAL = 0.6745
@@ -152,6 +154,38 @@ def _difference(short: PanelSignal, strip: PanelSignal) -> NDArray[np.float64]:
     last = min(short.first + short.mv.size, strip.first + strip.mv.size)
     a, b = (p.mv[first - p.first : max(first, last) - p.first] for p in (short, strip))
     return a - b
+
+
+def snr_by_others(panels: tuple[PanelSignal, ...]) -> dict[str, float]:
+    """How well the other panels foretell a lead: log10 of its variance over that of its difference from what
+    they say; without leads of which they say nothing.
+
+    Every panel is left out in turn of the least squares fit of the signals that its group shows; its residual
+    there is the one of the fit over one minus its leverage (Cook and Weisberg 1982, section 2.2).
+
+    Args:
+        panels: all of a page, before the fusion.
+    """
+    out = {}
+    for group in _redundant(panels).values():
+        mine = [panels[k] for k in group]
+        sums = np.array([IN_I_AND_II.get(p.lead, (1.0,)) for p in mine])
+        mv = np.full((len(mine), max(p.first + p.mv.size for p in mine)), np.nan)
+        for row, p in zip(mv, mine, strict=True):
+            row[p.first : p.first + p.mv.size] = p.mv
+        weight, normal, known = _normal(mv, np.ones_like(mv), sums)
+        residual = _residuals_without_levels(mv, weight, sums, normal, known)
+        leverage = np.ones_like(mv)
+        leverage[:, known] = np.einsum("ki,nij,kj->kn", sums, np.linalg.inv(normal[known]), sums)
+        foretold = (weight > 0) & (leverage < LEVERAGE_MAX)
+        alone = np.where(foretold, residual / (1.0 - np.minimum(leverage, LEVERAGE_MAX)), np.nan)
+        for lead in {p.lead for p in mine}:
+            copies = [k for k, p in enumerate(mine) if p.lead == lead]
+            off, values = alone[copies].ravel(), mv[copies].ravel()
+            seen = np.isfinite(off)
+            if seen.sum() >= SAMPLES_MIN:
+                out[lead] = float(np.log10((np.var(values[seen]) + 1e-6) / (np.mean(off[seen] ** 2) + 1e-6)))
+    return out
 
 
 def _rms(residuals: list[NDArray[np.float64]]) -> float:

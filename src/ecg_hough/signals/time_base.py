@@ -13,8 +13,9 @@ from ecg_hough.elements import TimeBase
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.options import SHIPPED, Options
 from ecg_hough.signals.choose_layout import NAMED_MIN, ChosenLayout
-from ecg_hough.signals.column_order import find_column_order
+from ecg_hough.signals.column_order import SEQUENTIAL, find_column_order
 from ecg_hough.signals.find_columns import find_columns
+from ecg_hough.signals.print_skew import without_skew
 from ecg_hough.signals.scale import PaperScale
 from ecg_hough.signals.strip_names import NamedStrips, check_strips
 from ecg_hough.traces.rows import Rows
@@ -37,9 +38,14 @@ def find_time_base(
         strips = check_strips(rows.traces, base.columns.windows, base.layout, printed=printed)
     columns = replace(base.columns, windows=strips.windows)
     order = find_column_order(rows.traces, columns.windows, strips.layout)
+    if not rows.drawn:
+        columns = without_skew(
+            columns.with_pitch(order.pitch_off_mm), rows.traces, rows.marks, base.mm_per_s,
+            sequential=order.name == SEQUENTIAL,
+        )  # fmt: skip
     return replace(
         base,
-        columns=columns if rows.drawn else columns.with_pitch(order.pitch_off_mm),
+        columns=columns,
         layout=strips.layout,
         order=order.name,
         order_probability=order.probability,

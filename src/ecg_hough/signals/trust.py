@@ -52,6 +52,8 @@ TALL_MM, TOP_MM = 3.0, (0.25, 1.5)
 """Height of a wave whose top is looked at; depths below it at which its widths are compared."""
 BORDER_MM = 3.0
 """Distance from the picture's border at which a panel's beginning is hardly in doubt."""
+TOLD, TOLD_USUAL = (-1.0, 3.0), 1.5
+"""Least and largest SNR by other leads that counts, and the usual one, dB/10."""
 BEAT_S, AROUND_S = 0.3, 0.12
 """Least distance of beats, and half the width of a complex."""
 
@@ -188,6 +190,7 @@ def evidence_of(
                 _narrow(result.signals[k, span], fine_s * result.fs),
                 *_beyond_trace(row, window, beyond.get(row.row_index)),
                 _flat_top(row, window),
+                *_told(result.by_others.get(lead)),
             )
             own = dict(zip(_OF_LEAD, map(float, values), strict=True))
         out[lead] = of_page | own
@@ -196,7 +199,8 @@ def evidence_of(
 
 _OF_LEAD = (
     "lead named", "confidence", "largest error", "expected SNR", "gaps", "meets rows", "beats differ",
-    "height", "narrow waves", "ink beyond", "tall ink beyond", "flat top",
+    "height", "narrow waves", "ink beyond", "tall ink beyond", "flat top", "told by others",
+    "SNR by others",
 )  # fmt: skip
 
 
@@ -211,6 +215,7 @@ def page_evidence(
     unplaced = len({row.row_index for row in rows.traces} - placed)
     absent = max(0, layout.n_rows - len(placed)) if layout is not None else 3
     off = 1.0 if np.isnan(base.off_mm) else min(base.off_mm, 20.0)
+    told = list(result.by_others.values())
     px_per_mm = float(np.mean(sheet.page_map.px_per_mm))
     residual_px = sheet.geometry.residual_px if np.isfinite(sheet.geometry.residual_px) else px_per_mm
     return {
@@ -234,6 +239,7 @@ def page_evidence(
         "speed by beats": float(scale.speed_from == "beats"),
         "disagreement": 1.0 - result.agreement,
         "leads agree": {None: 0.0, True: 1.0, False: -1.0}[result.leads_agree],
+        **dict(zip(_OF_SUMS, _told(float(np.median(told)) if told else None), strict=True)),
         "warnings": float(min(4, sum(len(s.warnings) for s in (sheet, base, scale)))),
         "resolution": float(np.log(px_per_mm)),
         "rows": float(len(rows.traces)),
@@ -243,6 +249,14 @@ def page_evidence(
         "leads alike": likeness(result.signals),
         "quality": result.quality,
     }
+
+
+_OF_SUMS = ("sums known", "SNR by sums")
+
+
+def _told(snr: float | None) -> tuple[float, float]:
+    """Whether other leads foretell one, and how well (`lead_fusion.snr_by_others`), from the usual."""
+    return (0.0, 0.0) if snr is None else (1.0, float(np.clip(snr, *TOLD)) - TOLD_USUAL)
 
 
 def _at_border(sheet: Sheet, windows: tuple[Window, ...]) -> float:
