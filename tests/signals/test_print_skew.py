@@ -2,12 +2,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from printed_rows import rows_of
 
 from ecg_hough.elements import Columns, RowMark
 from ecg_hough.paper import make_layout
 from ecg_hough.render.ecg_model import generate_ecg
-from ecg_hough.signals.print_skew import without_skew
+from ecg_hough.signals.print_skew import find_skew
+from ecg_hough.traces.rows import Rows
+from printed_rows import rows_of
 
 LAYOUT = make_layout("3x4", rhythm=("II",))
 START_MM, SPEED = 20.0, 25.0
@@ -33,6 +34,11 @@ def marks_of(columns: Columns, shifts: dict[int, float], sd_mm: float, seed: int
         RowMark("start", w.row_index, w.start_mm + shifts[w.row_index] + float(rng.normal(0, sd_mm)), 0.7)
         for w in columns.windows
     )
+
+
+def without_skew(columns: Columns, traces, marks, mm_per_s: float, *, sequential: bool) -> Columns:
+    skew = find_skew(columns, Rows(traces, None, marks), mm_per_s, sequential=sequential)
+    return columns if skew is None else skew.put_on(columns)
 
 
 def moved_by(before: Columns, after: Columns) -> np.ndarray:

@@ -1,11 +1,11 @@
 """How far the rows of a page are shifted against each other along the paper.
 
-In: panels at their columns' common edges, the rows' traces and landmarks. Out: the same panels, each row's
-moved to its own place. A photo's skew and curl are flattened by the grid to some tenths of a millimetre, and
-paper with a grid printed beforehand runs askew through a printer: what rows show at one place along the page
-is then not of one instant. All columns begin at one instant in all rows, a rhythm strip repeats a short lead,
-and limb leads are sums of each other: each tells how the rows are shifted. One plane, shift by place down and
-along the page, is fitted to all of it; rows depart from it a little.
+In: panels at their columns' common edges, the rows' traces and landmarks. Out: `PrintSkew`, which moves each
+row's panels to its own place. A photo's skew and curl are flattened by the grid to some tenths of a
+millimetre, and paper with a grid printed beforehand runs askew through a printer: what rows show at one place
+along the page is then not of one instant. All columns begin at one instant in all rows, a rhythm strip is a
+copy of a short lead, and limb leads are sums of each other: each tells how the rows are shifted. One plane, shift by
+place down and along the page, is fitted to all of it; rows depart from it a little.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ecg_hough.numeric import peak_offset
 from ecg_hough.paper import IN_I_AND_II
 from ecg_hough.signals.limb_sums import outside_limb_space
 from ecg_hough.signals.raster import upwards
+from ecg_hough.traces.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -53,37 +54,68 @@ Measured = list[tuple[Floats, float, float]]
 """Terms of every measured shift, its value and expected error, mm."""
 
 
-def without_skew(
-    columns: Columns,
-    rows: tuple[RowTrace, ...],
-    marks: tuple[RowMark, ...],
-    mm_per_s: float,
-    *,
-    sequential: bool,
-) -> Columns:
-    """Panels whose rows are moved along the page by the skew of the print; see the module.
+@dataclass(frozen=True)
+class PrintSkew:
+    """How far each row is shifted along the page.
+
+    Attributes:
+        plane: what a shift is a sum of; shift: (unknowns,) the sum's terms, mm.
+        probability: that rows are shifted at all.
+    """
+
+    plane: _Plane
+    shift: Floats
+    probability: float
+
+    def of(self, row_index: int, at_mm: float) -> float:
+        """Shift of a row at a place along the page, mm; 0 of a row that has no panel."""
+        known = row_index in self.plane.level_mm
+        return float(self.plane.terms(row_index, at_mm) @ self.shift) if known else 0.0
+
+    def taken_off(self, rows: Rows) -> Rows:
+        """Rows as they would be without: their traces and landmarks moved back."""
+        traces = tuple(
+            replace(row, x_mm=row.x_mm - self.of(row.row_index, float(row.x_mm.mean())))
+            for row in rows.traces
+        )
+        marks = tuple(
+            replace(mark, x_mm=mark.x_mm - self.of(mark.row_index, mark.x_mm)) for mark in rows.marks
+        )
+        return replace(rows, traces=traces, marks=marks)
+
+    def put_on(self, columns: Columns) -> Columns:
+        """Panels at common edges, moved to their rows' places."""
+        moved = []
+        for w in columns.windows:
+            by = self.of(w.row_index, w.start_mm)
+            moved.append(replace(w, start_mm=w.start_mm + by, end_mm=w.end_mm + by))
+        return replace(columns, windows=tuple(moved))
+
+
+def find_skew(columns: Columns, rows: Rows, mm_per_s: float, *, sequential: bool) -> PrintSkew | None:
+    """The skew of a page's print; None where nothing tells.
 
     Args:
-        columns: panels at their columns' common edges; rows: traces in page millimetres; marks: landmarks.
+        columns: panels at their columns' common edges; rows: traces and landmarks in page millimetres.
         mm_per_s: millimetres of the page map per second.
         sequential: columns follow each other in time, so that rhythm strips repeat short leads below them.
     """
     windows = columns.windows
     indices = sorted({w.row_index for w in windows})
     if len(indices) < 2:
-        return columns
-    by_row = {row.row_index: row for row in rows}
+        return None
+    by_row = {row.row_index: row for row in rows.traces}
     level = {k: float(np.nanmedian(by_row[k].y_mm)) for k in indices}
     centre = 0.5 * (min(w.start_mm for w in windows) + max(w.end_mm for w in windows))
     plane = _Plane(level, float(np.mean(list(level.values()))), centre, len(columns.starts_s))
     under_mm = {j: start_s * mm_per_s if sequential else 0.0 for j, start_s in columns.starts_s.items()}
     found = [
-        *_of_marks(windows, marks, plane),
+        *_of_marks(windows, rows.marks, plane),
         *_of_copies(windows, by_row, under_mm, plane),
         *_of_sums(windows, by_row, plane),
     ]
     if not found:
-        return columns
+        return None
     solved, more = _solved(found, plane.prior_sd_mm(askew=True))
     straight, without = _solved(found, plane.prior_sd_mm(askew=False))
     askew = float(expit(ASKEW_ODDS + more - without))
@@ -91,12 +123,7 @@ def without_skew(
         "print: skew %.2f mm, changing by %.2f, per %g mm; probability that it is askew %.3f",
         *solved[:2], UNIT_MM, askew,
     )  # fmt: skip
-    shift = askew * solved + (1.0 - askew) * straight
-    moved = []
-    for w in windows:
-        by = float(plane.terms(w, w.start_mm) @ shift)
-        moved.append(replace(w, start_mm=w.start_mm + by, end_mm=w.end_mm + by))
-    return replace(columns, windows=tuple(moved))
+    return PrintSkew(plane, askew * solved + (1.0 - askew) * straight, askew)
 
 
 @dataclass(frozen=True)
@@ -119,11 +146,11 @@ class _Plane:
         shift = [SKEW_SD_MM, SKEW_CHANGE_SD_MM, *[ROW_SD_MM] * len(self.level_mm)]
         return np.array([*(shift if askew else [NONE_MM] * len(shift)), *[COLUMN_SD_MM] * self.n_columns])
 
-    def terms(self, window: Window, at_mm: float, column: int | None = None) -> Floats:
-        """(unknowns,) factors of the unknowns in the shift of a panel's row at a place; with the error of a
-        column's start."""
-        out = self.skew_terms(at_mm) * (self.level_mm[window.row_index] - self.middle_mm) / UNIT_MM
-        out[2 + list(self.level_mm).index(window.row_index)] = 1.0
+    def terms(self, row_index: int, at_mm: float, column: int | None = None) -> Floats:
+        """(unknowns,) factors of the unknowns in the shift of a row at a place; with the error of a column's
+        start."""
+        out = self.skew_terms(at_mm) * (self.level_mm[row_index] - self.middle_mm) / UNIT_MM
+        out[2 + list(self.level_mm).index(row_index)] = 1.0
         if column is not None:
             out[2 + len(self.level_mm) + column] = 1.0
         return out
@@ -139,7 +166,7 @@ def _of_marks(windows: tuple[Window, ...], marks: tuple[RowMark, ...], plane: _P
     """Shifts of panels by the landmarks near their columns' starts."""
     return [
         (
-            plane.terms(w, w.start_mm, column=w.column_index),
+            plane.terms(w.row_index, w.start_mm, column=w.column_index),
             mark.x_mm - w.start_mm,
             MARK_SD_MM / float(np.sqrt(max(mark.probability, 0.01))),
         )
@@ -160,7 +187,7 @@ def _of_copies(
             lag_mm = _lag(by_row[short.row_index], by_row[strip.row_index], short, place_mm)
             if lag_mm is not None:
                 middle_mm = 0.5 * (short.start_mm + short.end_mm)
-                terms = plane.terms(short, middle_mm) - plane.terms(strip, middle_mm)
+                terms = plane.terms(short.row_index, middle_mm) - plane.terms(strip.row_index, middle_mm)
                 out.append((terms, lag_mm, COPY_SD_MM))
     return out
 
@@ -174,7 +201,7 @@ def _of_sums(windows: tuple[Window, ...], by_row: dict[int, RowTrace], plane: _P
             continue
         start, end = limb[0].start_mm + INSET_MM, limb[0].end_mm - INSET_MM
         at, (outside, *_) = np.arange(start, end, STEP_MM), outside_limb_space([w.lead for w in limb])
-        down = np.array([plane.terms(w, start)[0] for w in limb])
+        down = np.array([plane.terms(w.row_index, start)[0] for w in limb])
         apart = np.ones(len(SKEWS_MM))
         for k, skew in enumerate(SKEWS_MM):
             traces = np.array(
