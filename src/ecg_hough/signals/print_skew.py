@@ -4,8 +4,8 @@ In: panels at their columns' common edges, the rows' traces and landmarks. Out: 
 row's panels to its own place. A photo's skew and curl are flattened by the grid to some tenths of a
 millimetre, and paper with a grid printed beforehand runs askew through a printer: what rows show at one place
 along the page is then not of one instant. All columns begin at one instant in all rows, a rhythm strip is a
-copy of a short lead, and limb leads are sums of each other: each tells how the rows are shifted. One plane, shift by
-place down and along the page, is fitted to all of it; rows depart from it a little.
+copy of a short lead, and limb leads are sums of each other: each tells how the rows are shifted. One plane,
+shift by place down and along the page, is fitted to all of it; rows depart from it a little.
 """
 
 from __future__ import annotations
