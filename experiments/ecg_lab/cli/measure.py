@@ -511,3 +511,27 @@ def fit_trust(
             figures = {key: value for key, value in model["held_out"].items() if key != "reliability"}
             typer.echo(f"{name}: limit {model['limit']}; held out: {figures}")
     typer.echo(f"Models in {out}")
+
+
+def fit_tips(
+    pages: Annotated[list[Path], typer.Argument(help="Folders of rendered pages with their truth.")],
+    workers: Workers = 2,
+) -> None:
+    """Fit the probability that a wave whose tip is not seen is wrong; the weights are printed.
+
+    Example: `ecg-lab fit-tips data/vendors data/plots data/layouts data/kit data/photo`, of pages as `ecg-lab
+    fit-trust --help` draws them
+    """
+    with plain_errors(EXTRAS):
+        from ecg_lab.tip_fit import fit_tips as fit
+        from ecg_lab.tip_fit import tips_of_pages
+        from ecg_lab.trust_fit import pages_in
+
+        with progress_bar("reading") as on_progress:
+            tips = tips_of_pages(pages_in(pages), workers=workers, on_progress=on_progress)
+        found = fit(tips)
+    wrong = sum(tip.wrong for tip in tips) / len(tips)
+    typer.echo(f"{len(tips)} waves of {len({tip.page for tip in tips})} pages, {wrong:.1%} of them wrong")
+    typer.echo(f"weights {[round(float(w), 3) for w in found.weights]}, bias {found.bias:.3f}")
+    for probability, share, n in found.reliability.tolist():
+        typer.echo(f"held out: of {n:.0f} waves given {probability:.2f}, {share:.0%} are wrong")

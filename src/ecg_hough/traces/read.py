@@ -24,6 +24,7 @@ from ecg_hough.traces.row_trace import row_trace
 from ecg_hough.traces.rows import Rows
 from ecg_hough.traces.second_look import read_together
 from ecg_hough.traces.tiles import TRACE_NETWORK
+from ecg_hough.traces.tips import with_unseen_tips
 
 
 def read_rows(sheet: Sheet, options: Options = SHIPPED) -> Rows:
@@ -35,6 +36,8 @@ def read_rows(sheet: Sheet, options: Options = SHIPPED) -> Rows:
     network = load_network(TRACE_NETWORK) if options.readout == "trace" else None
     traces = without_ruled_lines(read_traces(sheet, network, options))
     ink = find_ink(sheet.image, sheet.page_map, traces)
+    if network is not None and ink is not None:
+        traces = with_unseen_tips(sheet.image, sheet.page_map, traces, ink)
     if network is None or not options.marks:
         return Rows(traces, ink)
     return Rows(traces, ink, marks_of_rows(sheet, traces))
