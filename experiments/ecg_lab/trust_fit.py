@@ -28,6 +28,7 @@ from ecg_hough.layout.sheet import Sheet
 from ecg_hough.options import SHIPPED
 from ecg_hough.output.read_back import read_leads
 from ecg_hough.paper import CHEST_LEADS, FS_HZ, LEADS
+from ecg_hough.scores.right_leads import WRONG_GAIN, ComparedLead, compare_lead
 from ecg_hough.signals.calibrate import calibrate
 from ecg_hough.signals.choose_layout import choose_layout
 from ecg_hough.signals.scale import find_scale
@@ -35,7 +36,6 @@ from ecg_hough.signals.time_base import find_time_base
 from ecg_hough.signals.trust import LogisticModel, TrustModel, calibrated, evidence_of, page_evidence
 from ecg_hough.traces.read import read_rows
 from ecg_hough.traces.rows import Rows
-from ecg_lab.right_leads import WRONG_GAIN, ComparedLead, compare_lead
 
 RIGHT_SNR_DB, RIGHT_GAIN, RIGHT_START_S = 15.0, 0.05, 0.02
 ALIKE_DB, OTHER_DB = 10.0, 3.0
