@@ -201,7 +201,7 @@ class Engine:
 def _redrawn(state: Corrected, correction: Redraw) -> dict[str, Any]:
     """Places in the ink along a stroke, px, and their expected errors, mm."""
     stroke = state.found.to_mm(np.array(correction.stroke, float))
-    row = redraw(state.found.sheet, state.rows, correction.row, stroke)
+    row = redraw(state.found.sheet, state.rows, correction.row, stroke, snap=correction.snap)
     low, high = span_mm(correction, state.found)
     here = (row.x_mm >= low) & (row.x_mm <= high)
     points = state.found.to_px(np.column_stack([row.y_mm, row.x_mm])[here])

@@ -1,7 +1,7 @@
 """Whether a lead is right: its time, gain and shape against the truth, apart from its zero line.
 
-In: a true and an estimated lead. Out: `ComparedLead`. A lead is wrong if its SNR is below 10 dB after the best
-shift, its gain is off by more than 8 %, or it starts more than 20 ms early or late.
+In: a true and an estimated lead. Out: `ComparedLead`. A lead is wrong if its SNR is below 10 dB after the
+best shift, its gain is off by more than 8 %, or it starts more than 20 ms early or late.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rows of traces whose places are known: the truth that the trace network learns.
 
-In: places of traces in page millimetres, of a rendered page or of one that a person corrected. Out: the target
-of a strip, and files of corrected pages, from which crops are cut again and again.
+In: places of traces in page millimetres, of a rendered page or of one that a person corrected. Out: the
+target of a strip, and files of corrected pages, from which crops are cut again and again.
 """
 
 from __future__ import annotations

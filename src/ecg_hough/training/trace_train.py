@@ -54,7 +54,7 @@ class TraceTrainSettings:
         threads: of torch; None takes all cores.
         fresh: begin again even if there is a checkpoint.
         start_from: exported weights (ONNX), where the run has no checkpoint yet.
-        corrected: pages that people corrected, among those that are rendered.
+        corrected: pages that people corrected, among those that are rendered; None renders all.
     """
 
     steps: int = 20_000
@@ -68,7 +68,7 @@ class TraceTrainSettings:
     threads: int | None = None
     fresh: bool = False
     start_from: Path | None = None
-    corrected: Corrected = Corrected()
+    corrected: Corrected | None = None
 
 
 def train_traces(
@@ -213,8 +213,8 @@ def _write_settings(
         "mean_weight": MEAN_WEIGHT,
         "records": len(stems),
         "start_from": began_with,
-        "corrected_pages": len(settings.corrected.pages),
-        "corrected_share": settings.corrected.share if settings.corrected.pages else 0.0,
+        "corrected_pages": 0 if settings.corrected is None else len(settings.corrected.pages),
+        "corrected_share": 0.0 if settings.corrected is None else settings.corrected.share,
         **names,
     }
     (out / "settings.json").write_text(json.dumps(kept, indent=1))
