@@ -28,9 +28,9 @@ RULED, USUAL = "ruled", "usual"
 VENDOR_SEED = 1001
 """Of the sheet that the unseen vendor prints: all of its pages have it."""
 DPI = 130.0
-STROKE_EVERY_MM, HAND_MM = 0.25, 0.05
+STROKE_EVERY_MM, HAND_MM = 0.3, 0.05
 """Points of a stroke of the person's hand, and how far they are off (standard deviation)."""
-SEEN_ERROR_MM, SEEN_LENGTH_MM, AROUND_MM = 0.3, 0.3, 4.0
+SEEN_ERROR_MM, SEEN_LENGTH_MM, AROUND_MM = 0.3, 0.3, 10.0
 """A person sees a trace that is off by so much over such a length, and redraws so much around it."""
 WHO = "simulated"
 

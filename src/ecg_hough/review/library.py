@@ -31,6 +31,7 @@ class PageEntry:
         sha256: of the file; "" where it is not known.
         request: options that the page was read with.
         layout, probability, page_status, warnings: of the record; NaN where not estimated.
+        device: name of the cart in its header; "" where none was read.
         error: why there is no record; None where there is one.
     """
 
@@ -44,6 +45,7 @@ class PageEntry:
     page_status: str = "check"
     warnings: tuple[str, ...] = ()
     error: str | None = None
+    device: str = ""
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -139,6 +141,7 @@ def _of_record(stem: str, entry: dict[str, Any]) -> PageEntry:
         probability=math.nan if probability is None else float(probability),
         page_status=str(entry.get("page_status", "check")),
         warnings=tuple(entry.get("warnings", ())),
+        device=str((entry.get("header") or {}).get("device") or ""),
     )
 
 

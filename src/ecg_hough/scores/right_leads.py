@@ -1,7 +1,8 @@
 """Whether a lead is right: its time, gain and shape against the truth, apart from its zero line.
 
 In: a true and an estimated lead. Out: `ComparedLead`. A lead is wrong if its SNR is below 10 dB after the
-best shift, its gain is off by more than 8 %, or it starts more than 20 ms early or late.
+best shift, its gain is off by more than 8 %, or it starts more than 20 ms early or late; right
+from 15 dB, within 5 % and 20 ms.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from ecg_hough.numeric import peak_offset
 
+RIGHT_SNR_DB, RIGHT_GAIN, RIGHT_START_S = 15.0, 0.05, 0.02
 WRONG_SNR_DB, WRONG_GAIN, WRONG_START_S = 10.0, 0.08, 0.02
 MAX_SHIFT_S = 0.5
 SAMPLES_MIN = 20
@@ -32,6 +34,12 @@ class ComparedLead:
     aligned_snr_db: float
     start_s: float
     gain: float
+
+    @property
+    def is_right(self) -> bool:
+        """Whether shape, gain and time are surely right; between this and wrong a lead is neither."""
+        right = self.aligned_snr_db >= RIGHT_SNR_DB and abs(self.gain - 1.0) <= RIGHT_GAIN
+        return right and abs(self.start_s) <= RIGHT_START_S
 
     @property
     def is_wrong(self) -> bool:

@@ -108,7 +108,7 @@ class KnownPage:
     def load(cls, path: Path) -> KnownPage:
         """A page that `save` wrote. The canvas comes without its picture, which crops do not need."""
         with np.load(path) as arrays:
-            rows = []
+            rows: list[RowTruth] = []
             while (name := f"row{len(rows)}") + ".n" in arrays:
                 ends = np.cumsum(arrays[f"{name}.n"])[:-1]
                 x, y, seen, vague = (
