@@ -59,6 +59,12 @@ def serve(
         float, typer.Option(callback=positive, help="That an upload waits before it is answered with a job.")
     ] = 30.0,
     keep_hours: KeepHours = 24.0,
+    review: Annotated[
+        bool,
+        typer.Option(
+            "--review", help="Let people review in a browser what they sent; uploads stay as long as records."
+        ),
+    ] = False,
     verbose: Verbose = 0,
 ) -> None:
     """Serve pages over HTTP: send an image, PDF or DICOM object, get its record in the format you accept.
@@ -73,6 +79,7 @@ def serve(
     - a department: `ecg-hough keys add ward-3 -k keys.json`, then `ecg-hough serve --host 0.0.0.0 --keys
       keys.json --workers 4`
     - behind a proxy on this machine: `ecg-hough serve --keys keys.json --name ecg-server`
+    - people correct what was sent, in a browser: `ecg-hough serve --review --keys keys.json --keep-hours 168`
     """
     with plain_errors():
         from ecg_hough.batch.workers import end_by_sigterm
@@ -85,9 +92,14 @@ def serve(
             queue=queue, queue_of_key=queue_of_key, page_seconds=page_seconds, page_mib=page_mib,
             wait_seconds=wait_seconds, keep_hours=keep_hours,
         )  # fmt: skip
+        people_of = None
+        if review:
+            from ecg_hough.review.uploads import people_of
+
         end_by_sigterm()
         run(
             data, address=Address(host, port, tuple(names or ()), keys), bounds=bounds, workers=workers,
+            people_of=people_of,
             on_listening=lambda url: typer.echo(f"Listening on {url}", err=True),
         )  # fmt: skip
 

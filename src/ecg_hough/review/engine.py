@@ -41,7 +41,7 @@ from ecg_hough.review.corrections import (
     in_force,
     undone,
 )
-from ecg_hough.review.library import Library, PageEntry
+from ecg_hough.review.library import PageEntry, Pages
 from ecg_hough.review.places import How
 from ecg_hough.review.reading import Reading
 from ecg_hough.review.store import ConflictError, Store, now
@@ -116,11 +116,20 @@ class Engine:
         library: the folder's pages; store: their logs.
     """
 
-    def __init__(self, library: Library, store: Store) -> None:
+    def __init__(self, library: Pages, store: Store) -> None:
         self.library, self.store = library, store
-        self.entries = {store.page_id(entry.stem, entry.sha256): entry for entry in library.entries}
+        self.entries: dict[int, PageEntry] = {}
+        self.refresh()
         self._open: OrderedDict[int, OpenPage] = OrderedDict()
         self._lock = threading.Lock()
+
+    def refresh(self) -> None:
+        """Take in pages that are new, and forget those that are gone."""
+        known = {(entry.stem, entry.sha256): number for number, entry in self.entries.items()}
+        self.entries = {
+            known.get((entry.stem, entry.sha256)) or self.store.page_id(entry.stem, entry.sha256): entry
+            for entry in self.library.entries
+        }
 
     def open(self, page_id: int) -> OpenPage:
         """A page in memory; its picture is decoded where it is not there yet.

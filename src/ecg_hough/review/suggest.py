@@ -1,9 +1,9 @@
 """Which pages are worth correcting next, so that much is learnt from them.
 
 In: rows of the queue. Out: `Suggestion`s, the page of greatest expected gain first. A correction is worth
-most where the machine is probably wrong, and where many other pages that it is probably wrong on look like it:
-have its layout, its cart, its warnings. Each further page of a kind is worth less than the one before, so that
-not all are of one kind.
+most where the machine is probably wrong, and where many others of the pages that it is probably wrong on look
+like it: have its layout, its cart, its warnings. Each further page of a kind is worth less than the one
+before, so that not all are of one kind.
 """
 
 from __future__ import annotations
