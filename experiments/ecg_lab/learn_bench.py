@@ -2,7 +2,7 @@
 
 In: records, numbers of pages, a folder that keeps what is done. Out: figures of pages of that vendor and of
 usual ones that were not corrected, read before and after learning from pages that `suggest` chose, and from
-as many chosen at random. Both arms choose from one pool, whose pages a simulated person has corrected before.
+as many chosen at random. Both arms choose from one pool; a simulated person corrects what they choose.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ecg_hough.review.suggest import suggest
 
 from ecg_hough.batch.predict import predict_pages
 from ecg_hough.batch.reader import Digitizer
 from ecg_hough.datasets.split import split_records
 from ecg_hough.review.engine import Engine
 from ecg_hough.review.library import Library
+from ecg_hough.review.places import How
 from ecg_hough.review.queue import QueueRow
 from ecg_hough.review.store import Standing, Store
+from ecg_hough.review.suggest import suggest
 from ecg_hough.training.learn import LearnSettings, learn
 from ecg_hough.training.learned_figures import compared, read_page_again, standard_pages
 from ecg_lab.learn_pages import RULED, USUAL, TruePage, correct_page, draw_pages
@@ -76,21 +77,21 @@ def bench(
         pages, out, read=Digitizer(), on_page=_counter("reading the pool", on_progress)
     )  # fmt: skip
     master = Engine(Library(out, [folder / POOL]), Store.beside(out))
-    correct_pool(master, folder / POOL, on_progress)
+    chosen = {arm: choose(arm, master, settings) for arm in ARMS}
+    correct_pages(master, folder / POOL, sorted({*chosen[ARMS[0]], *chosen[ARMS[1]]}), on_progress)
     trial = dict.fromkeys(kinds, settings.trial)
     draw_pages(folder / TRIAL, trial, settings.seed + TRIAL_SEED, stems)
     figures: dict[str, Any] = {"before": scores(folder, None, "before", on_progress)}
     for arm in ARMS:
-        chosen = choose(arm, master, settings)
         weights = folder / arm
         if not (weights / "learned.txt").is_file():
-            engine = _arm_engine(master, out, folder, arm, chosen)
+            engine = _arm_engine(master, out, folder, arm, chosen[arm])
             learn(
                 engine, weights, standard=standard, settings=settings.learning,
                 command=f"ecg-lab learn-bench, {arm} pages", on_progress=on_progress,
             )  # fmt: skip
             engine.store.close()
-        kinds_chosen = [master.entries[number].stem.partition("_")[0] for number in chosen]
+        kinds_chosen = [master.entries[number].stem.partition("_")[0] for number in chosen[arm]]
         figures[arm] = scores(folder, weights, arm, on_progress) | {
             "pages_of_the_vendor": kinds_chosen.count(RULED),
             "learnt": (weights / "learned.txt").read_text().splitlines()[1:],
@@ -105,14 +106,15 @@ def bench(
     return {"settings": settings_kept, "figures": figures}
 
 
-def correct_pool(engine: Engine, pages: Path, on_progress: OnProgress) -> None:
-    """Every page of a pool corrected by the simulated person, once."""
-    standings = engine.store.standings(list(engine.entries))
-    for k, (number, entry) in enumerate(engine.entries.items()):
+def correct_pages(engine: Engine, pages: Path, numbers: Sequence[int], on_progress: OnProgress) -> None:
+    """Pages corrected by the simulated person, each once."""
+    standings = engine.store.standings(list(numbers))
+    for k, number in enumerate(numbers):
+        entry = engine.entries[number]
         if standings[number].decision.decision == "open":
             true = TruePage.load(pages / f"{entry.source.removesuffix('.png')}.true.npz")
             correct_page(engine, number, true, seed=number)
-        on_progress("correcting", k + 1, len(engine.entries))
+        on_progress("correcting", k + 1, len(numbers))
 
 
 def choose(arm: str, engine: Engine, settings: BenchSettings) -> list[int]:
@@ -151,8 +153,6 @@ def scores(folder: Path, weights: Path | None, name: str, on_progress: OnProgres
     found: dict[str, dict[str, list[float]]] = {}
     pages = standard_pages(folder / TRIAL)
     for k, page in enumerate(pages):
-        from ecg_hough.review.places import How
-
         read, _ = read_page_again(page.path, 1, How(fs=round(page.fs)), usable)
         snr_db, wrong, _ = compared(page.signals, read, page.fs)
         of_kind = found.setdefault(page.path.name.partition("_")[0], {"snr_db": [], "wrong": []})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +26,9 @@ from ecg_hough.service.store import Store
 from fast_reader import FastReader
 from service_jobs import accepted
 
-PAGE = cv2.imencode(".png", np.full((200, 300, 3), 255, np.uint8))[1].tobytes()
+PAGE = cv2.imencode(".png", np.tile(np.arange(0, 250, dtype=np.uint8)[:, None, None], (1, 300, 3)))[
+    1
+].tobytes()
 
 
 class Ward:
@@ -61,7 +64,10 @@ class Ward:
 
 
 @pytest.fixture
-def ward(tmp_path: Path) -> Iterator[Ward]:
+def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
+    monkeypatch.setattr(
+        tempfile, "tempdir", None
+    )  # `ReadWork` sets it in its process, which here is this one
     made = Ward(tmp_path)
     yield made
     made.store.close()
