@@ -49,6 +49,10 @@ from ecg_hough.traces.redraw import redraw
 
 OPEN_MAX = 4
 """Pages that stay in memory: 200 MB each where the picture has 12 megapixels."""
+OF_SEVERAL = (
+    "this record is of several pages: it can be accepted or rejected, not corrected; to correct it, read each"
+    " of its pages by itself into another folder, with predict --pages 1, then --pages 2, and review that"
+)
 KEPT_EVERY = 4
 """Read-outs, a sixteenth of a millimetre, of which one is kept in the log of what was there before."""
 SAME_MV = 0.002
@@ -93,7 +97,7 @@ class OpenPage:
             ValueError: it is a record of several pages.
         """
         if self.reading is None:
-            raise ValueError("a record of several pages can be accepted or rejected, not corrected")
+            raise ValueError(OF_SEVERAL)
         key = tuple(entry.version for entry in in_force(log))
         if self._last is None or self._last[0] != key:
             self._last = (key, corrected(self.reading, log))

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from ecg_hough.errors import PageError
 from ecg_hough.review.corrections import correction_of
-from ecg_hough.review.engine import Engine
+from ecg_hough.review.engine import OF_SEVERAL, Engine
 from ecg_hough.review.queue import Filters, QueueRow, choices, progress, queue
 from ecg_hough.review.state import page_state, record_state
 from ecg_hough.review.store import NAME_MAX
@@ -170,7 +170,7 @@ def _state(engine: Engine, page_id: int) -> dict[str, Any]:
     entry = page.entry
     known = {"id": page_id, "name": entry.stem, "source": entry.source, "width": cols, "height": rows}
     if page.reading is None and page.saved is not None:
-        return known | record_state(page.saved, (), standing) | {"error": None}
+        return known | record_state(page.saved, (), standing) | {"error": None, "notice": OF_SEVERAL}
     try:
         state, log = engine.now(page_id)
     except PageError as error:

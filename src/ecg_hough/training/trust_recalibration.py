@@ -25,6 +25,8 @@ LEADS_ALIKE = 3.0
 """So many leads of a page count as one."""
 PAGES_MIN = 4
 """Pages without which nothing is recalibrated."""
+LEAST_GAIN = 0.001
+"""Mean log loss, nats, by which pages that are left out must be judged better."""
 SURE = 1e-4
 """Probabilities are kept so far from 0 and 1."""
 
@@ -57,7 +59,7 @@ class Recalibration:
     @property
     def is_better(self) -> bool:
         """Whether pages that were left out are judged better by it."""
-        return self.loss_after < self.loss_before
+        return self.loss_after < self.loss_before - LEAST_GAIN
 
     def of(self, model: TrustModel) -> TrustModel:
         """The model, recalibrated."""
