@@ -59,7 +59,7 @@ ONE_OF_EACH = (
     Gain(5.0, "chest"),
     Pitch(6.0, 5.9),
     Zero("0.1", -0.5),
-    Redraw(2, (*ENDS, (12.0, 95.0)), snap=False),
+    Redraw(2, (*ENDS, (12.0, 95.0))),
     Nudge(2, ENDS, 0.1, -0.2),
     Unreadable(0, ENDS),
     Restore(0, ENDS),

@@ -26,7 +26,8 @@ from ecg_hough.review.queue import QueueRow
 from ecg_hough.review.store import Standing, Store
 from ecg_hough.review.suggest import suggest
 from ecg_hough.training.learn import LearnSettings, learn
-from ecg_hough.training.learned_figures import compared, read_page_again, standard_pages
+from ecg_hough.training.learned_figures import compared, standard_pages
+from ecg_hough.training.read_again import read_page_again
 from ecg_lab.learn_pages import RULED, USUAL, TruePage, correct_page, draw_pages
 
 POOL, TRIAL = "pool", "trial"

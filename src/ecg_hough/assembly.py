@@ -14,10 +14,9 @@ from ecg_hough.header.read import disagreements, read_header, speed_by_rate
 from ecg_hough.image.reading import Picture
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.measure.measured import compared, measure
-from ecg_hough.networks.runtime import TRUST_NAME, WEIGHTS, load_network, weights_file
+from ecg_hough.networks.runtime import load_network, own_versions
 from ecg_hough.options import HeaderLevel, Options
 from ecg_hough.output.ecg import Ecg
-from ecg_hough.output.files import sum_of
 from ecg_hough.page_map import turn_back
 from ecg_hough.record import Trace
 from ecg_hough.signals.calibrate import Calibrated
@@ -98,10 +97,7 @@ def versions_of(options: Options) -> dict[str, str]:
     if options.readout == "trace":
         names += ["traces", "marks"] if options.marks else ["traces"]
     versions = {"ecg_hough": ecg_hough.__version__} | {name: load_network(name).version for name in names}
-    trust = weights_file(TRUST_NAME)
-    # One learnt from corrections; the shipped one belongs to the package's version.
-    own = {"trust": f"trust-{sum_of(trust)[:8]}"} if trust.parent != WEIGHTS else {}
-    return versions | own
+    return versions | own_versions()
 
 
 def _traces_on_picture(

@@ -51,7 +51,7 @@ class Fakes:
         self.off = 1.5
         self.pages = PAGES
         monkeypatch.setattr(learning, "standard_pages", lambda folder: [])
-        for name in ("pages_of", "measure", "_train", "_candidates"):
+        for name in ("pages_of", "measure", "_train", "candidates"):
             monkeypatch.setattr(learning, name, getattr(self, name.strip("_")))
 
     def pages_of(self, engine: Any, folder: Path, on_progress: Any) -> tuple[list[CorrectedPage], dict]:

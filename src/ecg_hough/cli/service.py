@@ -94,7 +94,7 @@ def serve(
         )  # fmt: skip
         people_of = None
         if review:
-            from ecg_hough.review.uploads import people_of
+            from ecg_hough.service.people import people_of
 
         end_by_sigterm()
         run(

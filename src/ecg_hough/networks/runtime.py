@@ -230,6 +230,14 @@ def weights_file(name: str) -> Path:
     return own if own is not None and own.is_file() else WEIGHTS / name
 
 
+def own_versions() -> dict[str, str]:
+    """Versions of what the folder in use holds besides networks; shipped files have the package's version."""
+    path = weights_file(TRUST_NAME)
+    if path.parent == WEIGHTS:
+        return {}
+    return {path.stem: f"{path.stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"}
+
+
 def check_weights(folder: Path) -> None:
     """Refuse a folder that holds no weights that could replace shipped ones.
 

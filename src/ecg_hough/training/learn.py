@@ -27,6 +27,7 @@ from ecg_hough.output.files import move_all, staging, sum_of
 from ecg_hough.review.engine import Engine
 from ecg_hough.signals.trust import TrustModel
 from ecg_hough.traces.tiles import TRACE_NETWORK
+from ecg_hough.training.candidates import SHARES, candidates
 from ecg_hough.training.corrected_pages import CorrectedPage, file_of, pages_of
 from ecg_hough.training.learned_figures import Figures, StandardPage, measure, standard_pages
 from ecg_hough.training.trust_recalibration import JudgedPage, Recalibration, recalibrate
@@ -36,9 +37,6 @@ WORK = "learning"
 REPORT = "learned.txt"
 TRAINED_MIN, HELD_OUT_MIN = 3, 2
 """Corrected pages to train on, and held out, without which nothing is learnt."""
-SHARES = {"trained": 1.0, "mean": 0.5}
-"""Candidates, and their share of the trained weights; the old ones have the rest."""
-
 log = logging.getLogger(__name__)
 
 OnProgress = Callable[[str, int, int], object]
@@ -154,7 +152,7 @@ def learn(
         on_progress("comparing", n_done, total)
 
     figures, judged = {}, {}
-    for name, folder in {"before": old, **_candidates(run, start, work)}.items():
+    for name, folder in {"before": old, **candidates(run, start, work)}.items():
         figures[name], judged[name] = state.once(
             name, lambda folder=folder: measure(folder, held_out, checked_on, count)  # type: ignore[misc]
         )  # fmt: skip
@@ -263,31 +261,6 @@ def _train(
     assert (run / CHECKPOINT).is_file()
     (run / "finished").touch()
     return run
-
-
-def _candidates(run: Path, start: Path, work: Path) -> dict[str, Path]:
-    """Folders with the network of each candidate."""
-    import torch
-
-    from ecg_hough.training.export_weights import write_network
-    from ecg_hough.training.exported import load_exported
-    from ecg_hough.training.trace_run import read_trace_run
-
-    out = {}
-    for name, share in SHARES.items():
-        out[name] = work / name
-        out[name].mkdir(parents=True, exist_ok=True)
-        if (start.parent / TRUST_NAME).is_file():
-            shutil.copyfile(start.parent / TRUST_NAME, out[name] / TRUST_NAME)
-        if (out[name] / f"{TRACE_NETWORK}.json").is_file():
-            continue
-        trained, before = read_trace_run(run), read_trace_run(run).network
-        load_exported(before, start)
-        with torch.no_grad():
-            for mine, its in zip(trained.network.parameters(), before.parameters(), strict=True):
-                mine.mul_(share).add_(its, alpha=1.0 - share)
-        write_network(trained, out[name], TRACE_NETWORK)
-    return out
 
 
 def _write(

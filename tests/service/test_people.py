@@ -16,11 +16,11 @@ pytest.importorskip("sqlalchemy", reason='needs pip install "ecg-hough[serve]" a
 pytest.importorskip("httpx", reason='needs pip install "ecg-hough[serve]" and httpx')
 from fastapi.testclient import TestClient
 
-from ecg_hough.review.uploads import people_of
 from ecg_hough.service.app import make_app
 from ecg_hough.service.engine import Engine, ReadTask
 from ecg_hough.service.keys import Doorkeeper, add_key, remove_key
 from ecg_hough.service.metrics import Metrics
+from ecg_hough.service.people import people_of
 from ecg_hough.service.reading import ReadWork
 from ecg_hough.service.store import Store
 from fast_reader import FastReader
