@@ -54,11 +54,22 @@ def test_what_was_corrected_counts_as_learnt() -> None:
     corrected = [QueueRow(one.page_id, one.entry, Standing(version=2)) for one in many[:4]]
     rejected = [QueueRow(one.page_id, one.entry, Standing(Decision("rejected"), 1)) for one in many[:4]]
     assert suggest([*corrected, *many[4:], *few], 1)[0].stem == "12x1_3"
-    assert suggest([*rejected, *many[4:], *rows("3x4", 6, 0.3, error="layout: none"), *few], 9)[-1].page_id
+    assert suggest([*rejected, *many[4:], *few], 1)[0].stem == "12x1_3", (
+        "four are left of one, two of the other"
+    )
     assert suggest([*many, *few], 1)[0].stem == "3x4_5"
     assert suggest(corrected, 5) == []
     with pytest.raises(ValueError, match="n must be at least 1; got 0"):
         suggest(many, 0)
+
+
+def test_pages_that_were_refused_may_be_corrected_and_unreadable_ones_not() -> None:
+    refused = rows("unknown", 5, 0.3, error="layout: no lead is likely to be right")
+    unreadable = rows("unknown", 20, 0.3, error="page: the page is blank")
+    found = suggest([*refused, *unreadable, *rows("3x4", 1, 0.6)], 30)
+    assert len(found) == 6
+    assert found[0].stem == "unknown_4"
+    assert found[0].risk == 0.5
 
 
 def test_the_command(tmp_path: Path) -> None:

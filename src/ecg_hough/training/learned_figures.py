@@ -76,10 +76,10 @@ def standard_pages(folder: Path) -> list[StandardPage]:
     """
     out = []
     for path in sorted(folder.glob("*")):
-        places = (folder / path.stem, folder / "truth" / path.stem)
-        stem = next((place for place in places if place.with_suffix(".hea").is_file()), None)
-        if path.suffix.lower() in SUFFIXES and stem is not None:
-            leads, fs = read_leads(stem)
+        headers = (place / f"{path.stem}.hea" for place in (folder, folder / "truth"))
+        header = next((one for one in headers if one.is_file()), None)
+        if path.suffix.lower() in SUFFIXES and header is not None:
+            leads, fs = read_leads(header.with_suffix(""))
             n = max(lead.size for lead in leads.values())
             signals = np.full((len(LEADS), n), np.nan)
             for k, lead in enumerate(LEADS):
