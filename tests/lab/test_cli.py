@@ -19,7 +19,8 @@ COMMANDS = (
     "fit-trust", "ablations", "robustness", "fidelity", "geometry-benchmark", "confidence", "words",
     "render-benchmark", "render-plots", "render-others", "render-crossings", "paper", "notebooks",
     "cross-validate", "train-peer", "export-peer", "export-network", "kaggle-submit", "kaggle-check",
-    "kaggle-score", "kills", "mutations", "cost", "memory", "load", "hostile-uploads", "gallery", "learn-bench",
+    "kaggle-score", "kills", "mutations", "cost", "memory", "load", "hostile-uploads", "gallery",
+    "learn-bench",
 )  # fmt: skip
 
 

@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sqlalchemy", reason='needs pip install "ecg-hough[serve]"')
-from ecg_hough.networks.runtime import WEIGHTS, check_weights, use_weights, weights_file
+from ecg_hough.networks.runtime import (
+    WEIGHTS,
+    check_weights,
+    own_versions,
+    use_weights,
+    weights_file,
+)
 from ecg_hough.review.library import PageEntry
 from ecg_hough.review.places import How
 from ecg_hough.review.store import Decision, Standing
@@ -126,9 +132,11 @@ def test_trust_alone_may_be_learnt(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         use_weights(tmp_path)
         assert weights_file("trust.json") == tmp_path / "trust.json"
         assert weights_file("traces.onnx") == WEIGHTS / "traces.onnx"
+        assert own_versions()["trust"].startswith("trust-")
     finally:
         use_weights(None)
     assert trained_on(tmp_path) == ()
+    assert own_versions() == {}
 
 
 def test_what_was_learnt_before_is_the_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

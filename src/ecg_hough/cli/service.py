@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ecg_hough.cli.arguments import Verbose, Workers, positive
 from ecg_hough.cli.screen import plain_errors
+
+if TYPE_CHECKING:
+    from ecg_hough.service.app import People
+    from ecg_hough.service.keys import Doorkeeper
+    from ecg_hough.service.store import Store
 
 keys_app = typer.Typer(
     no_args_is_help=True, help="API keys of ecg-hough serve: the file holds their hashes alone."
@@ -92,16 +98,18 @@ def serve(
             queue=queue, queue_of_key=queue_of_key, page_seconds=page_seconds, page_mib=page_mib,
             wait_seconds=wait_seconds, keep_hours=keep_hours,
         )  # fmt: skip
-        people_of = None
-        if review:
-            from ecg_hough.service.people import people_of
-
         end_by_sigterm()
         run(
             data, address=Address(host, port, tuple(names or ()), keys), bounds=bounds, workers=workers,
-            people_of=people_of,
+            people_of=_people_of() if review else None,
             on_listening=lambda url: typer.echo(f"Listening on {url}", err=True),
         )  # fmt: skip
+
+
+def _people_of() -> Callable[[Store, Doorkeeper], People]:
+    from ecg_hough.service.people import people_of
+
+    return people_of
 
 
 def dicom_listen(

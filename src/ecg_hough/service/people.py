@@ -97,7 +97,10 @@ def people_of(jobs: Jobs, doorkeeper: Doorkeeper, database: str | None = None) -
     Raises:
         ValueError: no such URL.
     """
-    store = Store(database or f"sqlite:///{jobs.folder / DATABASE_NAME}")
+    path = jobs.folder / DATABASE_NAME
+    if database is None:
+        path.touch(mode=0o600)  # its journals get the same mode
+    store = Store(database or f"sqlite:///{path}")
     engines: OrderedDict[str, Engine] = OrderedDict()
     lock = Lock()
 

@@ -119,7 +119,7 @@ def _page_of(engine: Engine, page_id: int, folder: Path) -> CorrectedPage:
     key.update(repr(state.wishes).encode())
     page = CorrectedPage(
         entry.stem, key.hexdigest()[:32], engine.library.file_of(entry), entry.numbers[0], reading.how,
-        state.record.signals, touched, is_held_out(entry),
+        np.asarray(state.record.signals, np.float64), touched, is_held_out(entry),
     )  # fmt: skip
     if not page.held_out and not file_of(page, folder).is_file():
         known = known_page(state)
@@ -136,7 +136,9 @@ def known_page(state: Corrected) -> KnownPage | None:
         return None  # samples of a PDF are no pixels that are read
     indices = sorted({panel.row_index for panel in sheet.layout.panels})
     masks = row_masks(sheet.probabilities, sheet.layout)
-    rows, seen, places = [], [], []
+    rows: list[RowTruth] = []
+    seen: list[NDArray[np.float32]] = []
+    places: list[tuple[int, float, float]] = []
     for row in state.rows:
         truth = _truth(row, sheet)
         if truth is None or row.row_index not in indices:
@@ -164,6 +166,6 @@ def _truth(row: RowTrace, sheet: Sheet) -> RowTruth | None:
     height, width = sheet.image.shape[:2]
     inside = (r > 0) & (r < height - 1) & (c > 0) & (c < width - 1)
     vague = ~(row.sd_mm < VAGUE_MM)
-    parts = ([values[span] for span in spans] for values in (row.x_mm, row.y_mm, inside, vague))
-    x_mm, y_mm, seen, unsure = (tuple(part) for part in parts)
+    x_mm, y_mm = (tuple(values[span] for span in spans) for values in (row.x_mm, row.y_mm))
+    seen, unsure = (tuple(values[span] for span in spans) for values in (inside, vague))
     return RowTruth(x_mm, y_mm, seen, unsure)
