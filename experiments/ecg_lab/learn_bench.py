@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ecg_hough.batch.pages import REPORT_NAME
 from ecg_hough.batch.predict import predict_pages
 from ecg_hough.batch.reader import Digitizer
 from ecg_hough.datasets.split import split_records
@@ -74,9 +75,8 @@ def bench(
     kinds = {RULED: settings.pool, USUAL: settings.pool}
     pages = draw_pages(folder / POOL, kinds, settings.seed, stems)
     out = folder / "out"
-    predict_pages(
-        pages, out, read=Digitizer(), on_page=_counter("reading the pool", on_progress)
-    )  # fmt: skip
+    if not _are_read(out, pages):
+        predict_pages(pages, out, read=Digitizer(), on_page=_counter("reading the pool", on_progress))
     master = Engine(Library(out, [folder / POOL]), Store.beside(out))
     chosen = {arm: choose(arm, master, settings) for arm in ARMS}
     correct_pages(master, folder / POOL, sorted({*chosen[ARMS[0]], *chosen[ARMS[1]]}), on_progress)
@@ -105,6 +105,15 @@ def bench(
         "learning_rate": settings.learning.learning_rate,
     }  # fmt: skip
     return {"settings": settings_kept, "figures": figures}
+
+
+def _are_read(out: Path, pages: Sequence[Path]) -> bool:
+    """Whether a run read all of the pages, or was refused them. Where the code has changed since, `predict`
+    would read them again, and corrections would be of another reading."""
+    report = out / REPORT_NAME
+    known = json.loads(report.read_bytes())["pages"] if report.is_file() else []
+    stems = {one["stem"] for one in known} | {path.stem for path in out.glob("*.hea")}
+    return {path.stem for path in pages} <= stems
 
 
 def correct_pages(engine: Engine, pages: Path, numbers: Sequence[int], on_progress: OnProgress) -> None:
