@@ -70,7 +70,7 @@ class Fakes:
         assert len(pages) == sum(not one.held_out for one in self.pages)
         return Path("run")
 
-    def candidates(self, run: Path, start: Path, work: Path) -> dict[str, Path]:
+    def candidates(self, run: Path, start: Path, work: Path, trust: Path) -> dict[str, Path]:
         for name in learning.SHARES:
             folder = work / name
             folder.mkdir(parents=True, exist_ok=True)

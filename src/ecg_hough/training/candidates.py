@@ -16,8 +16,13 @@ SHARES = {"trained": 1.0, "mean": 0.5}
 """Candidates, and their share of the trained weights; the old ones have the rest."""
 
 
-def candidates(run: Path, start: Path, work: Path) -> dict[str, Path]:
-    """Folders with the network of each candidate."""
+def candidates(run: Path, start: Path, work: Path, trust: Path) -> dict[str, Path]:
+    """Folders below `work` with the network of each candidate.
+
+    Args:
+        run: of `trace_train`; start: the weights that it started from.
+        trust: the model of trust so far, with which candidates are judged.
+    """
     import torch
 
     from ecg_hough.training.export_weights import write_network
@@ -28,8 +33,7 @@ def candidates(run: Path, start: Path, work: Path) -> dict[str, Path]:
     for name, share in SHARES.items():
         out[name] = work / name
         out[name].mkdir(parents=True, exist_ok=True)
-        if (start.parent / TRUST_NAME).is_file():
-            shutil.copyfile(start.parent / TRUST_NAME, out[name] / TRUST_NAME)
+        shutil.copyfile(trust, out[name] / TRUST_NAME)
         if (out[name] / f"{TRACE_NETWORK}.json").is_file():
             continue
         trained, before = read_trace_run(run), read_trace_run(run).network

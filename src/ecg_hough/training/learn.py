@@ -138,10 +138,8 @@ def learn(
     train_on = [page for page in pages if not page.held_out and file_of(page, work / "pages").is_file()]
     _check_enough(train_on, held_out, without)
     old = out if (out / f"{TRACE_NETWORK}.onnx").is_file() or (out / TRUST_NAME).is_file() else None
-    start = next(
-        path for path in (out / f"{TRACE_NETWORK}.onnx", WEIGHTS / f"{TRACE_NETWORK}.onnx") if path.is_file()
-    )
-    state = _State(work, _of([*train_on, *held_out], checked_on, start, settings))
+    start, trust_file = (_so_far(out, name) for name in (f"{TRACE_NETWORK}.onnx", TRUST_NAME))
+    state = _State(work, _of([*train_on, *held_out], checked_on, (start, trust_file), settings))
     run = _train(train_on, start, work, settings, on_progress)
     total = (len(SHARES) + 1) * (len(held_out) + len(checked_on))
     n_done = 0
@@ -152,15 +150,15 @@ def learn(
         on_progress("comparing", n_done, total)
 
     figures, judged = {}, {}
-    for name, folder in {"before": old, **candidates(run, start, work)}.items():
+    for name, folder in {"before": old, **candidates(run, start, work, trust_file)}.items():
         figures[name], judged[name] = state.once(
             name, lambda folder=folder: measure(folder, held_out, checked_on, count)  # type: ignore[misc]
         )  # fmt: skip
     better = [name for name in SHARES if figures[name].is_better_than(figures["before"])]
     taken = max(better, key=lambda name: figures[name].corrected_db, default=None)
     chosen = judged[taken or "before"]
-    if taken is None and train_on:
-        # An unchanged network has not seen them either.
+    if taken is None and start.parent == WEIGHTS:
+        # The shipped network has not seen them either.
         others = measure(old, train_on, (), lambda: on_progress("judging", 0, len(train_on)))[1]
         chosen = [*chosen, *others]
     trust = recalibrate(chosen)
@@ -169,6 +167,11 @@ def learn(
     _write(result, out, work, train_on, command, settings)
     shutil.rmtree(work, ignore_errors=True)
     return result
+
+
+def _so_far(out: Path, name: str) -> Path:
+    """A file of weights that an earlier run wrote, or the shipped one."""
+    return out / name if (out / name).is_file() else WEIGHTS / name
 
 
 def _check_enough(
@@ -184,10 +187,13 @@ def _check_enough(
 
 
 def _of(
-    pages: Sequence[CorrectedPage], standard: Sequence[StandardPage], start: Path, settings: LearnSettings
+    pages: Sequence[CorrectedPage],
+    standard: Sequence[StandardPage],
+    so_far: Sequence[Path],
+    settings: LearnSettings,
 ) -> str:
     """Hash of all that a run depends on."""
-    known = [page.key for page in pages], [sum_of(one.path) for one in standard], sum_of(start)
+    known = [page.key for page in pages], [sum_of(one.path) for one in standard], *map(sum_of, so_far)
     text = json.dumps([*known, asdict(settings)], default=str, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -275,20 +281,15 @@ def _write(
     names = []
     with staging(out) as stage:
         if result.taken is not None:
-            old_card = next(
-                path
-                for path in (out / f"{TRACE_NETWORK}.json", WEIGHTS / f"{TRACE_NETWORK}.json")
-                if path.is_file()
-            )
             folder = work / result.taken
             shutil.copyfile(folder / f"{TRACE_NETWORK}.onnx", stage / f"{TRACE_NETWORK}.onnx")
             card = json.loads((folder / f"{TRACE_NETWORK}.json").read_bytes())
-            earlier = json.loads(old_card.read_bytes())
+            earlier = json.loads(_so_far(out, f"{TRACE_NETWORK}.json").read_bytes())
             card = _card(card, earlier, result, len(pages), command, settings)
             (stage / f"{TRACE_NETWORK}.json").write_bytes(json_bytes(card))
             names += [f"{TRACE_NETWORK}.onnx", f"{TRACE_NETWORK}.json"]
         if result.trust_taken and result.trust is not None:
-            path = out / TRUST_NAME if (out / TRUST_NAME).is_file() else WEIGHTS / TRUST_NAME
+            path = _so_far(out, TRUST_NAME)
             data = json.loads(path.read_bytes())
             data["calibration"] = list(result.trust.of(TrustModel.read(path)).calibration)
             data["learned"] = {"command": command, "from": sum_of(path), **asdict(result.trust)}

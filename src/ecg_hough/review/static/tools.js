@@ -114,8 +114,8 @@ class Redraw extends Between {
     this.view.draw();
   }
   finish(place) {
-    const every = this.snap ? 2 : 1;
-    const stroke = [...this.points, place].filter((one, k, all) => !k || k === all.length - 1 || k % every === 0).slice(0, STROKE_MAX);
+    const every = Math.max(this.snap ? 2 : 1, Math.ceil((this.points.length + 1) / (STROKE_MAX - 1)));
+    const stroke = [...this.points, place].filter((one, k, all) => !k || k === all.length - 1 || k % every === 0);
     const panel = this.desk.panelFor(stroke[0]);
     this.cancel();
     this.say();
