@@ -10,6 +10,7 @@ import multiprocessing as mp
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import Empty
 
 import cv2
 import numpy as np
@@ -66,6 +67,8 @@ PLACES_SHARE = 0.6
 """Share of a corrected page's crops that hold what was corrected."""
 CROPS_PER_PAGE = 24
 BUFFER = 768
+WAIT_S = 10.0
+"""Between two looks whether the processes that draw pages still live."""
 EDGE_SHARE = 0.5
 """Share of crops that hold a panel's start or end: names, pulses and separators are printed there."""
 QRS_AT_START_SHARE = 0.35
@@ -442,7 +445,13 @@ def batches(
         process.start()
     try:
         while True:
-            yield queue.get()
+            try:
+                yield queue.get(timeout=WAIT_S)
+            except Empty:
+                if not any(process.is_alive() for process in processes):
+                    raise RuntimeError(
+                        "the processes that draw pages ended; their messages say why"
+                    ) from None
     finally:
         for process in processes:
             process.terminate()
