@@ -43,6 +43,7 @@ def test_version_and_help() -> None:
     commands = (
         "predict", "info", "doctor", "convert", "redact", "evaluate", "render", "prepare-data", "train",
         "train-traces", "train-marks", "export", "quantize", "nnunet", "review", "serve", "dicom-listen",
+        "suggest", "learn",
     )  # fmt: skip
     overview = run("--help")
     assert len(app.registered_commands) == len(commands)

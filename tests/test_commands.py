@@ -36,6 +36,8 @@ NOT_RUN = {
     r"^(wget|git|kaggle|cp|cd) |wfdb\.dl_database|--source ptbxl": "fetches what others keep",
     r"^python gen_ecg|^python (train|run)_model": "a command of somebody else's program",
     r"(data/(chapman|ludb)|--source kit|contest/|pages/ludb|\bPAGES\b)": "needs a data set that is not here",
+    r"^ecg-hough learn |^ecg-lab learn-bench": "learns for minutes from what people corrected; "
+        "tests/training/test_learn.py",
     r"^ecg-hough (train|train-traces|train-marks|nnunet) |^ecg-lab (train-peer|cross-validate)":
         "trains for hours; tests/training makes a few steps",
     r"^ecg-hough (export|quantize) |^ecg-lab export-peer": "needs what a training left",

@@ -22,8 +22,9 @@ from scipy.signal import find_peaks
 
 from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.render import PageStyle, RenderedPage, render_page, sample_style
+from ecg_hough.scores.right_leads import compare_lead
 from ecg_lab.benchmark_pages import write_pages
-from ecg_lab.right_leads import compare_lead, predicted_pages
+from ecg_lab.right_leads import predicted_pages
 
 if TYPE_CHECKING:
     import pandas as pd

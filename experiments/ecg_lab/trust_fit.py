@@ -28,6 +28,13 @@ from ecg_hough.layout.sheet import Sheet
 from ecg_hough.options import SHIPPED
 from ecg_hough.output.read_back import read_leads
 from ecg_hough.paper import CHEST_LEADS, FS_HZ, LEADS
+from ecg_hough.scores.right_leads import (
+    RIGHT_SNR_DB,
+    RIGHT_START_S,
+    WRONG_GAIN,
+    ComparedLead,
+    compare_lead,
+)
 from ecg_hough.signals.calibrate import calibrate
 from ecg_hough.signals.choose_layout import choose_layout
 from ecg_hough.signals.scale import find_scale
@@ -35,9 +42,7 @@ from ecg_hough.signals.time_base import find_time_base
 from ecg_hough.signals.trust import LogisticModel, TrustModel, calibrated, evidence_of, page_evidence
 from ecg_hough.traces.read import read_rows
 from ecg_hough.traces.rows import Rows
-from ecg_lab.right_leads import WRONG_GAIN, ComparedLead, compare_lead
 
-RIGHT_SNR_DB, RIGHT_GAIN, RIGHT_START_S = 15.0, 0.05, 0.02
 ALIKE_DB, OTHER_DB = 10.0, 3.0
 """SNR at which a lead shows a true one for sure; by how much another lead's may be better."""
 TIMED_DB = 8.0
@@ -99,10 +104,7 @@ class JudgedLead:
 
     @property
     def right(self) -> bool:
-        one = self.compared
-        if one is None or one.aligned_snr_db < RIGHT_SNR_DB:
-            return False
-        return abs(one.gain - 1.0) <= RIGHT_GAIN and abs(one.start_s) <= RIGHT_START_S
+        return self.compared is not None and self.compared.is_right
 
     @property
     def wrong(self) -> bool:

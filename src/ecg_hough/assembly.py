@@ -14,7 +14,7 @@ from ecg_hough.header.read import disagreements, read_header, speed_by_rate
 from ecg_hough.image.reading import Picture
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.measure.measured import compared, measure
-from ecg_hough.networks.runtime import load_network
+from ecg_hough.networks.runtime import load_network, own_versions
 from ecg_hough.options import HeaderLevel, Options
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.page_map import turn_back
@@ -96,7 +96,8 @@ def versions_of(options: Options) -> dict[str, str]:
     names = ["leads", "words"]
     if options.readout == "trace":
         names += ["traces", "marks"] if options.marks else ["traces"]
-    return {"ecg_hough": ecg_hough.__version__} | {name: load_network(name).version for name in names}
+    versions = {"ecg_hough": ecg_hough.__version__} | {name: load_network(name).version for name in names}
+    return versions | own_versions()
 
 
 def _traces_on_picture(

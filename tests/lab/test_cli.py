@@ -20,6 +20,7 @@ COMMANDS = (
     "render-benchmark", "render-plots", "render-others", "render-crossings", "paper", "notebooks",
     "cross-validate", "train-peer", "export-peer", "export-network", "kaggle-submit", "kaggle-check",
     "kaggle-score", "kills", "mutations", "cost", "memory", "load", "hostile-uploads", "gallery",
+    "learn-bench",
 )  # fmt: skip
 
 

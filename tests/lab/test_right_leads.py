@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from ecg_hough.scores.right_leads import compare_lead
 from ecg_lab.cli.app import app
-from ecg_lab.right_leads import compare_lead
 from made_up_ecg import made_up_ecg
 
 FS = 500

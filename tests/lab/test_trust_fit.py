@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ecg_hough.paper import CHEST_LEADS, LEADS
+from ecg_hough.scores.right_leads import ComparedLead
 from ecg_hough.signals.trust import TrustModel
 from ecg_lab import trust_fit
-from ecg_lab.right_leads import ComparedLead
 from ecg_lab.trust_fit import JudgedLead, JudgedPage
 
 FEATURES = sorted({name for names in trust_fit.PARTS.values() for name in names})

@@ -77,6 +77,18 @@ def test_a_correction_is_kept_with_what_was_before_and_after(engine: Engine) -> 
     assert engine.now(number)[0].record.corrected_by == ("anna", "ben")
 
 
+def test_freehand_takes_the_stroke_as_it_is_drawn(engine: Engine) -> None:
+    number = page(engine)
+    (r0, c0), (r1, c1) = stroke(engine)
+    bent = ((r0, c0), (r0 - 30.0, 0.5 * (c0 + c1)), (r1, c1))
+    entry = engine.correct(number, 0, "anna", Redraw(1, bent, snap=False))
+    rows, cols = np.array(entry.after["points"]).T
+    expected = np.interp(cols, *np.array(bent).T[::-1])
+    assert np.abs(rows - expected).max() < 0.5
+    assert set(entry.after["sd_mm"]) == {0.12}
+    assert engine.store.log(number)[0].correction == Redraw(1, bent, snap=False)
+
+
 def test_undo_and_redo(engine: Engine) -> None:
     number = page(engine)
     with pytest.raises(ValueError, match="nothing to undo"):

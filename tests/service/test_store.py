@@ -56,7 +56,7 @@ def test_what_was_accepted_is_there_after_a_kill(store: Store) -> None:
     again = Store(store.folder)  # the first is not closed: its process is gone
     assert again.recover() == 2
     kept = {f"uploads/{running}", f"uploads/{waiting}"}
-    assert files_of(again) == {"arriving", "uploads", "records", "tmp"} | kept
+    assert files_of(again) == {"arriving", "uploads", "records", "pages", "tmp"} | kept
     assert [again.claim().id, again.claim().id] == [running, waiting]  # type: ignore[union-attr]
     assert again.get(running).starts == 2  # type: ignore[union-attr]
 
@@ -124,7 +124,7 @@ def test_delete(store: Store) -> None:
     assert store.delete(job_id, "ada")
     (store.records / job_id).mkdir()
     assert not store.finish(job_id, "done", [Part((1,), f"{job_id}-1")])
-    assert files_of(store) == {"arriving", "uploads", "records", "tmp"}
+    assert files_of(store) == {"arriving", "uploads", "records", "pages", "tmp"}
 
 
 def test_delete_one_record(store: Store) -> None:

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("dynamic_network_architectures", reason="needs the train extra")
 
-from ecg_hough.training.trace_data import IGNORED, NO_TRACE  # noqa: E402
+from ecg_hough.training.row_truth import IGNORED, NO_TRACE  # noqa: E402
 from ecg_hough.training.trace_network import OUTPUTS, make_network, output_target, trace_loss  # noqa: E402
 
 pytestmark = pytest.mark.train

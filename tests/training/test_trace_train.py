@@ -34,7 +34,7 @@ def crops(n, rng):
 def small(monkeypatch):
     """A small network and drawn lines in place of rendered pages."""
 
-    def batches(stems, *, seed, batch_size, workers=1):
+    def batches(stems, *, seed, batch_size, workers=1, corrected=None):
         rng = np.random.default_rng(seed)
         while True:
             yield crops(batch_size, rng)

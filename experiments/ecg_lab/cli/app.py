@@ -6,7 +6,7 @@ import typer
 
 from ecg_hough.cli.arguments import Verbose
 from ecg_hough.cli.screen import show_log
-from ecg_lab.cli import contest, faults, measure, methods, pages, service
+from ecg_lab.cli import contest, faults, learning, measure, methods, pages, service
 
 app = typer.Typer(
     name="ecg-lab",
@@ -52,6 +52,7 @@ app.command()(faults.kills)
 app.command()(faults.mutations)
 app.command()(faults.cost)
 app.command()(faults.memory)
+app.command("learn-bench")(learning.learn_bench)
 app.command()(service.load)
 app.command("hostile-uploads")(service.hostile_uploads)
 app.command("cross-validate")(measure.cross_validate)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import ecg_hough
-from ecg_hough.cli import batch, predict, records, redact, review, scores, service, support, training
+from ecg_hough.cli import batch, learn, predict, records, redact, review, scores, service, support, training
 from ecg_hough.cli.arguments import Verbose
 from ecg_hough.cli.screen import show_log
 
@@ -55,6 +55,8 @@ app.command()(support.doctor)
 app.command()(records.convert)
 app.command()(redact.redact)
 app.command()(review.review)
+app.command()(learn.suggest)
+app.command()(learn.learn)
 app.add_typer(batch.app, name="batch")
 app.command()(service.serve)
 app.command("dicom-listen")(service.dicom_listen)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ecg_hough.cli.arguments import Verbose, Workers, positive
 from ecg_hough.cli.screen import plain_errors
+
+if TYPE_CHECKING:
+    from ecg_hough.service.app import People
+    from ecg_hough.service.keys import Doorkeeper
+    from ecg_hough.service.store import Store
 
 keys_app = typer.Typer(
     no_args_is_help=True, help="API keys of ecg-hough serve: the file holds their hashes alone."
@@ -59,6 +65,12 @@ def serve(
         float, typer.Option(callback=positive, help="That an upload waits before it is answered with a job.")
     ] = 30.0,
     keep_hours: KeepHours = 24.0,
+    review: Annotated[
+        bool,
+        typer.Option(
+            "--review", help="Let people review in a browser what they sent; uploads stay as long as records."
+        ),
+    ] = False,
     verbose: Verbose = 0,
 ) -> None:
     """Serve pages over HTTP: send an image, PDF or DICOM object, get its record in the format you accept.
@@ -73,6 +85,7 @@ def serve(
     - a department: `ecg-hough keys add ward-3 -k keys.json`, then `ecg-hough serve --host 0.0.0.0 --keys
       keys.json --workers 4`
     - behind a proxy on this machine: `ecg-hough serve --keys keys.json --name ecg-server`
+    - people correct what was sent, in a browser: `ecg-hough serve --review --keys keys.json --keep-hours 168`
     """
     with plain_errors():
         from ecg_hough.batch.workers import end_by_sigterm
@@ -88,8 +101,15 @@ def serve(
         end_by_sigterm()
         run(
             data, address=Address(host, port, tuple(names or ()), keys), bounds=bounds, workers=workers,
+            people_of=_people_of() if review else None,
             on_listening=lambda url: typer.echo(f"Listening on {url}", err=True),
         )  # fmt: skip
+
+
+def _people_of() -> Callable[[Store, Doorkeeper], People]:
+    from ecg_hough.service.people import people_of
+
+    return people_of
 
 
 def dicom_listen(

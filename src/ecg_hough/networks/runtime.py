@@ -36,6 +36,8 @@ KERNELS_MAX = 16
 """Kernels of single layers that are kept for shapes to come."""
 COMPILED_MAX = 6
 """Shapes for which a network stays compiled: strips of usual pages need four."""
+TRUST_NAME = "trust.json"
+"""Of the model that judges leads (`signals.trust`)."""
 RANGES = "ranges"
 """Of a card: lowest and highest activation by node, which `int8.quantize` takes."""
 CLASSES: dict[str, tuple[str, ...]] = {
@@ -177,8 +179,7 @@ def _int8_code() -> str:
 
 def load_network(name: str, threads: int | None = None) -> Network:
     """The network of that name, of the folder in use or shipped; the second call returns the loaded one."""
-    own = None if _weights is None else _weights / f"{name}.onnx"
-    path = own if own is not None and own.is_file() else WEIGHTS / f"{name}.onnx"
+    path = weights_file(f"{name}.onnx")
     with _loading:
         return _loaded(path, threads)
 
@@ -223,15 +224,29 @@ def use_weights(folder: Path | None) -> None:
     _weights = folder
 
 
+def weights_file(name: str) -> Path:
+    """A file of weights, of the folder in use or shipped."""
+    own = None if _weights is None else _weights / name
+    return own if own is not None and own.is_file() else WEIGHTS / name
+
+
+def own_versions() -> dict[str, str]:
+    """Versions of what the folder in use holds besides networks; shipped files have the package's version."""
+    path = weights_file(TRUST_NAME)
+    if path.parent == WEIGHTS:
+        return {}
+    return {path.stem: f"{path.stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"}
+
+
 def check_weights(folder: Path) -> None:
-    """Refuse a folder that holds no network that could replace a shipped one.
+    """Refuse a folder that holds no weights that could replace shipped ones.
 
     Raises:
         ValueError: no folder, no network of a shipped one's name, or one that takes another input.
     """
     shipped = sorted(path.stem for path in WEIGHTS.glob("*.onnx"))
     found = [name for name in shipped if (folder / f"{name}.onnx").is_file()]
-    if not found:
+    if not found and not (folder / TRUST_NAME).is_file():
         raise ValueError(
             f"weights must be a folder with {', '.join(f'{name}.onnx' for name in shipped)} or some of them "
             f"(ecg-hough export writes them); got {folder}"

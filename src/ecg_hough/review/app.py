@@ -13,6 +13,7 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -45,44 +46,101 @@ def new_token() -> str:
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
+@dataclass(frozen=True)
+class Door:
+    """Who comes in, and what they see. A session has a user, a text that only the door reads.
+
+    Attributes:
+        sessions: of browsers.
+        begin: user of the session that a request for the queue begins; None where it begins none, or 401
+            raised as HTTPException where it must not.
+        name_of: how a user is called in the log; None of one who may not come in with that request.
+        renamed: a user by another name.
+        engine_of: the review that a user sees.
+        closed: template shown to others.
+    """
+
+    sessions: Sessions
+    begin: Callable[[Request], str | None]
+    name_of: Callable[[str, Request], str | None]
+    renamed: Callable[[str, str], str]
+    engine_of: Callable[[str], Engine]
+    closed: str = "closed.html"
+
+    def enter(self, request: Request) -> tuple[str, Engine]:
+        """The person that a request speaks for, and the review that they see.
+
+        Raises:
+            HTTPException: 401, no session.
+        """
+        user = self.sessions.user_of(request.headers)
+        name = None if user is None else self.name_of(user, request)
+        if user is None or name is None:
+            raise HTTPException(401, "this needs a session; open the queue in a browser to begin one")
+        return name, self.engine_of(user)
+
+    def cookie(self, user: str, request: Request) -> str:
+        """`Set-Cookie` that begins a session; over TLS alone where a proxy says that it speaks it."""
+        secure = request.headers.get("x-forwarded-proto", "") == "https"
+        return self.sessions.begin(user) + ("; Secure" if secure else "")
+
+
 def review_app(engine: Engine, *, user: str, token: str, hosts: Collection[str] | None = LOOPBACK) -> ASGIApp:
-    """The application.
+    """The application for one person's machine.
 
     Args:
         user: name in the log of a person who gives no other.
         token: begins a session.
         hosts: names under which the server answers, see `web.security.Guard`.
     """
-    sessions = Sessions(new_secret())
+
+    def begin(request: Request) -> str | None:
+        sent = request.query_params.get("token", "")
+        if sent and not hmac.compare_digest(sent.encode(), token.encode()):
+            raise HTTPException(401, "no such token")
+        return user if sent else None
+
+    door = Door(
+        Sessions(new_secret()), begin, name_of=lambda who, _: who, renamed=lambda _, name: name or user,
+        engine_of=lambda _: engine,
+    )  # fmt: skip
+    return Guard(review_pages(door), hosts=hosts, sessions=door.sessions)
+
+
+def review_pages(door: Door) -> FastAPI:
+    """The pages of a review and what they ask for, to be put behind `web.security.Guard`."""
     app = FastAPI(title="ecg-hough review", docs_url=None, redoc_url=None, openapi_url=None)
     templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=select_autoescape())
 
-    def who_of(request: Request) -> str:
-        who = sessions.user_of(request.headers)
-        if who is None:
-            raise HTTPException(401, "this needs a session; open the address that the command printed")
-        return who
+    def closed() -> Response:
+        return HTMLResponse(templates.get_template(door.closed).render(), 401)
 
     def shown(request: Request, template: str, **values: Any) -> Response:
-        who = sessions.user_of(request.headers)
-        if who is None:
-            page = templates.get_template("closed.html").render()
-            return HTMLResponse(page, 401)
-        common = {"who": who, "csrf": sessions.token_of(request.headers), "version": ecg_hough.__version__}
+        try:
+            who, _ = door.enter(request)
+        except HTTPException:
+            return closed()
+        csrf = door.sessions.token_of(request.headers)
+        common = {"who": who, "csrf": csrf, "version": ecg_hough.__version__}
         return HTMLResponse(templates.get_template(template).render(**common, **values))
 
     @app.get("/")
     def open_queue(request: Request) -> Response:
-        sent = request.query_params.get("token", "")
-        if not sent:
+        try:
+            user = door.begin(request)
+        except HTTPException:
+            return closed()
+        if user is None:
             return shown(request, "queue.html")
-        if not hmac.compare_digest(sent.encode(), token.encode()):
-            return HTMLResponse(templates.get_template("closed.html").render(), 401)
-        # The token leaves the address at once: it is in no history and no picture of the screen.
-        return RedirectResponse("/", 303, {"Set-Cookie": sessions.begin(user)})
+        # A token leaves the address at once: it is in no history and no picture of the screen.
+        return RedirectResponse("/", 303, {"Set-Cookie": door.cookie(user, request)})
 
     @app.get("/pages/{page_id}")
     def open_page(request: Request, page_id: int) -> Response:
+        try:
+            _, engine = door.enter(request)
+        except HTTPException:
+            return closed()
         if page_id not in engine.entries:
             raise HTTPException(404, "no such page")
         return shown(
@@ -99,14 +157,15 @@ def review_app(engine: Engine, *, user: str, token: str, hosts: Collection[str] 
 
     @app.post("/api/me")
     def name_me(request: Request, sent: NameIn) -> Response:
-        who_of(request)
-        return Response(status_code=204, headers={"Set-Cookie": sessions.begin(sent.name.strip() or user)})
+        door.enter(request)
+        user = door.renamed(door.sessions.user_of(request.headers) or "", sent.name.strip())
+        return Response(status_code=204, headers={"Set-Cookie": door.cookie(user, request)})
 
     @app.get("/api/pages/{page_id}/export")
     def export(
         request: Request, page_id: int, formats: Annotated[str, Query(max_length=200)] = ""
     ) -> Response:
-        who_of(request)
+        _, engine = door.enter(request)
         if page_id not in engine.entries:
             raise HTTPException(404, "no such page")
         content = zipped(engine, page_id, [name for name in formats.split(",") if name])
@@ -114,10 +173,10 @@ def review_app(engine: Engine, *, user: str, token: str, hosts: Collection[str] 
         attached = {"Content-Disposition": f'attachment; filename="{stem}.zip"'}
         return Response(content, media_type="application/zip", headers=attached)
 
-    app.include_router(review_router(engine, who_of))
+    app.include_router(review_router(door.enter))
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     _explain_errors(app)
-    return Guard(app, hosts=hosts, sessions=sessions)
+    return app
 
 
 def _layouts() -> list[str]:

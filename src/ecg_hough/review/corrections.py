@@ -140,10 +140,11 @@ class TraceCorrection(Correction):
 
 @dataclass(frozen=True)
 class Redraw(TraceCorrection):
-    """A row's trace between the ends of a stroke, to be found in the ink."""
+    """A row's trace between the ends of a stroke: found in the ink, or as it is drawn without `snap`."""
 
     kind: ClassVar[str] = "redraw"
     stroke: tuple[Point, ...]
+    snap: bool = True
 
     def __post_init__(self) -> None:
         _check(2 <= len(self.stroke) <= 2000, f"a stroke must have 2 to 2000 points; got {len(self.stroke)}")
@@ -266,6 +267,9 @@ def correction_of(kind: str, what: Mapping[str, Any]) -> Correction:
 
 def _typed(name: str, value: Any) -> Any:
     """A value of JSON as the corrections' fields hold it."""
+    if name == "snap":
+        _check(isinstance(value, bool), f"{name} must be true or false; got {value!r}")
+        return value
     if name in ("stroke", "ends"):
         return tuple(_point(one) for one in _list(name, value))
     if name == "at":

@@ -41,7 +41,7 @@ from ecg_hough.review.corrections import (
     in_force,
     undone,
 )
-from ecg_hough.review.library import Library, PageEntry
+from ecg_hough.review.library import PageEntry, Pages
 from ecg_hough.review.places import How
 from ecg_hough.review.reading import Reading
 from ecg_hough.review.store import ConflictError, Store, now
@@ -49,6 +49,10 @@ from ecg_hough.traces.redraw import redraw
 
 OPEN_MAX = 4
 """Pages that stay in memory: 200 MB each where the picture has 12 megapixels."""
+OF_SEVERAL = (
+    "this record is of several pages: it can be accepted or rejected, not corrected; to correct it, read each"
+    " of its pages by itself into another folder, with predict --pages 1, then --pages 2, and review that"
+)
 KEPT_EVERY = 4
 """Read-outs, a sixteenth of a millimetre, of which one is kept in the log of what was there before."""
 SAME_MV = 0.002
@@ -93,7 +97,7 @@ class OpenPage:
             ValueError: it is a record of several pages.
         """
         if self.reading is None:
-            raise ValueError("a record of several pages can be accepted or rejected, not corrected")
+            raise ValueError(OF_SEVERAL)
         key = tuple(entry.version for entry in in_force(log))
         if self._last is None or self._last[0] != key:
             self._last = (key, corrected(self.reading, log))
@@ -116,11 +120,20 @@ class Engine:
         library: the folder's pages; store: their logs.
     """
 
-    def __init__(self, library: Library, store: Store) -> None:
+    def __init__(self, library: Pages, store: Store) -> None:
         self.library, self.store = library, store
-        self.entries = {store.page_id(entry.stem, entry.sha256): entry for entry in library.entries}
+        self.entries: dict[int, PageEntry] = {}
+        self.refresh()
         self._open: OrderedDict[int, OpenPage] = OrderedDict()
         self._lock = threading.Lock()
+
+    def refresh(self) -> None:
+        """Take in pages that are new, and forget those that are gone."""
+        known = {(entry.stem, entry.sha256): number for number, entry in self.entries.items()}
+        self.entries = {
+            known.get((entry.stem, entry.sha256)) or self.store.page_id(entry.stem, entry.sha256): entry
+            for entry in self.library.entries
+        }
 
     def open(self, page_id: int) -> OpenPage:
         """A page in memory; its picture is decoded where it is not there yet.
@@ -201,7 +214,7 @@ class Engine:
 def _redrawn(state: Corrected, correction: Redraw) -> dict[str, Any]:
     """Places in the ink along a stroke, px, and their expected errors, mm."""
     stroke = state.found.to_mm(np.array(correction.stroke, float))
-    row = redraw(state.found.sheet, state.rows, correction.row, stroke)
+    row = redraw(state.found.sheet, state.rows, correction.row, stroke, snap=correction.snap)
     low, high = span_mm(correction, state.found)
     here = (row.x_mm >= low) & (row.x_mm <= high)
     points = state.found.to_px(np.column_stack([row.y_mm, row.x_mm])[here])

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ecg_hough.batch.pages import REPORT_NAME
 from ecg_hough.errors import PageError
@@ -31,6 +31,7 @@ class PageEntry:
         sha256: of the file; "" where it is not known.
         request: options that the page was read with.
         layout, probability, page_status, warnings: of the record; NaN where not estimated.
+        device: name of the cart in its header; "" where none was read.
         error: why there is no record; None where there is one.
     """
 
@@ -44,11 +45,32 @@ class PageEntry:
     page_status: str = "check"
     warnings: tuple[str, ...] = ()
     error: str | None = None
+    device: str = ""
 
     @property
     def topics(self) -> tuple[str, ...]:
         """What its warnings are about: their words before the colon, each once."""
         return tuple(dict.fromkeys(one.partition(":")[0] for one in self.warnings))
+
+
+class Pages(Protocol):
+    """Pages that are reviewed, with their records and files.
+
+    Attributes:
+        out: folder of the machine's records.
+    """
+
+    out: Path
+
+    @property
+    def entries(self) -> tuple[PageEntry, ...]:
+        """All of them, as they are now."""
+
+    def record(self, entry: PageEntry) -> Ecg | None:
+        """See `Library.record`."""
+
+    def file_of(self, entry: PageEntry) -> Path:
+        """See `Library.file_of`."""
 
 
 class Library:
@@ -65,11 +87,16 @@ class Library:
         if not out.is_dir():
             raise ValueError(f"a folder that `{PROGRAM} predict` wrote is needed; got {out}")
         self.out = out
-        self._report = _load(out / REPORT_NAME) or {}
+        self._report = load_json(out / REPORT_NAME) or {}
         self._places = list(pages)
-        self.entries = tuple(self._entries())
-        if not self.entries:
+        self._known = tuple(self._entries())
+        if not self._known:
             raise ValueError(f"{out} holds no record of {PROGRAM}; write some with `{PROGRAM} predict`")
+
+    @property
+    def entries(self) -> tuple[PageEntry, ...]:
+        """All pages of the folder, as it was when it was opened."""
+        return self._known
 
     def record(self, entry: PageEntry) -> Ecg | None:
         """The record as it was written; None of a page without one.
@@ -111,12 +138,12 @@ class Library:
             place = path.relative_to(self.out)
             if any(part.startswith(".") for part in place.parts):
                 continue
-            entry = _load(path)
+            entry = load_json(path)
             if entry is None or entry.get("program") != PROGRAM or "lead_status" not in entry:
                 continue
             stem = place.with_suffix("").as_posix()
             known.add(stem)
-            yield _of_record(stem, entry)
+            yield entry_of(stem, entry)
         for one in self._report.get("pages", ()):
             if one.get("status") == "failed" and one.get("stem") and one["stem"] not in known:
                 path = Path(one["path"])
@@ -127,7 +154,8 @@ class Library:
                 yield PageEntry(one["stem"], path.name, digest, numbers, request, error=message)
 
 
-def _of_record(stem: str, entry: dict[str, Any]) -> PageEntry:
+def entry_of(stem: str, entry: dict[str, Any]) -> PageEntry:
+    """The entry of a record by its JSON."""
     request, probability = entry.get("request", {}), entry.get("probability")
     return PageEntry(
         stem=stem,
@@ -139,10 +167,11 @@ def _of_record(stem: str, entry: dict[str, Any]) -> PageEntry:
         probability=math.nan if probability is None else float(probability),
         page_status=str(entry.get("page_status", "check")),
         warnings=tuple(entry.get("warnings", ())),
+        device=str((entry.get("header") or {}).get("device") or ""),
     )
 
 
-def _load(path: Path) -> dict[str, Any] | None:
+def load_json(path: Path) -> dict[str, Any] | None:
     """A JSON object; None where there is none that can be read."""
     try:
         entry = json.loads(path.read_bytes())

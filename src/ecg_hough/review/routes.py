@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from ecg_hough.errors import PageError
 from ecg_hough.review.corrections import correction_of
-from ecg_hough.review.engine import Engine
+from ecg_hough.review.engine import OF_SEVERAL, Engine
 from ecg_hough.review.queue import Filters, QueueRow, choices, progress, queue
 from ecg_hough.review.state import page_state, record_state
 from ecg_hough.review.store import NAME_MAX
@@ -67,21 +67,31 @@ Who = Annotated[str, Depends(_who)]
 """The person that a request speaks for."""
 
 
-def review_router(engine: Engine, who_of: Callable[[Request], str]) -> APIRouter:
+def _engine(request: Request) -> Engine:
+    engine: Engine = request.state.engine
+    return engine
+
+
+Here = Annotated[Engine, Depends(_engine)]
+"""The review that the person may see."""
+
+
+def review_router(enter: Callable[[Request], tuple[str, Engine]]) -> APIRouter:
     """The API of a review.
 
     Args:
-        who_of: the person that a request speaks for; raises HTTPException where there is none.
+        enter: the person that a request speaks for and the review that they may see; raises HTTPException
+            where there is none.
     """
 
-    def enter(request: Request) -> None:
-        request.state.who = who_of(request)
+    def let_in(request: Request) -> None:
+        request.state.who, request.state.engine = enter(request)
 
-    router = APIRouter(prefix="/api", dependencies=[Depends(enter)])
+    router = APIRouter(prefix="/api", dependencies=[Depends(let_in)])
 
     @router.get("/queue")
     def show_queue(
-        decision: str = "", status: str = "", warning: str = "", layout: str = ""
+        engine: Here, decision: str = "", status: str = "", warning: str = "", layout: str = ""
     ) -> dict[str, Any]:
         standings = engine.store.standings(list(engine.entries))
         rows = queue(engine.entries, standings, Filters(decision, status, warning, layout))
@@ -92,11 +102,13 @@ def review_router(engine: Engine, who_of: Callable[[Request], str]) -> APIRouter
         }
 
     @router.get("/pages/{page_id}")
-    def show_page(page_id: int) -> dict[str, Any]:
+    def show_page(engine: Here, page_id: int) -> dict[str, Any]:
         return _state(engine, _known(engine, page_id))
 
     @router.get("/pages/{page_id}/image")
-    def show_picture(page_id: int, side: Annotated[int, Query(ge=100, le=SIDE_MAX)] = SIDE_MAX) -> Response:
+    def show_picture(
+        engine: Here, page_id: int, side: Annotated[int, Query(ge=100, le=SIDE_MAX)] = SIDE_MAX
+    ) -> Response:
         image = engine.open(_known(engine, page_id)).picture.image
         shrink = side / max(image.shape[:2])
         if shrink < 1:
@@ -106,17 +118,17 @@ def review_router(engine: Engine, who_of: Callable[[Request], str]) -> APIRouter
         return Response(encoded.tobytes(), media_type="image/jpeg", headers={"Cache-Control": KEEP_PICTURES})
 
     @router.post("/pages/{page_id}/corrections")
-    def correct(page_id: int, sent: CorrectionIn, who: Who) -> dict[str, Any]:
+    def correct(engine: Here, page_id: int, sent: CorrectionIn, who: Who) -> dict[str, Any]:
         engine.correct(_known(engine, page_id), sent.version, who, correction_of(sent.kind, sent.what))
         return _state(engine, page_id)
 
     @router.post("/pages/{page_id}/decision")
-    def decide(page_id: int, sent: DecisionIn, who: Who) -> dict[str, Any]:
+    def decide(engine: Here, page_id: int, sent: DecisionIn, who: Who) -> dict[str, Any]:
         made = engine.store.decide(_known(engine, page_id), sent.version, who, sent.decision, sent.reason)
         return {"decision": made.decision, "reason": made.reason, "who": made.who, "at": made.at}
 
     @router.post("/pages/{page_id}/presence")
-    def be_present(page_id: int, sent: PresenceIn, who: Who) -> dict[str, Any]:
+    def be_present(engine: Here, page_id: int, sent: PresenceIn, who: Who) -> dict[str, Any]:
         _known(engine, page_id)
         if sent.leaving:
             engine.store.leaves(sent.session)
@@ -158,7 +170,7 @@ def _state(engine: Engine, page_id: int) -> dict[str, Any]:
     entry = page.entry
     known = {"id": page_id, "name": entry.stem, "source": entry.source, "width": cols, "height": rows}
     if page.reading is None and page.saved is not None:
-        return known | record_state(page.saved, (), standing) | {"error": None}
+        return known | record_state(page.saved, (), standing) | {"error": None, "notice": OF_SEVERAL}
     try:
         state, log = engine.now(page_id)
     except PageError as error:

@@ -74,6 +74,8 @@ def sentence(entry: Entry) -> str:
             return "undone"
         case Redo():
             return "redone"
+        case Redraw(snap=False):
+            return f"trace of {_lead(entry)} drawn freehand"
         case TraceCorrection():
             return f"trace of {_lead(entry)} {_DONE[type(one)]}"
     raise ValueError(f"no such correction: {one.kind}")

@@ -20,7 +20,7 @@ from ecg_hough.networks.runtime import WEIGHTS
 
 SHOWN = 5
 """Names that the refusal lists; the others are counted."""
-_NO_NETWORKS = ("ecg_hough", "method", "code", "weights")
+_NO_NETWORKS = ("ecg_hough", "trust", "method", "code", "weights")
 """Of a report's versions those that are not of networks; the last two are of a batch as a whole."""
 _PARTS = re.compile(r"[-_.\s]")
 

@@ -36,7 +36,7 @@ from ecg_hough.service.keys import Doorkeeper
 from ecg_hough.service.metrics import MEDIA_TYPE, Metrics
 from ecg_hough.service.store import FullError, Job, OtherUploadError, Store
 from ecg_hough.service.uploads import receive
-from ecg_hough.web.security import LOOPBACK, Guard, problem
+from ecg_hough.web.security import LOOPBACK, Guard, Sessions, problem
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,14 @@ class Service:
     metrics: Metrics
 
 
+@dataclass(frozen=True)
+class People:
+    """Pages for people with a browser: an ASGI app beside the routes, and the sessions that it begins."""
+
+    app: ASGIApp
+    sessions: Sessions
+
+
 def make_app(
     store: Store,
     engine: Engine,
@@ -68,6 +76,7 @@ def make_app(
     bounds: Bounds | None = None,
     doorkeeper: Doorkeeper | None = None,
     hosts: Collection[str] | None = LOOPBACK,
+    people: People | None = None,
 ) -> ASGIApp:
     """The service as an ASGI app, which starts and stops the engine.
 
@@ -77,6 +86,7 @@ def make_app(
         bounds: of what is taken.
         doorkeeper: knows the keys; without, none is needed.
         hosts: names that it answers under, see `Guard`.
+        people: what else is there for people with a browser; without, nothing.
     """
     bounds = bounds or Bounds()
     service = Service(store, engine, Intake(bounds), doorkeeper or Doorkeeper(None), bounds, metrics)
@@ -108,7 +118,10 @@ def make_app(
     app.state.service = service
     _add_problems(app)
     _add_routes(app)
-    return Guard(_counted(BodyBounds(app, bounds), metrics), hosts=hosts)
+    if people is not None:
+        app.mount("/", people.app)
+    sessions = None if people is None else people.sessions
+    return Guard(_counted(BodyBounds(app, bounds), metrics), hosts=hosts, sessions=sessions)
 
 
 async def _expire(service: Service) -> None:

@@ -126,6 +126,14 @@ class Doorkeeper:
         user = headers.get(USER_HEADER.lower(), "")
         return f"user:{key.name}:{_hash(user)}" if user else None
 
+    def knows(self, owner: str) -> bool:
+        """Whether an owner's key is still there: a session that began with it ends with it."""
+        if self._path is None:
+            return owner == LOCAL
+        kind, _, name = owner.partition(":")
+        key = self._current().get(name.partition(":")[0])
+        return key is not None and key.for_users == (kind == "user")
+
     def _current(self) -> dict[str, Key]:
         assert self._path is not None
         try:

@@ -16,6 +16,7 @@ from ecg_hough.documents.dicom import forget_files
 from ecg_hough.errors import PageError
 from ecg_hough.networks.runtime import load_ahead
 from ecg_hough.output.export import write_page
+from ecg_hough.output.files import sum_of
 from ecg_hough.service.engine import ReadTask
 from ecg_hough.service.store import Part
 
@@ -28,9 +29,15 @@ INTERNAL = "the page could not be processed; the server's log says why"
 
 @dataclass(frozen=True)
 class ReadWork:
-    """Does a `ReadTask`; `read` is the reader, whose attributes the task's options replace."""
+    """Does a `ReadTask`.
+
+    Attributes:
+        read: the reader, whose attributes the task's options replace.
+        for_review: records say which file they are of, and how it was read.
+    """
 
     read: PageReader
+    for_review: bool = False
 
     def __call__(self, task: ReadTask) -> tuple[Part, ...]:
         """What became of the pages, in their order."""
@@ -64,12 +71,14 @@ class ReadWork:
         record = f"{task.job}-{pages.pages[0]}"
         try:
             image = picture_of(read, task.path, pages.pages, pages.ecg) if with_overlay else None
+            request = {"sha256": sum_of(task.path), "options": dict(task.options)}
             write_page(
                 pages.ecg,
                 task.records / record,
                 record,
                 formats=(*KEPT, "overlay") if with_overlay else KEPT,
                 image=image,
+                extra={"request": request} if self.for_review else None,
                 overwrite=True,
             )
         except Exception as error:

@@ -19,7 +19,7 @@ import uvicorn
 from ecg_hough.batch.lineage import PageReader
 from ecg_hough.batch.lock import only_run
 from ecg_hough.batch.reader import SHIPPED_READER
-from ecg_hough.service.app import make_app
+from ecg_hough.service.app import People, make_app
 from ecg_hough.service.bounds import Bounds
 from ecg_hough.service.engine import Engine
 from ecg_hough.service.keys import Doorkeeper
@@ -82,6 +82,7 @@ def serve(
     bounds: Bounds | None = None,
     workers: int = 1,
     read: PageReader = SHIPPED_READER,
+    people_of: Callable[[Store, Doorkeeper], People] | None = None,
     on_listening: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Serve until SIGINT or SIGTERM.
@@ -92,6 +93,8 @@ def serve(
         bounds: of what it takes.
         workers: processes that read pages.
         read: what reads a page.
+        people_of: makes pages for people with a browser, who look at what was sent; uploads are then kept as
+            long as their records.
         on_listening: called with the server's URL once it listens.
     Raises:
         ValueError: the file of keys has none.
@@ -101,16 +104,21 @@ def serve(
     address, bounds = address or Address(), bounds or Bounds()
     doorkeeper = Doorkeeper(address.keys)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of damaged forms
-    with only_run(folder), contextlib.closing(Store(folder)) as store, _bound(address) as listening:
+    with (
+        only_run(folder),
+        contextlib.closing(Store(folder, keep_pages=people_of is not None)) as store,
+        _bound(address) as listening,
+    ):
         tempfile.tempdir = str(store.temporary)  # what a kill leaves is found there
         metrics = Metrics(lambda: dict(store.counts()))
         engine = Engine(
-            store, ReadWork(read), workers=workers, bounds=bounds,
+            store, ReadWork(read, for_review=people_of is not None), workers=workers, bounds=bounds,
             on_done=lambda job, seconds: metrics.finished(job.state, seconds),
         )  # fmt: skip
         app = make_app(
-            store, engine, metrics=metrics, bounds=bounds, doorkeeper=doorkeeper, hosts=address.hosts
-        )
+            store, engine, metrics=metrics, bounds=bounds, doorkeeper=doorkeeper, hosts=address.hosts,
+            people=None if people_of is None else people_of(store, doorkeeper),
+        )  # fmt: skip
         config = uvicorn.Config(
             app,
             access_log=False,

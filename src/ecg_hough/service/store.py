@@ -142,14 +142,15 @@ class Store:
 
     Args:
         folder: made if missing.
+        keep_pages: uploads whose records are kept stay as long as these, for people to look at.
     Raises:
         OSError, sqlite3.Error: it cannot be written.
         ValueError: another version of this program made it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for place in (self.arriving, self.uploads, self.records, self.temporary):
+    def __init__(self, folder: Path, *, keep_pages: bool = False) -> None:
+        self.folder, self._keep_pages = folder, keep_pages
+        for place in (self.arriving, self.uploads, self.records, self.pages, self.temporary):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
         path = folder / "jobs.sqlite"
@@ -181,6 +182,11 @@ class Store:
         return self.folder / "records"
 
     @property
+    def pages(self) -> Path:
+        """Of uploads that people look at."""
+        return self.folder / "pages"
+
+    @property
     def temporary(self) -> Path:
         """Of files that only last while a page is read; what a kill leaves is removed, see `recover`."""
         return self.folder / "tmp"
@@ -197,7 +203,8 @@ class Store:
             waiting = {row["id"] for row in database.execute("select id from jobs where state = 'queued'")}
             known = {row["id"] for row in database.execute("select id from jobs")}
         keeps = {self.uploads: waiting, self.records: known - waiting}
-        for place in (self.arriving, self.uploads, self.records, self.temporary):
+        keeps |= {self.pages: known - waiting} if self._keep_pages else {}
+        for place in (self.arriving, self.uploads, self.records, self.pages, self.temporary):
             keep = keeps.get(place, set())
             for path in place.iterdir():
                 if path.name not in keep:
@@ -293,6 +300,8 @@ class Store:
                 "update jobs set state = ?, parts = ?, finished = ? where id = ? and state = 'running'",
                 (state, rows, time.time(), job_id),
             ).rowcount
+        if n and self._keep_pages and state == "done":
+            os.replace(self.uploads / job_id, self.pages / job_id)
         _remove(self.uploads / job_id)
         if not n:
             _remove(self.records / job_id)
@@ -333,8 +342,8 @@ class Store:
         with self._transaction() as database:
             database.execute("delete from jobs where id = ? and owner = ?", (job_id, owner))
         # One that is being read is removed when it is done, see `finish`.
-        _remove(self.uploads / job_id)
-        _remove(self.records / job_id)
+        for place in (self.uploads, self.records, self.pages):
+            _remove(place / job_id)
         return True
 
     def delete_record(self, record_id: str, owner: str) -> bool:
@@ -344,8 +353,11 @@ class Store:
             return False
         job = self.get(place.parent.parent.name, owner)
         assert job is not None
-        self._set_parts(job.id, [part for part in job.parts if part.record != record_id])
+        left = [part for part in job.parts if part.record != record_id]
+        self._set_parts(job.id, left)
         _remove(place.parent)
+        if all(part.record is None for part in left):
+            _remove(self.pages / job.id)
         return True
 
     def expire(self, hours: float) -> int:
@@ -357,6 +369,7 @@ class Store:
             ).fetchall()
         for row in rows:
             _remove(self.records / row["id"])
+            _remove(self.pages / row["id"])
         return len(rows)
 
     def counts(self) -> Counter[str]:

@@ -26,7 +26,7 @@ from scipy.special import expit, logit
 from ecg_hough.elements import RowTrace, TimeBase, Window
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.layout.view import SURE_WORD
-from ecg_hough.networks.runtime import WEIGHTS
+from ecg_hough.networks.runtime import TRUST_NAME, WEIGHTS, weights_file
 from ecg_hough.page_map import PageMap
 from ecg_hough.paper import LEADS
 from ecg_hough.record import LeadStatus
@@ -35,7 +35,7 @@ from ecg_hough.signals.choose_layout import ChosenLayout
 from ecg_hough.signals.scale import PaperScale
 from ecg_hough.traces.rows import Rows
 
-LEADS_MODEL, PAGE_MODEL = WEIGHTS / "trust.json", WEIGHTS / "is_ecg.json"
+LEADS_MODEL, PAGE_MODEL = WEIGHTS / TRUST_NAME, WEIGHTS / "is_ecg.json"
 """Of a lead that it is right, and of a page that it is a 12-lead ECG."""
 MEET_MM = 2.0
 """Two rows read within this distance of each other meet: about a name's height."""
@@ -143,7 +143,7 @@ def with_trust(
     statuses: tuple[LeadStatus, ...], evidence: dict[str, dict[str, float]]
 ) -> tuple[LeadStatus, ...]:
     """Statuses with every lead's probability of being right; see `evidence_of`."""
-    model = shipped_model()
+    model = shipped_model(weights_file(TRUST_NAME))
     probabilities = model.probability([evidence[lead] for lead in LEADS])
     return tuple(
         _judged(status, float(p), model.limit) for status, p in zip(statuses, probabilities, strict=True)

@@ -28,6 +28,8 @@ from ecg_hough.traces.tiles import HEADROOM_MM, ROWS_STEP, STRIP_ROWS, TILE_COLS
 
 AROUND_MM = 12.0
 """Seen to either side of a stroke: the network's neighbourhood, and level trace to measure the pen on."""
+FREEHAND_SD_MM = 0.12
+"""Expected error of a stroke that is taken as it is drawn: a hand on an enlarged picture."""
 UNSEEN_SD_MM = 0.25
 """Expected error where no ink is seen and the stroke itself is taken: half a pen's width."""
 
@@ -38,6 +40,8 @@ def redraw(
     row_index: int,
     stroke_mm: NDArray[np.float64],
     options: Options = SHIPPED,
+    *,
+    snap: bool = True,
 ) -> RowTrace:
     """The row with its stretch along a stroke read again.
 
@@ -47,6 +51,7 @@ def redraw(
         stroke_mm: (m, 2) y and x in page mm, at least two points. Its ends are kept; of two points those
             between are found by the ink alone, of more also by the distance from the stroke.
         options: how strips are cut and strokes fitted.
+        snap: whether the trace is looked for in the ink; without, it is the stroke.
 
     Raises:
         ValueError: no such row, or a stroke without length along the page.
@@ -61,6 +66,12 @@ def redraw(
     here = (row.x_mm >= stroke[0, 1]) & (row.x_mm <= stroke[-1, 1])
     along = np.interp(row.x_mm, stroke[:, 1], stroke[:, 0])
     meant = replace(row, y_mm=np.where(here, along, row.y_mm), drawn=())
+    if not snap:
+        return replace(
+            meant,
+            sd_mm=np.where(here, FREEHAND_SD_MM, row.sd_mm),
+            presence=np.where(here, 1.0, row.presence),
+        )
     seen = _look(sheet, (*rows[:k], meant, *rows[k + 1 :]), k, stroke, options)
     page, look = seen
     view = look.view

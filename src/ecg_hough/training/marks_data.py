@@ -20,7 +20,8 @@ from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame, cut_strip, sh
 from ecg_hough.networks.marks_net import STRIP_MM, half_height
 from ecg_hough.render import RenderedPage, render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
-from ecg_hough.training.trace_data import RowTruth, coarse_masks, rows_in_mm
+from ecg_hough.training.row_truth import RowTruth
+from ecg_hough.training.trace_data import coarse_masks, rows_in_mm
 
 CROP_MM = 64.0
 """Length of a crop: a column and what is next to it."""

@@ -7,9 +7,10 @@ their rows and mixes them with those of other pages; nothing is stored.
 from __future__ import annotations
 
 import multiprocessing as mp
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import Empty
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from ecg_hough.paper import LEADS
 from ecg_hough.render import PageStyle, Panel, RenderedPage, render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.render.style import with_random_grid
-from ecg_hough.traces.distribution import READOUTS_PER_COLUMN, readout_columns
+from ecg_hough.training.row_truth import KnownPage, RowTruth, true_rows
 from ecg_hough.training.seen_masks import seen_masks
 
 CROP_SHAPE = (256, 320)
@@ -59,31 +60,19 @@ FOUND_SHARE = 0.5
 coarse paths have errors of their own."""
 TWO_HUES_SHARE = 0.15
 """Share of pages drawn with a random grid whose 1 mm lines may be as dark as those of 5 mm."""
-IGNORED, NO_TRACE = -2.0, -1.0
-"""Values of the target where the loss ignores it, and where the row has no trace."""
 SEEN_SHARE = 0.6
 """Share of pages whose masks are what the shipped leads network gives for them; the others' are drawn. Its
 errors are of one kind (names of leads taken for traces), drawn ones are of all kinds."""
+PLACES_SHARE = 0.6
+"""Share of a corrected page's crops that hold what was corrected."""
 CROPS_PER_PAGE = 24
 BUFFER = 768
+WAIT_S = 10.0
+"""Between two looks whether the processes that draw pages still live."""
 EDGE_SHARE = 0.5
 """Share of crops that hold a panel's start or end: names, pulses and separators are printed there."""
 QRS_AT_START_SHARE = 0.35
 """Share of records moved so that a QRS complex lies where a column starts, the hardest place to read."""
-_EDGE_MM = 0.04  # within this distance of a trace's end the loss ignores the target
-
-
-@dataclass(frozen=True)
-class RowTruth:
-    """One row of traces in page millimetres: x (linear in time) and y of each sample, per panel."""
-
-    x_mm: tuple[NDArray[np.float64], ...]
-    y_mm: tuple[NDArray[np.float64], ...]
-    seen: tuple[NDArray[np.bool_], ...]  # the sample lies within the image, and not under black
-
-    @property
-    def centre_mm(self) -> float:
-        return float(np.median(np.concatenate(self.y_mm)))
 
 
 def rows_in_mm(page: RenderedPage) -> list[RowTruth]:
@@ -113,29 +102,8 @@ def rows_in_mm(page: RenderedPage) -> list[RowTruth]:
     return out
 
 
-def true_rows(row: RowTruth, frame: StripFrame) -> NDArray[np.float32]:
-    """(2, cols) row in strip px of the trace at every read-out; see `IGNORED`, `NO_TRACE`."""
-    n_rows, n_cols = frame.shape
-    at = readout_columns(n_cols).T.ravel()
-    target = np.full(at.size, NO_TRACE, np.float32)
-    edge = _EDGE_MM * STRIP_PX_PER_MM
-    for x, y, seen in zip(row.x_mm, row.y_mm, row.seen, strict=True):
-        points = frame.from_mm(np.stack([y, x], -1))
-        # The column of a sample is its time's, also where a slight turn leans the trace.
-        level = frame.from_mm(np.stack([np.full_like(x, row.centre_mm), x], -1))
-        columns = level[:, 1]
-        inside = (at >= columns[0]) & (at <= columns[-1])
-        target[inside] = np.interp(at[inside], columns, points[:, 0])
-        unseen = np.interp(at, columns, (~seen).astype(float)) > 0.01
-        target[inside & unseen] = NO_TRACE
-        for end in (columns[0], columns[-1]):
-            target[np.abs(at - end) < edge] = IGNORED
-    target[(target > n_rows - 2) | ((target < 1) & (target > NO_TRACE))] = IGNORED
-    return target.reshape(READOUTS_PER_COLUMN, n_cols)
-
-
 def coarse_masks(
-    rows: list[RowTruth], own: int, frame: StripFrame, rng: np.random.Generator
+    rows: Sequence[RowTruth], own: int, frame: StripFrame, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """(2, rows, cols) the leads network's masks as it might give them: this row's traces, other rows'.
 
@@ -212,9 +180,22 @@ def crops_of(
         return
     seen = None
     if network is not None:
-        canvas, seen = seen_masks(page, network, found=bool(rng.random() < FOUND_SHARE))
-        if len(seen) != len(rows):
-            seen = None  # a row outside the image
+        canvas, masks = seen_masks(page, network, found=bool(rng.random() < FOUND_SHARE))
+        if len(masks) == len(rows):  # else a row lies outside the image
+            seen = canvas, np.round(255 * np.clip(masks, 0, 1)).astype(np.uint8)
+    known = KnownPage(page.image, page.page_map, tuple(rows), seen)
+    yield from crops_of_known(known, n, rng, tall_share=tall_share)
+
+
+def crops_of_known(
+    page: KnownPage, n: int, rng: np.random.Generator, *, tall_share: float = 0.0
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    """The same of a page whose rows are known in millimetres, rendered or corrected by a person.
+
+    Masks are the page's own, where it has any, else drawn. Of a page with places to look at, `PLACES_SHARE`
+    of the crops hold one of them.
+    """
+    rows, seen = page.rows, page.seen
     image, factor = shrink_for_strips(page.image, float(np.mean(page.page_map.px_per_mm)))
     for _ in range(n):
         k = int(rng.integers(len(rows)))
@@ -228,7 +209,12 @@ def crops_of(
             x = row.x_mm[int(rng.integers(len(row.x_mm)))]
             x_mm = x[0 if rng.random() < 0.75 else -1] - rng.uniform(0.1, 0.9) * width_mm
         y_mm = row.centre_mm - height_mm / 2 + rng.uniform(-5, 5)
-        if tall:
+        if page.places and rng.random() < PLACES_SHARE:
+            k, low, high = page.places[int(rng.integers(len(page.places)))]
+            row = rows[k]
+            x_mm = rng.uniform(low, high) - rng.uniform(0.1, 0.9) * width_mm
+            y_mm = row.centre_mm - height_mm / 2 + rng.uniform(-5, 5)
+        elif tall:
             x_mm, y_mm = _round_excursion(row, height_mm, width_mm, rng)
         frame = StripFrame(
             float(y_mm), float(x_mm), shape,
@@ -238,11 +224,11 @@ def crops_of(
         where = strip_map(frame, page.page_map)
         pixels = cut_strip(image, where, factor)
         if seen is None:
-            masks = coarse_masks(rows, k, frame, rng)
+            coarse = np.round(np.clip(coarse_masks(rows, k, frame, rng), 0, 1) * 255).astype(np.uint8)
         else:
+            canvas, masks = seen
             at = canvas.from_page(np.stack(where, axis=-1)).astype(np.float32)
-            masks = np.stack([cv2.remap(m, at[..., 1], at[..., 0], cv2.INTER_LINEAR) for m in seen[k]])
-        coarse = np.round(np.clip(masks, 0, 1) * 255).astype(np.uint8)
+            coarse = np.stack([cv2.remap(m, at[..., 1], at[..., 0], cv2.INTER_LINEAR) for m in masks[k]])
         channels = np.concatenate([pixels.transpose(2, 0, 1), coarse])
         yield _flip(channels, target, rng)
 
@@ -401,7 +387,15 @@ def _steepest(signals: NDArray[np.float64], fs: int, rng: np.random.Generator) -
     return first + int(np.argmax(slope[first : first + 2 * fs])) - int(rng.uniform(-0.04, 0.12) * fs)
 
 
-def _work(stems: list[Path], seed: int, batch_size: int, queue: mp.Queue) -> None:
+@dataclass(frozen=True)
+class Corrected:
+    """Corrected pages among those that are trained on: files of `KnownPage`, and their share of the pages."""
+
+    pages: tuple[Path, ...] = ()
+    share: float = 0.5
+
+
+def _work(stems: list[Path], seed: int, batch_size: int, corrected: Corrected, queue: mp.Queue) -> None:
     """Endless batches from a buffer that mixes many pages."""
     cv2.setNumThreads(1)
     rng = np.random.default_rng(seed)
@@ -413,9 +407,7 @@ def _work(stems: list[Path], seed: int, batch_size: int, queue: mp.Queue) -> Non
     while True:
         tall = bool(rng.random() < TALL_SHARE)
         while len(buffers[tall]) < size * (TALL_SHARE if tall else 1.0):
-            network = leads if rng.random() < SEEN_SHARE else None
-            page = render_for_traces(stems, rng)
-            for crop in crops_of(page, CROPS_PER_PAGE, rng, network, tall_share=TALL_SHARE):
+            for crop in _crops_of_a_page(stems, corrected, leads, rng):
                 buffers[crop[0].shape[1] == TALL_SHAPE[0]].append(crop)
         size = min(BUFFER, size + 16)  # start early, mix better later
         buffer = buffers[tall]
@@ -423,21 +415,43 @@ def _work(stems: list[Path], seed: int, batch_size: int, queue: mp.Queue) -> Non
         queue.put((np.stack([c for c, _ in chosen]), np.stack([t for _, t in chosen])))
 
 
+def _crops_of_a_page(
+    stems: list[Path], corrected: Corrected, leads: Network | None, rng: np.random.Generator
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    """Crops of a corrected page, or of one that is rendered."""
+    if corrected.pages and rng.random() < corrected.share:
+        known = KnownPage.load(corrected.pages[int(rng.integers(len(corrected.pages)))])
+        known = known if rng.random() < SEEN_SHARE else replace(known, seen=None)
+        yield from crops_of_known(known, CROPS_PER_PAGE, rng, tall_share=TALL_SHARE)
+        return
+    network = leads if rng.random() < SEEN_SHARE else None
+    yield from crops_of(render_for_traces(stems, rng), CROPS_PER_PAGE, rng, network, tall_share=TALL_SHARE)
+
+
 def batches(
-    stems: list[Path], *, seed: int, batch_size: int, workers: int = 1
+    stems: list[Path], *, seed: int, batch_size: int, workers: int = 1, corrected: Corrected | None = None
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
     """Endless (n, 5, rows, cols) uint8 and (n, 2, cols) float32, rendered by worker processes."""
     context = mp.get_context("spawn")
     queue: mp.Queue = context.Queue(maxsize=12)
+    corrected = corrected or Corrected()
     processes = [
-        context.Process(target=_work, args=(stems, seed * 1009 + k, batch_size, queue), daemon=True)
+        context.Process(
+            target=_work, args=(stems, seed * 1009 + k, batch_size, corrected, queue), daemon=True
+        )
         for k in range(workers)
     ]
     for process in processes:
         process.start()
     try:
         while True:
-            yield queue.get()
+            try:
+                yield queue.get(timeout=WAIT_S)
+            except Empty:
+                if not any(process.is_alive() for process in processes):
+                    raise RuntimeError(
+                        "the processes that draw pages ended; their messages say why"
+                    ) from None
     finally:
         for process in processes:
             process.terminate()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecg_hough.traces.distribution import READOUTS_PER_COLUMN, TARGET_SIGMA_PX
-from ecg_hough.training.trace_data import IGNORED, NO_TRACE
+from ecg_hough.training.row_truth import IGNORED, NO_TRACE
 
 if TYPE_CHECKING:
     import torch

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import time
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,13 @@ from numpy.typing import NDArray
 from ecg_hough.datasets.split import patients_of, split_records, trained_names
 from ecg_hough.traces.distribution import TARGET_SIGMA_PX
 from ecg_hough.training.exported import load_exported
+from ecg_hough.training.row_truth import NO_TRACE
 from ecg_hough.training.schedule import append_row, average_decay, rate_share
-from ecg_hough.training.trace_data import NO_TRACE, batches, crops_of, render_for_traces
+from ecg_hough.training.trace_data import Corrected, batches, crops_of, render_for_traces
 from ecg_hough.training.trace_network import FEATURES, MEAN_WEIGHT, make_network, output_target, trace_loss
 
-WARMUP_STEPS = 200
+WARMUP_STEPS, WARMUP_SHARE = 200, 0.1
+"""Steps in which the learning rate rises, at most this share of a run."""
 CHECKPOINT = "checkpoint.pth"
 
 log = logging.getLogger(__name__)
@@ -51,6 +54,7 @@ class TraceTrainSettings:
         threads: of torch; None takes all cores.
         fresh: begin again even if there is a checkpoint.
         start_from: exported weights (ONNX), where the run has no checkpoint yet.
+        corrected: pages that people corrected, among those that are rendered; None renders all.
     """
 
     steps: int = 20_000
@@ -64,6 +68,7 @@ class TraceTrainSettings:
     threads: int | None = None
     fresh: bool = False
     start_from: Path | None = None
+    corrected: Corrected | None = None
 
 
 def train_traces(
@@ -93,7 +98,10 @@ def train_traces(
     recent: list[dict[str, float]] = []
     # The worker's seed moves with the step, so that a resumed run does not see the first pages again.
     seed = settings.seed + 7919 * (training.step + 1)
-    stream = batches(stems, seed=seed, batch_size=settings.batch_size, workers=settings.workers)
+    stream = batches(
+        stems, seed=seed, batch_size=settings.batch_size, workers=settings.workers,
+        corrected=settings.corrected,
+    )  # fmt: skip
     for crops, targets in stream:
         recent.append(training.take_step(crops, targets))
         if on_step is not None:
@@ -163,11 +171,12 @@ class _Training:
 
     def take_step(self, crops: NDArray[np.uint8], targets: NDArray[np.float32]) -> dict[str, float]:
         """One step on a batch; returns the figures of `trace_loss`."""
-        steps, warm = self.settings.steps, min(1.0, (self.step + 1) / WARMUP_STEPS)
+        steps = self.settings.steps
+        warm = min(1.0, (self.step + 1) / max(1.0, min(WARMUP_STEPS, WARMUP_SHARE * steps)))
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * warm * rate_share(self.step / steps)
         x = torch.from_numpy(crops).float() / 255.0
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             logits = self.network(x)
         loss, figures = trace_loss(logits.float(), output_target(torch.from_numpy(targets)))
         self.optimizer.zero_grad(set_to_none=True)
@@ -180,6 +189,12 @@ class _Training:
             for name, value in self.network.state_dict().items():
                 self.average[name].lerp_(value, 1 - decay)
         return figures
+
+
+def autocast() -> AbstractContextManager[Any]:
+    """bfloat16 where the processor has it; others emulate it, 20 times as slow as single precision."""
+    has_it = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast("cpu", torch.bfloat16) if has_it else nullcontext()
 
 
 def _write_settings(
@@ -198,6 +213,8 @@ def _write_settings(
         "mean_weight": MEAN_WEIGHT,
         "records": len(stems),
         "start_from": began_with,
+        "corrected_pages": 0 if settings.corrected is None else len(settings.corrected.pages),
+        "corrected_share": 0.0 if settings.corrected is None else settings.corrected.share,
         **names,
     }
     (out / "settings.json").write_text(json.dumps(kept, indent=1))
@@ -241,7 +258,7 @@ def validate(weights: dict[str, Any], crops: list[tuple[NDArray, NDArray]]) -> d
             part = crops[start : start + 6]
             x = torch.from_numpy(np.stack([c for c, _ in part])).float() / 255.0
             target = output_target(torch.from_numpy(np.stack([t for _, t in part])))
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast():
                 logits = network(x)
             logits = logits.float()
             _, figures = trace_loss(logits, target)

@@ -44,7 +44,8 @@ COOKIE = "ecg_hough_session"
 CSRF_HEADER = "X-CSRF-Token"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 SECRET_BYTES = 32
-_KEY_HEADERS = ("Authorization", "X-API-Key")
+KEY_HEADERS = ("Authorization", "X-API-Key")
+"""Of programs, which send a key with every request."""
 
 
 class Sessions:
@@ -161,7 +162,7 @@ class Guard:
             return None
         if not is_same_origin(headers):
             return 403, "a page of another site must not change anything here"
-        if self._sessions is None or any(name in headers for name in _KEY_HEADERS):
+        if self._sessions is None or any(name in headers for name in KEY_HEADERS):
             return None
         if self._sessions.user_of(headers) is not None and not self._sessions.has_token(headers):
             return 403, f"a request with a session must carry its token in {CSRF_HEADER}"

@@ -4,6 +4,7 @@ const STEP_MM = { nudge: 0.1, zero: 0.1, edge: 0.25 };
 const FASTER = 5;
 const CROSS_PX = 3;
 const CLICK_PX = 4;
+const STROKE_MAX = 2000;
 const PAUSE_MS = 500; // after the last key of a row of small steps, they become one correction
 
 /** Millimetres down and along of a way on the page, px. */
@@ -106,20 +107,28 @@ class Between extends Tool {
 
 class Redraw extends Between {
   get freehand() { return true; }
+  get snap() { return true; }
   get words() { return "Drag along the trace, or click its two ends: what lies between is found in the ink"; }
   preview(place) {
     if (this.points.length) this.view.marks.stroke = [...this.points, place];
     this.view.draw();
   }
   finish(place) {
-    const stroke = [...this.points, place].filter((one, k, all) => !k || k === all.length - 1 || k % 2 === 0);
+    const every = Math.max(this.snap ? 2 : 1, Math.ceil((this.points.length + 1) / (STROKE_MAX - 1)));
+    const stroke = [...this.points, place].filter((one, k, all) => !k || k === all.length - 1 || k % every === 0);
     const panel = this.desk.panelFor(stroke[0]);
     this.cancel();
     this.say();
     if (Math.abs(place[1] - stroke[0][1]) * this.view.at.scale < CLICK_PX || !panel) return;
     this.view.marks.stroke = stroke;
-    this.desk.correct("redraw", { row: panel.row, stroke }).finally(() => this.cancel());
+    this.desk.correct("redraw", { row: panel.row, stroke, snap: this.snap }).finally(() => this.cancel());
   }
+}
+
+/** Where the ink misleads: the trace is what is drawn. */
+class Freehand extends Redraw {
+  get snap() { return false; }
+  get words() { return "Zoom in and draw along the trace: it is taken as you draw it"; }
 }
 
 class Unreadable extends Between {
@@ -307,5 +316,5 @@ class Crop extends Between {
   }
 }
 
-export const TOOLS = { select: Select, redraw: Redraw, nudge: Nudge, unreadable: Unreadable, restore: Restore, zero: Zero, edge: Edge, crop: Crop };
-export const TOOL_KEYS = { v: "select", d: "redraw", n: "nudge", x: "unreadable", e: "restore", z: "zero", c: "edge", k: "crop" };
+export const TOOLS = { select: Select, redraw: Redraw, freehand: Freehand, nudge: Nudge, unreadable: Unreadable, restore: Restore, zero: Zero, edge: Edge, crop: Crop };
+export const TOOL_KEYS = { v: "select", d: "redraw", f: "freehand", n: "nudge", x: "unreadable", e: "restore", z: "zero", c: "edge", k: "crop" };
