@@ -26,7 +26,7 @@ TORCH := torch==2.13.0
 ECG := $(VENV)/bin/ecg-hough
 LAB := $(VENV)/bin/ecg-lab
 PYTEST := $(VENV)/bin/pytest -n 2
-PIP := $(VENV)/bin/pip install -q -c constraints.txt
+PIP := $(VENV)/bin/pip install -q --no-compile -c constraints.txt
 READY := $(VENV)/.ready-predict
 READY_TRAIN := $(VENV)/.ready-train
 READY_LAB := $(VENV)/.ready-lab
@@ -91,7 +91,7 @@ release: $(READY_RELEASE) sbom ## wheel and sdist into dist/, used in a fresh en
 
 sbom: $(READY_RELEASE) ## the packages of an installation with all extras but train, as CycloneDX, into dist/
 	rm -rf output/sbom && mkdir -p dist && $(PYTHON) -m venv output/sbom
-	output/sbom/bin/python -m pip install -q -c constraints.txt '.[all]'
+	output/sbom/bin/python -m pip install -q --no-compile -c constraints.txt '.[all]'
 	$(VENV)/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --of JSON -o dist/sbom.cdx.json output/sbom/bin/python
 
 render: $(READY) ## pages with known signals into PAGES (N= PROFILE= SEED= RECORDS=)

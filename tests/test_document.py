@@ -59,6 +59,7 @@ def test_limb_and_chest_leads_of_one_recording_are_merged(tmp_path: Path) -> Non
         assert both[rows, cols].max(axis=1).mean() < 100, trace.lead
 
 
+@pytest.mark.slow
 def test_other_times_are_other_recordings(tmp_path: Path) -> None:
     path = write_pdf(tmp_path / "a.pdf", [LIMB, replace(CHEST, header=OTHER_TIME)])
     parts = read_document(path, lambda number: digitize(path, number))
@@ -99,6 +100,7 @@ def test_pages_that_are_not_there(tmp_path: Path) -> None:
         read_document(path, lambda number: digitize(path, number), ((2, None),))
 
 
+@pytest.mark.slow
 def test_a_file_of_two_recordings_gives_two_records(tmp_path: Path) -> None:
     pages = [LIMB, CHEST, LETTER, replace(LIMB, header=OTHER_TIME), replace(CHEST, header=OTHER_TIME)]
     path = write_pdf(tmp_path / "pages" / "ward.pdf", pages)

@@ -55,6 +55,7 @@ def test_sample_pages(name, least_db):
     assert not any("equation" in words for words in ecg.warnings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turns", [0, 1])
 def test_rows_that_curl_by_more_than_they_are_apart(turns):
     page = drawn(shape="12x1", rhythm=())
@@ -66,6 +67,7 @@ def test_rows_that_curl_by_more_than_they_are_apart(turns):
     assert np.median(scores(ecg, page.signals)) > 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_turned_pages(turns):
     image = np.ascontiguousarray(np.rot90(read_page(SAMPLES / "clean_3x4.jpg").image, turns))
@@ -98,6 +100,7 @@ COPIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COPIES)
 def test_copies_of_a_page_are_read_alike(name):
     page = drawn()
@@ -138,6 +141,7 @@ def test_centroid_readout_is_the_baseline():
     assert np.isfinite(ecg.signals).any(axis=1).all()
 
 
+@pytest.mark.slow
 def test_a_page_with_two_leads_is_refused_or_read_right():
     missing = tuple(lead for lead in LEADS if lead not in ("I", "V2"))
     page = drawn(missing, rhythm=())
@@ -168,6 +172,7 @@ def test_label_map_of_the_read_traces():
     assert np.nanmean(dice(read, true)) > 0.8
 
 
+@pytest.mark.slow
 def test_a_page_without_grid_gives_a_warning():
     page = drawn()
     style = sample_style(np.random.default_rng(5), "clean", layout=page.layout, dpi=150)

@@ -25,6 +25,7 @@ from ecg_hough.layout.find_page import find_page
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.output.read_back import read_leads
 from ecg_hough.paper import FS_HZ, LEADS
+from ecg_hough.scores.right_leads import compare_lead
 from ecg_hough.signals.calibrate import calibrate
 from ecg_hough.signals.choose_layout import choose_layout
 from ecg_hough.signals.scale import find_scale
@@ -32,7 +33,6 @@ from ecg_hough.signals.time_base import find_time_base
 from ecg_hough.traces.read import read_rows
 from ecg_hough.traces.rows import Rows
 from ecg_hough.traces.tips import DARK, UnseenTip, unseen_tips
-from ecg_lab.right_leads import compare_lead
 
 FOLDS = 6
 WRONG_SHARE, WRONG_MV = 0.15, 0.1

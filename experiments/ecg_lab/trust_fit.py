@@ -39,7 +39,14 @@ from ecg_hough.signals.calibrate import calibrate
 from ecg_hough.signals.choose_layout import choose_layout
 from ecg_hough.signals.scale import find_scale
 from ecg_hough.signals.time_base import find_time_base
-from ecg_hough.signals.trust import LogisticModel, TrustModel, calibrated, evidence_of, page_evidence
+from ecg_hough.signals.trust import (
+    RIGHT_GAIN,
+    LogisticModel,
+    TrustModel,
+    calibrated,
+    evidence_of,
+    page_evidence,
+)
 from ecg_hough.traces.read import read_rows
 from ecg_hough.traces.rows import Rows
 
@@ -64,19 +71,19 @@ FLAT_MV = 0.01
 PARTS: dict[str, tuple[str, ...]] = {
     "layout": (
         "named", "layout by traces", "layout odds", "no layout", "rows unplaced", "rows absent",
-        "names contradicted", "outside panels", "leads agree", "leads alike", "quality", "no grid",
-        "disagreement", "rows",
+        "names contradicted", "outside panels", "sums known", "SNR by sums", "leads alike", "quality",
+        "no grid", "rows",
     ),
     "time": (
-        "columns' margin", "columns off", "no landmarks", "on grid lines", "order odds", "begins at border",
-        "speed assumed", "speed by beats", "no grid", "outside panels", "disagreement", "leads agree",
-        "warnings", "no layout",
+        "columns' margin", "columns off", "no landmarks", "on grid lines", "begins at border",
+        "speed assumed", "speed by beats", "no grid", "outside panels", "warnings", "no layout",
     ),
-    "gain": ("gain margin", "gain assumed", "no grid", "disagreement", "resolution", "quality"),
+    "gain": ("gain assumed", "no grid", "resolution", "quality"),
     "lead": (
         "confidence", "largest error", "expected SNR", "gaps", "meets rows", "beats differ", "height",
-        "narrow waves", "ink beyond", "tall ink beyond", "flat top", "quality", "resolution", "disagreement",
-        "leads agree", "spiky", "lead named", "named", "outside panels", "grid residual",
+        "narrow waves", "ink beyond", "tall ink beyond", "flat top", "quality", "resolution",
+        "told by others", "SNR by others", "sums known", "SNR by sums", "doubted ink", "spiky", "lead named",
+        "named", "outside panels", "grid residual",
     ),
 }  # fmt: skip
 """What must be right, and the evidence that bears on it: of a page its layout and its time, of limb or chest
@@ -127,10 +134,20 @@ class JudgedPage:
         )
 
     @property
+    def order(self) -> bool:
+        """Whether the columns' order in time is right, whose probability is known (`signals.column_order`).
+
+        Where as many leads are unlike anything as are read well, columns were taken to follow each other that
+        show the same seconds, or the other way round: they are farther off than leads are shifted.
+        """
+        read = sum(c.aligned_snr_db >= TIMED_DB for c in self._compared)
+        return sum(c.aligned_snr_db < OTHER_DB for c in self._compared) < max(read, 1)
+
+    @property
     def time(self) -> bool | None:
         """Whether the leads begin in time; None where too few are alike enough to know."""
         starts = [c.start_s for c in self._compared if c.aligned_snr_db >= TIMED_DB]
-        return bool(abs(np.median(starts)) <= RIGHT_START_S) if len(starts) > 1 else None
+        return bool(abs(np.median(starts)) <= RIGHT_START_S) if len(starts) > 1 and self.order else None
 
     def gain(self, chest: bool) -> bool | None:
         """Whether the gain of the chest leads, or of the others, is right; None likewise.
@@ -296,7 +313,7 @@ def _fit_leads(pages: Sequence[JudgedPage]) -> TrustModel:
     lead = [
         (one.evidence, one.right)
         for page in pages
-        if page.layout and page.time is not False
+        if page.layout and page.order and page.time is not False
         for one in page.leads
         if page.gain(one.lead in CHEST_LEADS) is not False
     ]
@@ -306,7 +323,7 @@ def _fit_leads(pages: Sequence[JudgedPage]) -> TrustModel:
 
 def _fit_pages(pages: Sequence[JudgedPage]) -> TrustModel:
     """Of pages that they are 12-lead ECGs, as those are that have leads."""
-    features = tuple(pages[0].evidence)
+    features = tuple(name for name in pages[0].evidence if name != RIGHT_GAIN)
     return TrustModel({"page": _fit(features, [(page.evidence, bool(page.leads)) for page in pages])})
 
 

@@ -85,6 +85,7 @@ def test_every_page_is_a_row(reference: tuple[Path, Plan]) -> None:
         signals_of(by_name["p3.png"])
 
 
+@pytest.mark.slow
 def test_parts_are_the_same_bits_whoever_makes_them(reference: tuple[Path, Plan]) -> None:
     folder, plan = reference
     expected = parts_of(plan)
@@ -122,6 +123,7 @@ def test_a_stopped_run_goes_on(reference: tuple[Path, Plan]) -> None:
     assert not storage.names_in(stopped.place(plans.TRIES))
 
 
+@pytest.mark.slow
 def test_the_status_of_a_run_elsewhere(reference: tuple[Path, Plan]) -> None:
     folder, _ = reference
     plan = here(folder, "watched")
@@ -133,6 +135,7 @@ def test_the_status_of_a_run_elsewhere(reference: tuple[Path, Plan]) -> None:
     assert not status_of(plan).runs
 
 
+@pytest.mark.slow
 def test_storage_is_s3(reference: tuple[Path, Plan], s3_root: str) -> None:
     """Pages, plan and parts in a bucket, with workers that reach it themselves."""
     folder, _ = reference
@@ -311,6 +314,7 @@ def test_verify_finds_what_is_wrong(tmp_path: Path) -> None:
     assert any(f"part {plan.parts[2]}: " in one and "no such file" in one for one in problems)
 
 
+@pytest.mark.slow
 def test_verify_reads_again(tmp_path: Path) -> None:
     plan = here(tmp_path, "out")
     run(plan, READ)
@@ -322,6 +326,7 @@ def test_verify_reads_again(tmp_path: Path) -> None:
 # --- ends of all kinds
 
 
+@pytest.mark.slow
 def test_a_page_that_ends_the_whole_run_is_given_up(tmp_path: Path) -> None:
     """As a container that is killed for its memory: nobody is there to count but the notes in the storage."""
     plan = here(tmp_path, "out", n=12)
@@ -347,6 +352,7 @@ def test_a_page_that_ends_the_whole_run_is_given_up(tmp_path: Path) -> None:
     assert "the run ended 3 times while this page was read" in rows[0]["reason"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="lists processes in /proc")
 def test_killed_at_random_times(tmp_path: Path) -> None:
     """`ecg-lab kills` does this with 1000 pages and 20 kills."""

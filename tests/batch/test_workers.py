@@ -78,6 +78,7 @@ def all_gone(pids: set[int], within_s: float = 5.0) -> bool:
     return not alive(pids)
 
 
+@pytest.mark.slow
 def test_bad_pages_cost_only_themselves(tmp_path: Path) -> None:
     """All faults in one run, for a worker takes a second to start."""
     faults = {
@@ -170,6 +171,7 @@ def test_no_worker_outlives_its_run(tmp_path: Path, how: signal.Signals) -> None
     assert len(again.skipped) >= 1, remains
 
 
+@pytest.mark.slow
 def test_two_runs_in_a_folder_do_not_mix(tmp_path: Path) -> None:
     write_pages(tmp_path / "pages", 3, {1: "hangs", 2: "hangs"})
     run = begin_run(tmp_path, tmp_path / "pages", 0.0)

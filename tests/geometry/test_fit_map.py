@@ -85,6 +85,7 @@ def test_outliers_and_slips_of_whole_periods_do_not_move_the_map() -> None:
     assert errors_mm(fitted[0], flat).max() < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("phase_is_read_once")
 @pytest.mark.parametrize("page", [tilted, waving])
 def test_pages_that_are_not_flat_have_a_map_by_the_phase(page: Mm) -> None:

@@ -75,6 +75,7 @@ def bent_grid(px_per_mm: float, wave_mm: float, size_mm: tuple[float, float] = (
     return image.astype(np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wave_mm", [0.0, 1.0, 2.0])
 def test_waves_of_the_paper_are_followed(wave_mm: float) -> None:
     px_per_mm = 7.0
@@ -88,6 +89,7 @@ def test_waves_of_the_paper_are_followed(wave_mm: float) -> None:
     assert np.quantile(error, 0.95) * px_per_mm < 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stretch", "kept"), [(1.0, True), (1.15, False)])
 def test_a_map_whose_pitch_contradicts_the_spectrum_is_none(
     stretch: float, kept: bool, monkeypatch: pytest.MonkeyPatch
@@ -102,6 +104,7 @@ def test_a_map_whose_pitch_contradicts_the_spectrum_is_none(
     assert find_geometry(image).grid_found == kept
 
 
+@pytest.mark.slow
 def test_a_tilted_page_is_followed_outwards_where_the_whole_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page photographed from its side; the map by one phase for the whole page is not used."""
     px_per_mm, (height, width) = 6.0, (180.0, 240.0)
@@ -128,6 +131,7 @@ def test_a_tilted_page_is_followed_outwards_where_the_whole_is_not(monkeypatch: 
     assert off.max() < 0.1
 
 
+@pytest.mark.slow
 def test_a_page_is_curled_where_its_rows_bend_not_where_it_is_tilted() -> None:
     for wave_mm, curled in ((1.0, False), (2.0, True)):
         waves = find_geometry(bent_grid(7.0, wave_mm)).page_map
@@ -167,6 +171,7 @@ def test_photo_with_perspective_and_curl(seed: int) -> None:
     assert np.percentile(errors, 95) < 1.5
 
 
+@pytest.mark.slow
 def test_paper_that_waves_more_than_a_cubic_phase_is_followed() -> None:
     style = sample_style(np.random.default_rng(27), "photo", dpi=170)
     camera = replace(style.camera, curl_mm=3.5, blur_px=min(style.camera.blur_px, 1.0))

@@ -81,6 +81,7 @@ def test_changes_differ_in_one_thing_each() -> None:
             assert len(differs) == 1, name
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unaligned")
 def test_every_change_is_measured_and_a_run_goes_on(
     data: Path, calls: list[tuple[str, str]], tmp_path: Path

@@ -103,6 +103,7 @@ def test_tables(data: Path, tmp_path: Path) -> None:
     assert "most confident" in text
 
 
+@pytest.mark.slow
 def test_runs_on_other_data_stay_in_the_file(data: Path, tmp_path: Path) -> None:
     results = tmp_path / "benchmark.json"
     run_benchmark(data, tmp_path / "out", predict=stand_in, results=results)
@@ -122,6 +123,7 @@ def test_an_older_file_does_not_score_for_a_failed_page(data: Path, tmp_path: Pa
     assert result.figures["profiles"]["worn"]["found_pct"] == 0.0
 
 
+@pytest.mark.slow
 def test_the_batch_is_used_without_an_own_predict(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,6 +156,7 @@ def test_records_get_signals_and_labels(
         assert header_values((out / "p1" / f"r_{label}.hea").read_text(), "Labels") == [label]
 
 
+@pytest.mark.slow
 def test_missing_and_unreadable_images_do_not_stop_the_harness(
     model: Path, tmp_path: Path, pages: dict[str, NDArray[np.float64]], stand_in: Any
 ) -> None:
@@ -236,6 +237,7 @@ def test_features_tell_rate_rhythm_and_voltage() -> None:
     assert ecg_features(rng.normal(0, 0.01, (12, 5000)), FS).shape == (len(FEATURES),)
 
 
+@pytest.mark.slow
 def test_a_classifier_learns_thresholds_and_answers_always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(team_code, "FOLDS", 2)
     rng = np.random.default_rng(1)

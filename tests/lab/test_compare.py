@@ -62,6 +62,7 @@ def write_sidecar(folder: Path) -> None:
     (folder / "x.json").write_text(json.dumps(sidecar))
 
 
+@pytest.mark.slow
 def test_table_counts_failures_and_is_resumed(data: Path, tmp_path: Path) -> None:
     results = tmp_path / "compare.json"
     steps: list[tuple[int, int]] = []

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_lab.delineators import check_delineators, summary_table, truth_of
 
 
+@pytest.mark.slow
 def test_errors_of_few_records() -> None:
     seen: list[int] = []
     figures = check_delineators(2, seed=7002, on_progress=lambda done, total: seen.append(done))

@@ -180,6 +180,7 @@ def test_robustness_figure_has_severity_grow_to_the_right(results: Path) -> None
     assert shown["page under stains, %"].get_lines()[0].get_xdata().tolist() == [0.0, 5.0, 10.0]
 
 
+@pytest.mark.slow
 def test_all_figures_are_drawn_and_small(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

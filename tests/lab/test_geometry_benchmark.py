@@ -45,6 +45,7 @@ def test_a_wrong_scale_is_an_error_in_px() -> None:
     assert errors_px[1] < 1e-3
 
 
+@pytest.mark.slow
 def test_hard_pages_are_tilted() -> None:
     a, b = np.deg2rad(benchmark_page("hard", 2).style["camera"]["tilt_deg"])
     tilt = np.rad2deg(np.arccos(np.cos(a) * np.cos(b)))

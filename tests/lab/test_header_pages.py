@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from ecg_hough.clinical import QUANTITIES, Header, Measurement
 from ecg_lab.header_pages import READ_PROFILES, count_blanked, count_values, header_pages, shown_values
 
 
+@pytest.mark.slow
 def test_pages_are_counted_by_their_truth() -> None:
     one, other = header_pages(2, 9000)
     assert (one.header.language, other.header.language) == ("en", "de")

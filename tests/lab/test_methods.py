@@ -69,6 +69,7 @@ def mean_snr(signals: np.ndarray, truth: np.ndarray) -> float:
     return float(np.nanmean([challenge_snr(truth[k], signals[k], 500) for k in range(12)]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(METHODS))
 def test_method_reads_the_page_it_knows(name: str) -> None:
     page = kit_like_page()
@@ -342,6 +343,7 @@ def test_network_labels_lie_on_the_traces() -> None:
     assert (labels[named] == near[named]).mean() > 0.93
 
 
+@pytest.mark.slow
 def test_network_labels_can_be_measured() -> None:
     """No panel's box reaches into its neighbour's: the winner's method takes the page's scale from them."""
     masks = lead_masks(without_short_copy(own_labels(), ("II",)))
@@ -386,6 +388,7 @@ def test_run_method_from_files(tmp_path: Path) -> None:
         find_method("x")
 
 
+@pytest.mark.slow
 def test_grid_estimators_beside_ours() -> None:
     page = kit_like_page()
     found = compare_pitches(page.image)

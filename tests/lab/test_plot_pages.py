@@ -32,6 +32,7 @@ def test_plots_and_their_truth(tmp_path: Path) -> None:
         render_plots(tmp_path, n=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sequential", [True, False])
 def test_only_what_a_plot_shows_is_its_truth(tmp_path: Path, sequential: bool) -> None:
     ecg = generate_ecg(5)
@@ -77,6 +78,7 @@ def test_plots_are_read(tmp_path: Path, choice: dict[str, Any]) -> None:
     assert np.mean(snrs) > 12
 
 
+@pytest.mark.slow
 def test_spaces_between_panels_are_no_time(tmp_path: Path) -> None:
     """Three columns of a third of ten seconds, 4 mm apart, each in a frame that hides its first samples."""
     ecg = generate_ecg(6)

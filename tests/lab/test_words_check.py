@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ecg_hough.elements import PrintedWord
 from ecg_hough.networks import words_net as words
 from ecg_lab import words_check
 from ecg_lab.words_check import summary_table
 
 
+@pytest.mark.slow
 def test_words_are_counted_where_they_are_printed(monkeypatch):
     pages = []
 

@@ -236,6 +236,7 @@ def test_two_hundred_pages() -> None:
     assert edges < 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cabrera", [False, True])
 @pytest.mark.parametrize(
     ("shape", "rhythm"),

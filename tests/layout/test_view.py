@@ -17,6 +17,7 @@ from ecg_hough.render.ecg_model import generate_ecg
 from ecg_lab.robustness import FIRST_SEED, page_style
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("distortion", "severity"), [("margin", 0.0), ("margin", 1.0), ("margin", 1.5), ("pitch", 10.0)]
 )
@@ -55,6 +56,7 @@ def test_words_show_which_way_is_up_where_rows_look_level_both_ways(seed: int, t
     assert {"50 mm/s", "10 mm/mV"} <= {word.word for word in found.words}
 
 
+@pytest.mark.slow
 def test_a_wide_banner_is_drawn_taller(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twelve rows 5 mm apart, 10 s at 50 mm/s: on the canvas they are four px apart."""
     style = sample_style(np.random.default_rng(3), "clean", layout=make_layout("12x1"), dpi=120)

@@ -384,6 +384,7 @@ def test_keyboard_only(visit: Callable[..., Any]) -> None:
     page.wait_for_selector("text=1 of 3 decided: 1 accepted, 0 rejected; 1 corrected")
 
 
+@pytest.mark.slow
 def test_keys_of_one_letter_can_be_turned_off(visit: Callable[..., Any]) -> None:
     page = opened(visit())
     page.click("#help")
@@ -411,6 +412,7 @@ def test_two_people_on_one_page(visit: Callable[..., Any]) -> None:
     assert anna.input_value("#speed") == "50"
 
 
+@pytest.mark.slow
 def test_a_page_without_a_record(visit: Callable[..., Any]) -> None:
     page = visit()
     page.click(f"#pages a:text-is('{NO_PAGE}')")
@@ -423,6 +425,7 @@ def test_a_page_without_a_record(visit: Callable[..., Any]) -> None:
     assert page.locator("#history li:not(.empty)").count() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [TABLET, UPRIGHT])
 def test_a_tablet(visit: Callable[..., Any], size: tuple[int, int]) -> None:
     page = opened(visit(size))
@@ -439,6 +442,7 @@ def test_a_tablet(visit: Callable[..., Any], size: tuple[int, int]) -> None:
     accessible(page)
 
 
+@pytest.mark.slow
 def test_a_large_photo_is_smooth(visit: Callable[..., Any]) -> None:
     page = visit()
     rng = np.random.default_rng(1)

@@ -84,6 +84,7 @@ def test_a_new_job_is_waited_for_and_a_stop_leaves_one_as_it_was(store: Store, b
     assert not engine.is_taking
 
 
+@pytest.mark.slow
 def test_jobs_that_are_given_up(store: Store, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "PAUSE_S", 0.1)
     ends_the_server = accepted(store)

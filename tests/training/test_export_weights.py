@@ -30,6 +30,7 @@ def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export(run, tmp_path_factory.mktemp("weights"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "rows", "cols"), [(1, 96, 160), (3, 128, 64)])
 def test_any_batch_and_size_gives_torchs_logits(
     run: Path, exported: Path, n: int, rows: int, cols: int

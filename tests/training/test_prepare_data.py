@@ -81,6 +81,7 @@ def test_a_stopped_run_goes_on_and_makes_the_same_page_again(tmp_path: Path) -> 
     assert progress == [(1, 2), (2, 2)]
 
 
+@pytest.mark.slow
 def test_more_pages_are_added_to_those_that_are_there(tmp_path: Path) -> None:
     root = prepare_tiny(tmp_path, n=1)
     first = (root / "imagesTr" / "page_000000_0000.png").stat().st_mtime_ns
@@ -113,6 +114,7 @@ def test_other_records_for_the_same_folder_are_refused(data_set: Path, tmp_path:
         prepare_tiny(data_set.parent, records=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_folder_without_options_is_judged_by_its_cases(tmp_path: Path) -> None:
     root = prepare_tiny(tmp_path, n=1)
     (root / "prepare.json").unlink()
@@ -152,6 +154,7 @@ def test_red_pages_have_one_channel_and_labels_of_their_size(tmp_path: Path) -> 
     assert image[labels > 0].mean() < image[labels == 0].mean() - 30
 
 
+@pytest.mark.slow
 def test_whole_pages_are_the_winners(tmp_path: Path) -> None:
     """Profile kit unless another is asked for: 3x4 with II below, upright, labels of single pixels."""
     root = prepare_tiny(tmp_path, n=3, planes="red", canvas="page", dpi=TINY_DPI, profile=None)
@@ -175,6 +178,7 @@ def write_strat_table(folder: Path, folds: dict[str, int]) -> None:
     (folder / "ptbxl_database.csv").write_text("\n".join(rows) + "\n")
 
 
+@pytest.mark.slow
 def test_ptbxls_own_folds_train_validate_and_test(tmp_path: Path) -> None:
     folds = {"90001_hr": 1, "90002_hr": 8, "90003_hr": 9, "90004_hr": 10, "90005_hr": 10}
     records = tmp_path / "records"
@@ -232,6 +236,7 @@ def draw_kit_page(folder: Path, name: str, *, shift_px: int = 0) -> None:
     cv2.imwrite(str(folder / f"{name}.png"), grey)
 
 
+@pytest.mark.slow
 def test_a_refused_kit_page_is_skipped_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     kit = tmp_path / "kit"
     kit.mkdir()
@@ -247,12 +252,14 @@ def test_a_refused_kit_page_is_skipped_and_logged(tmp_path: Path, caplog: pytest
     assert "1 of 3 pages were skipped" in caplog.text
 
 
+@pytest.mark.slow
 def test_kit_pages_that_are_all_refused_are_an_error(tmp_path: Path) -> None:
     draw_kit_page(tmp_path, "b-0", shift_px=37)
     with pytest.raises(ValueError, match="all 1 were skipped"):
         prepare_tiny(tmp_path / "raw", source="kit", folder=tmp_path)
 
 
+@pytest.mark.slow
 def test_ptbxl_fetches_as_many_records_as_pages_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = [f"{k:05d}_hr" for k in range(1, 40)]
     held_out = held_out_records() & set(database[:9])

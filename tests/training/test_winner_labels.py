@@ -77,6 +77,7 @@ def test_a_page_by_the_kit_has_the_winners_labels() -> None:
     assert not (labels[:1300] == LEADS.index("II") + 1).any()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not KIT.is_dir(), reason="the development data are not here")
 def test_the_winners_labels_and_method_reach_what_perfect_masks_reach() -> None:
     pytest.importorskip("ecg_lab")

@@ -93,6 +93,7 @@ def test_zero_lines_without_pulses_come_from_the_names(tmp_path: Path) -> None:
     assert errors_uv(read(tmp_path, page), page).max() < 5.0
 
 
+@pytest.mark.slow
 def test_without_names_the_networks_name_the_leads(tmp_path: Path) -> None:
     page = replace(PLAIN, names=False, drawn=3, header=(), scale_text=False)
     ecg = read(tmp_path, page)
@@ -122,6 +123,7 @@ def test_else_the_picture_is_read_and_the_reason_said(tmp_path: Path, fault: str
     assert said.endswith("the page was read as a picture")
 
 
+@pytest.mark.slow
 def test_broken_traces_are_read_as_a_picture(tmp_path: Path) -> None:
     """Every second stroke of the last row is missing."""
     whole = PLAIN.content().decode("latin-1").split("\n")
@@ -146,6 +148,7 @@ def test_printed_names_rule_the_layout(tmp_path: Path) -> None:
     assert any("V4R is none of the twelve leads" in warning for warning in ecg.warnings)
 
 
+@pytest.mark.slow
 def test_two_recordings_on_a_page_are_refused(tmp_path: Path) -> None:
     one = replace(PLAIN, rhythm=(), origin_mm=(20.0, 25.0), header=(), scale_text=False)
     two = one.content().replace(b" cm", b" cm 1 0 0 1 0 90 cm", 1)

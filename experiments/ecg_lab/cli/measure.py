@@ -489,12 +489,13 @@ def fit_trust(
 
     Example:
 
-    - `ecg-hough render -n 160 -o data/vendors --profile vendors --seed 811 --records data/ptbxl`
-    - `ecg-hough render -n 60 -o data/kit --profile kit --seed 815 --records data/ptbxl`
-    - `ecg-lab render-plots -n 60 -o data/plots --seed 812 --records data/ptbxl`
-    - `ecg-lab render-benchmark -n 80 -o data/layouts --seed 813 --records data/ptbxl`
-    - `ecg-lab render-others -n 84 -o data/others --seed 814`
-    - `ecg-lab fit-trust data/vendors data/plots data/layouts data/kit --others data/others`
+    - `ecg-hough render -n 90 -o data/vendors --profile vendors --seed 811 --records data/ptbxl`
+    - `ecg-hough render -n 36 -o data/kit --profile kit --seed 815 --records data/ptbxl`
+    - `ecg-hough render -n 40 -o data/photo --profile photo --seed 816 --records data/ptbxl`
+    - `ecg-lab render-plots -n 36 -o data/plots --seed 812 --records data/ptbxl`
+    - `ecg-lab render-benchmark -n 48 -o data/layouts --seed 813 --records data/ptbxl`
+    - `ecg-lab render-others -n 56 -o data/others --seed 814`
+    - `ecg-lab fit-trust data/vendors data/plots data/layouts data/kit data/photo --others data/others`
     """
     with plain_errors(EXTRAS):
         from ecg_lab.trust_fit import fit_is_ecg, fit_trust, judge_pages, pages_in, write_model

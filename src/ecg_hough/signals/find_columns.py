@@ -90,7 +90,8 @@ def _by_marks(
     """The same, or columns by the landmarks of all rows where these speak clearly against it.
 
     The ends of traces and the lines of the grid give places to a hundredth of a millimetre where they are
-    right, landmarks to a tenth or two, and the right ones more often.
+    right, landmarks to a tenth or two, and the right ones more often. Several columns' starts show how far
+    paper and print are stretched; the two ends of one are less precise than the grid.
     """
     windows = on_read_rows(rows.traces, chosen.windows)
     solved = solve_columns(rows.marks, windows, n_columns, scale.speed_mm_s, base.columns, rows.traces)
@@ -110,7 +111,7 @@ def _by_marks(
     return replace(
         base,
         columns=solved.columns(windows),
-        mm_per_s=solved.mm_per_s,
+        mm_per_s=solved.mm_per_s if n_columns > 1 else scale.speed_mm_s,
         off_mm=0.0,
         warnings=(*chosen.warnings, *warnings),
         notes=(),

@@ -57,6 +57,10 @@ TOLD, TOLD_USUAL = (-1.0, 3.0), 1.5
 BEAT_S, AROUND_S = 0.3, 0.12
 """Least distance of beats, and half the width of a complex."""
 
+RIGHT_ORDER, RIGHT_GAIN = "right order", "right gain"
+"""Evidence that is a probability itself: that the columns' order, and so a lead's second, is right; and that
+the gain is, by its posterior."""
+
 Floats = NDArray[np.float64]
 
 
@@ -115,6 +119,8 @@ class TrustModel:
     def probability(self, evidence: Sequence[dict[str, float]]) -> Floats:
         """(n,) probabilities."""
         product = np.prod([part.probability(evidence) for part in self.parts.values()], axis=0)
+        known = [one.get(RIGHT_ORDER, 1.0) * one.get(RIGHT_GAIN, 1.0) for one in evidence]
+        product = product * np.array(known)
         return calibrated(np.asarray(product), self.calibration)
 
     def against(self, evidence: dict[str, float], n: int = 3) -> tuple[str, ...]:
@@ -191,16 +197,18 @@ def evidence_of(
                 *_beyond_trace(row, window, beyond.get(row.row_index)),
                 _flat_top(row, window),
                 *_told(result.by_others.get(lead)),
+                _doubted(row, window),
             )
             own = dict(zip(_OF_LEAD, map(float, values), strict=True))
-        out[lead] = of_page | own
+        first = window is None or window.rhythm or window.column_index == 0
+        out[lead] = of_page | own | {RIGHT_ORDER: 1.0 if first else base.order_probability}
     return out
 
 
 _OF_LEAD = (
     "lead named", "confidence", "largest error", "expected SNR", "gaps", "meets rows", "beats differ",
     "height", "narrow waves", "ink beyond", "tall ink beyond", "flat top", "told by others",
-    "SNR by others",
+    "SNR by others", "doubted ink",
 )  # fmt: skip
 
 
@@ -235,10 +243,9 @@ def page_evidence(
         "begins at border": _at_border(sheet, base.columns.windows),
         "gain margin": float(np.clip(scale.gain_margin, 0.0, 8.0)),
         "gain assumed": float(scale.gain_from == "assumed"),
+        RIGHT_GAIN: float(expit(scale.gain_margin)),
         "speed assumed": float(scale.speed_from == "assumed"),
         "speed by beats": float(scale.speed_from == "beats"),
-        "disagreement": 1.0 - result.agreement,
-        "leads agree": {None: 0.0, True: 1.0, False: -1.0}[result.leads_agree],
         **dict(zip(_OF_SUMS, _told(float(np.median(told)) if told else None), strict=True)),
         "warnings": float(min(4, sum(len(s.warnings) for s in (sheet, base, scale)))),
         "resolution": float(np.log(px_per_mm)),
@@ -421,6 +428,15 @@ def _flat_top(row: RowTrace, window: Window) -> float:
             near, far = (int((height > peak - depth).sum()) for depth in TOP_MM)
             out = max(out, near / far)
     return float(-np.log(1.05 - out))
+
+
+def _doubted(row: RowTrace, window: Window) -> float:
+    """Root of the share of a panel that lies as likely as not on another row's ink, or in a wave whose tip is
+    not seen, weighed by its probability."""
+    if row.wrong is None:
+        return 0.0
+    mine = (row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm) & np.isfinite(row.y_mm)
+    return float(np.sqrt(row.wrong[mine].mean())) if mine.any() else 0.0
 
 
 def _meets(row: RowTrace, window: Window, rows: tuple[RowTrace, ...]) -> float:

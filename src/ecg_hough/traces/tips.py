@@ -19,7 +19,7 @@ from scipy.special import expit
 
 from ecg_hough.elements import RowTrace
 from ecg_hough.page_map import PageMap
-from ecg_hough.traces.ink import InkModel
+from ecg_hough.traces.ink import InkModel, find_ink
 
 Floats = NDArray[np.float64]
 
@@ -43,6 +43,14 @@ pages held out 22 % of the waves given 0.20 on average are wrong, 41 % of those 
 given 0.56, 66 % of those given 0.65, and 76 % of those given 0.77."""
 UPPER = 0.5
 """Share of a wave's height, from its tip, that is as uncertain as the tip."""
+
+
+def ink_and_doubts(
+    image: NDArray[np.uint8], page_map: PageMap, rows: tuple[RowTrace, ...]
+) -> tuple[InkModel | None, tuple[RowTrace, ...]]:
+    """What is ink on the page, None where it cannot be distinguished, and the rows `with_unseen_tips`."""
+    ink = find_ink(image, page_map, rows)
+    return ink, rows if ink is None else with_unseen_tips(image, page_map, rows, ink)
 
 
 def with_unseen_tips(

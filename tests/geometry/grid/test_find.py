@@ -23,6 +23,7 @@ def test_pitch_between_72_and_300_dpi(px_per_mm: float) -> None:
     assert grid.px_per_mm == pytest.approx((px_per_mm, px_per_mm), rel=0.02)
 
 
+@pytest.mark.slow
 def test_pitch_at_600_dpi() -> None:
     grid = find_grid(draw_grid(23.62, size_mm=(90.0, 130.0)))
     assert grid is not None
@@ -141,6 +142,7 @@ def test_a_slip_of_the_followed_phase_is_wrapped() -> None:
     assert slope == pytest.approx(1 / px_per_mm, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_lines_of_1_mm_are_seen_on_a_banner() -> None:
     """They are lost at the size at which it is searched; with lines of 5 mm alone it is ambiguous."""
     banner = draw_grid(8.0, size_mm=(90.0, 900.0), minor=(250, 235, 235))

@@ -24,6 +24,7 @@ def bare(image: NDArray) -> Framed:
     return Framed(image.astype(np.uint8), (), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aspect", [0.42, 0.6, 0.8, 1.4, 2.0])
 def test_squares_of_a_plot_need_not_be_square(aspect: float) -> None:
     image = draw_grid(7.0, aspect=aspect)
@@ -94,6 +95,7 @@ def test_every_second_line_is_no_period() -> None:
     assert drawn[:2] == pytest.approx((7.5, 7.5), rel=0.002)
 
 
+@pytest.mark.slow
 def test_photographed_lines_have_a_map_by_the_phase() -> None:
     """A page seen from aside keeps the map with its perspective."""
     image = draw_grid(7.0)
@@ -105,6 +107,7 @@ def test_photographed_lines_have_a_map_by_the_phase() -> None:
     assert find_geometry(seen).method == "grid-phase"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("angle_deg", [-0.5, 0.3])
 def test_a_stretched_plot_may_be_scanned_not_quite_upright(angle_deg: float) -> None:
     image = draw_grid(7.0, aspect=0.5)

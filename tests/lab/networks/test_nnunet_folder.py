@@ -103,6 +103,7 @@ def test_one_pass_is_nnunets_without_mirroring(tmp_path: Path) -> None:
     assert np.abs(slow.probabilities(image) - expected).max() > 10 * PARITY
 
 
+@pytest.mark.slow
 def test_exported_folds_give_torchs_answer(tmp_path: Path) -> None:
     """Where torch is not installed. Logits are kept small: nnU-Net's sums in half precision magnify."""
     write_plain_results(tmp_path, gain=1.0)

@@ -26,6 +26,7 @@ from ecg_lab.networks.peers import PEERS, find_peer, load_peer
 pytestmark = pytest.mark.train
 
 
+@pytest.mark.slow
 def test_a_crop_shows_its_lead_and_the_mask_is_its_trace_alone() -> None:
     rng = np.random.default_rng(3)
     page = overlap_unet.draw_page([], rng)
@@ -104,6 +105,7 @@ def test_the_laboratorys_weights_know_their_records(path: Path) -> None:
     assert about.records
 
 
+@pytest.mark.slow
 def test_batches_of_a_generator_are_repeatable() -> None:
     pairs = [list(islice(overlap_unet.batches([], np.random.default_rng(5), 1), 1)) for _ in range(2)]
     np.testing.assert_array_equal(pairs[0][0][0], pairs[1][0][0])
