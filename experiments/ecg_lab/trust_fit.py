@@ -76,12 +76,12 @@ PARTS: dict[str, tuple[str, ...]] = {
     ),
     "time": (
         "columns' margin", "columns off", "no landmarks", "on grid lines", "begins at border",
-        "speed assumed", "speed by beats", "no grid", "outside panels", "warnings", "no layout",
+        "speed assumed", "speed by beats", "no grid", "outside panels", "no layout",
     ),
-    "gain": ("gain assumed", "no grid", "resolution", "quality"),
+    "gain": ("gain assumed", "no grid", "quality"),
     "lead": (
         "confidence", "largest error", "expected SNR", "gaps", "meets rows", "beats differ", "height",
-        "narrow waves", "ink beyond", "tall ink beyond", "flat top", "quality", "resolution",
+        "narrow waves", "ink beyond", "tall ink beyond", "flat top", "quality", 
         "told by others", "SNR by others", "sums known", "SNR by sums", "doubted ink", "spiky", "lead named",
         "named", "outside panels", "grid residual",
     ),
