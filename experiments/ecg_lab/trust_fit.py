@@ -81,7 +81,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "gain": ("gain assumed", "no grid", "quality"),
     "lead": (
         "confidence", "largest error", "expected SNR", "gaps", "meets rows", "beats differ", "height",
-        "narrow waves", "ink beyond", "tall ink beyond", "flat top", "quality", 
+        "narrow waves", "ink beyond", "tall ink beyond", "flat top", "quality",
         "told by others", "SNR by others", "sums known", "SNR by sums", "doubted ink", "spiky", "lead named",
         "named", "outside panels", "grid residual",
     ),

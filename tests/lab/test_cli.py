@@ -16,7 +16,8 @@ from made_up_ecg import made_up_ecg, stand_in_digitize, write_page_image
 
 COMMANDS = (
     "predict", "compare", "benchmark", "right-leads", "wrong-waves", "delineators", "headers", "redaction",
-    "fit-trust", "fit-tips", "ablations", "robustness", "fidelity", "geometry-benchmark", "confidence", "words",
+    "fit-trust", "fit-tips", "ablations", "robustness", "fidelity", "geometry-benchmark", "confidence",
+    "words",
     "render-benchmark", "render-plots", "render-others", "render-crossings", "paper", "notebooks",
     "cross-validate", "train-peer", "export-peer", "export-network", "kaggle-submit", "kaggle-check",
     "kaggle-score", "kills", "mutations", "cost", "memory", "load", "hostile-uploads", "gallery",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecg_hough.paper import IN_I_AND_II, LEADS
-from ecg_hough.signals.lead_fusion import PanelSignal, fuse, lead_residuals
+from ecg_hough.signals.lead_fusion import PanelSignal, fuse, lead_residuals, snr_by_others
 
 FS = 500
 N = 1250
@@ -183,3 +183,28 @@ def test_residuals_only_of_the_same_instant():
                         np.ones(2 * N))  # fmt: skip
     repeated = (*two, strip)
     assert lead_residuals(on_record(repeated, 2 * N), repeated).repeat_mv == pytest.approx(0.01, rel=0.1)
+
+
+def test_leads_of_one_instant_foretell_each_other_by_their_errors():
+    error = 0.02
+    panels, truth = limb_panels(error=error)
+    found = snr_by_others(panels)
+    assert set(found) == set(IN_I_AND_II)
+    for lead, snr in found.items():
+        # What the others foretell errs as well: less than by two leads' errors together, more than by none.
+        own = np.log10(np.var(truth[lead]) / error**2)
+        assert own - np.log10(4.0) < snr < own
+
+
+def test_a_lead_under_anothers_name_is_not_foretold():
+    panels, _ = limb_panels()
+    names = {"III": "aVL", "aVL": "III"}
+    swapped = tuple(replace(p, lead=names.get(p.lead, p.lead)) for p in panels)
+    assert max(snr_by_others(swapped).values()) < min(snr_by_others(panels).values()) - 0.5
+
+
+def test_of_two_leads_nothing_is_foretold_and_a_strip_foretells_its_copy():
+    panels, _ = limb_panels(leads=("I", "II"))
+    assert snr_by_others(panels) == {}
+    copy = replace(panels[1], rhythm=True)
+    assert set(snr_by_others((*panels, copy))) == {"II"}

@@ -123,3 +123,17 @@ def test_shipped_models_say_how_they_were_made(path):
         assert len(part.features) == len(part.weights) == len(part.mean) == len(part.sd)
     assert 0.0 < model.limit < 1.0
     assert made["held_out"]["brier"] < 0.25
+
+
+def test_probabilities_that_are_known_multiply_the_others():
+    part = trust.LogisticModel(("a",), np.zeros(1), np.ones(1), np.ones(1), 2.0)
+    model = trust.TrustModel({"lead": part})
+    alone, with_order, with_both = model.probability(
+        [
+            {"a": 0.0},
+            {"a": 0.0, trust.RIGHT_ORDER: 0.6},
+            {"a": 0.0, trust.RIGHT_ORDER: 0.6, trust.RIGHT_GAIN: 0.5},
+        ]
+    )
+    assert with_order == pytest.approx(0.6 * alone)
+    assert with_both == pytest.approx(0.3 * alone)
