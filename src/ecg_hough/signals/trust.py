@@ -61,6 +61,9 @@ RIGHT_ORDER, RIGHT_GAIN = "right order", "right gain"
 """Evidence that is a probability itself: that the columns' order, and so a lead's second, is right; and that
 the gain is, by its posterior."""
 
+EXTREME = 10.0
+"""Standard deviations from the mean beyond which evidence counts no more: nothing so far off was fitted."""
+
 Floats = NDArray[np.float64]
 
 
@@ -88,7 +91,7 @@ class LogisticModel:
     def terms(self, evidence: Sequence[dict[str, float]]) -> Floats:
         """(n, features) what each piece of evidence adds to the log odds, to those of its mean."""
         table = np.array([[one[name] for name in self.features] for one in evidence])
-        return (table - self.mean) / self.sd * self.weights
+        return np.clip((table - self.mean) / self.sd, -EXTREME, EXTREME) * self.weights
 
     def probability(self, evidence: Sequence[dict[str, float]]) -> Floats:
         """(n,) probabilities."""
