@@ -111,6 +111,7 @@ def test_copies_of_a_page_are_read_alike(name):
     assert np.median(scores(ecg, page.signals)) > least_db
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("turns", "wood"), [pytest.param(0, False, marks=pytest.mark.slow), (0, True), (1, False)]
 )
@@ -164,6 +165,7 @@ def test_leads_that_are_not_printed_are_nan_with_a_reason(missing):
     assert np.isfinite(ecg.signals[printed]).any(axis=1).mean() >= 0.9
 
 
+@pytest.mark.slow
 def test_label_map_of_the_read_traces():
     page = drawn()
     read = draw_label_map(page.image.shape, digitize(page.image))
@@ -288,8 +290,8 @@ STRANGE = {
 }
 
 
-ALIKE = ("noise", "table", "share prices", "empty grid", "handwriting on grid")
-"""Pages that are refused for the reasons of others."""
+ALIKE = ("noise", "table", "share prices", "empty grid", "handwriting on grid", "cat", "text", "brain waves")
+"""Pages that are refused for the reasons of others, or that take long."""
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,7 @@ def test_memory_is_measured() -> None:
     assert resident_mib(2**22 + 1) is None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="lists processes in /proc")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_worker_outlives_its_run(tmp_path: Path, how: signal.Signals) -> None:

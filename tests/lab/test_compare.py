@@ -98,6 +98,7 @@ def test_table_counts_failures_and_is_resumed(data: Path, tmp_path: Path) -> Non
     assert more.pitch_table() is not None
 
 
+@pytest.mark.slow
 def test_true_masks_make_a_second_variant(data: Path, tmp_path: Path) -> None:
     write_sidecar(data / "a")
     result = compare_methods([data / "a"], tmp_path / "out", methods=["krones2024"], results=None)

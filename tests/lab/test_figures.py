@@ -300,6 +300,7 @@ def test_the_paper_stands_beside_ours(results: Path) -> None:
     assert len(drawn.get_yticklabels()) == len(table)
 
 
+@pytest.mark.slow
 def test_the_hough_lines_of_a_page_are_drawn() -> None:
     page = tilted_page()
     drawn = hough_figure(page)

@@ -60,6 +60,7 @@ MORE: tuple[dict[str, Any], ...] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "choice",
     [*CHOSEN, *(pytest.param(choice, marks=pytest.mark.slow) for choice in MORE)],

@@ -21,6 +21,7 @@ from vector_pdf import VectorPage, signals_of, write_pdf
 PRIVATE = (b"Doe", b"Jane", b"4711", b"2024")
 
 
+@pytest.mark.slow
 def test_no_name_is_in_the_report_of_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = write_pdf(tmp_path / "Doe_Jane_4711.pdf", [VectorPage(signals_of())])
     shown = CliRunner().invoke(app, ["info", str(page), "--report", str(tmp_path / "report.zip")])

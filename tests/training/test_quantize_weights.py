@@ -30,6 +30,7 @@ def write_page(path: Path, seed: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_ranges_are_put_into_the_card_and_nothing_else(weights: Path, tmp_path: Path) -> None:
     before = json.loads(weights.with_suffix(".json").read_text())
     (tmp_path / "blank.png").write_bytes(

@@ -113,6 +113,7 @@ REASONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", REASONS)
 def test_else_the_picture_is_read_and_the_reason_said(tmp_path: Path, fault: str) -> None:
     changes, reason = REASONS[fault]

@@ -41,6 +41,7 @@ def test_squares_of_a_plot_need_not_be_square(aspect: float) -> None:
     assert np.diff(cols) == pytest.approx(60 * 7.0 * aspect, abs=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["3x4", "12x1"])
 @pytest.mark.parametrize("axes", ["one", "each"])
 @pytest.mark.parametrize(("stretch", "dpi"), [(0.5, 150), (1.4, 100), (2.0, 150)])

@@ -65,6 +65,7 @@ def test_samples_come_back_at_their_seconds() -> None:
     assert np.isnan(gone[3]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PEERS)
 def test_a_stopped_training_goes_on_and_is_exported(tmp_path: Path, name: str) -> None:
     peer, run = find_peer(name), tmp_path / "run"
