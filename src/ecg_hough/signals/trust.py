@@ -33,6 +33,7 @@ from ecg_hough.record import LeadStatus
 from ecg_hough.signals.calibrate import Calibrated
 from ecg_hough.signals.choose_layout import ChosenLayout
 from ecg_hough.signals.scale import PaperScale
+from ecg_hough.traces.ink import is_ink
 from ecg_hough.traces.rows import Rows
 
 LEADS_MODEL, PAGE_MODEL = WEIGHTS / TRUST_NAME, WEIGHTS / "is_ecg.json"
@@ -384,12 +385,8 @@ def ink_beyond_traces(image: NDArray[np.uint8], page_map: PageMap, rows: Rows) -
         at = np.flatnonzero(seen)[:: max(1, n // 2)]
         for side, begin in enumerate((top[at, None] - steps, foot[at, None] + steps)):
             x = np.broadcast_to(row.x_mm[at, None], begin.shape)
-            r, c = page_map.to_pixels(begin.ravel(), x.ravel())
-            r, c = (np.round(v).astype(int) for v in (r, c))
-            inside = (r >= 0) & (r < dark.shape[0]) & (c >= 0) & (c < dark.shape[1])
-            ink = np.zeros(r.size, bool)
-            ink[inside] = dark[r[inside], c[inside]]
-            ink = ink.reshape(begin.shape) & ~_of_others(begin, row, rows.traces, at)
+            ink = is_ink(dark, page_map, begin.ravel(), x.ravel()).reshape(begin.shape)
+            ink &= ~_of_others(begin, row, rows.traces, at)
             lengths[side, at] = np.cumprod(ink, axis=1).sum(axis=1) * BEYOND_STEP_MM
         out[row.row_index] = lengths.max(axis=0)
     return out

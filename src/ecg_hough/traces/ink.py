@@ -56,6 +56,21 @@ class InkModel:
         return np.asarray(np.clip(plane.reshape(image.shape[:2]) - self.offset, -0.5, 1.5), np.float32)
 
 
+def is_ink(
+    dark: NDArray[np.bool_], page_map: PageMap, y_mm: NDArray[np.float64], x_mm: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """(n,) whether there is ink at places on the page; none off it.
+
+    Args:
+        dark: (rows, cols) which pixels are ink; y_mm, x_mm: (n,) places.
+    """
+    r, c = (np.round(v).astype(int) for v in page_map.to_pixels(y_mm, x_mm))
+    inside = (r >= 0) & (r < dark.shape[0]) & (c >= 0) & (c < dark.shape[1])
+    out = np.zeros(r.size, bool)
+    out[inside] = dark[r[inside], c[inside]]
+    return out
+
+
 def find_ink(image: NDArray[np.uint8], page_map: PageMap, rows: tuple[RowTrace, ...]) -> InkModel | None:
     """Learn the page's ink from its traces.
 

@@ -19,7 +19,7 @@ from scipy.special import expit
 
 from ecg_hough.elements import RowTrace
 from ecg_hough.page_map import PageMap
-from ecg_hough.traces.ink import InkModel, find_ink
+from ecg_hough.traces.ink import InkModel, find_ink, is_ink
 
 Floats = NDArray[np.float64]
 
@@ -126,7 +126,7 @@ def unseen_tips(
 def _ink_along(dark: NDArray[np.bool_], page_map: PageMap, x_mm: float, edge_mm: float, down: float) -> float:
     """Length of the ink that begins at a place, up or down the page, mm."""
     steps = np.arange(0.0, BEYOND_MM[1] + STEP_MM, STEP_MM)
-    ink = _is_dark(dark, page_map, edge_mm + down * steps, np.full(steps.size, x_mm))
+    ink = is_ink(dark, page_map, edge_mm + down * steps, np.full(steps.size, x_mm))
     return STEP_MM * float(np.cumprod(ink).sum())
 
 
@@ -134,19 +134,10 @@ def _width(dark: NDArray[np.bool_], page_map: PageMap, x_mm: float, y_mm: float)
     """Width of the ink at a place along the page, mm."""
     steps = np.arange(0.0, ASIDE_MM, ASIDE_STEP_MM)
     aside = [
-        np.cumprod(_is_dark(dark, page_map, np.full(steps.size, y_mm), x_mm + side * steps)).sum()
+        np.cumprod(is_ink(dark, page_map, np.full(steps.size, y_mm), x_mm + side * steps)).sum()
         for side in (-1.0, 1.0)
     ]
     return ASIDE_STEP_MM * float(sum(aside))
-
-
-def _is_dark(dark: NDArray[np.bool_], page_map: PageMap, y_mm: Floats, x_mm: Floats) -> NDArray[np.bool_]:
-    """(n,) whether there is ink; none off the page."""
-    r, c = (np.round(v).astype(int) for v in page_map.to_pixels(y_mm, x_mm))
-    inside = (r >= 0) & (r < dark.shape[0]) & (c >= 0) & (c < dark.shape[1])
-    out = np.zeros(r.size, bool)
-    out[inside] = dark[r[inside], c[inside]]
-    return out
 
 
 def _explained(row: RowTrace, rows: tuple[RowTrace, ...], at: int, places_mm: Floats) -> float:
