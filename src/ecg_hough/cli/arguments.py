@@ -180,3 +180,12 @@ WeightsFolder = Annotated[
         show_default="the shipped ones",
     ),
 ]
+MovedPages = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--pages",
+        exists=True,
+        help="Folder or file with the pages, where they have moved; may be given several times.",
+        show_default="where they were read",
+    ),
+]

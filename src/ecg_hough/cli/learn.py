@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ecg_hough.cli.arguments import Seed, Verbose, positive
+from ecg_hough.cli.arguments import MovedPages, Seed, Verbose, positive
 from ecg_hough.cli.screen import live_line, plain_errors, resumable
 
 ReviewFolder = Annotated[
@@ -76,15 +76,7 @@ def learn(
         Path,
         typer.Option("--out", "-o", file_okay=False, help="Folder of the weights, for predict --weights."),
     ],
-    pages: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--pages",
-            exists=True,
-            help="Folder or file with the pages, where they have moved; may be given several times.",
-            show_default="where they were read",
-        ),
-    ] = None,
+    pages: MovedPages = None,
     database: Database = None,
     standard: Annotated[
         Path,

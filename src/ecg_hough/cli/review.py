@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ecg_hough.cli.arguments import Formats, Verbose
+from ecg_hough.cli.arguments import Formats, MovedPages, Verbose
 from ecg_hough.cli.screen import FAILED, OnProgress, plain_errors, progress_bar
 
 if TYPE_CHECKING:
@@ -19,15 +19,7 @@ def review(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", exists=True, file_okay=False, help="Folder that predict wrote.")
     ],
-    pages: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--pages",
-            exists=True,
-            help="Folder or file with the pages, where they have moved; may be given several times.",
-            show_default="where they were read",
-        ),
-    ] = None,
+    pages: MovedPages = None,
     export: Annotated[
         Path | None,
         typer.Option("--export", file_okay=False, help="Write the reviewed records there, open no browser."),
