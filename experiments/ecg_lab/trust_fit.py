@@ -40,7 +40,6 @@ from ecg_hough.signals.choose_layout import choose_layout
 from ecg_hough.signals.scale import find_scale
 from ecg_hough.signals.time_base import find_time_base
 from ecg_hough.signals.trust import (
-    RIGHT_GAIN,
     LogisticModel,
     TrustModel,
     calibrated,
@@ -190,7 +189,7 @@ def judged(image: Path, sheet: Sheet, rows: Rows) -> JudgedPage:
     of_page = page_evidence(sheet, rows, chosen, base, scale, result)
     if not image.with_suffix(".hea").is_file():
         return JudgedPage(image.stem, of_page)
-    evidence = evidence_of(sheet, rows, base, result, of_page)
+    evidence = evidence_of(sheet, rows, base, scale, result, of_page)
     truth, fs = read_leads(image.with_suffix(""))
     leads = [
         _judged_lead(lead, evidence[lead], signal, truth, fs)
@@ -323,7 +322,7 @@ def _fit_leads(pages: Sequence[JudgedPage]) -> TrustModel:
 
 def _fit_pages(pages: Sequence[JudgedPage]) -> TrustModel:
     """Of pages that they are 12-lead ECGs, as those are that have leads."""
-    features = tuple(name for name in pages[0].evidence if name != RIGHT_GAIN)
+    features = tuple(pages[0].evidence)
     return TrustModel({"page": _fit(features, [(page.evidence, bool(page.leads)) for page in pages])})
 
 

@@ -32,6 +32,8 @@ class Options:
             (`traces.crossings`).
         settled: for rows that share ink the likeliest paths of all are found together; else every read-out
             takes its own highest peak (`traces.crossings`).
+        usual_beats: a contested beat that is lower than the lead's others is looked for where these run
+            (`traces.usual_beats`).
         cubic: strips are cut with cubic interpolation; else linear.
         flip: the trace network also sees every strip mirrored along time, and both answers are averaged.
             It takes twice the time of the read-out.
@@ -49,6 +51,7 @@ class Options:
     lead_fusion: bool = True
     second_look: bool = True
     settled: bool = True
+    usual_beats: bool = True
     cubic: bool = True
     flip: bool = False
 

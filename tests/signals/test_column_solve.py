@@ -51,6 +51,23 @@ def test_paper_may_stretch_but_time_does_not():
     assert np.diff(found.starts_mm) == pytest.approx([62.03] * 3, abs=0.08)
 
 
+def test_the_ends_of_one_column_do_not_stretch_it():
+    """At the foot of a pulse a trace is seen to begin late, and it seems to end early."""
+    layout = make_layout("12x1")
+    seen = marks([7.2], [256.7], rows=12, sd=0.03)
+    found = solve_columns(seen, windows(7.0, 250.0, layout), 1, 25.0)
+    assert (found.duration_s, found.width_mm) == (10.0, 250.0)
+
+
+def test_where_millimetres_are_guessed_the_landmarks_give_a_second_s_width():
+    starts = 51.8 + 60.2 * np.arange(4)
+    seen = marks(starts, starts + 60.2, sd=0.03)
+    found = solve_columns(seen, windows(51.8, 240.8), 4, 25.0, guessed_mm=True)
+    assert found.duration_s == 2.5
+    assert found.mm_per_s == pytest.approx(24.08, abs=0.03)
+    assert found.starts_mm == pytest.approx(starts, abs=0.1)
+
+
 def test_columns_with_a_space_between_them():
     starts = 12.3 + 68.0 * np.arange(4)
     found = solve_columns(marks(starts, starts + 62.5), windows(12.0, 266.0), 4, 25.0)

@@ -29,6 +29,7 @@ def words(**scores):
         (pulses(10.0, step=5.1), words(g5=0.95), 10.0, 5.0, "pulse"),
         ((), words(g10=0.95, g5=0.95), 10.0, 5.0, "text"),  # "10/5 mm/mV"
         (pulses(10.0), words(g20=0.9), 10.0, 10.0, "pulse"),
+        (pulses(10.0), words(g10=1.16, g5=0.95), 10.0, 10.0, "pulse"),  # no step: the 5 was misread
         (pulses(7.5), (), 10.0, 10.0, "assumed"),  # no usual gain
     ],
 )

@@ -48,7 +48,7 @@ def look_of(rows: np.ndarray, *, doubt: float = 0.0) -> RowLook:
 def test_rows_apart_are_not_looked_at_again() -> None:
     looks = [look_of(np.full(400, 12.0)), look_of(np.full(400, 45.0))]
     # No network is asked for: it would fail.
-    page = SimpleNamespace(options=Options(), network=None)
+    page = SimpleNamespace(options=Options(), network=None, leads_mm={})
     with ThreadPoolExecutor(1) as pool:
         readouts, wrong = read_together(page, looks, pool)
     assert all(got is look.readouts for got, look in zip(readouts, looks, strict=True))

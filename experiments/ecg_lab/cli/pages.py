@@ -69,6 +69,23 @@ def render_others(
     typer.echo(f"{len(paths)} pages in {out}")
 
 
+def cut_pages(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of rendered pages with *.truth.json.")],
+    out: OutFolder,
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 48,
+    seed: Annotated[int, typer.Option(help="Same seed and folders, same cuts.")] = 0,
+) -> None:
+    """Cut rendered pages at the ends of their traces, as programs print them, or within, as scans are cut.
+
+    Example: `ecg-lab cut-pages data/vendors data/kit data/layouts -o data/cuts -n 48 --seed 821`
+    """
+    with plain_errors(EXTRAS), progress_bar("cutting") as on_progress:
+        from ecg_lab.cut_pages import cut_pages as cut
+
+        paths = cut(folders, out, n=n, seed=seed, on_progress=on_progress)
+    typer.echo(f"{len(paths)} pages in {out}")
+
+
 def render_crossings(
     out: OutFolder,
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 40,

@@ -83,6 +83,9 @@ class Network:
             )
         self._check_labels(card_path.name)
         self._core = ov.Core()
+        # The first access of a process to a tensor's values, made by two threads at once, waits for ever: one
+        # waits for the interpreter's lock, the other holds it. `load_network` is in one thread at a time.
+        _ = ov.Tensor(np.zeros(1, np.float32)).data
         # One thread an inference, several inferences at once: more threads of one inference round otherwise,
         # so that a page would be read otherwise on another number of cores, and take more time in all.
         n = threads if threads is not None else min(STREAMS_MAX, cv2.getNumThreads())

@@ -29,6 +29,8 @@ OTHER_PRIOR, APART_PRIOR = -12.0, -2.5
 STRETCH_SD, STRETCH_MAX = 0.0008, 0.012
 """Relative error of the width of columns that follow each other: paper and print; and the largest."""
 STRETCHES, UNSTRETCHED = np.linspace(-STRETCH_MAX, STRETCH_MAX, 25), np.zeros(1)
+GUESSED_SD, GUESSED = 0.02, np.linspace(-0.08, 0.08, 161)
+"""The same where millimetres are guessed, as without a grid."""
 STRETCHED = 3
 """Likeliest durations that are tried with stretched paper."""
 STEP_MM = 0.04
@@ -225,6 +227,8 @@ def solve_columns(
     mm_per_s: float,
     proposed: Columns | None = None,
     rows: tuple[RowTrace, ...] = (),
+    *,
+    guessed_mm: bool = False,
 ) -> SolvedColumns:
     """The likeliest columns.
 
@@ -233,9 +237,10 @@ def solve_columns(
         mm_per_s: paper speed.
         proposed: columns by other means, whose margin is against the best of these.
         rows: traces: no trace runs through a space between columns.
+        guessed_mm: millimetres, and so the speed in them, are known to a few percent only.
     """
     views = _evidence(marks, windows, n_columns, rows).with_cut()
-    solved = [_best_of(view, mm_per_s) for view in views]
+    solved = [_best_of(view, mm_per_s, guessed_mm=guessed_mm) for view in views]
     best = sorted((one for each in solved for one in each), key=lambda one: -one[0])
     seen = views[int(np.argmax([each[0][0] for each in solved]))]
     score, duration, apart, (start, pitch, width, _) = best[0]
@@ -249,15 +254,23 @@ def solve_columns(
     return SolvedColumns(starts, width, seconds, apart, margin, sd, against)
 
 
-def _best_of(seen: _Evidence, mm_per_s: float) -> list[tuple[float, float | None, bool, Floats]]:
+def _best_of(
+    seen: _Evidence, mm_per_s: float, *, guessed_mm: bool
+) -> list[tuple[float, float | None, bool, Floats]]:
     """The best of every kind of hypothesis, likeliest first; see `_likeliest`."""
     best = [_likeliest(seen, *one) for one in _hypotheses(seen, mm_per_s)]
     best.sort(key=lambda one: -one[0])
+    stretches, sd = (GUESSED, GUESSED_SD) if guessed_mm else (STRETCHES, STRETCH_SD)
+    if seen.n_columns == 1 and not guessed_mm:
+        # Both ends of one column may be seen inside of it, at the foot of a pulse: that is no stretch.
+        return best
     # Paper and print stretch what is right otherwise.
-    stretched = [one[1] for one in best[:STRETCHED] if one[1] is not None and not one[2]]
+    tried = {one[1] for one in (best if guessed_mm else best[:STRETCHED]) if not one[2]}
     best += [
-        _likeliest(seen, duration, False, DURATIONS[duration], _joined(seen, duration * mm_per_s, STRETCHES))
-        for duration in stretched
+        _likeliest(
+            seen, duration, False, DURATIONS[duration], _joined(seen, duration * mm_per_s, stretches, sd)
+        )
+        for duration in sorted(d for d in tried if d is not None)
     ]
     return sorted(best, key=lambda one: -one[0])
 
@@ -339,7 +352,9 @@ def _hypotheses(seen: _Evidence, mm_per_s: float) -> Iterator[tuple[float | None
     yield None, False, OTHER_PRIOR, np.column_stack([start, width, width, np.zeros(len(start))])[width > 10.0]
 
 
-def _joined(seen: _Evidence, nominal_mm: float, stretches: Floats = UNSTRETCHED) -> Floats:
+def _joined(
+    seen: _Evidence, nominal_mm: float, stretches: Floats = UNSTRETCHED, sd: float = STRETCH_SD
+) -> Floats:
     """Columns that follow each other, each as wide as it lasts."""
     n, out = seen.n_columns, []
     for stretch in stretches.tolist():
@@ -349,7 +364,7 @@ def _joined(seen: _Evidence, nominal_mm: float, stretches: Floats = UNSTRETCHED)
             suggested.append(seen.places("start", near_mm=seen.first_mm + j * width) - j * width)
         start = np.unique(np.round(np.concatenate(suggested) / STEP_MM) * STEP_MM)
         start = start[np.abs(start - seen.first_mm) < REACH_MM]
-        prior, widths = (np.full(len(start), v) for v in (float(_cauchy(stretch, STRETCH_SD)), width))
+        prior, widths = (np.full(len(start), v) for v in (float(_cauchy(stretch, sd)), width))
         out.append(np.column_stack([start, widths, widths, prior]))
     return np.concatenate(out)
 

@@ -55,8 +55,9 @@ def find_columns(
     base = _by_traces(sheet, rows.traces, chosen, scale)
     if options.separators and rows.ink is not None:
         base = _at_separators(base, sheet, rows, chosen)
-    if options.marks and rows.marks and sheet.has_grid and chosen.layout is not None:
-        base = _by_marks(base, rows, chosen, chosen.layout.n_columns, scale)
+    n_columns = chosen.layout.n_columns if chosen.layout is not None else 0
+    if options.marks and rows.marks and n_columns > (0 if sheet.has_grid else 1):
+        base = _by_marks(base, rows, chosen, n_columns, scale, guessed_mm=not sheet.has_grid)
     if options.grid_lines and sheet.has_grid and chosen.layout is not None:
         base = _on_grid_lines(base, sheet, rows.traces)
     starts = ", ".join(f"{start:.2f}" for start, _ in base.columns.spans_mm.values())
@@ -85,7 +86,13 @@ def _by_paths(rows: Rows, chosen: ChosenLayout, scale: PaperScale) -> TimeBase:
 
 
 def _by_marks(
-    base: TimeBase, rows: Rows, chosen: ChosenLayout, n_columns: int, scale: PaperScale
+    base: TimeBase,
+    rows: Rows,
+    chosen: ChosenLayout,
+    n_columns: int,
+    scale: PaperScale,
+    *,
+    guessed_mm: bool,
 ) -> TimeBase:
     """The same, or columns by the landmarks of all rows where these speak clearly against it.
 
@@ -94,7 +101,10 @@ def _by_marks(
     paper and print are stretched; the two ends of one are less precise than the grid.
     """
     windows = on_read_rows(rows.traces, chosen.windows)
-    solved = solve_columns(rows.marks, windows, n_columns, scale.speed_mm_s, base.columns, rows.traces)
+    solved = solve_columns(
+        rows.marks, windows, n_columns, base.mm_per_s if guessed_mm else scale.speed_mm_s, base.columns,
+        rows.traces, guessed_mm=guessed_mm,
+    )  # fmt: skip
     log.info(
         "columns by landmarks: %d of %.3g s from %.2f mm, margin %.1f nats; against those by ends: %.1f",
         len(solved.starts_mm), solved.duration_s, solved.starts_mm[0], solved.margin, solved.against,

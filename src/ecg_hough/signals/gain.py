@@ -34,8 +34,8 @@ HEIGHTS_MM = 20.0
 """Range of the heights of what is no pulse."""
 INDEPENDENT_PULSES = 3.0
 """Pulses of a page err together beyond this number."""
-STEP_MISREAD = 0.03
-"""Likelihood of a step that is seen where there is none."""
+STEP_MISREAD, STEP_UNSEEN = 0.03, 0.15
+"""Likelihood of a step that is seen where there is none, and of none seen where there are two gains."""
 WORD_NATS, WORD_EVEN, WORD_MOST = 12.0, 0.6, 6.0
 """Log likelihood ratio of a printed gain: by its score above an even one, and the most."""
 SURE_NATS = 2.0
@@ -100,8 +100,8 @@ def _of_pulses(pulses: tuple[Pulse, ...], limb: float, chest: float, *, has_grid
         likelihood = _height(pulse.height_mm, limb, has_grid)
         if stepped and chest != limb:
             likelihood *= _height(pulse.step_mm, chest, has_grid)
-        elif stepped:
-            likelihood *= STEP_MISREAD
+        elif stepped or chest != limb:
+            likelihood *= STEP_MISREAD if stepped else STEP_UNSEEN
         nats = float(np.log(1.0 - QUALITY_MOST * pulse.quality * (1.0 - likelihood)))
         by_row[pulse.row_index] = max(nats, by_row.get(pulse.row_index, -np.inf))
     return sum(by_row.values()) * min(1.0, INDEPENDENT_PULSES / max(1, len(by_row)))
@@ -154,8 +154,8 @@ def _sentences(
             f" '{best[0]:g} mm/mV'"
         )
     elif margin < SURE_NATS:
-        other = f"{second[0]:g}" if second[0] == second[1] else f"{second[0]:g}/{second[1]:g}"
-        warnings.append(f"gain: {best[0]:g} mm/mV was used; {other} mm/mV is nearly as likely")
+        used, other = (f"{g[0]:g}" if g[0] == g[1] else f"{g[0]:g}/{g[1]:g}" for g in (best, second))
+        warnings.append(f"gain: {used} mm/mV was used; {other} mm/mV is nearly as likely")
     if source == "assumed":
         notes.append(
             f"gain: neither a calibration pulse nor a printed gain was read; {GAIN_MM_MV:g} mm/mV was assumed"

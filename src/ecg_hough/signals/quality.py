@@ -46,7 +46,7 @@ def judge(
     """
     of_page = page_evidence(sheet, rows, chosen, base, scale, result)
     refuse_if_no_ecg(sheet, of_page)
-    statuses = with_trust(result.statuses, evidence_of(sheet, rows, base, result, of_page))
+    statuses = with_trust(result.statuses, evidence_of(sheet, rows, base, scale, result, of_page))
     best = max((status.probability for status in statuses if status.found), default=0.0)
     if best < LIKELY_MIN:
         raise PageError(

@@ -23,7 +23,7 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d, minimum_filter1d
 from scipy.signal import find_peaks
 from scipy.special import expit, logit
 
-from ecg_hough.elements import RowTrace, TimeBase, Window
+from ecg_hough.elements import PulsePlace, RowTrace, TimeBase, Window
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.layout.view import SURE_WORD
 from ecg_hough.networks.runtime import TRUST_NAME, WEIGHTS, weights_file
@@ -167,9 +167,11 @@ def _judged(status: LeadStatus, probability: float, limit: float) -> LeadStatus:
 
 
 def evidence_of(
-    sheet: Sheet, rows: Rows, base: TimeBase, result: Calibrated, of_page: dict[str, float]
-) -> dict[str, dict[str, float]]:
+    sheet: Sheet, rows: Rows, base: TimeBase, scale: PaperScale, result: Calibrated,
+    of_page: dict[str, float],
+) -> dict[str, dict[str, float]]:  # fmt: skip
     """By lead, what speaks for or against it, with the evidence that all share; see `page_evidence`."""
+    right_gain = float(expit(scale.gain_margin))
     beats = beat_outliers(result.signals, result.fs)
     by_row = {row.row_index: row for row in rows.traces}
     pens = [row.pen_mm for row in rows.traces if np.isfinite(row.pen_mm)]
@@ -205,7 +207,8 @@ def evidence_of(
             )
             own = dict(zip(_OF_LEAD, map(float, values), strict=True))
         first = window is None or window.rhythm or window.column_index == 0
-        out[lead] = of_page | own | {RIGHT_ORDER: 1.0 if first else base.order_probability}
+        known = {RIGHT_ORDER: 1.0 if first else base.order_probability, RIGHT_GAIN: right_gain}
+        out[lead] = of_page | own | known
     return out
 
 
@@ -247,7 +250,6 @@ def page_evidence(
         "begins at border": _at_border(sheet, base.columns.windows),
         "gain margin": float(np.clip(scale.gain_margin, 0.0, 8.0)),
         "gain assumed": float(scale.gain_from == "assumed"),
-        RIGHT_GAIN: float(expit(scale.gain_margin)),
         "speed assumed": float(scale.speed_from == "assumed"),
         "speed by beats": float(scale.speed_from == "beats"),
         **dict(zip(_OF_SUMS, _told(float(np.median(told)) if told else None), strict=True)),
@@ -255,7 +257,7 @@ def page_evidence(
         "resolution": float(np.log(px_per_mm)),
         "rows": float(len(rows.traces)),
         "names contradicted": _contradicted(sheet, base.columns.windows),
-        "outside panels": _outside(rows.traces, base.columns.windows),
+        "outside panels": _outside(rows.traces, base.columns.windows, scale.pulse),
         "spiky": spikiness(result.signals),
         "leads alike": likeness(result.signals),
         "quality": result.quality,
@@ -295,11 +297,14 @@ def _contradicted(sheet: Sheet, windows: tuple[Window, ...]) -> float:
     return 1.0 - float(np.mean(agree))
 
 
-def _outside(rows: tuple[RowTrace, ...], windows: tuple[Window, ...]) -> float:
-    """Share of the read traces that lies in no panel."""
+def _outside(rows: tuple[RowTrace, ...], windows: tuple[Window, ...], pulse: PulsePlace | None) -> float:
+    """Share of the read traces that lies in no panel; a pulse and its feet, as wide as it, do not count."""
     total = outside = 0
     for row in rows:
         seen = row.x_mm[np.isfinite(row.y_mm)]
+        if pulse is not None:
+            width = pulse.right_mm - pulse.left_mm
+            seen = seen[(seen < pulse.left_mm - width) | (seen > pulse.right_mm + width)]
         inside = np.zeros(seen.size, bool)
         for window in windows:
             if window.row_index == row.row_index:

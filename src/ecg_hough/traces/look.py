@@ -6,14 +6,14 @@ what is read from them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.elements import PageLayout
+from ecg_hough.elements import LeadPanel, PageLayout
 from ecg_hough.geometry.strips import (
     STRIP_PX_PER_MM,
     StripFrame,
@@ -92,6 +92,7 @@ class PageReader:
         edges: canvas columns where each row's panels start and end.
         network: the trace network; None reads column centroids.
         options: how the page is read.
+        leads_mm: by row, where each of its leads begins and ends, mm along the page; empty where unknown.
     """
 
     pixels: NDArray[np.uint8]
@@ -104,6 +105,7 @@ class PageReader:
     edges: list[tuple[float, float]]
     network: Network | None
     options: Options
+    leads_mm: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -122,7 +124,13 @@ class PageReader:
         panels = [[panel for panel in layout.panels if panel.row_index == index] for index in indices]
         edges = [(min(p.start_col for p in mine), max(p.end_col for p in mine)) for mine in panels]
         masks = row_masks(probabilities, layout)
-        return cls(pixels, factor, image.shape, page_map, canvas, indices, masks, edges, network, options)
+        leads_mm = {
+            index: [_extent_mm(panel, masks.shape[2], canvas, page_map) for panel in mine]
+            for index, mine in zip(indices, panels, strict=True)
+        }
+        return cls(
+            pixels, factor, image.shape, page_map, canvas, indices, masks, edges, network, options, leads_mm
+        )
 
     @property
     def px_per_mm(self) -> float:
@@ -146,6 +154,14 @@ class PageReader:
     def _on_canvas(self, frame: StripFrame, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """(..., 2) row, col of a strip -> row, col on the canvas."""
         return self.canvas.from_page(strip_to_page(frame, self.page_map, points))
+
+
+def _extent_mm(panel: LeadPanel, n_cols: int, canvas: Canvas, page_map: PageMap) -> tuple[float, float]:
+    """Begin and end of a lead along the page, mm."""
+    row = float(np.nanmedian(panel.path_rows)) if np.isfinite(panel.path_rows).any() else n_cols / 2
+    page = canvas.to_page(np.array([[row, panel.start_col], [row, panel.end_col]]))
+    _, x = page_map.to_mm(page[:, 0], page[:, 1])
+    return float(x[0]), float(x[1])
 
 
 def in_mm(rows: NDArray[np.float64], frame: StripFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

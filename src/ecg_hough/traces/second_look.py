@@ -23,6 +23,7 @@ from ecg_hough.traces.distribution import READOUTS_PER_COLUMN, Readouts, read_at
 from ecg_hough.traces.look import PageReader, RowLook
 from ecg_hough.traces.marks import mask_lines
 from ecg_hough.traces.tiles import TILE_COLS, Tile, strip_logits, tiles_of
+from ecg_hough.traces.usual_beats import UsualBeat, usual_beats
 
 CHANGED_MIN = 8
 """Read-outs, half a millimetre, that are settled elsewhere than read, from which a tile is seen again."""
@@ -58,11 +59,61 @@ def settle_together(
     views = list(pool.map(view_of, looks))
     places = settle(views)
     if page.options.second_look:
-        again = list(pool.map(partial(_look_again, page, looks, views, places), range(len(looks))))
+        read = [view.y_mm for view in views]
+        again = list(pool.map(partial(_look_again, page, looks, views, read, places), range(len(looks))))
         if any(new is not old for new, old in zip(again, looks, strict=True)):
             looks = _less_contested(looks, again, views, list(pool.map(view_of, again)))
             places = settle(list(pool.map(view_of, looks)))
+        if page.options.usual_beats:
+            looks, places = _with_usual_beats(page, looks, places, pool)
     return looks, places
+
+
+def _with_usual_beats(
+    page: PageReader, looks: list[RowLook], places: list[NDArray[np.float64]], pool: Executor
+) -> tuple[list[RowLook], list[NDArray[np.float64]]]:
+    """The same, where contested beats that are lower than their lead's usual one were looked at again, with
+    masks of that one: what the network then sees is taken where it is nearer to the usual beat.
+
+    Of many waves' tops in one blot the network follows what its masks suggest, if there is ink.
+    """
+    view_of = attrgetter("view")
+    views = list(pool.map(view_of, looks))
+    moved = [replace(view, y_mm=place) for view, place in zip(views, places, strict=True)]
+    spans = [page.leads_mm.get(look.row_index, []) for look in looks]
+    usual = usual_beats([v.x_mm for v in views], places, contests(moved), spans)
+    out = list(pool.map(partial(_look_for_beats, page, looks, views, places, usual), range(len(looks))))
+    if all(new is old for new, old in zip(out, looks, strict=True)):
+        return looks, places
+    return out, settle(list(pool.map(view_of, out)))
+
+
+def _look_for_beats(
+    page: PageReader,
+    looks: list[RowLook],
+    views: list[RowView],
+    places: list[NDArray[np.float64]],
+    usual: list[list[UsualBeat]],
+    k: int,
+) -> RowLook:
+    """The k-th look, with masks of its usual beats."""
+    look, wanted = looks[k], places[k].copy()
+    for beat in usual[k]:
+        wanted[beat.first : beat.stop] = beat.y_mm
+    again = _look_again(page, looks, views, places, [*places[:k], wanted, *places[k + 1 :]], k)
+    if again is look:
+        return look
+    assert look.logits is not None
+    assert again.logits is not None
+    stride, logits, any_nearer = stride_of(look.logits), look.logits.copy(), False
+    for beat in usual[k]:
+        here = slice(beat.first, beat.stop)
+        if beat.off(again.view.y_mm[here]) < beat.off(places[k][here]):
+            any_nearer = True
+            per_column = READOUTS_PER_COLUMN * stride
+            columns = slice(beat.first // per_column, -(-beat.stop // per_column))
+            logits[:, :, columns] = again.logits[:, :, columns]
+    return replace(look, logits=logits) if any_nearer else look
 
 
 def settled(look: RowLook, place: NDArray[np.float64]) -> Readouts:
@@ -76,11 +127,20 @@ def settled(look: RowLook, place: NDArray[np.float64]) -> Readouts:
 
 
 def _look_again(
-    page: PageReader, looks: list[RowLook], views: list[RowView], places: list[NDArray[np.float64]], k: int
+    page: PageReader,
+    looks: list[RowLook],
+    views: list[RowView],
+    read: list[NDArray[np.float64]],
+    places: list[NDArray[np.float64]],
+    k: int,
 ) -> RowLook:
-    """The k-th look, with masks of where all rows are settled, at tiles where they were read elsewhere."""
+    """The k-th look, with masks of where all rows may run, at tiles where it was read elsewhere.
+
+    Args:
+        read, places: (n,) of every row, mm down the page: where it was read, and where it may run.
+    """
     look = looks[k]
-    changed = np.abs(places[k] - views[k].y_mm) > MEET_MM
+    changed = ~(np.abs(places[k] - read[k]) <= MEET_MM) & np.isfinite(places[k])
     tiles = [tile for tile in tiles_of(look.frame.shape[1]) if _n_changed(changed, tile) >= CHANGED_MIN]
     if not tiles:
         return look

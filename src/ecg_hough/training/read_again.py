@@ -34,7 +34,7 @@ def read_page_again(path: Path, number: int, how: How, weights: Path | None) -> 
         result = calibrate(found.rows.traces, placed.base, fs=how.fs, fused_leads=how.options.lead_fusion)
         stages = (found.sheet, found.rows, placed.chosen, placed.base, placed.scale)
         of_page = page_evidence(*stages, result)
-        evidence = evidence_of(found.sheet, found.rows, placed.base, result, of_page)
+        evidence = evidence_of(found.sheet, found.rows, placed.base, placed.scale, result, of_page)
         model = shipped_model(weights_file(TRUST_NAME))
         probability = model.probability([evidence[lead] for lead in LEADS])
         here = np.array([status.found for status in result.statuses])
