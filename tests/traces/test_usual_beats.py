@@ -34,15 +34,16 @@ def test_beats_are_where_all_rows_are_steep():
 
 
 def test_a_contested_beat_that_is_cut_is_as_high_as_the_others():
-    cut = row([20, 20, 8, 19, 20])
-    (found,) = usual_beats([X_MM], [cut], [contest([2, 3])], [WHOLE])
+    cut, whole = row([20, 20, 6, 19, 20]), row([20] * 5, 90.0)
+    found, none = usual_beats([X_MM] * 2, [cut, whole], [contest([2, 3])] * 2, [WHOLE] * 2)
+    assert none == []
     assert len(found) == 1
     beat = found[0]
     assert X_MM[beat.first] < BEATS_MM[2] < X_MM[beat.stop]
     assert np.ptp(beat.y_mm) == pytest.approx(20.0, abs=1.0)
-    assert X_MM[beat.first + int(beat.y_mm.argmin())] == pytest.approx(BEATS_MM[2], abs=0.1)
+    assert X_MM[beat.first + int(beat.y_mm.argmin())] == pytest.approx(BEATS_MM[2], abs=0.5)
     true = row([20] * 5)[beat.first : beat.stop]
-    assert beat.off(true) < 0.3 < beat.off(cut[beat.first : beat.stop])
+    assert beat.off(true) < beat.off(cut[beat.first : beat.stop])
     assert beat.off(np.full(true.size, np.nan)) == pytest.approx(10.0)
 
 

@@ -140,6 +140,7 @@ def _level(y_mm: Floats) -> float:
 
 
 def _lag(wide: Floats, shape: Floats) -> int:
-    """Where in a wider stretch a shape fits best, both from their level: a cut beat is alike, but lower."""
-    windows = np.lib.stride_tricks.sliding_window_view(np.nan_to_num(wide), shape.size)
-    return int(np.argmax(windows @ np.nan_to_num(shape)))
+    """Where in a wider stretch a shape is nearest, both from their level."""
+    windows = np.lib.stride_tricks.sliding_window_view(wide, shape.size)
+    off = np.minimum(np.abs(np.nan_to_num(windows - shape, nan=LOST_MM)), LOST_MM)
+    return int(np.argmin(off.mean(axis=1)))
