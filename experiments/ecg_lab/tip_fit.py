@@ -32,7 +32,7 @@ from ecg_hough.signals.scale import find_scale
 from ecg_hough.signals.time_base import find_time_base
 from ecg_hough.traces.read import read_rows
 from ecg_hough.traces.rows import Rows
-from ecg_hough.traces.tips import DARK, UnseenTip, unseen_tips
+from ecg_hough.traces.tips import UnseenTip, unseen_tips
 
 FOLDS = 6
 WRONG_SHARE, WRONG_MV = 0.15, 0.1
@@ -68,7 +68,7 @@ def judged_tips(image: Path, sheet: Sheet, rows: Rows) -> list[JudgedTip]:
     """The same of a page whose rows are read."""
     if rows.ink is None:
         return []
-    dark = rows.ink.darkness(sheet.image) > DARK
+    dark = rows.ink.dark(sheet.image)
     chosen = choose_layout(sheet, rows)
     scale = find_scale(sheet, rows, chosen.windows)
     base = find_time_base(sheet, rows, chosen, scale)

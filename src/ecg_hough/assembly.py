@@ -50,7 +50,7 @@ def record_of(
         speed_mm_s=scale.speed_mm_s,
         gain_mm_mv=scale.gain_mm_mv,
         warnings=tuple(warning for stage in stages for warning in stage.warnings),
-        notes=tuple(note for stage in (scale, base, result) for note in stage.notes),
+        notes=(*(note for stage in (scale, base, result) for note in stage.notes), *_pacing(rows)),
         traces=_traces_on_picture(rows, result.windows, sheet),
         quality=result.quality,
         versions=versions,
@@ -98,6 +98,14 @@ def versions_of(options: Options) -> dict[str, str]:
         names += ["traces", "marks"] if options.marks else ["traces"]
     versions = {"ecg_hough": ecg_hough.__version__} | {name: load_network(name).version for name in names}
     return versions | own_versions()
+
+
+def _pacing(rows: tuple[RowTrace, ...]) -> tuple[str, ...]:
+    """A note on pacing spikes, if there are any."""
+    n = sum(row.spikes for row in rows)
+    return (
+        (f"pacing spikes: {n} were read at their printed height; they are as wide as the pen",) if n else ()
+    )
 
 
 def _traces_on_picture(

@@ -73,6 +73,7 @@ class RowTrace:
             from left to right; the read-outs are interpolated between them.
         wrong: (m,) probability that a read-out lies on another row's ink (`traces.contested`); None where no
             row shares ink with another.
+        spikes: number of pacing spikes that were drawn into the trace (`traces.spikes`).
     """
 
     row_index: int
@@ -84,6 +85,7 @@ class RowTrace:
     bars: bool = False
     drawn: tuple[NDArray[np.float64], ...] = ()
     wrong: NDArray[np.float64] | None = None
+    spikes: int = 0
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class Options:
             takes its own highest peak (`traces.crossings`).
         usual_beats: a contested beat that is lower than the lead's others is looked for where these run
             (`traces.usual_beats`).
+        spikes: pacing spikes are read at their printed height (`traces.spikes`).
         cubic: strips are cut with cubic interpolation; else linear.
         flip: the trace network also sees every strip mirrored along time, and both answers are averaged.
             It takes twice the time of the read-out.
@@ -52,6 +53,7 @@ class Options:
     second_look: bool = True
     settled: bool = True
     usual_beats: bool = True
+    spikes: bool = True
     cubic: bool = True
     flip: bool = False
 

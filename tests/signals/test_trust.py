@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ecg_hough.elements import RowTrace, Window
+from ecg_hough.elements import PulsePlace, RowTrace, Window
 from ecg_hough.record import LeadStatus
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.signals import trust
@@ -57,9 +57,10 @@ def test_shares_of_meeting_rows_and_of_traces_outside_panels():
     )
     window = Window("I", 0, 0, False, 0.0, 100.0)
     assert trust._meets(rows[0], window, rows) == pytest.approx(np.sqrt(0.25), abs=0.01)
-    assert trust._outside(rows, (window, Window("II", 1, 0, False, 0.0, 50.0))) == pytest.approx(
-        0.25, abs=0.01
-    )
+    windows = (window, Window("II", 1, 0, False, 0.0, 50.0))
+    assert trust._outside(rows, windows, None) == pytest.approx(0.25, abs=0.01)
+    pulse = PulsePlace(70.0, 80.0, {})  # with its feet, as wide as itself, from 60 to 90
+    assert trust._outside(rows, windows, pulse) == pytest.approx(20 / 140, abs=0.01)
 
 
 def test_a_model_is_read_from_its_file_and_sets_the_status(tmp_path):

@@ -41,6 +41,12 @@ class Sheet:
     warnings: tuple[str, ...]
 
     @property
+    def words_mm(self) -> NDArray[np.float64]:
+        """(n, 2) middles of the known words, mm down and along the page."""
+        at = np.array([(word.row, word.col) for word in self.words], float).reshape(-1, 2)
+        return np.stack(self.page_map.to_mm(at[:, 0], at[:, 1]), axis=-1) if len(at) else at
+
+    @property
     def has_grid(self) -> bool:
         """Whether the millimetres come from a printed grid."""
         return self.geometry.grid_found

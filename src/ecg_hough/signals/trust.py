@@ -44,8 +44,8 @@ NAME_BEFORE_MM = 15.0
 """Farthest that a lead's name is printed before its panel, as in a margin or above a pulse."""
 MANY = 100
 """Samples from which a lead's slopes have a distribution."""
-DARK, PEN_MM = 0.5, 0.35
-"""Darkness of ink, 1 the pen's; width of a pen that is not known."""
+PEN_MM = 0.35
+"""Width of a pen that is not known."""
 BEYOND_MM, BEYOND_STEP_MM, LOCAL_MM, OTHERS_MM = 4.0, 0.25, 0.4, 0.8
 """How far beyond a trace ink is followed, in steps; half the width over which a trace covers its ink;
 distance at which ink belongs to another row."""
@@ -377,7 +377,7 @@ def ink_beyond_traces(image: NDArray[np.uint8], page_map: PageMap, rows: Rows) -
     """
     if rows.ink is None:
         return {}
-    dark = rows.ink.darkness(image) > DARK
+    dark = rows.ink.dark(image)
     steps = np.arange(0.0, BEYOND_MM, BEYOND_STEP_MM)
     out = {}
     for row in rows.traces:

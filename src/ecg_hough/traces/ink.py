@@ -30,6 +30,8 @@ PAPER_SHARE = 0.97
 PEN_DARKNESS = 0.75
 """Darkness from which a pixel under a mask is the pen's. Antialiased rims let a flank's stroke into the
 neighbouring columns: column centroids of 16 development pages score 16.2 dB, and 15.9 dB at 0.6."""
+DARK = 0.5
+"""Darkness from which a pixel is ink."""
 MASK_MARGIN_PX = 4
 """Paper is sampled farther than this from a mask."""
 PEN_LIKE = 0.25
@@ -54,6 +56,10 @@ class InkModel:
         weights = self.axis.astype(np.float32)[None]
         plane = cv2.transform(image.astype(np.float32), weights)
         return np.asarray(np.clip(plane.reshape(image.shape[:2]) - self.offset, -0.5, 1.5), np.float32)
+
+    def dark(self, image: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """(rows, cols) which pixels of an image (rows, cols, 3) are ink."""
+        return np.asarray(self.darkness(image) > DARK)
 
 
 def is_ink(

@@ -16,6 +16,7 @@ from ecg_hough.elements import RowTrace
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.networks.runtime import Network, load_network
 from ecg_hough.options import SHIPPED, Options
+from ecg_hough.traces.against_ink import against_ink
 from ecg_hough.traces.look import PageReader
 from ecg_hough.traces.marks import marks_of_rows
 from ecg_hough.traces.reject import without_ruled_lines
@@ -23,7 +24,6 @@ from ecg_hough.traces.row_trace import row_trace
 from ecg_hough.traces.rows import Rows
 from ecg_hough.traces.second_look import read_together
 from ecg_hough.traces.tiles import TRACE_NETWORK
-from ecg_hough.traces.tips import ink_and_doubts
 
 
 def read_rows(sheet: Sheet, options: Options = SHIPPED) -> Rows:
@@ -34,8 +34,8 @@ def read_rows(sheet: Sheet, options: Options = SHIPPED) -> Rows:
     """
     network = load_network(TRACE_NETWORK) if options.readout == "trace" else None
     traces = without_ruled_lines(read_traces(sheet, network, options))
-    ink, doubted = ink_and_doubts(sheet.image, sheet.page_map, traces)
-    traces = traces if network is None else doubted
+    ink, checked = against_ink(sheet, traces, spikes=options.spikes)
+    traces = traces if network is None else checked
     if network is None or not options.marks:
         return Rows(traces, ink)
     return Rows(traces, ink, marks_of_rows(sheet, traces))

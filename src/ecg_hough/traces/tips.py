@@ -19,14 +19,14 @@ from scipy.special import expit
 
 from ecg_hough.elements import RowTrace
 from ecg_hough.page_map import PageMap
-from ecg_hough.traces.ink import InkModel, find_ink, is_ink
+from ecg_hough.traces.ink import is_ink
 
 Floats = NDArray[np.float64]
 
 TALL_MM, WAVE_MM = 2.0, 3.0
 """Height of a wave whose tip is looked at, over its surroundings this near: half a broad QRS complex."""
-DARK, PEN_MM = 0.5, 0.4
-"""Darkness of ink, 1 the pen's; width of a pen that is not known."""
+PEN_MM = 0.4
+"""Width of a pen that is not known."""
 BEYOND_MM, STEP_MM = (0.8, 2.4), 0.1
 """Ink beyond a tip from which on it is not seen, as another row's line is thinner, and as far as it counts;
 step in which it is followed."""
@@ -45,23 +45,14 @@ UPPER = 0.5
 """Share of a wave's height, from its tip, that is as uncertain as the tip."""
 
 
-def ink_and_doubts(
-    image: NDArray[np.uint8], page_map: PageMap, rows: tuple[RowTrace, ...]
-) -> tuple[InkModel | None, tuple[RowTrace, ...]]:
-    """What is ink on the page, None where it cannot be distinguished, and the rows `with_unseen_tips`."""
-    ink = find_ink(image, page_map, rows)
-    return ink, rows if ink is None else with_unseen_tips(image, page_map, rows, ink)
-
-
 def with_unseen_tips(
-    image: NDArray[np.uint8], page_map: PageMap, rows: tuple[RowTrace, ...], ink: InkModel
+    dark: NDArray[np.bool_], page_map: PageMap, rows: tuple[RowTrace, ...]
 ) -> tuple[RowTrace, ...]:
     """The same rows; `RowTrace.wrong` is at least the probability by `unseen_tips`.
 
     Args:
-        image: (rows, cols, 3) the page; rows: all of its traces.
+        dark: (rows, cols) ink of the page; rows: all of its traces.
     """
-    dark = ink.darkness(image) > DARK
     out = []
     for row in rows:
         wrong = np.zeros(row.x_mm.size) if row.wrong is None else row.wrong.copy()
