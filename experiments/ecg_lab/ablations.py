@@ -45,6 +45,7 @@ CHANGES: dict[str, Options] = {
     "no lead fusion": Options(lead_fusion=False),
     "no second look": Options(second_look=False),
     "not settled": Options(settled=False),
+    "no usual beats": Options(usual_beats=False),
     "linear strips": Options(cubic=False),
     "flip averaged": Options(flip=True),
     "centroid": CENTROID,

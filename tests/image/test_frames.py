@@ -54,16 +54,6 @@ def test_frames_are_removed_and_traces_are_kept() -> None:
     assert np.mean(cleaned.max(axis=2)[ink] < 90) > 0.97
 
 
-@pytest.mark.parametrize(("heights", "n"), [((150, 150, 150, 150), 4), ((150, 60, 150, 90), 0)])
-def test_equal_panels_may_share_their_sides_and_rows_of_a_table_may_not(heights, n) -> None:
-    image = np.full((700, 900, 3), 255, np.uint8)
-    top = 40
-    for height in heights:
-        cv2.rectangle(image, (60, top), (840, top + height), (0, 0, 0), 1)
-        top += height
-    assert len(find_frames(image).frames) == n
-
-
 def test_an_image_without_frames_is_unchanged() -> None:
     """Panels without frames, a dark grid, a page's border: the very same array."""
     dark = panels(n_rows=1, n_columns=1)

@@ -39,8 +39,6 @@ EDGE_PX = 3
 """A frame this near to the image's border encloses the whole page, or is the last line of its grid."""
 WIDE_SHARE = 0.5
 """Smallest width of a frame that is the only one of its size, as a share of the page's width."""
-STACKED_MIN = 3
-"""Fewest panels that share their sides."""
 BAND_SHARE = 0.2
 """Pixels across a side belong to it where they have at least this share of its greatest darkness."""
 
@@ -159,14 +157,11 @@ def _by_extent(level: list[_Line]) -> list[list[_Line]]:
 
 
 def _separate(frames: list[Frame], dark: NDArray[np.uint8]) -> list[Frame]:
-    """Frames of one extent inside the page; none where one's lower side is another's upper side, unless all
-    are of one height.
+    """Frames of one extent inside the page; none where one's lower side is another's upper side.
 
-    Panels have space between them, or share their sides with equal ones; tables' rows differ, and a grid's
-    squares have dividers everywhere (`_as_divided_as_others`).
+    Panels have space between them; a grid or a table has none.
     """
-    touching = {frame.bottom for frame in frames} & {frame.top for frame in frames}
-    if touching and not (len(frames) >= STACKED_MIN and all(_is_alike(f, frames[0]) for f in frames)):
+    if {frame.bottom for frame in frames} & {frame.top for frame in frames}:
         return []
     return [f for f in frames if f.top > EDGE_PX and f.bottom < dark.shape[0] - 1 - EDGE_PX]
 
