@@ -50,6 +50,9 @@ END_S, NEAR_END_S = 0.014, 0.012
 """Uncertain ends of panels, and the stretch next to them that is fitted with them."""
 COURSE_S, COURSE_STEP = 0.040, 2
 """Stretch beyond the end from which the lead's curvature is measured, and the step in read-outs."""
+STEP_MM, JUMP_MM, BEYOND_SD_MM = 0.32, 3.0, 100.0
+"""How far within a panel the step to the neighbouring lead may lie, its least height between two read-outs, and
+the error of what lies beyond it."""
 BEND_MV_S2, LEAST_SD_MV = (0.001 / 0.002**2, 0.02 / 0.002**2), 0.005
 """Least and greatest second derivative (root mean square) that a lead may have there, and least error of a
 read-out."""
@@ -340,9 +343,18 @@ def _without_unsure(combined: _Combined, base: TimeBase) -> tuple[NDArray[np.flo
 
 
 def _within(row: RowTrace, window: Window) -> RowTrace:
-    """A panel's stretch of its row, without the neighbouring leads."""
+    """A panel's stretch of its row, without the neighbouring leads: what lies beyond the step to one of them
+    has an error without bounds, so that it is settled by the panel's own course."""
     mine = (row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm)
-    x_mm, y_mm, sd_mm = row.x_mm[mine], row.y_mm[mine], row.sd_mm[mine]
+    x_mm, y_mm, sd_mm = row.x_mm[mine], row.y_mm[mine], row.sd_mm[mine].copy()
+    reach = round(STEP_MM / float(row.x_mm[1] - row.x_mm[0])) if row.x_mm.size > 1 else 0
+    if not window.rhythm and y_mm.size > 4 * reach > 0:
+        jumps = np.nan_to_num(np.abs(np.diff(y_mm)))
+        for end, of in ((slice(0, reach), 0), (slice(-reach, None), -1)):
+            k = int(jumps[end].argmax())
+            if jumps[end][k] > JUMP_MM:
+                beyond = slice(0, k + 1) if of == 0 else slice(y_mm.size - reach + k, None)
+                sd_mm[beyond] = np.where(np.isfinite(y_mm[beyond]), BEYOND_SD_MM, np.nan)
     wrong = None if row.wrong is None else row.wrong[mine]
     return replace(row, x_mm=x_mm, y_mm=y_mm, sd_mm=sd_mm, presence=row.presence[mine], wrong=wrong)
 

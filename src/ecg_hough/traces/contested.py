@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,9 @@ WEIGHTS, BIAS = (0.824, 2.152, 3.590, -0.222, 1.307), -1.395
 """Log odds of a wrong wave by `Stretch.features`, fitted by `python -m ecg_hough.training.contest_fit RECORDS
 26 88` to 564 stretches of 16 pages. On 5 others 25 % of the stretches given 5 to 20 % are wrong, 51 % of
 those given 20 to 50 %, and 95 % of those given more."""
+EDGE_MM, STEP_REACH = 2.5, 20
+"""How far the leads network's edges may be off; read-outs to either side of a step between leads, 1.2 mm, where
+doubt is about the two leads and what separates them, and not about another row."""
 _DOUBT_FLOOR = 1e-3
 
 
@@ -42,19 +46,45 @@ class Stretch(NamedTuple):
     features: tuple[float, ...]
 
 
-def stretches(rows: Sequence[RowView], places: Sequence[NDArray[np.float64]]) -> list[list[Stretch]]:
+def stretches(
+    rows: Sequence[RowView],
+    places: Sequence[NDArray[np.float64]],
+    edges_mm: Sequence[Sequence[float]] | None = None,
+) -> list[list[Stretch]]:
     """Contested stretches of every row.
 
     Args:
         rows: the network's views; places: (n,) mm per row, where each was settled.
+        edges_mm: of each row, where leads begin and end along the page: a step from one to the next is no
+            wave's, and the column of the step shows both.
     """
     settled = [replace(row, y_mm=place) for row, place in zip(rows, places, strict=True)]
+    edges_mm = edges_mm if edges_mm is not None else [()] * len(rows)
     out = []
-    for row, place, contest in zip(rows, places, contests(settled), strict=True):
-        spans = runs(maximum_filter1d(contest > DOUBT_MIN, 2 * NEIGHBOURS + 1))
+    for row, place, contest, edges in zip(rows, places, contests(settled), edges_mm, strict=True):
+        contest = contest.copy()
         moved = np.abs(place - row.y_mm) > MEET_MM
-        out.append([Stretch(a, b, _features(place[a:b], contest[a:b], moved[a:b])) for a, b in spans])
+        cuts = _steps_between_leads(row.x_mm, place, edges)
+        for cut in cuts:
+            near = slice(max(0, cut - STEP_REACH), cut + STEP_REACH)
+            contest[near] = np.where(contest[near] >= 1.0, contest[near], 0.0)
+        spans = runs(maximum_filter1d(contest > DOUBT_MIN, 2 * NEIGHBOURS + 1))
+        pieces = [piece for a, b in spans for piece in pairwise([a, *(c for c in cuts if a < c < b), b])]
+        out.append([Stretch(a, b, _features(place[a:b], contest[a:b], moved[a:b])) for a, b in pieces])
     return out
+
+
+def _steps_between_leads(
+    x_mm: NDArray[np.float64], place: NDArray[np.float64], edges_mm: Sequence[float]
+) -> list[int]:
+    """Read-outs at which another lead begins: after the greatest step near its edge."""
+    steps = np.nan_to_num(np.abs(np.diff(place)))
+    out = set()
+    for edge in edges_mm:
+        near = np.flatnonzero(np.abs(x_mm[1:] - edge) < EDGE_MM)
+        if near.size and steps[near].max() > 0.0:
+            out.add(int(near[steps[near].argmax()]) + 1)
+    return sorted(out)
 
 
 def _features(
@@ -77,15 +107,17 @@ def _features(
 
 
 def probability_wrong(
-    rows: Sequence[RowView], places: Sequence[NDArray[np.float64]]
+    rows: Sequence[RowView],
+    places: Sequence[NDArray[np.float64]],
+    edges_mm: Sequence[Sequence[float]] | None = None,
 ) -> list[NDArray[np.float64]]:
     """(n,) per row: probability that a read-out lies on another row's ink; 0 where nothing is contested.
 
     Args:
-        rows, places: as for `stretches`.
+        rows, places, edges_mm: as for `stretches`.
     """
     out = []
-    for row, mine in zip(rows, stretches(rows, places), strict=True):
+    for row, mine in zip(rows, stretches(rows, places, edges_mm), strict=True):
         wrong = np.zeros(row.x_mm.size)
         for first, stop, features in mine:
             wrong[first:stop] = expit(np.dot(WEIGHTS, features) + BIAS)

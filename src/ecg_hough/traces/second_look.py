@@ -43,7 +43,8 @@ def read_together(
     looks, places = settle_together(page, looks, pool)
     if not page.options.settled:
         return [look.readouts for look in looks], [None] * len(looks)
-    wrong = probability_wrong([look.view for look in looks], places)
+    edges = [[mm for lead in page.leads_mm.get(look.row_index, []) for mm in lead] for look in looks]
+    wrong = probability_wrong([look.view for look in looks], places, edges)
     return list(pool.map(settled, looks, places)), [*wrong]
 
 
