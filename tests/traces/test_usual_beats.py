@@ -60,5 +60,10 @@ def test_what_is_not_contested_or_another_lead_s_is_left():
 def test_without_two_beats_nothing_is_usual():
     short = [(0.0, 25.0)]
     assert usual_beats([X_MM], [row([8, 20, 20, 20, 20])], [contest([0])], [short]) == [[]]
+    # Of beats whose ends are not read the level is not known.
+    ends = row([20, 20, 8, 20, 20])
+    for at in BEATS_MM:
+        ends[(np.abs(X_MM - at) > 2.0) & (np.abs(X_MM - at) < 5.0)] = np.nan
+    assert usual_beats([X_MM], [ends], [contest([2])], [WHOLE]) == [[]]
     unread = np.full(X_MM.size, np.nan)
     assert usual_beats([X_MM], [unread], [contest([0])], [WHOLE]) == [[]]

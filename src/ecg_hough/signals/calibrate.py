@@ -51,8 +51,8 @@ END_S, NEAR_END_S = 0.014, 0.012
 COURSE_S, COURSE_STEP = 0.040, 2
 """Stretch beyond the end from which the lead's curvature is measured, and the step in read-outs."""
 STEP_MM, JUMP_MM, BEYOND_SD_MM = 0.32, 3.0, 100.0
-"""How far within a panel the step to the neighbouring lead may lie, its least height between two read-outs, and
-the error of what lies beyond it."""
+"""How far within a panel the step to the neighbouring lead may lie; its least height between two read-outs;
+error of what lies beyond it."""
 BEND_MV_S2, LEAST_SD_MV = (0.001 / 0.002**2, 0.02 / 0.002**2), 0.005
 """Least and greatest second derivative (root mean square) that a lead may have there, and least error of a
 read-out."""

@@ -28,8 +28,8 @@ WEIGHTS, BIAS = (0.824, 2.152, 3.590, -0.222, 1.307), -1.395
 26 88` to 564 stretches of 16 pages. On 5 others 25 % of the stretches given 5 to 20 % are wrong, 51 % of
 those given 20 to 50 %, and 95 % of those given more."""
 EDGE_MM, STEP_REACH = 2.5, 20
-"""How far the leads network's edges may be off; read-outs to either side of a step between leads, 1.2 mm, where
-doubt is about the two leads and what separates them, and not about another row."""
+"""How far the leads network's edges may be off; read-outs to either side of a step between leads, 1.2 mm,
+where doubt is about the two leads and what separates them, and not about another row."""
 _DOUBT_FLOOR = 1e-3
 
 

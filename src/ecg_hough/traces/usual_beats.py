@@ -106,9 +106,10 @@ def _of_lead(x_mm: Floats, place: Floats, contest: Floats, beats: Floats) -> lis
     at = np.rint((beats - x_mm[0]) / step).astype(int)
     at = at[(at - reach - lag >= 0) & (at + reach + lag < place.size)]
     at = at[[np.isfinite(place[k - reach : k + reach + 1]).mean() > READ_SHARE for k in at]]
+    level = np.array([_level(place[k - reach : k + reach + 1]) for k in at])
+    at, level = at[np.isfinite(level)], level[np.isfinite(level)]
     if at.size < 2:
         return []
-    level = np.array([_level(place[k - reach : k + reach + 1]) for k in at])
     wide = np.stack([place[k - reach - lag : k + reach + lag + 1] for k in at]) - level[:, None]
     contested = np.array([(contest[k - reach : k + reach + 1] > DOUBT_MIN).any() for k in at])
     height = np.nanmax(wide, axis=1) - np.nanmin(wide, axis=1)
@@ -117,7 +118,10 @@ def _of_lead(x_mm: Floats, place: Floats, contest: Floats, beats: Floats) -> lis
     middle = wide[np.argsort(height)[-1 - int(tall.sum()) // 2], lag : lag + 2 * reach + 1]
     lags = np.array([_lag(one, middle) for one in wide])
     shapes = np.stack([one[m : m + 2 * reach + 1] for one, m in zip(wide, lags, strict=True)])
-    usual = _filled(np.ma.median(np.ma.masked_invalid(shapes[tall]), axis=0).filled(np.nan))
+    usual = np.ma.median(np.ma.masked_invalid(shapes[tall]), axis=0).filled(np.nan)
+    if not np.isfinite(usual).any():
+        return []
+    usual = _filled(usual)
     low = height < np.ptp(usual) - OFF_MM
     return [
         UsualBeat(first, first + usual.size, level[b] + usual)
