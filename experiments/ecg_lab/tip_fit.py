@@ -9,30 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from ecg_hough.elements import TimeBase, Window
 from ecg_hough.errors import PageError
-from ecg_hough.image.reading import read_page
-from ecg_hough.layout.find_page import find_page
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.output.read_back import read_leads
-from ecg_hough.paper import FS_HZ, LEADS
+from ecg_hough.paper import LEADS
 from ecg_hough.scores.right_leads import compare_lead
-from ecg_hough.signals.calibrate import calibrate
-from ecg_hough.signals.choose_layout import choose_layout
-from ecg_hough.signals.scale import find_scale
-from ecg_hough.signals.time_base import find_time_base
-from ecg_hough.traces.read import read_rows
 from ecg_hough.traces.rows import Rows
 from ecg_hough.traces.tips import UnseenTip, unseen_tips
+from ecg_lab.fitting import logistic, of_pages, placed_page, sheet_and_rows
 
 FOLDS = 6
 WRONG_SHARE, WRONG_MV = 0.15, 0.1
@@ -58,8 +49,7 @@ class JudgedTip:
 def tips_of(image: Path) -> list[JudgedTip]:
     """All of a page whose truth lies next to it; none where it is refused on the way."""
     try:
-        sheet = find_page(read_page(image).image)
-        return judged_tips(image, sheet, read_rows(sheet))
+        return judged_tips(image, *sheet_and_rows(image))
     except PageError:
         return []
 
@@ -69,10 +59,8 @@ def judged_tips(image: Path, sheet: Sheet, rows: Rows) -> list[JudgedTip]:
     if rows.ink is None:
         return []
     dark = rows.ink.dark(sheet.image)
-    chosen = choose_layout(sheet, rows)
-    scale = find_scale(sheet, rows, chosen.windows)
-    base = find_time_base(sheet, rows, chosen, scale)
-    signals = calibrate(rows.traces, base, fs=FS_HZ).signals
+    page = placed_page(sheet, rows)
+    base, signals = page.base, page.result.signals
     truth, fs = read_leads(image.with_suffix(""))
     out = []
     for row in rows.traces:
@@ -115,13 +103,8 @@ def tips_of_pages(
     images: Sequence[Path], *, workers: int = 2, on_progress: Callable[[int, int], None] | None = None
 ) -> list[JudgedTip]:
     """All tips of many pages."""
-    out: list[JudgedTip] = []
-    with get_context("spawn").Pool(workers) as pool:
-        for k, tips in enumerate(pool.imap(tips_of, images)):
-            out += tips
-            if on_progress:
-                on_progress(k + 1, len(images))
-    return out
+    pages = of_pages(tips_of, images, workers=workers, on_progress=on_progress)
+    return [tip for tips in pages for tip in tips]
 
 
 @dataclass(frozen=True)
@@ -149,19 +132,8 @@ def fit_tips(tips: Sequence[JudgedTip], bins: int = 5) -> TipFit:
     y = np.array([tip.wrong for tip in tips], float)
     held = np.zeros(len(y))
     for k in range(FOLDS):
-        weights, bias = _fit(x[fold != k], y[fold != k])
+        weights, bias = logistic(x[fold != k], y[fold != k], RIDGE)
         held[fold == k] = expit(x[fold == k] @ weights + bias)
     groups = np.array_split(np.argsort(held), bins)
-    weights, bias = _fit(x, y)
+    weights, bias = logistic(x, y, RIDGE)
     return TipFit(weights, bias, np.array([[held[g].mean(), y[g].mean(), len(g)] for g in groups]))
-
-
-def _fit(x: Floats, y: Floats) -> tuple[Floats, float]:
-    loss = partial(_loss, x, y)
-    found = minimize(loss, np.zeros(x.shape[1] + 1), method="L-BFGS-B").x
-    return found[:-1], float(found[-1])
-
-
-def _loss(x: Floats, y: Floats, v: Floats) -> float:
-    odds = x @ v[:-1] + v[-1]
-    return float(np.mean(np.logaddexp(0.0, odds) - y * odds)) + RIDGE * float((v[:-1] ** 2).sum())

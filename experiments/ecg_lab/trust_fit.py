@@ -12,22 +12,17 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, logit
+from scipy.special import logit
 
 from ecg_hough.errors import PageError
-from ecg_hough.image.reading import read_page
-from ecg_hough.layout.find_page import find_page
 from ecg_hough.layout.sheet import Sheet
-from ecg_hough.options import SHIPPED
 from ecg_hough.output.read_back import read_leads
-from ecg_hough.paper import CHEST_LEADS, FS_HZ, LEADS
+from ecg_hough.paper import CHEST_LEADS, LEADS
 from ecg_hough.scores.right_leads import (
     RIGHT_SNR_DB,
     RIGHT_START_S,
@@ -35,10 +30,6 @@ from ecg_hough.scores.right_leads import (
     ComparedLead,
     compare_lead,
 )
-from ecg_hough.signals.calibrate import calibrate
-from ecg_hough.signals.choose_layout import choose_layout
-from ecg_hough.signals.scale import find_scale
-from ecg_hough.signals.time_base import find_time_base
 from ecg_hough.signals.trust import (
     LogisticModel,
     TrustModel,
@@ -46,8 +37,8 @@ from ecg_hough.signals.trust import (
     evidence_of,
     page_evidence,
 )
-from ecg_hough.traces.read import read_rows
 from ecg_hough.traces.rows import Rows
+from ecg_lab.fitting import logistic, of_pages, placed_page, sheet_and_rows
 
 ALIKE_DB, OTHER_DB = 10.0, 3.0
 """SNR at which a lead shows a true one for sure; by how much another lead's may be better."""
@@ -174,19 +165,16 @@ class JudgedPage:
 def judge_page(image: Path) -> JudgedPage | None:
     """A page, with its leads where its truth lies next to it; None where it is refused on the way."""
     try:
-        sheet = find_page(read_page(image).image)
-        return judged(image, sheet, read_rows(sheet))
+        return judged(image, *sheet_and_rows(image))
     except PageError:
         return None
 
 
 def judged(image: Path, sheet: Sheet, rows: Rows) -> JudgedPage:
     """The same of a page whose rows are read."""
-    chosen = choose_layout(sheet, rows)
-    scale = find_scale(sheet, rows, chosen.windows)
-    base = find_time_base(sheet, rows, chosen, scale, SHIPPED)
-    result = calibrate(rows.traces, base, fs=FS_HZ)
-    of_page = page_evidence(sheet, rows, chosen, base, scale, result)
+    page = placed_page(sheet, rows)
+    base, scale, result = page.base, page.scale, page.result
+    of_page = page_evidence(sheet, rows, page.chosen, base, scale, result)
     if not image.with_suffix(".hea").is_file():
         return JudgedPage(image.stem, of_page)
     evidence = evidence_of(sheet, rows, base, scale, result, of_page)
@@ -222,13 +210,8 @@ def judge_pages(
     images: Sequence[Path], *, workers: int = 2, on_progress: Callable[[int, int], None] | None = None
 ) -> list[JudgedPage]:
     """Many pages, less those that are refused on the way."""
-    out: list[JudgedPage] = []
-    with get_context("spawn").Pool(workers) as pool:
-        for k, page in enumerate(pool.imap(judge_page, images)):
-            out += [] if page is None else [page]
-            if on_progress:
-                on_progress(k + 1, len(images))
-    return out
+    pages = of_pages(judge_page, images, workers=workers, on_progress=on_progress)
+    return [page for page in pages if page is not None]
 
 
 def fit_trust(pages: Sequence[JudgedPage]) -> dict[str, Any]:
@@ -365,36 +348,11 @@ def reliability(probability: Floats, right: NDArray[np.bool_], bins: int = 10) -
 
 def _fit(features: tuple[str, ...], rows: Labelled, ridge: float = RIDGE) -> LogisticModel:
     """A model of evidence."""
-
     x = np.array([[evidence[name] for name in features] for evidence, _ in rows])
     y = np.array([right for _, right in rows], float)
     mean, sd = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-3)
-    z = (x - mean) / sd
-
-    def loss(v: Floats) -> tuple[float, Floats]:
-        odds = z @ v[:-1] + v[-1]
-        residual = expit(odds) - y
-        value = float(np.mean(np.logaddexp(0.0, odds) - y * odds)) + ridge * float((v[:-1] ** 2).sum())
-        gradient = np.append(z.T @ residual / len(y) + 2 * ridge * v[:-1], residual.mean())
-        return value, gradient
-
-    found = minimize(loss, np.zeros(z.shape[1] + 1), jac=True, method="L-BFGS-B").x
-    return LogisticModel(features, mean, sd, found[:-1], float(found[-1]))
-
-
-def pages_in(folders: Sequence[Path]) -> list[Path]:
-    """Images of folders of rendered pages, label maps excepted.
-
-    Raises:
-        ValueError: a folder without images.
-    """
-    found = []
-    for folder in folders:
-        images = [path for path in sorted(folder.glob("*.png")) if not path.name.endswith(".labels.png")]
-        if not images:
-            raise ValueError(f"folders must hold rendered pages (*.png); {folder} has none")
-        found += images
-    return found
+    weights, bias = logistic((x - mean) / sd, y, ridge)
+    return LogisticModel(features, mean, sd, weights, bias)
 
 
 def write_model(model: dict[str, Any], path: Path, folders: Sequence[str], others: Sequence[str]) -> None:

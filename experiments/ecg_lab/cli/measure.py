@@ -489,16 +489,18 @@ def fit_trust(
 
     Example:
 
-    - `ecg-hough render -n 90 -o data/vendors --profile vendors --seed 811 --records data/ptbxl`
-    - `ecg-hough render -n 36 -o data/kit --profile kit --seed 815 --records data/ptbxl`
+    - `ecg-hough render -n 160 -o data/vendors --profile vendors --seed 811 --records data/ptbxl`
+    - `ecg-hough render -n 60 -o data/kit --profile kit --seed 815 --records data/ptbxl`
     - `ecg-hough render -n 40 -o data/photo --profile photo --seed 816 --records data/ptbxl`
     - `ecg-lab render-plots -n 36 -o data/plots --seed 812 --records data/ptbxl`
     - `ecg-lab render-benchmark -n 48 -o data/layouts --seed 813 --records data/ptbxl`
     - `ecg-lab render-others -n 56 -o data/others --seed 814`
-    - `ecg-lab fit-trust data/vendors data/plots data/layouts data/kit data/photo --others data/others`
+    - `ecg-lab cut-pages data/vendors data/kit data/layouts -o data/cuts -n 48 --seed 821`
+    - `ecg-lab fit-trust data/vendors data/plots data/layouts data/kit data/photo data/cuts --others data/others`
     """
     with plain_errors(EXTRAS):
-        from ecg_lab.trust_fit import fit_is_ecg, fit_trust, judge_pages, pages_in, write_model
+        from ecg_lab.fitting import pages_in
+        from ecg_lab.trust_fit import fit_is_ecg, fit_trust, judge_pages, write_model
 
         with progress_bar("reading") as on_progress:
             ecgs = judge_pages(pages_in(pages), workers=workers, on_progress=on_progress)
@@ -524,9 +526,9 @@ def fit_tips(
     fit-trust --help` draws them
     """
     with plain_errors(EXTRAS):
+        from ecg_lab.fitting import pages_in
         from ecg_lab.tip_fit import fit_tips as fit
         from ecg_lab.tip_fit import tips_of_pages
-        from ecg_lab.trust_fit import pages_in
 
         with progress_bar("reading") as on_progress:
             tips = tips_of_pages(pages_in(pages), workers=workers, on_progress=on_progress)
