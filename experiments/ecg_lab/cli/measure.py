@@ -496,7 +496,7 @@ def fit_trust(
     - `ecg-lab render-benchmark -n 48 -o data/layouts --seed 813 --records data/ptbxl`
     - `ecg-lab render-others -n 56 -o data/others --seed 814`
     - `ecg-lab cut-pages data/vendors data/kit data/layouts -o data/cuts -n 48 --seed 821`
-    - `ecg-lab fit-trust data/vendors data/plots data/layouts data/kit data/photo data/cuts --others data/others`
+    - `ecg-lab fit-trust data/{vendors,plots,layouts,kit,photo,cuts} --others data/others`
     """
     with plain_errors(EXTRAS):
         from ecg_lab.fitting import pages_in
