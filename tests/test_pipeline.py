@@ -38,7 +38,13 @@ def drawn(missing=(), shape="3x4", rhythm=("II",), **changes):
 
 
 @pytest.mark.parametrize(
-    ("name", "least_db"), [("clean_3x4", 12), ("bw_3x4", 10), ("scan_6x2", 10), ("clean_12x1", 10)]
+    ("name", "least_db"),
+    [
+        ("clean_3x4", 12),
+        ("scan_6x2", 10),
+        pytest.param("bw_3x4", 10, marks=pytest.mark.slow),
+        pytest.param("clean_12x1", 10, marks=pytest.mark.slow),
+    ],
 )
 def test_sample_pages(name, least_db):
     ecg = digitize(SAMPLES / f"{name}.jpg")
@@ -153,6 +159,7 @@ def test_a_page_with_two_leads_is_refused_or_read_right():
         assert {status.lead for status in ecg.lead_status if status.found} <= {"I", "V2"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", [("V3",), ("II",)])
 def test_leads_that_are_not_printed_are_nan_with_a_reason(missing):
     page = drawn(missing, rhythm=())
@@ -290,7 +297,8 @@ STRANGE = {
 }
 
 
-ALIKE = ("noise", "table", "share prices", "empty grid", "handwriting on grid", "cat", "text", "brain waves")
+ALIKE = ("noise", "table", "share prices", "empty grid", "handwriting on grid", "cat", "text", "brain waves",
+         "letter on grid")  # fmt: skip
 """Pages that are refused for the reasons of others, or that take long."""
 
 

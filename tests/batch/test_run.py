@@ -210,6 +210,7 @@ def test_a_part_s_name_is_what_it_is_made_of(tmp_path: Path, monkeypatch: pytest
     assert set(here(tmp_path, "e").parts).isdisjoint(longer.parts)
 
 
+@pytest.mark.slow
 def test_one_plan_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = here(tmp_path, "out")
     run(first, READ, shard="0/3")
@@ -298,6 +299,7 @@ def test_report_counts_and_shows(tmp_path: Path) -> None:
     assert summary.to_dict()["statuses"]["refused"] == 1
 
 
+@pytest.mark.slow
 def test_verify_finds_what_is_wrong(tmp_path: Path) -> None:
     plan = here(tmp_path, "out")
     run(plan, READ)

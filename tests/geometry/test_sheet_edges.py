@@ -71,6 +71,7 @@ def test_three_edges_are_no_sheet() -> None:
     assert find_sheet(np.ascontiguousarray(image[:, 300:])) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [304, 310])
 def test_photo_without_a_grid_is_rectified(seed: int) -> None:
     page = benchmark_page("bare", seed)

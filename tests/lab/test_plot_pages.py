@@ -19,6 +19,7 @@ from ecg_lab.plot_pages import CHOICES, PANEL_MV, draw_plot, render_plots
 CHOICE: dict[str, Any] = {name: values[0] for name, values in CHOICES.items()} | {"dpi": 150}
 
 
+@pytest.mark.slow
 def test_plots_and_their_truth(tmp_path: Path) -> None:
     paths = render_plots(tmp_path, n=4, seed=3)
     again = render_plots(tmp_path / "again", n=4, seed=3)

@@ -211,6 +211,7 @@ def coherence(probabilities: np.ndarray) -> float:
     return fitted.coherence if fitted is not None else 0.0
 
 
+@pytest.mark.slow
 def test_pages_of_every_profile() -> None:
     pages = [(mask_page(seed, PROFILES[seed % 4]), seed) for seed in range(1000, 1012)]
     right, named, edges = score_pages(pages)

@@ -105,6 +105,7 @@ def test_undo_and_redo(engine: Engine) -> None:
     assert [one.correction.kind for one in engine.store.log(number)] == ["gain", "undo", "redo"]
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_not_written(engine: Engine) -> None:
     number = page(engine)
     with pytest.raises(ValueError, match="row must be one of"):

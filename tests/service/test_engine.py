@@ -44,6 +44,7 @@ def done(store: Store, *ids: str, limit_s: float = 60.0) -> list[Job]:
     raise TimeoutError
 
 
+@pytest.mark.slow
 def test_what_becomes_of_jobs(store: Store, begin: Begin, tmp_path: Path) -> None:
     pages = [b"fine", b"refused", b"bug", b"hangs", b"dies-once", b"fine\nagain"]
     ids = [accepted(store, page) for page in pages]

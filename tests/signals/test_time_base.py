@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from ecg_hough.options import Options
@@ -43,6 +44,7 @@ def drawn_page(signals: np.ndarray, fs: float, dpi: int = 200) -> np.ndarray:
     return np.asarray(Image.open(file).convert("RGB"))
 
 
+@pytest.mark.slow
 def test_lines_of_the_grid_give_time_and_zero() -> None:
     ecg = generate_ecg(5, rhythm="sinus rhythm")
     # Amplifiers pass no direct current.

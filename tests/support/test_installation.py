@@ -102,6 +102,7 @@ def test_version_names_the_weights() -> None:
         assert one.version in shown
 
 
+@pytest.mark.slow
 def test_the_sample_page_is_read() -> None:
     found = installation.read_sample()
     assert found.leads_found == 12

@@ -140,6 +140,7 @@ def test_bad_arguments_are_refused(tmp_path: Path, options: dict[str, Any], mess
         prepare_tiny(tmp_path, **options)
 
 
+@pytest.mark.slow
 def test_red_pages_have_one_channel_and_labels_of_their_size(tmp_path: Path) -> None:
     root = prepare_tiny(tmp_path, n=1, planes="red", canvas="page", dpi=TINY_DPI)
     assert json.loads((root / "dataset.json").read_text())["channel_names"] == {"0": "red"}
@@ -200,6 +201,7 @@ def test_ptbxls_own_folds_train_validate_and_test(tmp_path: Path) -> None:
         prepare_tiny(tmp_path / "other", n=1, split="strat")
 
 
+@pytest.mark.slow
 def test_held_out_records_among_kit_pages_are_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -283,6 +285,7 @@ def test_ptbxl_fetches_as_many_records_as_pages_show(tmp_path: Path, monkeypatch
     assert more[:8] == shown
 
 
+@pytest.mark.slow
 def test_ptbxl_is_not_fetched_for_generated_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch(folder: Path, *, n: int) -> list[Path]:
         raise AssertionError(f"fetched {n} records")
@@ -292,6 +295,7 @@ def test_ptbxl_is_not_fetched_for_generated_pages(tmp_path: Path, monkeypatch: p
     assert read_cases(root)[0]["source"] == "generated"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["chapman", "ludb"])
 def test_records_of_a_data_set_are_drawn(tmp_path: Path, source: str) -> None:
     names = {"chapman": ["JS00001", "JS00002"], "ludb": ["1", "2"]}[source]

@@ -67,7 +67,14 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+OFTEN = ("one path a panel", "pieces of two vertices, in any order", "a rotated page", "gaps between columns",
+         "scaled to fit, without a grid", "5 mm/mV, twelve rows")  # fmt: skip
+"""The others are slow tests."""
+
+
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=() if way in OFTEN else pytest.mark.slow) for way in WAYS]
+)
 def test_vertices_are_the_samples(tmp_path: Path, way: str) -> None:
     page = replace(PLAIN, **WAYS[way])  # type: ignore[arg-type]
     ecg = read(tmp_path, page)
@@ -138,6 +145,7 @@ def test_broken_traces_are_read_as_a_picture(tmp_path: Path) -> None:
     assert any("in pieces that do not meet" in warning for warning in ecg.warnings)
 
 
+@pytest.mark.slow
 def test_printed_names_rule_the_layout(tmp_path: Path) -> None:
     """An order that no cart prints, and a lead that is none of the twelve."""
     order = ("V6", "V5", "V4", "V3", "V2", "V1", "aVF", "aVL", "aVR", "III", "II", "I")
@@ -157,6 +165,7 @@ def test_two_recordings_on_a_page_are_refused(tmp_path: Path) -> None:
         digitize(write_pdf(tmp_path / "a.pdf", [b"q " + one.content() + b" Q q " + two + b" Q"]))
 
 
+@pytest.mark.slow
 def test_a_page_that_says_two_things(tmp_path: Path) -> None:
     ecg = read(tmp_path, replace(PLAIN, extra=("BT /F1 4 Tf 1 0 0 -1 150 20 Tm (50 mm/s) Tj ET",)))
     assert any("the text layer states 25 mm/s and 50 mm/s" in warning for warning in ecg.warnings)

@@ -90,6 +90,7 @@ def no_grid_pages() -> dict[str, np.ndarray]:
     return pages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("curled", [False, True])
 @pytest.mark.parametrize("name", sorted(no_grid_pages()))
 def test_no_grid_is_no_grid(name: str, curled: bool) -> None:
