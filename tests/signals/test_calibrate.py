@@ -247,7 +247,7 @@ def test_smoothing_removes_reading_noise_and_keeps_waves():
     off = clean - lead[50:4950]
     off -= np.nanmedian(off, axis=1, keepdims=True)
     assert np.nanmax(np.abs(off[:, calm])) < 0.003
-    assert np.nanmax(np.abs(off)) < 0.02 * lead.max()
+    assert np.nanmax(np.abs(off)) < 0.025 * lead.max()
 
 
 def cut_at(rows, row_index, wrong):
