@@ -58,6 +58,7 @@ def test_what_is_not_contested_or_another_lead_s_is_left():
 
 
 def test_without_two_beats_nothing_is_usual():
+    assert usual_beats([], [], [], []) == []
     short = [(0.0, 25.0)]
     assert usual_beats([X_MM], [row([8, 20, 20, 20, 20])], [contest([0])], [short]) == [[]]
     # Of beats whose ends are not read the level is not known.

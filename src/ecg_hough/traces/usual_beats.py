@@ -1,9 +1,9 @@
 """Where a lead's beat would run if it were like the lead's others: a second opinion on contested beats.
 
 In: where rows were settled, how much their read-outs are contested, and where leads change along each row.
-Out: for every row the same places, with each contested beat at the place of the lead's usual one, where that
-differs. A tall wave that is lost in the ink of the row above is missing in some beats and seen in others; the
-network is asked again with masks of the usual beat, and what it sees then decides (`second_look`).
+Out: of every row the contested beats that are lower than the lead's usual one, as they would be if like it. A
+tall wave that is lost in the ink of the row above is missing in some beats and seen in others; the network is
+asked again with masks of the usual beat, and what it sees then decides (`second_look`).
 """
 
 from __future__ import annotations
@@ -88,6 +88,8 @@ def usual_beats(
         contests: (n,) of each row, see `crossings.contests`.
         spans: of each row, begin and end of its leads along the page, mm.
     """
+    if not x_mm:
+        return []
     beats = beat_places(x_mm, places)
     return [
         [
