@@ -50,9 +50,6 @@ END_S, NEAR_END_S = 0.014, 0.012
 """Uncertain ends of panels, and the stretch next to them that is fitted with them."""
 COURSE_S, COURSE_STEP = 0.040, 2
 """Stretch beyond the end from which the lead's curvature is measured, and the step in read-outs."""
-STEP_MM, JUMP_MM, BEYOND_SD_MM = 0.32, 3.0, 100.0
-"""How far within a panel the step to the neighbouring lead may lie; its least height between two read-outs;
-error of what lies beyond it."""
 HIDDEN_SHARE, PEN_MM = 0.05, 0.35
 """Share of the difference between a wave and its average over a pen's width by which it is read too low, and
 the width of a pen that is not known. On rendered pages with recorded ECGs gains are 0.985 to 0.996 without it
@@ -347,18 +344,9 @@ def _without_unsure(combined: _Combined, base: TimeBase) -> tuple[NDArray[np.flo
 
 
 def _within(row: RowTrace, window: Window) -> RowTrace:
-    """A panel's stretch of its row, without the neighbouring leads: what lies beyond the step to one of them
-    has an error without bounds, so that it is settled by the panel's own course."""
+    """A panel's stretch of its row, without the neighbouring leads."""
     mine = (row.x_mm >= window.start_mm) & (row.x_mm < window.end_mm)
-    x_mm, y_mm, sd_mm = row.x_mm[mine], row.y_mm[mine], row.sd_mm[mine].copy()
-    reach = round(STEP_MM / float(row.x_mm[1] - row.x_mm[0])) if row.x_mm.size > 1 else 0
-    if not window.rhythm and y_mm.size > 4 * reach > 0:
-        jumps = np.nan_to_num(np.abs(np.diff(y_mm)))
-        for end, of in ((slice(0, reach), 0), (slice(-reach, None), -1)):
-            k = int(jumps[end].argmax())
-            if jumps[end][k] > JUMP_MM:
-                beyond = slice(0, k + 1) if of == 0 else slice(y_mm.size - reach + k, None)
-                sd_mm[beyond] = np.where(np.isfinite(y_mm[beyond]), BEYOND_SD_MM, np.nan)
+    x_mm, y_mm, sd_mm = row.x_mm[mine], row.y_mm[mine], row.sd_mm[mine]
     wrong = None if row.wrong is None else row.wrong[mine]
     return replace(row, x_mm=x_mm, y_mm=y_mm, sd_mm=sd_mm, presence=row.presence[mine], wrong=wrong)
 
