@@ -260,17 +260,18 @@ def _best_of(
     """The best of every kind of hypothesis, likeliest first; see `_likeliest`."""
     best = [_likeliest(seen, *one) for one in _hypotheses(seen, mm_per_s)]
     best.sort(key=lambda one: -one[0])
-    stretches, sd = (GUESSED, GUESSED_SD) if guessed_mm else (STRETCHES, STRETCH_SD)
-    if seen.n_columns == 1 and not guessed_mm:
+    if seen.n_columns == 1:
         # Both ends of one column may be seen inside of it, at the foot of a pulse: that is no stretch.
         return best
     # Paper and print stretch what is right otherwise.
-    tried = {one[1] for one in (best if guessed_mm else best[:STRETCHED]) if not one[2]}
+    stretches, sd = (GUESSED, GUESSED_SD) if guessed_mm else (STRETCHES, STRETCH_SD)
+    likeliest = best if guessed_mm else best[:STRETCHED]
+    durations = {one[1] for one in likeliest if one[1] is not None and not one[2]}
     best += [
         _likeliest(
             seen, duration, False, DURATIONS[duration], _joined(seen, duration * mm_per_s, stretches, sd)
         )
-        for duration in sorted(d for d in tried if d is not None)
+        for duration in sorted(durations)
     ]
     return sorted(best, key=lambda one: -one[0])
 

@@ -30,7 +30,7 @@ from ecg_hough.networks.runtime import TRUST_NAME, WEIGHTS, weights_file
 from ecg_hough.page_map import PageMap
 from ecg_hough.paper import LEADS
 from ecg_hough.record import LeadStatus
-from ecg_hough.signals.calibrate import Calibrated
+from ecg_hough.signals.calibrate import PEN_MM, Calibrated
 from ecg_hough.signals.choose_layout import ChosenLayout
 from ecg_hough.signals.scale import PaperScale
 from ecg_hough.traces.ink import is_ink
@@ -44,8 +44,6 @@ NAME_BEFORE_MM = 15.0
 """Farthest that a lead's name is printed before its panel, as in a margin or above a pulse."""
 MANY = 100
 """Samples from which a lead's slopes have a distribution."""
-PEN_MM = 0.35
-"""Width of a pen that is not known."""
 BEYOND_MM, BEYOND_STEP_MM, LOCAL_MM, OTHERS_MM = 4.0, 0.25, 0.4, 0.8
 """How far beyond a trace ink is followed, in steps; half the width over which a trace covers its ink;
 distance at which ink belongs to another row."""

@@ -62,7 +62,6 @@ def stretches(
     edges_mm = edges_mm if edges_mm is not None else [()] * len(rows)
     out = []
     for row, place, contest, edges in zip(rows, places, contests(settled), edges_mm, strict=True):
-        contest = contest.copy()
         moved = np.abs(place - row.y_mm) > MEET_MM
         cuts = _steps_between_leads(row.x_mm, place, edges)
         for cut in cuts:

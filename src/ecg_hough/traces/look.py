@@ -156,9 +156,9 @@ class PageReader:
         return self.canvas.from_page(strip_to_page(frame, self.page_map, points))
 
 
-def _extent_mm(panel: LeadPanel, n_cols: int, canvas: Canvas, page_map: PageMap) -> tuple[float, float]:
+def _extent_mm(panel: LeadPanel, n_rows: int, canvas: Canvas, page_map: PageMap) -> tuple[float, float]:
     """Begin and end of a lead along the page, mm."""
-    row = float(np.nanmedian(panel.path_rows)) if np.isfinite(panel.path_rows).any() else n_cols / 2
+    row = float(np.nanmedian(panel.path_rows)) if np.isfinite(panel.path_rows).any() else n_rows / 2
     page = canvas.to_page(np.array([[row, panel.start_col], [row, panel.end_col]]))
     _, x = page_map.to_mm(page[:, 0], page[:, 1])
     return float(x[0]), float(x[1])

@@ -23,9 +23,8 @@ from ecg_hough.elements import RowTrace
 from ecg_hough.numeric import runs
 from ecg_hough.page_map import PageMap
 from ecg_hough.traces.ink import is_ink
+from ecg_hough.traces.tips import PEN_MM, places_near
 
-PEN_MM = 0.4
-"""Width of a pen that is not known."""
 LOCAL_MM = 0.4
 """Half the width over which a trace covers its ink."""
 LEAST_MM, SHORT_MM, MOST_MM, STEP_MM = 1.0, 0.3, 15.0, 0.1
@@ -123,8 +122,7 @@ def _on_lines(
     for k, x in enumerate(x_mm.tolist()):
         free = np.ones(y.size, bool)
         for row in rows:
-            near = row.y_mm[np.abs(row.x_mm - x) < ASIDE_MM]
-            near = near[np.isfinite(near)]
+            near = places_near(row, x, ASIDE_MM)
             if near.size:
                 free &= (y < near.min() - APART_MM) | (y > near.max() + APART_MM)
         if free.any():
@@ -206,8 +204,7 @@ def _meets(row: RowTrace, rows: tuple[RowTrace, ...], x: float, begin: float, ti
     low, high = sorted((begin, tip))
     for other in rows:
         if other is not row:
-            y = other.y_mm[np.abs(other.x_mm - x) < ASIDE_MM]
-            y = y[np.isfinite(y)]
+            y = places_near(other, x, ASIDE_MM)
             if y.size and y.max() > low - BEYOND_MM and y.min() < high + BEYOND_MM:
                 return True
     return False

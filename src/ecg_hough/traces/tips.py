@@ -131,12 +131,17 @@ def _width(dark: NDArray[np.bool_], page_map: PageMap, x_mm: float, y_mm: float)
     return ASIDE_STEP_MM * float(sum(aside))
 
 
+def places_near(row: RowTrace, x_mm: float, within_mm: float) -> Floats:
+    """Where a row was read near a place along the page, mm down the page."""
+    y = row.y_mm[np.abs(row.x_mm - x_mm) < within_mm]
+    return np.asarray(y[np.isfinite(y)])
+
+
 def _explained(row: RowTrace, rows: tuple[RowTrace, ...], at: int, places_mm: Floats) -> float:
     """Share of places down the page that other rows' traces run through near a read-out."""
     taken = np.zeros(places_mm.size, bool)
     for other in rows:
-        y = other.y_mm[np.abs(other.x_mm - row.x_mm[at]) < NEAR_MM]
-        y = y[np.isfinite(y)]
+        y = places_near(other, float(row.x_mm[at]), NEAR_MM)
         if other is not row and y.size:
             taken |= (places_mm > y.min() - OVER_MM) & (places_mm < y.max() + OVER_MM)
     return float(taken.mean())
