@@ -13,7 +13,7 @@ from PIL import Image
 from ecg_hough import PageError, digitize
 from ecg_hough.batch.predict import predict_pages
 from ecg_hough.batch.reader import Digitizer
-from ecg_hough.document import beats_together, merged, read_document, stacked, why_apart
+from ecg_hough.document import beats_together, merged, read_document, stacked, warnings_of, why_apart
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.paper import LEADS
 from ecg_hough.record import LeadStatus
@@ -87,11 +87,17 @@ def test_a_merged_record_keeps_both_pages_facts(tmp_path: Path) -> None:
     limb, chest = (with_leads(beating(), leads) for leads in LEADS_OF)
     limb = replace(limb, leads_agree=None, einthoven_mv=0.01, pages=(1,))
     chest = replace(chest, leads_agree=False, warnings=("a fold",), pages=(2,), source_kind="vector")
-    both = merged(limb, chest, tmp_path / "a.tif")
+    assert stacked(tmp_path / "a.tif", (1, 2)).shape == (first.shape[0] + second.shape[0], 300, 3)
+    both = merged(limb, chest, first.shape[0])
     assert (both.warnings, both.leads_agree, both.einthoven_mv) == (("page 2: a fold",), False, 0.01)
     assert (both.source_kind, both.pages) == ("picture", (1, 2))
     shift = np.nanmin(both.traces[-1].points[:, 0]) - np.nanmin(chest.traces[-1].points[:, 0])
     assert shift == first.shape[0]
+    limb = replace(limb, warnings=("a crease",))
+    chest = replace(chest, chest_gain_mm_mv=5.0)
+    both = merged(limb, chest, first.shape[0])
+    assert [warnings_of(both, number) for number in both.pages] == [limb.warnings, chest.warnings]
+    assert both.chest_gain_mm_mv == 5, "of the page that shows them"
 
 
 def test_pages_that_are_not_there(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from ecg_hough.documents.pdf import PdfContents
 from ecg_hough.errors import PageError
 from ecg_hough.image.reading import check_file, read_page
 from ecg_hough.output.ecg import Ecg
-from ecg_hough.paper import LEADS
+from ecg_hough.paper import CHEST_LEADS, LEADS
 from ecg_hough.record import Record
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,8 @@ def read_document(path: str | Path, read: Callable[[int], Ecg], ranges: Ranges =
             why_not = why_apart(last.ecg, part.ecg, headers[last.pages[0]], headers[number])
             log.info("pages %s and %d of %s: %s", last.pages, number, path.name, why_not or "one recording")
             if why_not is None:
-                parts[parts.index(last)] = PagesRead((*last.pages, number), merged(last.ecg, part.ecg, path))
+                above = stacked(path, last.pages).shape[0]
+                parts[parts.index(last)] = PagesRead((*last.pages, number), merged(last.ecg, part.ecg, above))
                 continue
             if why_not.startswith(_BEATS):
                 part = replace(part, ecg=_with_warning(part.ecg, f"page {number}: {why_not}"))
@@ -178,10 +179,15 @@ def _steepness(record: Record, fs: int, n: int) -> NDArray[np.float64]:
     return np.asarray(gaussian_filter1d(level, BEAT_S * fs))
 
 
-def merged(first: Ecg, second: Ecg, path: Path) -> Ecg:
+def merged(first: Ecg, second: Ecg, above_px: int) -> Ecg:
     """One record of two pages of one recording, each lead from the page that shows it.
 
-    Places of traces are those on the pages' pictures, one below the other, see `stacked`.
+    Places of traces are those on the pages' pictures, one below the other, see `stacked`. Measurements are to
+    be made of the whole record.
+
+    Args:
+        first: of one page, or merged of several; second: of the page behind.
+        above_px: height of the first's pictures.
     """
     n = max(first.signals.shape[1], second.signals.shape[1])
     theirs = [s.found for s in second.lead_status]
@@ -193,10 +199,10 @@ def merged(first: Ecg, second: Ecg, path: Path) -> Ecg:
             out[rows, : values.shape[1]] = values[rows]
         return out
 
-    below = sum(read_page(path, number).image.shape[0] for number in first.pages)
-    down = np.array([below, 0.0])
+    down = np.array([above_px, 0.0])
     moved = tuple(replace(trace, points=trace.points + down) for trace in second.traces)
-    number = second.pages[0]
+    of_page = _of_page(second.pages[0])
+    with_chest = any(theirs[LEADS.index(lead)] for lead in CHEST_LEADS)
     return replace(
         first,
         signals=joined("signals", np.nan),
@@ -208,8 +214,8 @@ def merged(first: Ecg, second: Ecg, path: Path) -> Ecg:
         layout=f"{first.layout} + {second.layout}",
         traces=(*first.traces, *moved),
         quality=_mean_quality(first, second),
-        warnings=(*first.warnings, *(f"page {number}: {warning}" for warning in second.warnings)),
-        notes=(*first.notes, *(f"page {number}: {note}" for note in second.notes)),
+        warnings=(*first.warnings, *(of_page + warning for warning in second.warnings)),
+        notes=(*first.notes, *(of_page + note for note in second.notes)),
         seconds={k: first.seconds.get(k, 0.0) + second.seconds.get(k, 0.0) for k in first.seconds},
         einthoven_mv=_known(first.einthoven_mv, second.einthoven_mv),
         goldberger_mv=_known(first.goldberger_mv, second.goldberger_mv),
@@ -217,7 +223,26 @@ def merged(first: Ecg, second: Ecg, path: Path) -> Ecg:
         leads_agree=_both(first.leads_agree, second.leads_agree),
         source_kind=first.source_kind if first.source_kind == second.source_kind else "picture",
         pages=(*first.pages, *second.pages),
+        chest_gain_mm_mv=(second if with_chest else first).chest_gain_mm_mv,
+        measurements=(),
     )
+
+
+def warnings_of(record: Record, number: int) -> tuple[str, ...]:
+    """Warnings of one page of a merged record, in the page's own words."""
+    own = (one for one in record.warnings if page_of(record, one) == number)
+    return tuple(one.removeprefix(_of_page(number)) for one in own)
+
+
+def page_of(record: Record, warning: str) -> int:
+    """Number of the page that a warning of a merged record is about; the first page's where it names none."""
+    behind = (number for number in record.pages[1:] if warning.startswith(_of_page(number)))
+    return next(behind, record.pages[0])
+
+
+def _of_page(number: int) -> str:
+    """What a merged record's warnings and notes of a page behind the first begin with."""
+    return f"page {number}: "
 
 
 def stacked(path: str | Path, pages: Sequence[int]) -> NDArray[np.uint8]:
