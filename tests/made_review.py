@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_hough.document import merged
 from ecg_hough.errors import PageError
 from ecg_hough.image.reading import read_page
 from ecg_hough.layout.find_page import find_page
@@ -42,6 +44,7 @@ from ecg_hough.review.corrections import (
 from ecg_hough.review.places import How
 from ecg_hough.review.reading import Reading
 from places import ROOT
+from vector_pdf import VectorPage, signals_of, write_pdf
 
 SAMPLES = ROOT / "samples"
 CLEAN, PHOTO = "clean_3x4", "photo_3x4"
@@ -49,6 +52,8 @@ NO_PAGE = "disc"
 """Name of a page that has no record: it shows no ECG."""
 DISC_PX = (400, 600)
 WARNING = "signals: the limb leads break Einthoven's equation by 0.30 mV"
+TWO, CHEST_WARNING = "two", "readout: V2 is cut"
+"""Name of a record of two pages, limb leads and chest leads, and what is said of its second page."""
 
 ENDS = ((10.0, 20.0), (11.0, 90.0))
 ONE_OF_EACH = (
@@ -99,11 +104,41 @@ def with_corrections(*corrections: Correction, name: str = CLEAN) -> Corrected:
 
 def of_file(path: Path, number: int, how: How, saved: Ecg | None) -> Reading:
     """In place of `engine.reading_of`: a sample that was read before, with the record of the folder."""
+    if path.stem == TWO:
+        return replace(page_of_two(number), how=how, saved=saved, own_warnings=None)
     if path.stem not in (CLEAN, PHOTO):
         return Reading(read_page(path, number), how, saved)
     kept = sample(path.stem)
     kept.found(Reread())
     return replace(kept, saved=saved)
+
+
+def pdf_of_two(folder: Path) -> Path:
+    """A PDF whose first page shows the limb leads, and whose second the chest leads of the same recording."""
+    limb = VectorPage(signals_of(4), layout="6x1-limb", rhythm=())
+    return write_pdf(folder / f"{TWO}.pdf", [limb, replace(limb, layout="6x1-precordial")])
+
+
+@cache
+def page_of_two(number: int) -> Reading:
+    """A page of `pdf_of_two`, read once."""
+    with tempfile.TemporaryDirectory() as folder:
+        return Reading(read_page(pdf_of_two(Path(folder)), number))
+
+
+def folder_of_two(folder: Path) -> Path:
+    """An output folder with one record, of two pages."""
+    out, path = folder / "out", pdf_of_two(folder)
+    limb, chest = (
+        replace(corrected(page_of_two(number)).record, warnings=(warning,))
+        for number, warning in ((1, WARNING), (2, CHEST_WARNING))
+    )
+    record = merged(limb, chest, page_of_two(1).picture.image.shape[0])
+    request = {"sha256": sum_of(path), "options": {"fs": record.fs}}
+    write_page(record, out, TWO, extra={"request": request})
+    pages = [{"path": str(path), "stem": TWO, "status": "done", "pages": [1, 2]}]
+    (out / "report.json").write_text(json.dumps({"program": "ecg-hough", "inputs": [], "pages": pages}))
+    return out
 
 
 def find_page_quickly(picture: NDArray[np.uint8]) -> Sheet:

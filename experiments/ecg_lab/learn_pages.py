@@ -140,7 +140,7 @@ def correct_page(engine: Engine, page_id: int, true: TruePage, seed: int = 0) ->
     rng = np.random.default_rng(seed)
     store = engine.store
     try:
-        state, log = engine.now(page_id)
+        whole, log = engine.now(page_id)
     except PageError as error:
         store.decide(page_id, 0, WHO, "rejected", str(error))
         return 0
@@ -153,8 +153,9 @@ def correct_page(engine: Engine, page_id: int, true: TruePage, seed: int = 0) ->
             version += 1
         except (PageError, ValueError):
             pass  # the page cannot have it: the person goes on without
-        return engine.now(page_id)[0]
+        return engine.now(page_id)[0].pages[1]
 
+    state = whole.pages[1]
     record = state.record
     if record.layout != true.layout:
         state = correct(LayoutGiven(true.layout))

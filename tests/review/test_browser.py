@@ -34,7 +34,17 @@ from ecg_hough.review.app import review_app
 from ecg_hough.review.engine import Engine
 from ecg_hough.review.library import Library
 from ecg_hough.review.store import Store
-from made_review import CLEAN, NO_PAGE, PHOTO, find_page_quickly, of_file, review_folder
+from made_review import (
+    CHEST_WARNING,
+    CLEAN,
+    NO_PAGE,
+    PHOTO,
+    TWO,
+    find_page_quickly,
+    folder_of_two,
+    of_file,
+    review_folder,
+)
 from places import ROOT
 
 CHROMIUM = shutil.which("chromium")
@@ -51,8 +61,10 @@ FRAME_MS = 400
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return review_folder(tmp_path_factory.mktemp("review"))
+def out(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of records: that of most tests, or what a test asks for."""
+    made: Path = getattr(request, "param", review_folder)(tmp_path_factory.mktemp("review"))
+    return made
 
 
 @pytest.fixture
@@ -128,9 +140,10 @@ def until(page: Any, holds: Callable[[], bool]) -> None:
     raise AssertionError("waited in vain")
 
 
-def state_of(page: Any) -> dict[str, Any]:
-    number = page.get_attribute("main", "data-page")
-    return dict(page.evaluate(f"fetch('/api/pages/{number}').then((reply) => reply.json())"))
+def state_of(page: Any, number: int = 1) -> dict[str, Any]:
+    """The record as the server has it, and one of its pages by its number in the file."""
+    path = f"/api/pages/{page.get_attribute('main', 'data-page')}?number={number}"
+    return dict(page.evaluate(f"fetch('{path}').then((reply) => reply.json())"))
 
 
 def changes(page: Any, action: Callable[[], object]) -> str:
@@ -142,12 +155,12 @@ def changes(page: Any, action: Callable[[], object]) -> str:
     return lines.first.locator("span").inner_text()
 
 
-def place(page: Any, key: str, share: float) -> tuple[float, float]:
+def place(page: Any, key: str, share: float, number: int = 1) -> tuple[float, float]:
     """Where the trace of a panel is on the screen, so far along it, when the whole page is shown."""
     found = page.evaluate(
-        """async ([key, share]) => {
-            const number = document.querySelector('main').dataset.page;
-            const state = await fetch(`/api/pages/${number}`).then((reply) => reply.json());
+        """async ([key, share, number]) => {
+            const record = document.querySelector('main').dataset.page;
+            const state = await fetch(`/api/pages/${record}?number=${number}`).then((reply) => reply.json());
             const panel = state.panels.find((one) => one.key === key);
             const raw = atob(state.rows.find((one) => one.row === panel.row).points);
             const bytes = Uint8Array.from(raw, (letter) => letter.charCodeAt(0));
@@ -159,7 +172,7 @@ def place(page: Any, key: str, share: float) -> tuple[float, float]:
             return [canvas.left + canvas.width / 2 + (points[2 * k + 1] - state.width / 2) * scale,
                     canvas.top + canvas.height / 2 + (row - state.height / 2) * scale];
         }""",
-        [key, share],
+        [key, share, number],
     )
     return float(found[0]), float(found[1])
 
@@ -412,6 +425,59 @@ def test_two_people_on_one_page(visit: Callable[..., Any]) -> None:
     assert anna.input_value("#speed") == "50"
 
 
+@pytest.mark.parametrize("out", [folder_of_two], indirect=True)
+def test_a_record_of_two_pages(visit: Callable[..., Any]) -> None:
+    page = opened(visit(), TWO)
+    assert page.locator("#numbers button").all_inner_texts() == ["Page 1", "Page 2"]
+
+    def shown() -> tuple[str, str]:
+        pressed = page.locator("#numbers button[aria-pressed=true]").inner_text()
+        return pressed, page.locator("#panel option").nth(1).inner_text().partition(",")[0]
+
+    def leads() -> list[str]:
+        return [one["lead"] for one in state_of(page, 2)["panels"]]
+
+    assert shown() == ("Page 1", "I")
+    first = page.locator("#page").screenshot()
+    page.keyboard.press("p")
+    until(page, lambda: shown() == ("Page 2", "V1"))
+    page.wait_for_timeout(100)
+    assert page.locator("#page").screenshot() != first, "the other page's picture"
+    accessible(page)
+
+    page.select_option("#panel", "0.0")
+    said = changes(page, lambda: page.select_option("#lead", "V2"))
+    assert said == "page 2: lead names: V1 to V2, V2 to V1"
+    assert leads()[:2] == ["V2", "V1"]
+    page.click("#fit")
+    page.select_option("#panel", "")
+    page.click("[data-tool=unreadable]")
+    said = changes(page, lambda: drag(page, place(page, "3.0", 0.3, 2), place(page, "3.0", 0.5, 2)))
+    assert said == "page 2: trace of V4 marked unreadable"
+
+    page.click("text=Page 1")
+    until(page, lambda: shown() == ("Page 1", "I"))
+    page.click("[data-tool=nudge]")
+    page.keyboard.press("]")
+    page.focus("#page")
+    page.keyboard.press("ArrowUp")
+    said = changes(page, lambda: page.keyboard.press("p"))
+    assert said == "page 1: trace of I moved by -0.10 mm down, +0.00 mm right", "sent before the page turns"
+    until(page, lambda: shown()[0] == "Page 2")
+    assert changes(page, lambda: page.click("#undo")) == "page 1: undone"
+    until(page, lambda: shown()[0] == "Page 1")
+    page.click(f"#warnings button:has-text('{CHEST_WARNING}')")
+    until(page, lambda: shown()[0] == "Page 2")
+
+    page.click("summary:text-is('Export')")
+    with page.expect_download() as download:
+        page.click("text=Download ZIP")
+    with zipfile.ZipFile(download.value.path()) as archive:
+        entry = json.loads(archive.read(f"{TWO}.json"))
+    assert (entry["pages"], entry["corrected_by"]) == ([1, 2], ["anna"])
+    assert {one["lead"] for one in entry["lead_status"] if one["status"] == "corrected"} == {"V1", "V2", "V4"}
+
+
 @pytest.mark.slow
 def test_a_page_without_a_record(visit: Callable[..., Any]) -> None:
     page = visit()
@@ -448,7 +514,7 @@ def test_a_large_photo_is_smooth(visit: Callable[..., Any]) -> None:
     rng = np.random.default_rng(1)
     photo = cv2.resize(rng.integers(150, 255, (375, 500, 3), np.uint8), (4000, 3000))
     _, encoded = cv2.imencode(".jpg", photo)
-    page.route("**/image", lambda route: route.fulfill(body=encoded.tobytes(), content_type="image/jpeg"))
+    page.route("**/image?*", lambda route: route.fulfill(body=encoded.tobytes(), content_type="image/jpeg"))
     opened(page)
     for scale in ("whole", "large"):
         if scale == "large":

@@ -53,7 +53,7 @@ def page(engine: Engine, stem: str = CLEAN) -> int:
 
 def stroke(engine: Engine, first_mm: float = 30, last_mm: float = 60) -> tuple[tuple[float, float], ...]:
     """Two places of the trace of the second row."""
-    state, _ = engine.now(page(engine))
+    state = engine.now(page(engine))[0].pages[1]
     row = state.rows[1]
     start = state.base.columns.start_mm
     at = [np.abs(row.x_mm - start - mm).argmin() for mm in (first_mm, last_mm)]

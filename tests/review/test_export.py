@@ -87,7 +87,7 @@ def test_without_corrections_it_is_the_machine_s_record(engine: Engine, out: Pat
 
 def test_the_machine_s_files_stay(engine: Engine, out: Path, tmp_path: Path) -> None:
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    state, _ = engine.now(page(engine))
+    state = engine.now(page(engine))[0].pages[1]
     row = state.rows[0]
     at = np.flatnonzero(np.isfinite(row.y_mm))[[200, 600]]
     one, two = state.found.to_px(np.column_stack([row.y_mm[at], row.x_mm[at]])).tolist()

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("sqlalchemy", reason='needs pip install "ecg-hough[serve]"')
 from ecg_hough.paper import LEADS
-from ecg_hough.review.corrected import corrected
+from ecg_hough.review.corrected import CorrectedRecord, corrected
 from ecg_hough.review.corrections import Gain, HeaderValues, Undo, Zero
 from ecg_hough.review.state import page_state
 from ecg_hough.review.store import Decision, Standing
@@ -24,7 +24,8 @@ def numbers(text: str, kind: str) -> np.ndarray:
 def test_all_that_is_drawn() -> None:
     log = log_of(Gain(5.0), Zero("0.1", 0.5), HeaderValues({"HR": 61.0, "name": "Doe"}), Gain(20.0), Undo())
     result = corrected(sample(), log)
-    state = json.loads(json.dumps(page_state(result, log, Standing(Decision("accepted"), 5))))
+    whole = CorrectedRecord(result.record, {1: result})
+    state = json.loads(json.dumps(page_state(whole, 1, log, Standing(Decision("accepted"), 5))))
     assert [lead["lead"] for lead in state["leads"]] == list(LEADS)
     lead = state["leads"][1]
     signal = numbers(lead["signal"], "<i2").astype(float) * lead["uv"] / 1000
@@ -49,5 +50,5 @@ def test_all_that_is_drawn() -> None:
     assert [one["holds"] for one in state["history"]] == [True, True, True, False, False]
     assert (state["can_undo"], state["can_redo"], state["version"]) == (True, True, 5)
     assert (state["header"]["HR"], state["header"]["name"]) == (61.0, "Doe")
-    assert state["warnings"] == [] or set(state["warnings"][0]) == {"text", "leads"}
+    assert state["warnings"] == [] or set(state["warnings"][0]) == {"text", "number", "leads"}
     assert state["decision"]["decision"] == "accepted"

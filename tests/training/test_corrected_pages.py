@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("sqlalchemy", reason='needs pip install "ecg-hough[serve]"')
 from ecg_hough.errors import PageError
-from ecg_hough.review.corrections import Unreadable
+from ecg_hough.review.corrections import Unreadable, Zero
 from ecg_hough.review.engine import Engine
 from ecg_hough.review.library import Library
 from ecg_hough.review.store import Store
@@ -21,6 +21,7 @@ from made_review import (
     NO_PAGE,
     PHOTO,
     find_page_quickly,
+    folder_of_two,
     of_file,
     review_folder,
     sample,
@@ -84,3 +85,22 @@ def test_pages_of_a_review(tmp_path: Path, ends: tuple, monkeypatch: pytest.Monk
     store.close()
     with pytest.raises(PageError):
         engine.now(numbers[NO_PAGE])
+
+
+def test_pages_of_one_recording_are_learnt_or_held_out_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ecg_hough.review.engine.reading_of", of_file)
+    store = Store(f"sqlite:///{tmp_path / 'review.db'}")
+    engine = Engine(Library(folder_of_two(tmp_path)), store)
+    (number,) = engine.entries
+    engine.correct(number, 0, "anna", Zero("1.0", 0.5), 2)
+    (chest,), _ = pages_of(engine, tmp_path / "pages")
+    assert chest.number == 2, "nobody looked at the first"
+    engine.store.decide(number, 1, "anna", "accepted")
+    (limb, chest), _ = pages_of(engine, tmp_path / "pages")
+    assert (limb.number, limb.is_corrected, chest.number, chest.is_corrected) == (1, False, 2, True)
+    assert limb.held_out == chest.held_out
+    assert limb.key != chest.key
+    assert [np.isfinite(one.signals).any(axis=1).sum() for one in (limb, chest)] == [6, 6]
+    store.close()

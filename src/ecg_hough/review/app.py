@@ -148,6 +148,7 @@ def review_pages(door: Door) -> FastAPI:
             "page.html",
             page_id=page_id,
             name=engine.entries[page_id].stem,
+            pages=engine.entries[page_id].numbers,
             leads=LEADS,
             layouts=_layouts(),
             texts=HEADER_TEXTS,

@@ -1,14 +1,17 @@
 """A page's record with a person's corrections: a pure function of the machine's reading and the page's log.
 
-In: a page's reading and the log. Out: `Corrected`. The machine's reading is unchanged: every correction is
-applied to a copy of the stage's result that it touches, and the later stages compute again.
+In: a page's reading and the log. Out: `Corrected`, and of several pages that are one recording
+`CorrectedRecord`. The machine's reading is unchanged: every correction is applied to a copy of the stage's
+result that it touches, and the later stages compute again. Every page is corrected by itself; the record is
+merged again, as when the pages were first read.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 from ecg_hough.assembly import record_of, versions_of
 from ecg_hough.clinical import QUANTITIES, Header, Measurement, Patient
 from ecg_hough.cores import one_blas_thread
+from ecg_hough.document import merged, warnings_of
 from ecg_hough.elements import RowTrace, TimeBase, Window
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.paper import CHEST_LEADS, LEADS
@@ -30,6 +34,7 @@ from ecg_hough.review.corrections import (
     TraceCorrection,
     Unreadable,
     Wishes,
+    in_force,
     wishes_of,
 )
 from ecg_hough.review.places import Found, PageReading, Placed
@@ -58,6 +63,18 @@ class Corrected:
     zeros_mm: dict[tuple[int, int], float]
 
 
+@dataclass(frozen=True)
+class CorrectedRecord:
+    """What came of a record.
+
+    Attributes:
+        record: of all pages; pages: each by its number in the file.
+    """
+
+    record: Ecg
+    pages: dict[int, Corrected]
+
+
 def corrected(reading: PageReading, log: Iterable[Entry] = ()) -> Corrected:
     """The record of a page with a log's corrections.
 
@@ -66,6 +83,55 @@ def corrected(reading: PageReading, log: Iterable[Entry] = ()) -> Corrected:
         ValueError: they do not fit the page.
     """
     return _corrected(reading, wishes_of(log))
+
+
+def joined(
+    pages: Mapping[int, Corrected], heights_px: Mapping[int, int], log: Iterable[Entry]
+) -> CorrectedRecord:
+    """The record of corrected pages.
+
+    Args:
+        pages: by their number in the file, in their order; heights_px: of their pictures.
+        log: of the record.
+    """
+    first = next(iter(pages.values())).record
+    if len(pages) == 1:
+        return CorrectedRecord(first, dict(pages))
+
+    def with_next(record: Ecg, number: int) -> Ecg:
+        return merged(record, pages[number].record, sum(heights_px[one] for one in record.pages))
+
+    record = reduce(with_next, list(pages)[1:], first)
+    people = tuple(dict.fromkeys(entry.who for entry in in_force(log)))
+    return CorrectedRecord(
+        replace(
+            record,
+            warnings=(*_disagreements(pages), *record.warnings),
+            seconds=first.seconds,  # of the record as written, which every page has
+            corrected_by=people,
+        ),
+        dict(pages),
+    )
+
+
+def saved_page(saved: Ecg | None, number: int) -> Ecg | None:
+    """A record as written, with the warnings of one of its pages alone."""
+    return None if saved is None else replace(saved, warnings=warnings_of(saved, number))
+
+
+def _disagreements(pages: Mapping[int, Corrected]) -> tuple[str, ...]:
+    """What corrections made of the pages that no pages of one recording have."""
+    out = []
+    records = [page.record for page in pages.values()]
+    found = [{status.lead for status in record.lead_status if status.found} for record in records]
+    twice = [lead for lead in LEADS if sum(lead in leads for leads in found) > 1]
+    if twice:
+        out.append(f"layout: more than one page shows {', '.join(twice)}; that of the last one is taken")
+    speeds = {number: page.record.speed_mm_s for number, page in pages.items()}
+    if len(set(speeds.values())) > 1:
+        said = ", ".join(f"{speed:g} mm/s on page {number}" for number, speed in speeds.items())
+        out.append(f"scale: the pages of one recording have the same paper speed; here {said}")
+    return tuple(out)
 
 
 def _corrected(reading: PageReading, wishes: Wishes) -> Corrected:

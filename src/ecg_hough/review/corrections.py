@@ -346,6 +346,7 @@ class Entry:
         version: its number, 1 the first; who: made it; at: ISO time, UTC.
         correction: what was asked for.
         before: what was there; after: what came of it, such as the places of a trace in the ink.
+        number: of the page of the file that it concerns; None of all pages of the record.
     """
 
     version: int
@@ -354,6 +355,7 @@ class Entry:
     correction: Correction
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
+    number: int | None = None
 
 
 def in_force(log: Iterable[Entry]) -> tuple[Entry, ...]:
@@ -364,6 +366,11 @@ def in_force(log: Iterable[Entry]) -> tuple[Entry, ...]:
 def undone(log: Iterable[Entry]) -> tuple[Entry, ...]:
     """Entries that a redo would bring back, the next one last."""
     return _stacks(log)[1]
+
+
+def of_page(log: Iterable[Entry], number: int) -> tuple[Entry, ...]:
+    """Entries of a log that hold and concern a page."""
+    return tuple(entry for entry in in_force(log) if entry.number in (None, number))
 
 
 def _stacks(log: Iterable[Entry]) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:

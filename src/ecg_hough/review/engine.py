@@ -1,7 +1,7 @@
 """Pages that are open, and corrections of them: checked, computed, and only then written into the log.
 
-In: the folder's pages and the store. Out: `Corrected` of a page at its last version. A page is read once,
-when it is first opened; the last few stay in memory.
+In: the folder's pages and the store. Out: `CorrectedRecord`s at their last version. A record's pages are read
+once, when it is first opened; the last few records stay in memory.
 """
 
 from __future__ import annotations
@@ -15,13 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from ecg_hough.document import stacked
 from ecg_hough.elements import Window
 from ecg_hough.errors import PageError
-from ecg_hough.image.reading import Picture, read_page
+from ecg_hough.image.reading import read_page
 from ecg_hough.networks.runtime import use_weights
 from ecg_hough.output.ecg import Ecg
-from ecg_hough.review.corrected import Corrected, corrected, index_of, span_mm
+from ecg_hough.review.corrected import (
+    Corrected,
+    CorrectedRecord,
+    corrected,
+    index_of,
+    joined,
+    saved_page,
+    span_mm,
+)
 from ecg_hough.review.corrections import (
     Correction,
     Edge,
@@ -39,6 +46,7 @@ from ecg_hough.review.corrections import (
     Undo,
     Zero,
     in_force,
+    of_page,
     undone,
 )
 from ecg_hough.review.library import PageEntry, Pages
@@ -48,11 +56,7 @@ from ecg_hough.review.store import ConflictError, Store, now
 from ecg_hough.traces.redraw import redraw
 
 OPEN_MAX = 4
-"""Pages that stay in memory: 200 MB each where the picture has 12 megapixels."""
-OF_SEVERAL = (
-    "this record is of several pages: it can be accepted or rejected, not corrected; to correct it, read each"
-    " of its pages by itself into another folder, with predict --pages 1, then --pages 2, and review that"
-)
+"""Records that stay in memory: 200 MB for each of their pages where its picture has 12 megapixels."""
 KEPT_EVERY = 4
 """Read-outs, a sixteenth of a millimetre, of which one is kept in the log of what was there before."""
 SAME_MV = 0.002
@@ -61,47 +65,53 @@ SAME_MV = 0.002
 
 @dataclass
 class OpenPage:
-    """A page in memory.
+    """A page in memory, or the pages of one record.
 
     Attributes:
-        entry: what it is; reading: of the machine; None of a record of several pages, whose traces are not
-            corrected.
-        picture: what is shown; saved: the record as written.
+        entry: what it is; readings: of the machine, by the page's number in the file.
+        saved: the record as written.
         lock: held by who computes on it.
     """
 
     entry: PageEntry
-    reading: Reading | None
-    picture: Picture
+    readings: dict[int, Reading]
     saved: Ecg | None
     lock: threading.Lock = field(default_factory=threading.Lock)
-    _last: tuple[tuple[int, ...], Corrected] | None = None
+    _last: dict[int, tuple[tuple[int, ...], Corrected]] = field(default_factory=dict)
 
     @cached_property
     def differs(self) -> bool:
         """Whether the page is read otherwise now than when its record was written, by another version."""
-        if self.saved is None or self.reading is None:
+        if self.saved is None:
             return False
-        signals, written = corrected(self.reading).record.signals, self.saved.signals
+        signals, written = self.corrected(()).record.signals, self.saved.signals
         if signals.shape != written.shape:
             return True
         both = np.isfinite(signals) & np.isfinite(written)
         far = np.abs(signals - written)[both]
         return bool(far.size and far.max() > SAME_MV) or int(both.sum()) != int(np.isfinite(signals).sum())
 
-    def corrected(self, log: tuple[Entry, ...]) -> Corrected:
-        """The page with a log's corrections; the last one is kept.
+    def corrected(self, log: tuple[Entry, ...]) -> CorrectedRecord:
+        """The record with a log's corrections; what last came of each page is kept.
 
         Raises:
-            PageError: it cannot be read with them.
-            ValueError: it is a record of several pages.
+            PageError: a page cannot be read with them.
+            ValueError: they do not fit a page.
         """
-        if self.reading is None:
-            raise ValueError(OF_SEVERAL)
-        key = tuple(entry.version for entry in in_force(log))
-        if self._last is None or self._last[0] != key:
-            self._last = (key, corrected(self.reading, log))
-        return self._last[1]
+        pages = {number: self._page(number, of_page(log, number)) for number in self.readings}
+        heights = {number: one.picture.image.shape[0] for number, one in self.readings.items()}
+        return joined(pages, heights, log)
+
+    def _page(self, number: int, log: tuple[Entry, ...]) -> Corrected:
+        key = tuple(entry.version for entry in log)
+        if number not in self._last or self._last[number][0] != key:
+            try:
+                self._last[number] = (key, corrected(self.readings[number], log))
+            except PageError as error:
+                if len(self.readings) == 1:
+                    raise
+                raise PageError(error.stage, f"page {number}: {error.message}") from error
+        return self._last[number][1]
 
 
 def reading_of(path: Path, number: int = 1, how: How | None = None, saved: Ecg | None = None) -> Reading:
@@ -114,7 +124,7 @@ def reading_of(path: Path, number: int = 1, how: How | None = None, saved: Ecg |
 
 
 class Engine:
-    """Corrects the pages of a folder.
+    """Corrects the pages of a folder. A record of several pages has one log and one version.
 
     Args:
         library: the folder's pages; store: their logs.
@@ -154,16 +164,15 @@ class Engine:
 
     def _opened(self, entry: PageEntry) -> OpenPage:
         path, saved = self.library.file_of(entry), self.library.record(entry)
-        if len(entry.numbers) > 1:
-            picture = Picture(stacked(path, entry.numbers), path.name)
-            return OpenPage(entry, None, picture, saved)
         how = How.of(entry.request, saved)
         use_weights(how.weights)
-        reading = reading_of(path, entry.numbers[0], how, saved)
-        return OpenPage(entry, reading, reading.picture, saved)
+        readings = {
+            number: reading_of(path, number, how, saved_page(saved, number)) for number in entry.numbers
+        }
+        return OpenPage(entry, readings, saved)
 
-    def now(self, page_id: int) -> tuple[Corrected, tuple[Entry, ...]]:
-        """A page with all of its log, and the log.
+    def now(self, page_id: int) -> tuple[CorrectedRecord, tuple[Entry, ...]]:
+        """A record with all of its log, and the log.
 
         Raises:
             PageError, ValueError, KeyError: see `open` and `OpenPage.corrected`.
@@ -172,11 +181,15 @@ class Engine:
         with page.lock:
             return page.corrected(log), log
 
-    def correct(self, page_id: int, seen: int, who: str, correction: Correction) -> Entry:
+    def correct(
+        self, page_id: int, seen: int, who: str, correction: Correction, number: int | None = None
+    ) -> Entry:
         """Compute a correction and write it into the log.
 
         Args:
             seen: version of the page that the person saw.
+            number: in the file, of the page that it concerns; of a record of several pages it must be given,
+                but for what is said of the whole record.
 
         Raises:
             ConflictError: another person corrected it since.
@@ -191,12 +204,13 @@ class Engine:
                 raise ValueError("there is nothing to undo")
             if isinstance(correction, Redo) and not undone(log):
                 raise ValueError("there is nothing to redo")
-            before, after = self._around(page, log, correction)
-            page.corrected((*log, Entry(seen + 1, who, now(), correction, before, after)))
-            return self.store.append(page_id, seen, who, correction, before, after)
+            number = _concerned(page.entry, log, correction, number)
+            before, after = self._around(page, log, correction, number)
+            page.corrected((*log, Entry(seen + 1, who, now(), correction, before, after, number)))
+            return self.store.append(page_id, seen, who, correction, before, after, number)
 
     def _around(
-        self, page: OpenPage, log: tuple[Entry, ...], correction: Correction
+        self, page: OpenPage, log: tuple[Entry, ...], correction: Correction, number: int | None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """What was there before a correction, and what is found by it."""
         if isinstance(correction, Undo):
@@ -204,11 +218,30 @@ class Engine:
         if isinstance(correction, Redo):
             return {"version": undone(log)[-1].version}, {}
         try:
-            state = page.corrected(log)
+            state = page.corrected(log).pages[number or page.entry.numbers[0]]
         except PageError:  # a page that is not read yet
             return {}, {}
         after = _redrawn(state, correction) if isinstance(correction, Redraw) else {}
         return before_of(state, correction), after
+
+
+def _concerned(
+    entry: PageEntry, log: tuple[Entry, ...], correction: Correction, number: int | None
+) -> int | None:
+    """The page that a correction concerns, see `Entry.number`.
+
+    Raises:
+        ValueError: the record has no such page.
+    """
+    if len(entry.numbers) == 1 or isinstance(correction, HeaderValues):
+        return None
+    if isinstance(correction, Undo):
+        return in_force(log)[-1].number
+    if isinstance(correction, Redo):
+        return undone(log)[-1].number
+    if number not in entry.numbers:
+        raise ValueError(f"number must be one of {', '.join(map(str, entry.numbers))}; got {number}")
+    return number
 
 
 def _redrawn(state: Corrected, correction: Redraw) -> dict[str, Any]:

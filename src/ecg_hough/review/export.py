@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from ecg_hough.document import stacked
 from ecg_hough.errors import PageError
 from ecg_hough.output.ecg import Ecg
 from ecg_hough.output.export import FORMATS, SIGNAL_FORMATS, check_formats, write_page
@@ -130,5 +131,6 @@ def _write(
 ) -> Path:
     record = reviewed_record(engine, page_id)
     drawn = any(FORMATS[name].needs_image for name in formats)
-    image = engine.open(page_id).picture.image if drawn else None
+    entry = engine.entries[page_id]
+    image = stacked(engine.library.file_of(entry), entry.numbers) if drawn else None
     return write_page(record, folder, stem, formats=formats, image=image, overwrite=overwrite)

@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field
 
 from ecg_hough.errors import PageError
 from ecg_hough.review.corrections import correction_of
-from ecg_hough.review.engine import OF_SEVERAL, Engine
+from ecg_hough.review.engine import Engine
 from ecg_hough.review.queue import Filters, QueueRow, choices, progress, queue
-from ecg_hough.review.state import page_state, record_state
+from ecg_hough.review.state import page_state
 from ecg_hough.review.store import NAME_MAX
 
 JPEG_QUALITY = 90
@@ -31,11 +31,12 @@ OTHERWISE = (
 
 
 class CorrectionIn(BaseModel):
-    """A correction of a page that was seen at a version."""
+    """A correction of a page that was seen at a version; `number` is that page's in its file."""
 
     version: int = Field(ge=0)
     kind: str = Field(max_length=20)
     what: dict[str, Any] = {}
+    number: int | None = None
 
 
 class DecisionIn(BaseModel):
@@ -102,14 +103,18 @@ def review_router(enter: Callable[[Request], tuple[str, Engine]]) -> APIRouter:
         }
 
     @router.get("/pages/{page_id}")
-    def show_page(engine: Here, page_id: int) -> dict[str, Any]:
-        return _state(engine, _known(engine, page_id))
+    def show_page(engine: Here, page_id: int, number: int | None = None) -> dict[str, Any]:
+        return _state(engine, page_id, _numbered(engine, page_id, number))
 
     @router.get("/pages/{page_id}/image")
     def show_picture(
-        engine: Here, page_id: int, side: Annotated[int, Query(ge=100, le=SIDE_MAX)] = SIDE_MAX
+        engine: Here,
+        page_id: int,
+        number: int | None = None,
+        side: Annotated[int, Query(ge=100, le=SIDE_MAX)] = SIDE_MAX,
     ) -> Response:
-        image = engine.open(_known(engine, page_id)).picture.image
+        number = _numbered(engine, page_id, number)
+        image = engine.open(page_id).readings[number].picture.image
         shrink = side / max(image.shape[:2])
         if shrink < 1:
             image = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
@@ -119,8 +124,11 @@ def review_router(enter: Callable[[Request], tuple[str, Engine]]) -> APIRouter:
 
     @router.post("/pages/{page_id}/corrections")
     def correct(engine: Here, page_id: int, sent: CorrectionIn, who: Who) -> dict[str, Any]:
-        engine.correct(_known(engine, page_id), sent.version, who, correction_of(sent.kind, sent.what))
-        return _state(engine, page_id)
+        number = _numbered(engine, page_id, sent.number)
+        correction = correction_of(sent.kind, sent.what)
+        made = engine.correct(page_id, sent.version, who, correction, sent.number)
+        # The page that changed is shown: undo may concern another one than was looked at.
+        return _state(engine, page_id, made.number or number)
 
     @router.post("/pages/{page_id}/decision")
     def decide(engine: Here, page_id: int, sent: DecisionIn, who: Who) -> dict[str, Any]:
@@ -146,6 +154,14 @@ def _known(engine: Engine, page_id: int) -> int:
     return page_id
 
 
+def _numbered(engine: Engine, page_id: int, number: int | None) -> int:
+    """Number of a page of a record; without one, of its first."""
+    numbers = engine.entries[_known(engine, page_id)].numbers
+    if number is not None and number not in numbers:
+        raise HTTPException(404, "no such page")
+    return number or numbers[0]
+
+
 def _row(row: QueueRow) -> dict[str, Any]:
     entry, decision = row.entry, row.standing.decision
     return {
@@ -163,14 +179,15 @@ def _row(row: QueueRow) -> dict[str, Any]:
     }
 
 
-def _state(engine: Engine, page_id: int) -> dict[str, Any]:
-    """A page as it is now; where it cannot be read, with the reason."""
+def _state(engine: Engine, page_id: int, number: int) -> dict[str, Any]:
+    """A page of a record as it is now; where it cannot be read, with the reason."""
     page, standing = engine.open(page_id), engine.store.standing(page_id)
-    rows, cols = page.picture.image.shape[:2]
+    rows, cols = page.readings[number].picture.image.shape[:2]
     entry = page.entry
-    known = {"id": page_id, "name": entry.stem, "source": entry.source, "width": cols, "height": rows}
-    if page.reading is None and page.saved is not None:
-        return known | record_state(page.saved, (), standing) | {"error": None, "notice": OF_SEVERAL}
+    known = {
+        "id": page_id, "name": entry.stem, "source": entry.source, "number": number, "width": cols,
+        "height": rows,
+    }  # fmt: skip
     try:
         state, log = engine.now(page_id)
     except PageError as error:
@@ -178,10 +195,9 @@ def _state(engine: Engine, page_id: int) -> dict[str, Any]:
         return known | {
             "error": str(error),
             "version": standing.version,
-            "editable": True,
             "can_undo": standing.version > 0,
             "decision": {"decision": decision.decision, "reason": decision.reason, "who": decision.who},
         }
     with page.lock:
         notice = OTHERWISE if page.differs else None
-    return known | page_state(state, log, standing) | {"error": None, "notice": notice}
+    return known | page_state(state, number, log, standing) | {"error": None, "notice": notice}

@@ -1,7 +1,7 @@
 """A page as the browser draws it.
 
-In: `Corrected`, its log and where the page stands. Out: an object ready for JSON. Arrays are base64: places
-in px of the picture as float32, signals and expected errors in whole microvolts as int16.
+In: `CorrectedRecord`, which of its pages, its log and where it stands. Out: an object ready for JSON. Arrays
+are base64: places in px of the picture as float32, signals and expected errors in whole microvolts as int16.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_hough.clinical import Header
+from ecg_hough.document import page_of
 from ecg_hough.elements import Window
 from ecg_hough.output.samples import in_16_bits
-from ecg_hough.record import LeadStatus, Record
-from ecg_hough.review.corrected import Corrected
+from ecg_hough.record import LeadStatus
+from ecg_hough.review.corrected import Corrected, CorrectedRecord
 from ecg_hough.review.corrections import HEADER_NUMBERS, HEADER_TEXTS, Entry, in_force, undone
 from ecg_hough.review.store import Standing
 from ecg_hough.review.words import leads_of, sentence
@@ -29,25 +30,15 @@ EDGE_BEYOND_MM = 12.0
 """Edges of columns are drawn so far above the first row and below the last."""
 
 
-def page_state(state: Corrected, log: Sequence[Entry], standing: Standing) -> dict[str, Any]:
-    """All that the page's view shows."""
+def page_state(
+    whole: CorrectedRecord, number: int, log: Sequence[Entry], standing: Standing
+) -> dict[str, Any]:
+    """All that the view of a page shows: its leads, layout and scale, and what the whole record says."""
+    state = whole.pages[number]
     record = state.record
-    return record_state(record, log, standing) | {
-        "editable": True,
-        "rows": [_row(state, k) for k in range(len(state.rows))],
-        "panels": [_panel(state, window) for window in state.base.columns.windows],
-        "edges": _edges(state),
-        "mm_px": _mm_px(state),
-        "part": state.wishes.part.what,
-    }
-
-
-def record_state(record: Record, log: Sequence[Entry], standing: Standing) -> dict[str, Any]:
-    """What the view shows of the record alone: of a record of several pages it is all."""
     holding = {entry.version for entry in in_force(log)}
     sixteen = in_16_bits(record.signals)
     return {
-        "editable": False,
         "version": len(log),
         "fs": record.fs,
         "layout": record.layout,
@@ -56,11 +47,11 @@ def record_state(record: Record, log: Sequence[Entry], standing: Standing) -> di
         "gain_mm_mv": _number(record.gain_mm_mv),
         "chest_gain_mm_mv": _number(record.chest_gain_mm_mv),
         "px_per_mm": None if record.px_per_mm is None else list(record.px_per_mm),
-        "page_status": record.page_status,
-        "quality": _number(record.quality),
-        "warnings": [{"text": one, "leads": leads_of(one, record)} for one in record.warnings],
-        "notes": list(record.notes),
-        "header": header_values(record.header),
+        "page_status": whole.record.page_status,
+        "quality": _number(whole.record.quality),
+        "warnings": _warnings(whole),
+        "notes": list(whole.record.notes),
+        "header": header_values(whole.record.header),
         "leads": [
             _lead(status, sixteen.steps[k], int(sixteen.uv[k]), record.sd_mv[k])
             for k, status in enumerate(record.lead_status)
@@ -78,8 +69,21 @@ def record_state(record: Record, log: Sequence[Entry], standing: Standing) -> di
             "decision": standing.decision.decision, "reason": standing.decision.reason,
             "who": standing.decision.who, "at": standing.decision.at,
         },
-        "rows": [], "panels": [], "edges": [], "mm_px": None, "part": None,
+        "rows": [_row(state, k) for k in range(len(state.rows))],
+        "panels": [_panel(state, window) for window in state.base.columns.windows],
+        "edges": _edges(state),
+        "mm_px": _mm_px(state),
+        "part": state.wishes.part.what,
     }  # fmt: skip
+
+
+def _warnings(whole: CorrectedRecord) -> list[dict[str, Any]]:
+    """Warnings of a record, with the leads that each is about and the number of the page that shows these."""
+    numbered = [(page_of(whole.record, text), text) for text in whole.record.warnings]
+    return [
+        {"text": text, "number": number, "leads": leads_of(text, whole.pages[number].record)}
+        for number, text in numbered
+    ]
 
 
 def header_values(header: Header | None) -> dict[str, str | float | None]:

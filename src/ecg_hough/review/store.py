@@ -2,7 +2,8 @@
 
 In: SQLite beside the records, or a department's PostgreSQL. Out: rows as frozen data. Corrections and
 decisions are only ever added, each committed by itself: a server that is killed loses what was not yet sent.
-A page has a version, the number of its corrections; whoever adds one must have seen the last.
+A page, or a record of several, has a version, the number of its corrections; whoever adds one must have seen
+the last.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ PRESENT_S = 20.0
 """A person is at a page until so long after the browser last said so."""
 DECISIONS = ("accepted", "rejected", "open")
 NAME_MAX = 80
+NUMBER = "number"
+"""Key of `Entry.number` among the values of a correction: databases made before records of several pages were
+corrected have no column for it."""
 BUSY_S = 10.0
 """Waited for another process that writes into the SQLite file."""
 
@@ -185,23 +189,26 @@ class Store:
         correction: Correction,
         before: dict[str, Any] | None = None,
         after: dict[str, Any] | None = None,
+        number: int | None = None,
     ) -> Entry:
         """Add a correction; it is on the disk when this returns.
 
         Args:
             seen: version of the page that the person saw.
+            number: see `Entry`.
 
         Raises:
             ConflictError: the page has another version by now.
         """
-        entry = Entry(seen + 1, who[:NAME_MAX], now(), correction, before or {}, after or {})
+        entry = Entry(seen + 1, who[:NAME_MAX], now(), correction, before or {}, after or {}, number)
+        what = correction.what if number is None else correction.what | {NUMBER: number}
         try:
             with self._session() as session:
                 self._check_version(session, page_id, seen)
                 session.add(
                     _Correction(
                         page_id=page_id, version=entry.version, who=entry.who, at=entry.at,
-                        kind=correction.kind, what=correction.what, before=entry.before, after=entry.after,
+                        kind=correction.kind, what=what, before=entry.before, after=entry.after,
                     )
                 )  # fmt: skip
         except IntegrityError as error:  # both had seen the last version; one was faster
@@ -290,8 +297,11 @@ class Store:
 
 
 def _entry(row: _Correction) -> Entry:
-    correction = correction_of(row.kind, row.what)
-    return Entry(row.version, row.who, row.at, correction, row.before, row.after)
+    what = dict(row.what)
+    number = what.pop(NUMBER, None)
+    return Entry(
+        row.version, row.who, row.at, correction_of(row.kind, what), row.before, row.after, number
+    )  # fmt: skip
 
 
 def _engine_of(url: str) -> Engine:

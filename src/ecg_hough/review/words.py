@@ -36,6 +36,10 @@ _OF_LIMBS = ("limb lead", "Einthoven", "Goldberger")
 
 def sentence(entry: Entry) -> str:
     """What a correction does, in words."""
+    return _said(entry) if entry.number is None else f"page {entry.number}: {_said(entry)}"
+
+
+def _said(entry: Entry) -> str:
     one, before = entry.correction, entry.before
     match one:
         case Names():

@@ -2,7 +2,8 @@
 
 In: a review. Out: `CorrectedPage`s with the record that a person accepted or corrected, and files of
 `row_truth.KnownPage`. A page counts where a person accepted it, or corrected it and did not reject it. A
-quarter of them, by the hash of the page, is held out: it is never trained on, in no later run either.
+quarter of them, by the hash of the page, is held out: it is never trained on, in no later run either. Pages
+of one recording are held out together.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ecg_hough.errors import PageError
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.networks.runtime import use_weights
 from ecg_hough.review.corrected import Corrected, corrected, span_mm
-from ecg_hough.review.corrections import TraceCorrection
+from ecg_hough.review.corrections import TraceCorrection, of_page
 from ecg_hough.review.engine import Engine
 from ecg_hough.review.library import PageEntry
 from ecg_hough.review.places import How
@@ -63,15 +64,14 @@ class CorrectedPage:
         return bool(self.touched.any())
 
 
-def is_learnt(entry: PageEntry, standing: Standing) -> bool:
-    """Whether a page counts: one page, accepted, or corrected and not rejected."""
+def is_learnt(standing: Standing) -> bool:
+    """Whether pages of a record count: accepted, or corrected and not rejected."""
     decision = standing.decision.decision
-    of_one = len(entry.numbers) == 1
-    return of_one and (decision == "accepted" or (decision == "open" and standing.version > 0))
+    return decision == "accepted" or (decision == "open" and standing.version > 0)
 
 
 def is_held_out(entry: PageEntry) -> bool:
-    """Whether a page is held out, by the hash of its file and number."""
+    """Whether a record's pages are held out, by the hash of its file and their numbers."""
     digest = hashlib.sha256(f"{entry.sha256}:{entry.numbers}".encode()).digest()
     return digest[0] % HELD_OUT_OF == 0
 
@@ -88,13 +88,13 @@ def pages_of(
         The pages, and by stem the reason of those that cannot be read.
     """
     standings = engine.store.standings(list(engine.entries))
-    chosen = [number for number, entry in engine.entries.items() if is_learnt(entry, standings[number])]
+    chosen = [number for number, entry in engine.entries.items() if is_learnt(standings[number])]
     pages, without = [], {}
     try:
         for k, page_id in enumerate(chosen):
             entry = engine.entries[page_id]
             try:
-                pages.append(_page_of(engine, page_id, folder))
+                pages += _pages_of(engine, page_id, folder)
             except (PageError, ValueError) as error:
                 without[entry.stem] = str(error)
             on_progress(k + 1, len(chosen))
@@ -108,25 +108,32 @@ def file_of(page: CorrectedPage, folder: Path) -> Path:
     return folder / f"{page.key}.npz"
 
 
-def _page_of(engine: Engine, page_id: int, folder: Path) -> CorrectedPage:
+def _pages_of(engine: Engine, page_id: int, folder: Path) -> list[CorrectedPage]:
+    """The pages of a record that count: of one that nobody accepted those that were corrected."""
     opened = engine.open(page_id)
-    entry, reading = opened.entry, opened.reading
-    assert reading is not None
-    use_weights(reading.how.weights)
-    state = corrected(reading, engine.store.log(page_id))
-    touched = np.array([one.status == "corrected" for one in state.record.lead_status])
-    key = hashlib.sha256(f"{entry.sha256}:{entry.numbers}".encode())
-    key.update(repr(state.wishes).encode())
-    page = CorrectedPage(
-        entry.stem, key.hexdigest()[:32], engine.library.file_of(entry), entry.numbers[0], reading.how,
-        np.asarray(state.record.signals, np.float64), touched, is_held_out(entry),
-    )  # fmt: skip
-    if not page.held_out and not file_of(page, folder).is_file():
-        known = known_page(state)
-        if known is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            known.save(file_of(page, folder))
-    return page
+    entry, path = opened.entry, engine.library.file_of(opened.entry)
+    log, decision = engine.store.log(page_id), engine.store.standing(page_id).decision
+    pages = []
+    for number, reading in opened.readings.items():
+        own = of_page(log, number)
+        if not own and decision.decision != "accepted":
+            continue
+        use_weights(reading.how.weights)
+        state = corrected(reading, own)
+        touched = np.array([one.status == "corrected" for one in state.record.lead_status])
+        key = hashlib.sha256(f"{entry.sha256}:{(number,)}".encode())
+        key.update(repr(state.wishes).encode())
+        page = CorrectedPage(
+            entry.stem, key.hexdigest()[:32], path, number, reading.how,
+            np.asarray(state.record.signals, np.float64), touched, is_held_out(entry),
+        )  # fmt: skip
+        if not page.held_out and not file_of(page, folder).is_file():
+            known = known_page(state)
+            if known is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                known.save(file_of(page, folder))
+        pages.append(page)
+    return pages
 
 
 def known_page(state: Corrected) -> KnownPage | None:

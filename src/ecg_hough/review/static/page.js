@@ -10,6 +10,8 @@ const WHEEL = 1.0016;
 const $ = (id) => document.getElementById(id);
 const id = Number($("main").dataset.page);
 const session = crypto.randomUUID();
+const ofPage = (number) => `/api/pages/${id}?number=${number}`;
+const pictureOf = (number) => `/api/pages/${id}/image?number=${number}`;
 
 /** Shows a value in a field, unless a person is typing another one into it. */
 function setField(field, value) {
@@ -23,6 +25,8 @@ class Desk {
   constructor() {
     this.view = new View($("page"), $("paper"));
     this.state = null;
+    this.numbers = $("main").dataset.numbers.split(",").map(Number); // of the record's pages, in their file
+    this.number = this.numbers[0]; // of the page that is shown
     this.panel = null;
     this.sending = Promise.resolve();
     this.busy = 0;
@@ -57,24 +61,48 @@ class Desk {
     return [this.view.at.row, this.view.at.col];
   }
 
-  framed(box) {
+  setBox(box) {
     this.box = box;
-    $("crop-text").textContent = `Rows ${box[0]} to ${box[2]}, columns ${box[1]} to ${box[3]} of the picture.`;
+    $("crop-text").textContent = box.length
+      ? `Rows ${box[0]} to ${box[2]}, columns ${box[1]} to ${box[3]} of the picture.`
+      : "All of the picture. Drag a frame with the tool Crop.";
+  }
+
+  framed(box) {
+    this.setBox(box);
     $("reread-form").closest("details").open = true;
     say("frame set; read again in the form");
   }
 
   // ---- to the server
 
-  /** Sends a correction after those before it; the answer is the page as it then is. */
+  /** Sends a correction of the page that is shown after those before it; the answer is the page as it then is. */
   correct(kind, what = {}) {
+    const { number } = this;
+    return this.inTurn(async () => {
+      const state = await post(`/api/pages/${id}/corrections`, { version: this.state.version, kind, what, number });
+      await this.show(state);
+      say(state.history?.at(-1)?.text || "done");
+      this.tool.say();
+    });
+  }
+
+  /** Shows another page of the record. */
+  turnTo(number) {
+    if (number === this.number) return this.sending;
+    this.tool.flush?.(); // small steps that wait for more are of this page
+    return this.inTurn(async () => {
+      await this.show(await get(ofPage(number)));
+      say(`page ${number}`);
+    });
+  }
+
+  /** Does something after all that was begun before it; a refusal is told. */
+  inTurn(act) {
     this.busy++;
     this.sending = this.sending.then(async () => {
       try {
-        const state = await post(`/api/pages/${id}/corrections`, { version: this.state.version, kind, what });
-        this.show(state);
-        say(state.history?.at(-1)?.text || "done");
-        this.tool.say();
+        await act();
       } catch (refusal) {
         await this.refused(refusal);
       } finally {
@@ -89,7 +117,7 @@ class Desk {
       this.tip("The server does not answer; what was sent before is kept");
       return;
     }
-    if (refusal.status === 409) this.show(await get(`/api/pages/${id}`));
+    if (refusal.status === 409) await this.show(await get(ofPage(this.number)));
     else if (this.state) this.fill();
     this.tip(refusal.status === 409 ? `${refusal.message}; the page now shows it. Yours was not taken` : refusal.message);
     say(refusal.message);
@@ -121,9 +149,9 @@ class Desk {
       if (leaving || !this.state) return;
       $("others").textContent = found.others.length ? `Also here: ${found.others.join(", ")}` : "";
       if (found.version !== this.state.version && !this.busy) {
-        const state = await get(`/api/pages/${id}`);
+        const state = await get(ofPage(this.number));
         if (this.busy) return;
-        this.show(state);
+        await this.show(state);
         const last = state.history?.at(-1);
         if (last) this.tip(`${last.who}: ${last.text}`);
       }
@@ -134,12 +162,23 @@ class Desk {
 
   // ---- what is shown
 
-  show(state) {
+  /** Shows a page as it is now; its picture first where another page was shown. */
+  async show(state) {
+    const isOther = state.number !== this.number;
+    if (isOther) {
+      await this.view.setPicture(await picture(pictureOf(state.number)));
+      this.number = state.number;
+      this.panel = this.view.lead = this.view.hover = null;
+      this.setBox([]);
+    }
     this.state = state;
     $("wait").textContent = state.error ? `${state.error}. Crop or turn the page and read it again.` : "";
     this.view.setState(state);
     if (!this.chosen()) this.panel = null;
     this.fill();
+    if (!isOther) return;
+    this.tool.cancel();
+    this.tool.begin();
   }
 
   choose(panel, { show = false } = {}) {
@@ -150,8 +189,16 @@ class Desk {
     this.view.draw();
   }
 
+  showLeads(leads) {
+    this.view.lead = leads.length === 1 ? leads[0] : null;
+    this.view.show(this.view.panels.filter((panel) => leads.includes(panel.lead)));
+  }
+
   fill() {
     const { state } = this;
+    for (const button of document.querySelectorAll("[data-number]")) {
+      button.setAttribute("aria-pressed", Number(button.dataset.number) === this.number);
+    }
     const decision = state.decision.decision;
     const status = state.error ? "failed" : state.page_status;
     const badge = $("badge");
@@ -160,17 +207,13 @@ class Desk {
     badge.title = state.decision.reason || "";
     $("undo").disabled = !state.can_undo;
     $("redo").disabled = !state.can_redo;
-    for (const button of document.querySelectorAll("[data-tool]")) button.disabled = !state.editable;
-    for (const form of ["lead-form", "scale-form", "header-form", "reread-form"]) {
-      for (const field of $(form).elements) field.disabled = !state.editable;
-    }
     this.fillHistory();
     if (state.error) return;
     this.fillLead();
     this.fillScale();
     this.fillWarnings();
     for (const field of $("header-form").elements) setField(field, state.header[field.name]);
-    this.box = state.part?.box || [];
+    this.setBox(state.part?.box || []);
     $("turns").value = state.part?.turns || 0;
   }
 
@@ -182,7 +225,7 @@ class Desk {
     $("panel").replaceChildren(new Option("no panel chosen", ""), ...options);
     const panel = this.chosen();
     $("panel").value = panel?.key || "";
-    $("lead").disabled = $("zero").disabled = !panel || !state.editable;
+    $("lead").disabled = $("zero").disabled = !panel;
     $("lead").value = panel?.lead ?? "";
     setField($("zero"), panel?.zero_mm);
     const lead = panel && view.leads.get(panel.lead);
@@ -203,17 +246,13 @@ class Desk {
   }
 
   fillWarnings() {
-    const notice = this.state.notice ? [{ text: this.state.notice, leads: [] }] : [];
-    const items = [...this.state.warnings, ...notice].map(({ text, leads }, k) => {
+    const notice = this.state.notice ? [{ text: this.state.notice, leads: [], number: this.number }] : [];
+    const items = [...this.state.warnings, ...notice].map(({ text, leads, number }, k) => {
       const item = document.createElement("li");
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = `⚠${k + 1} ${text}`;
-      button.addEventListener("click", () => {
-        const about = this.view.panels.filter((panel) => leads.includes(panel.lead));
-        this.view.lead = leads.length === 1 ? leads[0] : null;
-        this.view.show(about);
-      });
+      button.addEventListener("click", () => this.turnTo(number).then(() => this.showLeads(leads)));
       item.append(button);
       return item;
     });
@@ -353,6 +392,7 @@ const ACTIONS = {
   a: () => desk.decide("accepted"),
   r: () => desk.decide("rejected"),
   j: () => desk.next(),
+  p: () => desk.turnTo(desk.numbers[(desk.numbers.indexOf(desk.number) + 1) % desk.numbers.length]),
   u: () => $("undo").click(),
   y: () => $("redo").click(),
   "[": () => desk.stepLead(-1),
@@ -379,7 +419,7 @@ document.addEventListener("keydown", (event) => {
   if (event.target.tagName === "CANVAS" && desk.state && !desk.state.error && desk.tool.key(event)) { event.preventDefault(); return; }
   if (!keysAreOn()) return;
   if (TOOL_KEYS[key]) {
-    if (!desk.state?.editable) return;
+    if (!desk.state) return;
     desk.use(TOOL_KEYS[key]);
     $("page").focus();
   } else if (ACTIONS[key]) ACTIONS[key]();
@@ -390,6 +430,9 @@ document.addEventListener("keydown", (event) => {
 // ---- buttons and forms
 
 for (const button of document.querySelectorAll("[data-tool]")) button.addEventListener("click", () => desk.use(button.dataset.tool));
+for (const button of document.querySelectorAll("[data-number]")) {
+  button.addEventListener("click", () => desk.turnTo(Number(button.dataset.number)));
+}
 $("accept").addEventListener("click", () => desk.decide("accepted"));
 $("rejected").addEventListener("click", () => desk.decide("rejected"));
 $("next").addEventListener("click", () => desk.next());
@@ -440,8 +483,7 @@ $("reread-form").addEventListener("submit", () => {
   desk.correct("reread", { box: desk.box, turns: Number($("turns").value) });
 });
 $("whole").addEventListener("click", () => {
-  desk.box = [];
-  $("crop-text").textContent = "All of the picture.";
+  desk.setBox([]);
   desk.tools.crop.cancel();
 });
 
@@ -462,8 +504,8 @@ $("export-form").addEventListener("submit", (event) => {
 
 window.addEventListener("pagehide", () => desk.present(true));
 desk.use("select");
-const read = get(`/api/pages/${id}`).then((state) => desk.show(state));
-picture(`/api/pages/${id}/image`)
+const read = get(ofPage(desk.number)).then((state) => desk.show(state));
+picture(pictureOf(desk.number))
   .then((blob) => view.setPicture(blob))
   .then(() => read)
   .then(() => { document.body.dataset.ready = "yes"; })

@@ -53,6 +53,7 @@ class Between extends Tool {
   }
   cancel() {
     this.points = [];
+    this.pressed = null;
     super.cancel();
   }
   cross(event) {
@@ -78,7 +79,8 @@ class Between extends Tool {
     if (this.points.length) this.preview(place);
   }
   up(place) {
-    const moved = this.pressed && Math.hypot(place[0] - this.pressed[0], place[1] - this.pressed[1]) * this.view.at.scale;
+    if (!this.pressed) return;
+    const moved = Math.hypot(place[0] - this.pressed[0], place[1] - this.pressed[1]) * this.view.at.scale;
     const wasFirst = this.pressed === this.points[0];
     this.pressed = null;
     if (moved > CLICK_PX || !wasFirst) this.finish(place);
@@ -143,6 +145,10 @@ class Restore extends Between {
 
 /** Small steps that become one correction after a pause. */
 const Stepwise = (Base) => class extends Base {
+  begin() {
+    this.from = null;
+    super.begin();
+  }
   step(by) {
     this.total = this.total ? [this.total[0] + by[0], this.total[1] + by[1]] : by;
     clearTimeout(this.timer);

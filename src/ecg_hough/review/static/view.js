@@ -16,7 +16,6 @@ const ROWS_MM = [12, 40]; // least and greatest distance of rows on the paper
 const APART_MM = 5; // between columns that show the same seconds
 const BAND = 2; // expected errors
 const ZOOM = [0.02, 40];
-const ALONE_MM = 20; // between leads that lie one below the other
 const ROOM_PX = 150; // of a panel, from which its status is written beside its name
 const GREY = "#6b7780";
 
@@ -88,13 +87,14 @@ export class View {
   /** The page's picture; smaller copies are made for smaller scales. */
   async setPicture(blob) {
     const whole = await createImageBitmap(blob);
-    this.levels = [whole];
-    this.size = [whole.height, whole.width];
-    for (let side = 2; Math.max(...this.size) / side > 700; side *= 2) {
+    const levels = [whole];
+    for (let side = 2; Math.max(whole.height, whole.width) / side > 700; side *= 2) {
       const resizeWidth = Math.round(whole.width / side);
       const resizeHeight = Math.round(whole.height / side);
-      this.levels.push(await createImageBitmap(this.levels.at(-1), { resizeWidth, resizeHeight, resizeQuality: "medium" }));
+      levels.push(await createImageBitmap(levels.at(-1), { resizeWidth, resizeHeight, resizeQuality: "medium" }));
     }
+    this.levels = levels;
+    this.size = [whole.height, whole.width];
     this.fit();
   }
 
@@ -112,8 +112,6 @@ export class View {
   /** Places of panels on the paper, and the map from the page. */
   layPaper() {
     const { panels, state } = this;
-    this.alone = !panels.length && this.leads.size > 0;
-    if (this.alone) { this.layLeads(); return; }
     if (!panels.length) { this.toPaper = null; return; }
     const [down] = state.mm_px;
     const px = Math.hypot(...down);
@@ -140,23 +138,6 @@ export class View {
     this.toPage = inverse(this.toPaper);
     const [[a, b], [c, d]] = this.toPaper;
     this.mmPerPx = Math.sqrt(Math.abs(a * d - b * c));
-  }
-
-  /** A record of several pages: its leads one below the other, in no relation to the pictures of the pages. */
-  layLeads() {
-    const found = [...this.leads.values()].filter((lead) => lead.found);
-    this.panels = found.map((lead, k) => ({
-      key: `${k}.0`, row: k, column: 0, rhythm: false, lead: lead.lead, start_s: lead.start_s, end_s: lead.end_s,
-      y: (k + 1) * ALONE_MM, x: lead.start_s * MM_S, width: (lead.end_s - lead.start_s) * MM_S, zero_mm: 0,
-      points: new Float32Array(0), first: 0, stop: 0, path: new Path2D(),
-    }));
-    this.panels.forEach((panel) => this.traceOnPaper(panel));
-    const [height, width] = [(found.length + 1) * ALONE_MM, Math.max(...this.panels.map((p) => p.x + p.width), 1)];
-    const mm = Math.max(height / this.state.height, width / this.state.width);
-    this.toPaper = [[mm, 0, 0], [0, mm, 0]];
-    this.toPage = inverse(this.toPaper);
-    this.mmPerPx = mm;
-    for (const panel of this.panels) panel.zero = [0, panel.width].map((by) => applied(this.toPage, [panel.y, panel.x + by]));
   }
 
   traceOnPaper(panel) {
@@ -337,7 +318,7 @@ export class View {
     ctx.globalAlpha = 1;
     if (shift) this.drawShifted(ctx, s, shift);
     this.drawMarks(ctx, s);
-    if (!this.alone) this.drawNames(ctx);
+    this.drawNames(ctx);
   }
 
   drawPicture(ctx, s) {
