@@ -63,7 +63,7 @@ def placed_page(sheet: Sheet, rows: Rows) -> PlacedPage:
     chosen = choose_layout(sheet, rows)
     scale = find_scale(sheet, rows, chosen.windows)
     base = find_time_base(sheet, rows, chosen, scale)
-    return PlacedPage(sheet, rows, chosen, scale, base, calibrate(rows.traces, base, fs=FS_HZ))
+    return PlacedPage(sheet, rows, chosen, scale, base, calibrate(rows.beside_bars, base, fs=FS_HZ))
 
 
 def of_pages(

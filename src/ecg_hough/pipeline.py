@@ -73,10 +73,12 @@ def digitize(
         with clock("columns"):
             base = find_time_base(sheet, rows, chosen, scale, options)  # lead and second of every millimetre
         with clock("signals"):
-            result = calibrate(rows.traces, base, fs=fs, fused_leads=options.lead_fusion)  # mm to s and mV
+            result = calibrate(
+                rows.beside_bars, base, fs=fs, fused_leads=options.lead_fusion
+            )  # mm to s and mV
         result = judge(sheet, rows, chosen, base, scale, result)  # refused, or how far leads can be trusted
         return record_of(
-            replace(picture, warnings=picture.warnings + notes), sheet, rows.traces, base, scale, result,
+            replace(picture, warnings=picture.warnings + notes), sheet, rows.beside_bars, base, scale, result,
             versions=versions_of(options), seconds=clock.seconds(),
         )  # fmt: skip
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecg_hough.traces.crossings import NEIGHBOURS, RowView, _contested, contests, settle
+from ecg_hough.traces.crossings import NEIGHBOURS, RowView, _contested, _stroke_at, contests, settle
 
 N_SUB, LEVELS = 4, np.arange(160) * 0.25
 X_MM = np.arange(800) / 16.0
@@ -80,3 +80,15 @@ def test_nan_stays_nan():
     rows[0].y_mm[300:340] = np.nan
     places = settle(rows)
     assert np.array_equal(np.isnan(places[0]), np.isnan(rows[0].y_mm))
+
+
+def test_a_steep_stroke_takes_all_places_between_its_neighbours():
+    row = view((deep_wave(10, 0), 9))
+    place = np.where(X_MM < 25.0, 10.0, 20.0)
+    place[600:] = np.nan
+    at = np.flatnonzero(X_MM >= 25.0)[0]
+    low, high = _stroke_at(row, place, X_MM[[100, at - 1, at, 700]])
+    assert np.allclose(low[:3], [10.0, 10.0, 15.0])
+    assert np.allclose(high[:3], [10.0, 15.0, 20.0])
+    assert np.isnan(low[3])
+    assert np.isnan(high[3])

@@ -3,8 +3,8 @@
 import numpy as np
 
 from drawn_page import drawn_page
-from ecg_hough.geometry.strips import STRIP_PX_PER_MM
-from ecg_hough.traces.frame import inside_image, row_frame
+from ecg_hough.geometry.strips import STRIP_PX_PER_MM, StripFrame
+from ecg_hough.traces.frame import inside_image, row_frame, taller
 
 
 def test_a_deep_wave_has_room_in_its_strip():
@@ -31,3 +31,18 @@ def test_columns_beyond_the_image_are_not_inside() -> None:
     row, col = np.mgrid[:9, -3:5].astype(np.float32)
     assert inside_image((row + 10, col), (40, 3)).tolist() == [False] * 3 + [True] * 3 + [False] * 2
     assert not inside_image((row + 36, col), (40, 3)).any()
+
+
+def test_a_taller_strip_shows_the_same_places():
+    frame = row_frame_of_level()
+    more = taller(frame, 64, 128)
+    assert more.shape == (frame.shape[0] + 192, frame.shape[1])
+    at = np.array([[10.0, 20.0]])
+    assert np.allclose(more.to_mm(at + np.array([64.0, 0.0])), frame.to_mm(at))
+
+
+def row_frame_of_level() -> StripFrame:
+    drawn = drawn_page()
+    own = np.zeros(drawn.probabilities.shape[1:], np.float32)
+    own[200:203, 50:600] = 1.0
+    return row_frame(own, (50.0, 600.0), drawn.page.page_map, drawn.canvas)

@@ -1,9 +1,11 @@
 """Read-outs and rows that are no traces are dropped, and nothing else."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from ecg_hough.elements import RowTrace
-from ecg_hough.traces.reject import without_loose_ends, without_ruled_lines
+from ecg_hough.elements import RowMark, RowTrace
+from ecg_hough.traces.reject import without_bars, without_loose_ends, without_ruled_lines
 
 
 def test_a_stretch_behind_a_jump_at_the_row_s_end_is_another_trace() -> None:
@@ -37,3 +39,18 @@ def test_lines_ruled_above_and_below_the_rows_are_none_of_them():
     still = tuple(rows[2:3] * 3)
     assert without_ruled_lines(still) is still  # no heartbeat at all: that is decided elsewhere
     assert without_ruled_lines(()) == ()
+
+
+def test_what_lies_on_a_separator_and_off_the_trace_is_left_out() -> None:
+    x = np.arange(0, 60, 1 / 16)
+    y = 40.0 + np.where(x < 30, 0.0, 5.0)  # another lead begins at 30 mm, on another level
+    spur = (x > 29.9) & (x < 30.5)
+    y[spur] = 20.0
+    y[np.abs(x - 45) < 0.3] = 20.0  # an R wave that no separator touches
+    row = RowTrace(2, x, y, np.full(x.size, 0.1), np.ones(x.size))
+    bar = RowMark("separator", 2, 30.0, 0.9)
+    (seen,) = without_bars((row,), [bar])
+    assert np.array_equal(np.isnan(seen.y_mm), spur)
+    assert np.array_equal(np.isnan(seen.sd_mm), spur)
+    others = [replace(bar, row_index=1), replace(bar, kind="start"), replace(bar, probability=0.2)]
+    assert without_bars((row,), others) == (row,)

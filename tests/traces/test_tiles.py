@@ -8,12 +8,17 @@ import pytest
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM
 from ecg_hough.traces.distribution import read_logits
 from ecg_hough.traces.tiles import (
+    GROW_ROWS,
     HEADROOM_MM,
     STRIP_ROWS,
     TILE_COLS,
     TILE_OVERLAP,
+    UNSEEN_LOGIT,
+    rows_beyond,
+    rows_of_tiles,
     strip_logits,
     tiles_of,
+    with_rows,
 )
 
 
@@ -106,3 +111,25 @@ def test_a_tile_is_as_high_as_its_rows_ink():
     assert rows[0] == pytest.approx(320 + STRIP_ROWS / 2 - 1.5, abs=1)
     assert rows[-1] == pytest.approx(top + 384 - 1.5, abs=1)
     assert (presence > 0.99).all()
+
+
+def test_tiles_grow_where_a_trace_leaves_them():
+    n_rows, n_cols = 512, 1500
+    strip = np.full((n_rows, n_cols, 3), 255, np.uint8)
+    strip[256, :1200], strip[4, 1200:] = 0, 0
+    strip[4:256, 1200] = 0
+    own = np.zeros((n_rows, n_cols), np.float32)
+    own[256] = 1.0
+    rows = rows_of_tiles(own)
+    assert {seen.stop - seen.start for seen in rows} == {STRIP_ROWS}
+    # The tile ends below the ink, and the stand-in sees the darkest row that there is.
+    strip[rows[-1].start, 1200:] = 0
+    logits = strip_logits(strip, own, own, DarkestRow(), rows=rows)
+    beyond = rows_beyond(logits, rows, n_cols)
+    assert set(beyond) == {len(rows) - 1}
+    grown = beyond[len(rows) - 1]
+    assert (grown.start, grown.stop) == (rows[-1].start - GROW_ROWS, rows[-1].stop)
+    taller = with_rows(logits, 64, 128)
+    assert taller.shape[1] == (n_rows + 64 + 128) // 2
+    assert np.array_equal(taller[:, 32:-64], logits)
+    assert taller[:, :32].max() == UNSEEN_LOGIT

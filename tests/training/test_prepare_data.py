@@ -314,3 +314,13 @@ def test_records_of_a_data_set_are_drawn(tmp_path: Path, source: str) -> None:
     assert len(list((root / "imagesTr").glob("*.png"))) == 4
     with pytest.raises(ValueError, match="needs the folder of its records"):
         prepare_tiny(tmp_path / "other", source=source)
+
+
+def test_hard_pages_are_drawn_where_asked_for(tmp_path: Path) -> None:
+    usual = prepare_tiny(tmp_path / "usual", dpi=TINY_DPI)
+    hard = prepare_tiny(tmp_path / "hard", dpi=TINY_DPI, hard_share=1.0)
+    for k in range(N):
+        name = f"imagesTr/page_{k:06d}_0000.png"
+        assert (usual / name).read_bytes() != (hard / name).read_bytes()
+    with pytest.raises(ValueError, match="hard_share"):
+        DataSettings(canvas="page", hard_share=0.5)

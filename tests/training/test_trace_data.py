@@ -8,6 +8,7 @@ from ecg_hough.render import PageStyle, SheetStyle, render_page
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.training.row_truth import IGNORED
 
+hard_pages = pytest.importorskip("ecg_hough.training.hard_pages")
 trace_data = pytest.importorskip("ecg_hough.training.trace_data")
 
 
@@ -48,9 +49,9 @@ def test_crossing_pages_have_close_rows_and_waves_that_reach_others():
     ecg = generate_ecg(11)
     rng = np.random.default_rng(3)
     style = PageStyle(SheetStyle(make_layout("3x4"), (215.9, 279.4), 120.0, row_pitch_mm=30.0))
-    signals, crossing = trace_data.crossing(ecg.signals, style, rng)
+    signals, crossing = hard_pages.crossing(ecg.signals, style, rng)
     pitch = crossing.sheet.row_pitch_mm
-    assert trace_data.CROSSING_PITCH_MM[0] <= pitch <= trace_data.CROSSING_PITCH_MM[1]
+    assert hard_pages.CROSSING_PITCH_MM[0] <= pitch <= hard_pages.CROSSING_PITCH_MM[1]
     reach = np.abs(signals - np.median(signals, axis=1, keepdims=True)).max(axis=1) * 10.0 / pitch
     before = np.abs(ecg.signals - np.median(ecg.signals, axis=1, keepdims=True)).max(axis=1)
     after = np.abs(signals - np.median(signals, axis=1, keepdims=True)).max(axis=1)
@@ -60,11 +61,11 @@ def test_crossing_pages_have_close_rows_and_waves_that_reach_others():
 
 def test_cut_pages_keep_their_truth_and_black_hides_it(page):
     rng = np.random.default_rng(4)
-    cut = trace_data._cut_at_border(page, rng)
+    cut = hard_pages._cut_at_border(page, rng)
     assert len(cut.image) < len(page.image)
     whole, part = trace_data.rows_in_mm(page), trace_data.rows_in_mm(cut)
     assert np.allclose(whole[1].y_mm[0], part[1].y_mm[0], atol=0.02)
     unseen = [np.concatenate(row.seen) for row in part]
     assert min(seen.mean() for seen in unseen) < 1.0
-    hidden = trace_data.rows_in_mm(trace_data._blackened(page, np.random.default_rng(1)))
+    hidden = trace_data.rows_in_mm(hard_pages._blackened(page, np.random.default_rng(1)))
     assert np.mean([np.concatenate(row.seen).mean() for row in hidden]) < 1.0

@@ -106,6 +106,12 @@ def prepare_data(
             min=30, callback=positive, help="Of rendered pages.", show_default="85-150, or 200 for page"
         ),
     ] = None,
+    hard_share: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Share of pages whose rows cross, with foreign ink, or in vendors' manners."
+        ),
+    ] = 0.0,
     dataset: Annotated[str, typer.Option(help="nnU-Net's name of the data set.")] = "Dataset500_Signals",
     seed: Seed = 0,
     workers: Workers = 2,
@@ -133,6 +139,7 @@ def prepare_data(
             planes=planes.value,
             canvas=canvas.value,
             split=split.value,
+            hard_share=hard_share,
             dpi=dpi,
             dataset=dataset,
             seed=seed,

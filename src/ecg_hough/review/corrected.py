@@ -138,7 +138,7 @@ def _corrected(reading: PageReading, wishes: Wishes) -> Corrected:
     found = reading.found(wishes.part)
     placed = reading.placed(wishes.part, wishes.layout, wishes.speed_mm_s)
     with one_blas_thread():
-        rows = found.rows.traces
+        rows = found.rows.beside_bars
         for entry in wishes.traces:
             rows = with_trace(rows, entry, found)
         base = corrected_base(placed, wishes, found)

@@ -89,9 +89,9 @@ def settle(rows: Sequence[RowView]) -> list[NDArray[np.float64]]:
             taken = np.zeros_like(stretches.at)
             for j, (other, place) in enumerate(zip(rows, places, strict=True)):
                 if j != k:
-                    runs_at = _places_at(other, place, row.x_mm[stretches.readout])
-                    off = stretches.at - runs_at[:, None]
-                    taken = np.fmax(taken, np.exp(-0.5 * (off / TAKEN_MM) ** 2))
+                    low, high = _stroke_at(other, place, row.x_mm[stretches.readout])
+                    off = np.maximum(low[:, None] - stretches.at, stretches.at - high[:, None])
+                    taken = np.fmax(taken, np.exp(-0.5 * (np.maximum(off, 0.0) / TAKEN_MM) ** 2))
             chosen = _smoothest(stretches.at, UNARY * stretches.worth - TAKEN * taken, stretches.lengths)
             here = np.take_along_axis(stretches.at, chosen[:, None], 1)[:, 0]
             seen = np.isfinite(row.y_mm[stretches.readout])
@@ -133,6 +133,22 @@ def way_through(
 def _places_at(row: RowView, place: NDArray[np.float64], x_mm: NDArray[np.float64]) -> NDArray[np.float64]:
     """(m,) mm where a row runs at other places along the page; NaN beyond its ends."""
     return np.interp(x_mm, row.x_mm, place, left=np.nan, right=np.nan)
+
+
+def _stroke_at(
+    row: RowView, place: NDArray[np.float64], x_mm: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(m,) mm each: highest and lowest place down the page that a row's stroke takes; a steep one takes many.
+
+    NaN where there is none.
+    """
+    halfway = np.append(0.5 * (place[1:] + place[:-1]), np.nan)
+    ends = np.stack([place, halfway, np.roll(halfway, 1)])
+    at = np.clip(np.searchsorted(row.x_mm, x_mm), 0, place.size - 1)
+    at -= (at > 0) & (np.abs(row.x_mm[at - 1] - x_mm) < np.abs(row.x_mm[at] - x_mm))
+    known = np.isfinite(place[at]) & (x_mm >= row.x_mm[0]) & (x_mm <= row.x_mm[-1])
+    low, high = (np.where(known, f.reduce(ends[:, at]), np.nan) for f in (np.fmin, np.fmax))
+    return low, high
 
 
 class _Contested(NamedTuple):

@@ -6,6 +6,8 @@ row's highest and deepest wave.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,6 +52,13 @@ def row_frame(
     top = middle - up - (rows / STRIP_PX_PER_MM - up - down) / 2
     cols_px = int(np.ceil((x.max() - x.min() + 2 * MARGIN_MM) * STRIP_PX_PER_MM))
     return StripFrame(top, float(x.min()) - MARGIN_MM, (rows, cols_px))
+
+
+def taller(frame: StripFrame, top: int, bottom: int) -> StripFrame:
+    """The strip with so many rows more above and below; for strips that are not turned."""
+    n_rows, n_cols = frame.shape
+    y_mm = frame.y_mm - top / STRIP_PX_PER_MM
+    return replace(frame, y_mm=y_mm, shape=(n_rows + top + bottom, n_cols))
 
 
 def inside_image(

@@ -6,7 +6,7 @@ what is read from them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import cv2
@@ -35,10 +35,20 @@ from ecg_hough.traces.distribution import (
     readout_columns,
     stride_of,
 )
-from ecg_hough.traces.frame import inside_image, row_frame
+from ecg_hough.traces.frame import STRIP_ROWS_MAX, inside_image, row_frame, taller
 from ecg_hough.traces.masks import row_masks
-from ecg_hough.traces.tiles import INK_MIN, strip_logits
+from ecg_hough.traces.tiles import (
+    INK_MIN,
+    ROWS_STEP,
+    rows_beyond,
+    rows_of_tiles,
+    strip_logits,
+    tiles_of,
+    with_rows,
+)
 
+GROWTHS = 3
+"""Times that a strip is made taller where the trace leaves it."""
 PRESENT_MIN = 0.5
 """Probability of a trace from which a column is read."""
 
@@ -142,14 +152,43 @@ class PageReader:
         if not (self.masks[k, 0] > INK_MIN).any():
             return None
         frame = row_frame(self.masks[k, 0], self.edges[k], self.page_map, self.canvas)
+        look = self._look_in(k, frame)
+        if self.network is None:
+            return look
+        rows = rows_of_tiles(look.own)
+        logits = strip_logits(
+            look.strip, look.own, look.other, self.network, flip=self.options.flip, rows=rows
+        )
+        for _ in range(GROWTHS):
+            beyond = rows_beyond(logits, rows, frame.shape[1])
+            if not beyond:
+                break
+            top = max(0, -min(seen.start for seen in beyond.values()))
+            bottom = max(0, max(seen.stop for seen in beyond.values()) - frame.shape[0])
+            bottom += -(frame.shape[0] + top + bottom) % ROWS_STEP
+            if frame.shape[0] + top + bottom > STRIP_ROWS_MAX:
+                break
+            if top or bottom:
+                frame = taller(frame, top, bottom)
+                look = self._look_in(k, frame)
+                logits = with_rows(logits, top, bottom)
+                rows = [slice(seen.start + top, seen.stop + top) for seen in rows]
+            for n, seen in beyond.items():
+                rows[n] = slice(seen.start + top, seen.stop + top)
+            logits = strip_logits(
+                look.strip, look.own, look.other, self.network, flip=self.options.flip, known=logits,
+                tiles=[tiles_of(frame.shape[1])[n] for n in beyond], rows=rows,
+            )  # fmt: skip
+        return replace(look, logits=logits)
+
+    def _look_in(self, k: int, frame: StripFrame) -> RowLook:
+        """The k-th row in a strip, without the network."""
         where = strip_map(frame, self.page_map)
         strip = cut_strip(self.pixels, where, self.factor, cubic=self.options.cubic)
         row, col = on_every_pixel(partial(self._on_canvas, frame), frame.shape)
         own, other = (cv2.remap(mask, col, row, cv2.INTER_LINEAR) for mask in self.masks[k])
         inside = np.repeat(inside_image(where, self.shape), READOUTS_PER_COLUMN)
-        network, flip = self.network, self.options.flip
-        logits = None if network is None else strip_logits(strip, own, other, network, flip=flip)
-        return RowLook(self.indices[k], frame, strip, own, other, inside, logits)
+        return RowLook(self.indices[k], frame, strip, own, other, inside, None)
 
     def _on_canvas(self, frame: StripFrame, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """(..., 2) row, col of a strip -> row, col on the canvas."""

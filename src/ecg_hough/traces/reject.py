@@ -5,10 +5,13 @@ In: read-outs of a row, or all rows of a page. Out: the same without those that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_hough.elements import RowTrace
+from ecg_hough.elements import RowMark, RowTrace
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM
 from ecg_hough.traces.distribution import READOUTS_PER_COLUMN
 
@@ -18,6 +21,9 @@ lies as far off the level of the neighbouring `NEXT_MM`."""
 RULED_MM, BEATING_MM = 0.4, 1.5
 """Rise and fall of a ruled line about a straight one, at most, and of most rows of its page, at least: of 300
 own renders the flattest row of beats has 1.0."""
+BAR_MIN, BAR_MM, AWAY_MM = 0.5, 0.7, 1.0
+"""Probability of a separator; the distance from it within which it hides the trace, and from 1 to 2 of which
+the trace is seen beside it; and how far from there the trace is not believed to run under it."""
 
 
 def without_loose_ends(rows: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -59,6 +65,33 @@ def without_ruled_lines(rows: tuple[RowTrace, ...]) -> tuple[RowTrace, ...]:
         return rows
     beating = [k for k, extent in enumerate(extents) if extent >= RULED_MM]
     return rows[beating[0] : beating[-1] + 1]
+
+
+def without_bars(rows: tuple[RowTrace, ...], marks: Sequence[RowMark]) -> tuple[RowTrace, ...]:
+    """Rows of traces without read-outs that lie on a separator, away from the trace beside it."""
+    return tuple(
+        replace(row, y_mm=np.where(hidden, np.nan, row.y_mm), sd_mm=np.where(hidden, np.nan, row.sd_mm))
+        if (hidden := _on_bars(row, [m.x_mm for m in marks if _is_bar(m, row)])).any()
+        else row
+        for row in rows
+    )
+
+
+def _is_bar(mark: RowMark, row: RowTrace) -> bool:
+    return mark.kind == "separator" and mark.row_index == row.row_index and mark.probability >= BAR_MIN
+
+
+def _on_bars(row: RowTrace, bars_mm: Sequence[float]) -> NDArray[np.bool_]:
+    """(n,) read-outs on a separator that are off the trace on their side of it."""
+    out = np.zeros(row.y_mm.size, bool)
+    for bar in bars_mm:
+        for side in (-1.0, 1.0):
+            off = side * (row.x_mm - bar)
+            beside = row.y_mm[(off > BAR_MM) & (off < 2 * BAR_MM) & np.isfinite(row.y_mm)]
+            if beside.size:
+                away = np.abs(row.y_mm - np.median(beside)) > AWAY_MM
+                out |= (off >= 0) & (off <= BAR_MM) & away
+    return out
 
 
 def _extent_mm(row: RowTrace) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ecg_hough.elements import Pulse, RowMark, RowName, RowTrace
 from ecg_hough.traces.ink import InkModel
+from ecg_hough.traces.reject import without_bars
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,12 @@ class Rows:
     pulses: tuple[Pulse, ...] | None = None
     names: tuple[RowName, ...] = ()
     names_mm: dict[int, float] = field(default_factory=dict)
+
+    @cached_property
+    def beside_bars(self) -> tuple[RowTrace, ...]:
+        """The traces without read-outs on separators: what signals are made from. Landmarks are looked for on
+        all read-outs, as a trace that runs into a separator shows where its column begins."""
+        return without_bars(self.traces, self.marks)
 
     @property
     def drawn(self) -> bool:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ecg_hough.geometry.strips import STRIP_PX_PER_MM
 from ecg_hough.networks.runtime import Network
+from ecg_hough.traces.distribution import stride_of
 
 TRACE_NETWORK = "traces"
 STRIP_ROWS = 256
@@ -31,6 +32,9 @@ TILE_COLS, TILE_OVERLAP = 576, 48
 """Columns of a tile, and the fewest that it shares with the next one."""
 UNSEEN_LOGIT = -20.0
 """Of rows above and below a tile: no trace."""
+NEAR_BORDER_PX, BORDER_SHARE, GROW_ROWS = 12, 0.05, 128
+"""A trace that comes so near to its tile's upper or lower border, with this probability, may go on beyond it:
+the tile grows there by so many rows, 16 mm."""
 
 
 class Tile(NamedTuple):
@@ -72,6 +76,43 @@ def _tile_rows(own: NDArray[np.float32]) -> slice:
     return slice(top, top + height)
 
 
+def rows_of_tiles(own: NDArray[np.float32]) -> list[slice]:
+    """Rows of each tile of a strip that hold its row's ink, by the coarse mask (rows, cols) of that."""
+    return [_tile_rows(own[:, tile.start : tile.start + TILE_COLS]) for tile in tiles_of(own.shape[1])]
+
+
+def rows_beyond(logits: NDArray[np.float32], rows: Sequence[slice], n_cols: int) -> dict[int, slice]:
+    """Tiles whose trace may leave them, and the rows that they need: those may lie beyond the strip.
+
+    Masks end where a tall wave crosses another row, and a tile that ends with them would cut the wave.
+
+    Args:
+        logits: of a strip of `n_cols` columns; rows: of its tiles.
+    """
+    out, stride = {}, stride_of(logits)
+    for k, (tile, seen) in enumerate(zip(tiles_of(n_cols), rows, strict=True)):
+        here = logits[
+            :, seen.start // stride : seen.stop // stride, tile.first // stride : tile.stop // stride
+        ]
+        p = np.exp(here - np.maximum(here.max(axis=1, keepdims=True), 0.0))
+        near = NEAR_BORDER_PX // stride
+        all_p = np.maximum(p.sum(axis=1), 1e-6)
+        up, down = (
+            bool((part.sum(axis=1) > BORDER_SHARE * all_p)[p.max(axis=1) > 0.5].any())
+            for part in (p[:, :near], p[:, -near:])
+        )
+        if up or down:
+            out[k] = slice(seen.start - GROW_ROWS * up, seen.stop + GROW_ROWS * down)
+    return out
+
+
+def with_rows(logits: NDArray[np.float32], top: int, bottom: int) -> NDArray[np.float32]:
+    """Logits of a strip that has so many rows more above and below, in which nothing was seen."""
+    stride = stride_of(logits)
+    more = ((0, 0), (top // stride, bottom // stride), (0, 0))
+    return np.pad(logits, more, constant_values=UNSEEN_LOGIT)
+
+
 def strip_logits(
     strip: NDArray[np.uint8],
     own: NDArray[np.float32],
@@ -81,6 +122,7 @@ def strip_logits(
     flip: bool = False,
     known: NDArray[np.float32] | None = None,
     tiles: Sequence[Tile] = (),
+    rows: Sequence[slice] | None = None,
 ) -> NDArray[np.float32]:
     """(4, rows / 2, m) logits of a strip, m at least cols / 2: the last tile may reach beyond its end.
 
@@ -88,6 +130,7 @@ def strip_logits(
         own, other: coarse masks.
         flip: average the logits with those of the strip mirrored along time.
         known: logits that are kept except in `tiles`; None runs the network on all tiles.
+        rows: of each of all tiles; None takes those of `own`.
     """
     n_rows, n_cols = strip.shape[:2]
     every = tiles_of(n_cols)
@@ -98,9 +141,10 @@ def strip_logits(
         np.clip(mask, 0, 1, out=channel[:, :n_cols])
     padded[:, :, n_cols:] = padded[:, :, n_cols - 1 : n_cols]
     out = None if known is None else known.copy()
+    rows = rows or rows_of_tiles(own)
     for start, first, stop in every if out is None else tiles:
-        rows = _tile_rows(own[:, start : start + TILE_COLS])
-        tile = padded[None, :, rows, start : start + TILE_COLS]
+        seen = rows[every.index(Tile(start, first, stop))]
+        tile = padded[None, :, seen, start : start + TILE_COLS]
         logits = network.run(tile)[0]
         if flip:
             # Read-outs of one output column run along time, too: mirrored with the columns.
@@ -110,7 +154,7 @@ def strip_logits(
             out = np.empty((len(logits), n_rows // stride, every[-1].stop // stride), np.float32)
         kept = out[:, :, first // stride : stop // stride]
         kept[:] = UNSEEN_LOGIT
-        kept[:, rows.start // stride : rows.stop // stride] = logits[
+        kept[:, seen.start // stride : seen.stop // stride] = logits[
             :, :, (first - start) // stride : (stop - start) // stride
         ]
     assert out is not None

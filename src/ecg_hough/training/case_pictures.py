@@ -23,6 +23,7 @@ from ecg_hough.paper import WORDS
 from ecg_hough.render import RenderedPage, draw_labels, render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
 from ecg_hough.training.cases import GENERATED, Case
+from ecg_hough.training.hard_pages import hard_page
 from ecg_hough.training.winner_labels import Traced, turn_of, turn_upright, winner_labels
 
 MIN_STROKE_PX = 3.0
@@ -52,6 +53,7 @@ class Drawing:
     planes: str = "rgb"
     canvas: str = "canvas704"
     dpi: float | None = None
+    hard_share: float = 0.0
 
 
 def case_paths(root: Path, case: Case) -> tuple[Path, Path]:
@@ -98,7 +100,12 @@ def _rendered_case(case: Case, drawing: Drawing) -> tuple[NDArray[np.uint8], NDA
         style = sample_style(np.random.default_rng(case.seed), drawing.profile, dpi=dpi)
         style = replace(style, sheet=replace(style.sheet, word_texts=int(rng.integers(*WORD_TEXTS))))
         return reading_case(render_page(signals, fs, seed=case.seed, style=style), rng)
-    image, labels = page_canvas(render_page(signals, fs, seed=case.seed, profile=drawing.profile, dpi=dpi))
+    # Without such pages nothing is drawn, so that all other choices of a seed stay as they are.
+    if drawing.hard_share and rng.random() < drawing.hard_share:
+        page = hard_page(signals, fs, rng, dpi=dpi)
+    else:
+        page = render_page(signals, fs, seed=case.seed, profile=drawing.profile, dpi=dpi)
+    image, labels = page_canvas(page)
     if rng.random() < TURNED_SHARE:
         image, labels = np.rot90(image, int(rng.integers(1, 4))), np.zeros_like(labels)
     return image, labels
@@ -141,7 +148,13 @@ def page_canvas(page: RenderedPage, side: int = CANVAS_PX) -> tuple[NDArray[np.u
         offset=(float(top), float(left)),
         min_stroke_px=MIN_STROKE_PX,
     )
-    return canvas.image, labels
+    seen = np.zeros_like(labels)
+    rows, cols = (max(1, round(n * canvas.scale)) for n in page.image.shape[:2])
+    first_row, first_col = max(0, round(top)), max(0, round(left))
+    seen[first_row : first_row + rows, first_col : first_col + cols] = (
+        1  # beyond the image nothing is printed
+    )
+    return canvas.image, labels * seen
 
 
 def kit_page(sidecar: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -69,6 +69,7 @@ class DataSettings:
         canvas: "canvas704" for the leads network's square; "page" for whole pages as the 2024 winner trained
             on (turned upright, labels of one pixel, see `winner_labels`); "words" for pages at
             `words_net.WORD_PX_PER_MM` with words all over them, and the words as labels.
+        hard_share: share of canvases that show pages which are hard to read, see `hard_pages`.
         dpi: of rendered pages; None draws from `TRAIN_DPI`, or takes `PAGE_DPI` for whole pages.
         dataset: nnU-Net's name of the data set.
         seed: same seed and records, same data set.
@@ -85,6 +86,7 @@ class DataSettings:
     planes: str = "rgb"
     canvas: str = "canvas704"
     split: str = "patients"
+    hard_share: float = 0.0
     dpi: float | None = None
     dataset: str = "Dataset500_Signals"
     seed: int = 0
@@ -97,13 +99,15 @@ class DataSettings:
                 raise ValueError(f"{option} must be {', '.join(known[:-1])} or {known[-1]}; got {value!r}")
         if self.profile is None:
             object.__setattr__(self, "profile", "kit" if self.canvas == "page" else "mixed")
+        if self.hard_share and (self.canvas != "canvas704" or self.source == "kit"):
+            raise ValueError("hard_share needs canvas canvas704 and rendered pages; got another")
         if not self.n >= 1:
             raise ValueError(f"n must be 1 or more; got {self.n}")
 
     @property
     def drawing(self) -> Drawing:
         """How the cases are drawn."""
-        return Drawing(str(self.profile), self.planes, self.canvas, self.dpi)
+        return Drawing(str(self.profile), self.planes, self.canvas, self.dpi, self.hard_share)
 
 
 def prepare(

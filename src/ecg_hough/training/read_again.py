@@ -31,7 +31,9 @@ def read_page_again(path: Path, number: int, how: How, weights: Path | None) -> 
     try:
         reading = reading_of(path, number, how)
         found, placed = reading.found(Reread()), reading.placed(Reread(), None, None)
-        result = calibrate(found.rows.traces, placed.base, fs=how.fs, fused_leads=how.options.lead_fusion)
+        result = calibrate(
+            found.rows.beside_bars, placed.base, fs=how.fs, fused_leads=how.options.lead_fusion
+        )
         stages = (found.sheet, found.rows, placed.chosen, placed.base, placed.scale)
         of_page = page_evidence(*stages, result)
         evidence = evidence_of(found.sheet, found.rows, placed.base, placed.scale, result, of_page)
