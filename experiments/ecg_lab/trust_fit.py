@@ -50,8 +50,8 @@ MOST = 0.75
 """Share of a page's leads that show the right ones, if its layout is right."""
 WRONG_SHARE = 0.02
 """Most leads above the limit that may be wrong, on pages that are harder than most."""
-REFUSED_SHARE = 0.003
-"""Share of 12-lead ECGs that the other model refuses."""
+REFUSED_BELOW = 0.5
+"""Probability of a 12-lead ECG below which a page is refused: it rather is none."""
 FOLDS = 8
 RIDGE = 0.03
 """Strength of the penalty of the weights, per page or lead."""
@@ -244,7 +244,7 @@ def fit_trust(pages: Sequence[JudgedPage]) -> dict[str, Any]:
 
 
 def fit_is_ecg(ecgs: Sequence[JudgedPage], others: Sequence[JudgedPage]) -> dict[str, Any]:
-    """The model of pages that are 12-lead ECGs, likewise; its limit refuses `REFUSED_SHARE` of these.
+    """The model of pages that are 12-lead ECGs, likewise; it refuses below `REFUSED_BELOW`.
 
     Of the ECGs those count that are mostly read rightly: a page that is not is no loss if it is refused.
     """
@@ -252,15 +252,14 @@ def fit_is_ecg(ecgs: Sequence[JudgedPage], others: Sequence[JudgedPage]) -> dict
     pages = [*ecgs, *others]
     is_ecg = np.arange(len(pages)) < len(ecgs)
     held = _held_out(pages, _fit_pages, lambda page: [page.evidence])
-    limit = float(np.quantile(held[is_ecg], REFUSED_SHARE))
     figures = {
         "ecgs": len(ecgs),
         "others": len(others),
         "brier": round(float(np.mean((held - is_ecg) ** 2)), 4),
-        "others_refused": round(float((held[~is_ecg] < limit).mean()), 4),
+        "others_refused": round(float((held[~is_ecg] < REFUSED_BELOW).mean()), 4),
         "reliability": reliability(held, is_ecg),
     }
-    return _as_json(replace(_fit_pages(pages), limit=limit)) | {"held_out": figures}
+    return _as_json(replace(_fit_pages(pages), limit=REFUSED_BELOW)) | {"held_out": figures}
 
 
 def _held_out(
