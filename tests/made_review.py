@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from ecg_hough.document import merged
@@ -43,6 +46,9 @@ from ecg_hough.review.corrections import (
 )
 from ecg_hough.review.places import How
 from ecg_hough.review.reading import Reading
+
+if TYPE_CHECKING:
+    from ecg_hough.review.engine import Engine
 from places import ROOT
 from vector_pdf import VectorPage, signals_of, write_pdf
 
@@ -169,3 +175,15 @@ def review_folder(folder: Path, names: tuple[str, ...] = (CLEAN, PHOTO)) -> Path
     (out / "report.json").write_text(json.dumps(report))
     assert read_record(out / f"{names[0]}.json").source
     return out
+
+
+def opened_engine(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """The engine of a folder of records, with a log of its own, whose pages are read once a session."""
+    from ecg_hough.review.engine import Engine
+    from ecg_hough.review.library import Library
+    from ecg_hough.review.store import Store
+
+    monkeypatch.setattr("ecg_hough.review.engine.reading_of", of_file)
+    store = Store(f"sqlite:///{tmp_path / 'review.db'}")
+    yield Engine(Library(out), store)
+    store.close()

@@ -72,10 +72,8 @@ def digitize(
             scale = find_scale(sheet, rows, chosen.windows, given=(speed, gain_mm_mv))
         with clock("columns"):
             base = find_time_base(sheet, rows, chosen, scale, options)  # lead and second of every millimetre
-        with clock("signals"):
-            result = calibrate(
-                rows.beside_bars, base, fs=fs, fused_leads=options.lead_fusion
-            )  # mm to s and mV
+        with clock("signals"):  # mm to s and mV
+            result = calibrate(rows.beside_bars, base, fs=fs, fused_leads=options.lead_fusion)
         result = judge(sheet, rows, chosen, base, scale, result)  # refused, or how far leads can be trusted
         return record_of(
             replace(picture, warnings=picture.warnings + notes), sheet, rows.beside_bars, base, scale, result,

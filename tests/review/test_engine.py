@@ -26,9 +26,8 @@ from ecg_hough.review.corrections import (
     Zero,
 )
 from ecg_hough.review.engine import Engine
-from ecg_hough.review.library import Library
-from ecg_hough.review.store import ConflictError, Store
-from made_review import CLEAN, NO_PAGE, find_page_quickly, of_file, review_folder, sample
+from ecg_hough.review.store import ConflictError
+from made_review import CLEAN, NO_PAGE, find_page_quickly, opened_engine, review_folder, sample
 
 TRACE_MS, REREAD_S = 300, 2
 """What a correction of a trace, and another reading with its layout, may take on a free machine."""
@@ -41,10 +40,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def engine(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    monkeypatch.setattr("ecg_hough.review.engine.reading_of", of_file)
-    store = Store(f"sqlite:///{tmp_path / 'review.db'}")
-    yield Engine(Library(out), store)
-    store.close()
+    yield from opened_engine(out, tmp_path, monkeypatch)
 
 
 def page(engine: Engine, stem: str = CLEAN) -> int:

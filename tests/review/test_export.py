@@ -16,9 +16,7 @@ from ecg_hough.paper import LEADS
 from ecg_hough.review.corrections import Gain, Unreadable, Zero
 from ecg_hough.review.engine import Engine
 from ecg_hough.review.export import export_formats, export_reviewed, reviewed_record
-from ecg_hough.review.library import Library
-from ecg_hough.review.store import Store
-from made_review import CLEAN, NO_PAGE, PHOTO, of_file, review_folder
+from made_review import CLEAN, NO_PAGE, PHOTO, opened_engine, review_folder
 from places import ROOT
 
 
@@ -29,10 +27,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def engine(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    monkeypatch.setattr("ecg_hough.review.engine.reading_of", of_file)
-    store = Store(f"sqlite:///{tmp_path / 'review.db'}")
-    yield Engine(Library(out), store)
-    store.close()
+    yield from opened_engine(out, tmp_path, monkeypatch)
 
 
 def page(engine: Engine, stem: str = CLEAN) -> int:

@@ -37,11 +37,10 @@ from ecg_hough.review.corrections import (
 )
 from ecg_hough.review.engine import Engine
 from ecg_hough.review.export import export_reviewed, reviewed_record
-from ecg_hough.review.library import Library
 from ecg_hough.review.reading import Reading
 from ecg_hough.review.store import Store
 from ecg_hough.review.words import sentence
-from made_review import CHEST_WARNING, TWO, WARNING, folder_of_two, of_file, page_of_two
+from made_review import CHEST_WARNING, TWO, WARNING, folder_of_two, opened_engine, page_of_two
 
 TOKEN = "the-token-of-these-tests"
 LIMB, CHEST = LEADS[:6], LEADS[6:]
@@ -54,10 +53,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def engine(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    monkeypatch.setattr("ecg_hough.review.engine.reading_of", of_file)
-    store = Store(f"sqlite:///{tmp_path / 'review.db'}")
-    yield Engine(Library(out), store)
-    store.close()
+    yield from opened_engine(out, tmp_path, monkeypatch)
 
 
 def the_record(engine: Engine) -> int:

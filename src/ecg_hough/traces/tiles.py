@@ -141,9 +141,9 @@ def strip_logits(
         np.clip(mask, 0, 1, out=channel[:, :n_cols])
     padded[:, :, n_cols:] = padded[:, :, n_cols - 1 : n_cols]
     out = None if known is None else known.copy()
-    rows = rows or rows_of_tiles(own)
     for start, first, stop in every if out is None else tiles:
-        seen = rows[every.index(Tile(start, first, stop))]
+        here = own[:, start : start + TILE_COLS]
+        seen = _tile_rows(here) if rows is None else rows[every.index(Tile(start, first, stop))]
         tile = padded[None, :, seen, start : start + TILE_COLS]
         logits = network.run(tile)[0]
         if flip:
