@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ecg_hough.geometry.grid.find import find_grid
 from ecg_hough.geometry.grid.islands import without_steps
 from ecg_hough.geometry.page_geometry import find_geometry
-from ecg_hough.image.frames import find_frames, without_frames
+from ecg_hough.image.frames import find_frames, left_sides, without_frames
 
 PX_PER_MM, PANEL_MM, SPACE_MM = 6.0, (40.0, 62.5), 6.3
 
@@ -52,6 +52,31 @@ def test_frames_are_removed_and_traces_are_kept() -> None:
     assert np.mean(added > 60) < 2e-3
     ink = bare.max(axis=2) < 60
     assert np.mean(cleaned.max(axis=2)[ink] < 90) > 0.97
+
+
+def axes_without_space(n: int, height_px: int, colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Axes that stand on each other, n of one height, with a grid of the given colour through all of them."""
+    image = np.full((n * height_px + 80, 1000, 3), 255, np.uint8)
+    for at in range(40, n * height_px + 40, 20):
+        cv2.line(image, (100, at), (900, at), colour, 1)
+    for at in range(100, 900, 20):
+        cv2.line(image, (at, 40), (at, n * height_px + 40), colour, 1)
+    for k in range(n):
+        cv2.rectangle(image, (100, 40 + k * height_px), (900, 40 + (k + 1) * height_px), (0, 0, 0), 2)
+    return image
+
+
+def test_frames_that_stand_on_each_other_are_removed_with_one_grid_kept() -> None:
+    framed = find_frames(axes_without_space(6, 130, (250, 180, 180)))
+    assert (len(framed.frames), len(framed.stacked), framed.panels) == (0, 6, [])
+    assert without_frames(framed).max(axis=2).min() > 200
+    places = [col for _, col in left_sides(framed)]
+    assert places == pytest.approx([100.0] * 6, abs=0.7)
+
+
+def test_squares_of_a_dark_grid_are_no_stacked_frames() -> None:
+    grid = axes_without_space(6, 130, (0, 0, 0))
+    assert find_frames(grid).stacked == ()
 
 
 def test_an_image_without_frames_is_unchanged() -> None:

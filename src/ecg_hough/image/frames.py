@@ -7,6 +7,7 @@ their corners: two horizontal lines of one extent, and vertical lines that join 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -74,27 +75,29 @@ class Framed(NamedTuple):
         image: (rows, cols, 3) uint8 RGB.
         frames: rectangles of thin dark lines, parallel to the image's sides.
         slack_px: largest error of their lines' places.
+        stacked: frames each of which stands on the next, as axes without space between them are drawn. One
+            grid may continue through all of them.
     """
 
     image: NDArray[np.uint8]
     frames: tuple[Frame, ...]
     slack_px: int
+    stacked: tuple[Frame, ...] = ()
 
     @property
     def panels(self) -> list[Box]:
-        """The areas that the frames enclose, a box from divider to divider, lines included."""
-        return [
-            Box(frame.top, left, frame.bottom + 1, right + 1)
-            for frame in self.frames
-            for left, right in pairwise((frame.left, *frame.dividers, frame.right))
-        ]
+        """The areas that separate frames enclose, a box from divider to divider, lines included."""
+        return _panels(self.frames)
 
     def cut(self, part: Box) -> Framed:
         """A part of the page, with the frames that lie in it."""
         rows, cols = part.shape
-        moved = [frame.moved(part.top, part.left) for frame in self.frames]
-        inside = [f for f in moved if min(f.top, f.left) >= 0 and f.bottom < rows and f.right < cols]
-        return Framed(part.cut(self.image), tuple(inside), self.slack_px)
+
+        def inside(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+            moved = [frame.moved(part.top, part.left) for frame in frames]
+            return tuple(f for f in moved if min(f.top, f.left) >= 0 and f.bottom < rows and f.right < cols)
+
+        return Framed(part.cut(self.image), inside(self.frames), self.slack_px, inside(self.stacked))
 
 
 def find_frames(image: NDArray[np.uint8]) -> Framed:
@@ -107,16 +110,17 @@ def find_frames(image: NDArray[np.uint8]) -> Framed:
     small = lightest_of(image)
     if shrink < 1.0:
         small = cv2.resize(small, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-    frames = [frame.moved(0, 0, 1 / shrink) for frame in _frames_in(small)]
-    return Framed(image, tuple(frames), int(np.ceil((2 * SLACK_PX + 1) / shrink)))
+    frames, stacked = (tuple(frame.moved(0, 0, 1 / shrink) for frame in found) for found in _frames_in(small))
+    return Framed(image, frames, int(np.ceil((2 * SLACK_PX + 1) / shrink)), stacked)
 
 
 def without_frames(framed: Framed) -> NDArray[np.uint8]:
     """The page without its frames, (rows, cols, 3); the same array where it has none."""
-    if not framed.frames:
+    frames = (*framed.frames, *framed.stacked)
+    if not frames:
         return framed.image
     out = framed.image.copy()
-    for frame in framed.frames:
+    for frame in frames:
         for at in (frame.top, frame.bottom):
             _erase(out, at, frame.left, frame.right, framed.slack_px)
         for at in (frame.left, frame.right, *frame.dividers):
@@ -124,24 +128,51 @@ def without_frames(framed: Framed) -> NDArray[np.uint8]:
     return out
 
 
-def _frames_in(lightest: NDArray[np.uint8]) -> list[Frame]:
-    """Frames in (rows, cols), the lightest colour channel of every pixel."""
+def _panels(frames: Iterable[Frame]) -> list[Box]:
+    """The areas that frames enclose, a box from divider to divider, lines included."""
+    return [
+        Box(frame.top, left, frame.bottom + 1, right + 1)
+        for frame in frames
+        for left, right in pairwise((frame.left, *frame.dividers, frame.right))
+    ]
+
+
+def _frames_in(lightest: NDArray[np.uint8]) -> tuple[list[Frame], list[Frame]]:
+    """Separate and stacked frames in (rows, cols), the lightest colour channel of every pixel."""
     around = cv2.blur(lightest, (SURROUNDINGS_PX, SURROUNDINGS_PX))
     dark = (cv2.subtract(around, lightest) > cv2.multiply(around, DARK_SHARE)).view(np.uint8)
     narrowest = LEVEL_SHARE * dark.shape[1]
     level = _lines(dark, round(narrowest))
     if len(level) < 2:
-        return []
+        return [], []
     upright = _lines(np.ascontiguousarray(dark.T), UPRIGHT_PX)
-    found = [
-        frame for group in _by_extent(level) for frame in _separate(_in_group(group, dark, upright), dark)
-    ]
+    found: list[Frame] = []
+    stacked: list[Frame] = []
+    for group in _by_extent(level):
+        frames = _in_group(group, dark, upright)
+        # Panels have space between them; a grid or a table has none, but lines that cross it.
+        if {frame.bottom for frame in frames} & {frame.top for frame in frames}:
+            stacked += _clear_stack(frames, narrowest)
+        else:
+            found += [f for f in frames if f.top > EDGE_PX and f.bottom < dark.shape[0] - 1 - EDGE_PX]
     found = _as_divided_as_others(found, narrowest)
     # Pieces of dark grids look like small frames, each of another size; clipped QRS complexes make some of
     # one size within a panel.
     wide = WIDE_SHARE * dark.shape[1]
     found = [f for f in found if f.right - f.left >= wide or sum(_is_alike(f, other) for other in found) > 1]
-    return [f for f in found if not any(_is_within(f, other) for other in found)]
+    return [f for f in found if not any(_is_within(f, other) for other in found)], stacked
+
+
+def _clear_stack(frames: list[Frame], narrowest: float) -> list[Frame]:
+    """Frames of one extent, each of which stands on the next; none where they are of several heights, or
+    where vertical lines cross them as closely as those of a grid."""
+    alike = [sum(_is_alike(one, other) for other in frames) for one in frames]
+    if 2 * max(alike) <= len(frames):
+        return []
+    usual = [f for f, n in zip(frames, alike, strict=True) if n == max(alike)]
+    if any(min(np.diff([f.left, *f.dividers, f.right])) < narrowest for f in usual):
+        return []
+    return usual
 
 
 def _by_extent(level: list[_Line]) -> list[list[_Line]]:
@@ -154,16 +185,6 @@ def _by_extent(level: list[_Line]) -> list[list[_Line]]:
         else:
             group.append(line)
     return groups
-
-
-def _separate(frames: list[Frame], dark: NDArray[np.uint8]) -> list[Frame]:
-    """Frames of one extent inside the page; none where one's lower side is another's upper side.
-
-    Panels have space between them; a grid or a table has none.
-    """
-    if {frame.bottom for frame in frames} & {frame.top for frame in frames}:
-        return []
-    return [f for f in frames if f.top > EDGE_PX and f.bottom < dark.shape[0] - 1 - EDGE_PX]
 
 
 def _as_divided_as_others(frames: list[Frame], narrowest: float) -> list[Frame]:
@@ -247,7 +268,7 @@ def _dividers(dark: NDArray[np.uint8], upright: list[_Line], above: _Line, below
 def left_sides(framed: Framed) -> list[tuple[float, float]]:
     """(row, col) px of the middle of every panel's left side, to a fraction of a pixel."""
     out = []
-    for panel in framed.panels:
+    for panel in _panels((*framed.frames, *framed.stacked)):
         begin = max(0, panel.left - framed.slack_px)
         strip = framed.image[panel.top : panel.bottom, begin : panel.left + framed.slack_px + 1]
         depth = _depth(strip.transpose(1, 0, 2))
