@@ -295,6 +295,8 @@ class PageLayout:
         printed: names that are printed next to a row, as (lead, row_index); named: share of the panels that
             have theirs.
         warnings: what a person should check, in sentences.
+        unplaced: (cols,) canvas row per canvas column of rows that have no panel, as a short strip below
+            the others or a line of letters.
     """
 
     panels: tuple[LeadPanel, ...]
@@ -307,6 +309,7 @@ class PageLayout:
     warnings: tuple[str, ...] = ()
     candidates: tuple[Candidate[PanelBox], ...] = ()
     loose: tuple[PanelBox, ...] = ()
+    unplaced: tuple[NDArray[np.float64], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -310,7 +310,10 @@ def test_a_pen_s_stroke_below_the_rows_is_no_rhythm_strip() -> None:
     (top, left), (bottom, right) = ink.min(axis=0), ink.max(axis=0)
     stroke = bottom + (bottom - top) // 6
     mask.labels[stroke : stroke + 3, left + (right - left) // 3 : left + 2 * (right - left) // 3] = 7
-    assert find_layout(disturbed(mask, None)).layout == layout
+    found = find_layout(disturbed(mask, None))
+    assert found.layout == layout
+    below = max(np.nanmax(panel.path_rows) for panel in found.panels)
+    assert [float(line.min()) > below for line in found.unplaced] == [True]
 
 
 def test_tall_waves_cross_neighbouring_rows() -> None:

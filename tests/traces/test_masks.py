@@ -1,5 +1,7 @@
 """Masks: ink goes to its own row, by class where rows cross and by distance where names are wrong."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from drawn_page import drawn_page
@@ -60,3 +62,16 @@ def test_a_misnamed_trace_remains_with_the_row_it_runs_along() -> None:
     masks = row_masks(traces_of("II", "II"), two_rows())
     assert masks[0, 0, LEVELS[0], 10:50].min() > 0.95
     assert masks[1, 0, LEVELS[0], 10:50].max() < 0.05
+
+
+def test_a_row_without_a_panel_keeps_its_ink() -> None:
+    both = two_rows()
+    alone = replace(both, panels=both.panels[:1])
+    probabilities = traces_of("I", "II")
+    lower = slice(LEVELS[1] - 1, LEVELS[1] + 2), slice(5, 55)
+    assert row_masks(probabilities, alone)[0, 0][lower].min() > 0.9  # nobody else is there to claim it
+    masks = row_masks(probabilities, replace(alone, unplaced=(np.full(SIDE, float(LEVELS[1])),)))
+    assert masks.shape == (1, 2, SIDE, SIDE)
+    assert masks[0, 0][lower].max() < 0.01
+    assert masks[0, 1][lower].min() > 0.99
+    assert masks[0, 0, LEVELS[0], 10:50].min() > 0.95

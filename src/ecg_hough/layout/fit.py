@@ -48,6 +48,8 @@ SURE_NAME = 0.85
 """Score of a surely read name."""
 NAMES_MIN = 2
 """Fewest names from which they are counted."""
+ROWS_APART = 0.7
+"""Least distance of a row from others, in pitches, that is no other level of the same trace."""
 NAME_INSET_PX = 10.0
 """How far before its panel's start a name's middle may lie: 4 mm."""
 
@@ -166,7 +168,19 @@ def find_layout(probabilities: NDArray[np.float32], fitted: LayoutFit | None = N
         warnings=_warnings(fitted, check),
         candidates=_candidates(fitted, shown, {panel.row for panel in traced}) if check.whole else (),
         loose=tuple(panel.box for panel in loose),
+        unplaced=_unplaced(fitted.rows, {panel.row for panel in traced}),
     )
+
+
+def _unplaced(rows: TraceRows, traced: set[int]) -> tuple[NDArray[np.float64], ...]:
+    """Lines of the rows that are not traced and are as far from those that are as rows are."""
+    levels = rows.lines.mean(axis=1)
+    apart = [
+        k
+        for k in range(len(levels))
+        if k not in traced and min(abs(levels[k] - levels[j]) for j in traced) >= ROWS_APART * rows.pitch
+    ]
+    return tuple(rows.lines[k] for k in apart)
 
 
 def _check(fitted: LayoutFit) -> _Check:

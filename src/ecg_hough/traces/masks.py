@@ -26,11 +26,11 @@ def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray
 
     Ink is divided among rows by the distance to their coarse paths and by its class, compared with the
     classes along each path: a misnamed trace remains with its row, and where a tall QRS complex crosses
-    another row its class decides.
+    another row its class decides. Rows without a panel claim theirs, which is nobody's signal.
     """
     _, n_rows, n_cols = probabilities.shape
     indices = sorted({panel.row_index for panel in layout.panels})
-    n = len(indices)
+    n_read, n = len(indices), len(indices) + len(layout.unplaced)
     weights = np.zeros((n, len(LEADS), n_cols), np.float32)
     path = np.full((n, n_cols), np.nan)
     for panel in layout.panels:
@@ -41,6 +41,10 @@ def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray
         if known.size:
             at = np.clip(np.rint(panel.path_rows[known]).astype(int), 0, n_rows - 1)
             weights[k, :, a:b] = class_weights(probabilities[1:, at, known].sum(axis=1))[:, None]
+    for k, line in enumerate(layout.unplaced, start=n_read):
+        path[k] = line
+        at = np.clip(np.rint(line).astype(int), 0, n_rows - 1)
+        weights[k] = class_weights(probabilities[1:, at, np.arange(n_cols)].sum(axis=1))[:, None]
     for k in range(n):  # a row's line where its path is not known: that of its nearest known columns
         known = np.flatnonzero(np.isfinite(path[k]))
         path[k] = np.interp(np.arange(n_cols), known, path[k, known]) if known.size else 0.0
@@ -52,4 +56,5 @@ def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray
     for k in range(n):
         claim[k] *= NAME_FLOOR + sure * np.einsum("crx,cx->rx", probabilities[1:], weights[k])
     claim *= ink / np.maximum(claim.sum(axis=0), 1e-9)
+    claim = claim[:n_read]
     return np.stack([claim, np.clip(ink - claim, 0, 1)], axis=1)
