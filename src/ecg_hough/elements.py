@@ -374,8 +374,8 @@ class TimeBase:
         pulse: place of the calibration pulses; None without any.
         lines: the grid's lines down the page, if they are seen.
         names_mm: by row, place down the page of a name that is printed at one distance from all zero lines.
-        margin: log odds of the columns to others by the rows' landmarks; off_mm: distance from those columns
-            to these; both NaN without landmarks.
+        margin: log odds of the columns, by the rows' landmarks, to any that begin 20 ms or more off;
+            off_mm: distance from the likeliest columns to these; both NaN without landmarks.
         warnings: what a person should check; notes: what was assumed; in sentences.
     """
 

@@ -63,6 +63,8 @@ EVEN_SD_MM = 0.06
 """Departure of a column's start from equal distances."""
 AGREE_MM, AGREE_S = 0.3, 0.008
 """Columns by other means that begin this near to the solved ones are the same, and may be placed better."""
+LATE_S, SAME_PITCH = 0.02, 0.02
+"""Error of a column's start that is a fault; relative difference of durations that are one, stretched."""
 NEAR_MM = 1.0
 """Landmarks this near to a column's start move it."""
 
@@ -77,6 +79,7 @@ class SolvedColumns:
         margin: log likelihood ratio to the next hypothesis of another duration or place.
         sd_mm: (columns,) expected error of the starts.
         against: log likelihood ratio to columns that were proposed by other means.
+        tried: (m, 4) log posterior of all that was tried, with duration, s, start and pitch, mm.
     """
 
     starts_mm: Floats
@@ -86,6 +89,7 @@ class SolvedColumns:
     margin: float
     sd_mm: Floats
     against: float = np.inf
+    tried: Floats = field(default_factory=lambda: np.zeros((0, 4)))
 
     @property
     def mm_per_s(self) -> float:
@@ -101,6 +105,17 @@ class SolvedColumns:
         """Largest distance of other columns from these, in place or time; infinite of another number."""
         off_mm, off_s = self._off(columns)
         return max(off_mm, off_s * self.width_mm / self.duration_s)
+
+    def odds(self, columns: Columns) -> float:
+        """Log odds of columns to the likeliest others, which begin `LATE_S` or more off somewhere or last
+        another time; -inf where nothing that was tried is like them."""
+        starts = np.array([start for start, _ in columns.spans_mm.values()])
+        pitch_s = columns.duration_s / len(starts)
+        score, duration, start, pitch = self.tried.T
+        late_mm = start[:, None] + pitch[:, None] * np.arange(len(starts)) - starts
+        alike = np.abs(late_mm).max(axis=1) < LATE_S * self.mm_per_s
+        alike &= np.abs(duration / pitch_s - 1.0) < SAME_PITCH
+        return float(score[alike].max(initial=-np.inf) - score[~alike].max(initial=-np.inf))
 
     def _off(self, columns: Columns) -> tuple[float, float]:
         """Largest distances in place, mm, and in time, s; infinite of another number."""
@@ -240,40 +255,72 @@ def solve_columns(
         guessed_mm: millimetres, and so the speed in them, are known to a few percent only.
     """
     views = _evidence(marks, windows, n_columns, rows).with_cut()
-    solved = [_best_of(view, mm_per_s, guessed_mm=guessed_mm) for view in views]
-    best = sorted((one for each in solved for one in each), key=lambda one: -one[0])
-    seen = views[int(np.argmax([each[0][0] for each in solved]))]
-    score, duration, apart, (start, pitch, width, _) = best[0]
-    others = [one[0] for one in best[1:] if one[1] != duration or abs(one[3][0] - start) > NEAR_MM]
-    starts, sd = _refined(seen, start + pitch * np.arange(n_columns), width, apart=apart)
-    seconds = duration if duration is not None else width / mm_per_s
-    margin = score - max(others, default=-np.inf)
+    solved = [_tried(view, mm_per_s, guessed_mm=guessed_mm) for view in views]
+    best = sorted((kind for kinds in solved for kind in kinds), key=lambda kind: -kind.best)
+    seen = views[int(np.argmax([max(kind.best for kind in kinds) for kinds in solved]))]
+    first = best[0]
+    start, pitch, width, _ = first.likeliest
+    others = [
+        kind.best
+        for kind in best[1:]
+        if kind.duration_s != first.duration_s or abs(kind.likeliest[0] - start) > NEAR_MM
+    ]
+    starts, sd = _refined(seen, start + pitch * np.arange(n_columns), width, apart=first.apart)
+    seconds = first.duration_s if first.duration_s is not None else width / mm_per_s
     against = np.inf
     if proposed is not None:
-        against = score - max(_log_posterior(view, proposed) for view in views)
-    return SolvedColumns(starts, width, seconds, apart, margin, sd, against)
+        against = first.best - max(_log_posterior(view, proposed) for view in views)
+    tried = np.concatenate([kind.table(mm_per_s) for kind in best])
+    margin = first.best - max(others, default=-np.inf)
+    return SolvedColumns(starts, width, seconds, first.apart, margin, sd, against, tried)
 
 
-def _best_of(
-    seen: _Evidence, mm_per_s: float, *, guessed_mm: bool
-) -> list[tuple[float, float | None, bool, Floats]]:
-    """The best of every kind of hypothesis, likeliest first; see `_likeliest`."""
-    best = [_likeliest(seen, *one) for one in _hypotheses(seen, mm_per_s)]
-    best.sort(key=lambda one: -one[0])
+@dataclass(frozen=True)
+class _Kind:
+    """Hypotheses of one duration, with a space between columns or without, and their log posterior.
+
+    Attributes:
+        duration_s: None where it is as wide as the columns happen to be.
+        tried: (m, 4) start, pitch and width, mm, with a log prior each; score: (m,).
+    """
+
+    duration_s: float | None
+    apart: bool
+    tried: Floats
+    score: Floats
+
+    @property
+    def best(self) -> float:
+        """Log posterior of the likeliest; -inf without any."""
+        return float(self.score.max(initial=-np.inf))
+
+    @property
+    def likeliest(self) -> Floats:
+        """(4,) as in `tried`; zeros without any."""
+        return self.tried[int(self.score.argmax())] if len(self.tried) else np.zeros(4)
+
+    def table(self, mm_per_s: float) -> Floats:
+        """(m, 4), see `SolvedColumns.tried`."""
+        start, pitch, width, _ = self.tried.T
+        seconds = width / mm_per_s if self.duration_s is None else np.full(len(start), self.duration_s)
+        return np.column_stack([self.score, seconds, start, pitch])
+
+
+def _tried(seen: _Evidence, mm_per_s: float, *, guessed_mm: bool) -> list[_Kind]:
+    """All kinds of hypotheses, scored."""
+    kinds = [_scored(seen, *one) for one in _hypotheses(seen, mm_per_s)]
     if seen.n_columns == 1:
         # Both ends of one column may be seen inside of it, at the foot of a pulse: that is no stretch.
-        return best
+        return kinds
     # Paper and print stretch what is right otherwise.
     stretches, sd = (GUESSED, GUESSED_SD) if guessed_mm else (STRETCHES, STRETCH_SD)
-    likeliest = best if guessed_mm else best[:STRETCHED]
-    durations = {one[1] for one in likeliest if one[1] is not None and not one[2]}
-    best += [
-        _likeliest(
-            seen, duration, False, DURATIONS[duration], _joined(seen, duration * mm_per_s, stretches, sd)
-        )
+    kinds.sort(key=lambda kind: -kind.best)
+    likeliest = kinds if guessed_mm else kinds[:STRETCHED]
+    durations = {kind.duration_s for kind in likeliest if kind.duration_s is not None and not kind.apart}
+    return kinds + [
+        _scored(seen, duration, False, DURATIONS[duration], _joined(seen, duration * mm_per_s, stretches, sd))
         for duration in sorted(durations)
     ]
-    return sorted(best, key=lambda one: -one[0])
 
 
 def _log_posterior(seen: _Evidence, columns: Columns) -> float:
@@ -326,15 +373,10 @@ def _evidence(
     )
 
 
-def _likeliest(
-    seen: _Evidence, duration: float | None, apart: bool, prior: float, tried: Floats
-) -> tuple[float, float | None, bool, Floats]:
-    """The best of hypotheses (m, 4), see `_hypotheses`, with its log posterior; -inf without any."""
-    if not len(tried):
-        return -np.inf, duration, apart, np.zeros(4)
-    score = seen.log_likelihood(*tried[:, :3].T) + tried[:, 3] + prior
-    k = int(score.argmax())
-    return float(score[k]), duration, apart, tried[k]
+def _scored(seen: _Evidence, duration: float | None, apart: bool, prior: float, tried: Floats) -> _Kind:
+    """Hypotheses (m, 4), see `_hypotheses`, with their log posterior."""
+    score = seen.log_likelihood(*tried[:, :3].T) + tried[:, 3] + prior if len(tried) else np.zeros(0)
+    return _Kind(duration, apart, tried, score)
 
 
 def _hypotheses(seen: _Evidence, mm_per_s: float) -> Iterator[tuple[float | None, bool, float, Floats]]:

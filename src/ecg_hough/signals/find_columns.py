@@ -17,7 +17,7 @@ from ecg_hough.geometry.grid.lines import find_lines
 from ecg_hough.layout.sheet import Sheet
 from ecg_hough.options import SHIPPED, Options
 from ecg_hough.signals.choose_layout import ChosenLayout
-from ecg_hough.signals.column_solve import solve_columns
+from ecg_hough.signals.column_solve import SolvedColumns, solve_columns
 from ecg_hough.signals.columns import on_read_rows, paper_stretch, place_columns
 from ecg_hough.signals.drawn_columns import drawn_columns
 from ecg_hough.signals.scale import PaperScale, true_millimetre
@@ -56,10 +56,13 @@ def find_columns(
     if options.separators and rows.ink is not None:
         base = _at_separators(base, sheet, rows, chosen)
     n_columns = chosen.layout.n_columns if chosen.layout is not None else 0
+    solved = None
     if options.marks and rows.marks and n_columns > (0 if sheet.has_grid else 1):
-        base = _by_marks(base, rows, chosen, n_columns, scale, guessed_mm=not sheet.has_grid)
+        base, solved = _by_marks(base, rows, chosen, n_columns, scale, guessed_mm=not sheet.has_grid)
     if options.grid_lines and sheet.has_grid and chosen.layout is not None:
         base = _on_grid_lines(base, sheet, rows.traces)
+    if solved is not None:
+        base = replace(base, margin=solved.odds(base.columns))
     starts = ", ".join(f"{start:.2f}" for start, _ in base.columns.spans_mm.values())
     log.info(
         "columns: begin at %s mm, the block lasts %.3g s; on lines of the grid: %s, separate panels: %s",
@@ -93,8 +96,8 @@ def _by_marks(
     scale: PaperScale,
     *,
     guessed_mm: bool,
-) -> TimeBase:
-    """The same, or columns by the landmarks of all rows where these speak clearly against it.
+) -> tuple[TimeBase, SolvedColumns]:
+    """The same, or columns by the landmarks of all rows where these speak clearly against it; with these.
 
     The ends of traces and the lines of the grid give places to a hundredth of a millimetre where they are
     right, landmarks to a tenth or two, and the right ones more often. Several columns' starts show how far
@@ -109,16 +112,16 @@ def _by_marks(
         "columns by landmarks: %d of %.3g s from %.2f mm, margin %.1f nats; against those by ends: %.1f",
         len(solved.starts_mm), solved.duration_s, solved.starts_mm[0], solved.margin, solved.against,
     )  # fmt: skip
-    base = replace(base, margin=solved.margin, off_mm=solved.off_mm(base.columns))
+    base = replace(base, off_mm=solved.off_mm(base.columns))
     if solved.agrees(base.columns) or solved.against < AGAINST_MIN:
-        return base
+        return base, solved
     warnings: tuple[str, ...] = ()
     if solved.margin < MARGIN_MIN:
         warnings = (
             f"time: columns of {solved.duration_s:.3g} s were used; landmarks support another duration or"
             " place nearly as well",
         )
-    return replace(
+    base = replace(
         base,
         columns=solved.columns(windows),
         mm_per_s=solved.mm_per_s if n_columns > 1 else scale.speed_mm_s,
@@ -126,6 +129,7 @@ def _by_marks(
         warnings=(*chosen.warnings, *warnings),
         notes=(),
     )
+    return base, solved
 
 
 def _by_traces(sheet: Sheet, rows: tuple[RowTrace, ...], chosen: ChosenLayout, scale: PaperScale) -> TimeBase:

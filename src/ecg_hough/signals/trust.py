@@ -240,7 +240,7 @@ def page_evidence(
         "no layout": float(layout is None),
         "rows unplaced": float(min(unplaced, 3)),
         "rows absent": float(min(absent, 3)),
-        "columns' margin": float(np.clip(np.nan_to_num(base.margin), 0.0, 10.0)),
+        "columns' margin": float(np.clip(np.nan_to_num(base.margin), -10.0, 10.0)),
         "columns off": float(np.log1p(off / 0.2)),
         "no landmarks": float(np.isnan(base.off_mm)),
         "on grid lines": float(base.columns.on_grid),
