@@ -11,6 +11,7 @@ from ecg_hough.elements import PrintedWord
 from ecg_hough.errors import PageError
 from ecg_hough.layout import view as leads
 from ecg_hough.layout.view import find_leads
+from ecg_hough.networks.canvas import Canvas
 from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.render import render_page, sample_style
 from ecg_hough.render.ecg_model import generate_ecg
@@ -83,6 +84,23 @@ def test_a_wide_banner_is_drawn_taller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leads, "WIDE_TIMES", np.inf)
     with pytest.raises(PageError, match="evidence"):
         find_leads(page.image, 0.0)
+
+
+@pytest.mark.parametrize(("evidence", "wider"), [(8.5, True), (7.0, False)])
+def test_a_column_of_plots_is_drawn_wider_where_no_evidence_is_lost(
+    evidence: float, wider: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a canvas that is filled across, as much evidence is three times as much per column."""
+    shown = {1.0: 2.7, 3.0: evidence}
+
+    def look(turns: int, image: np.ndarray, canvas: Canvas) -> SimpleNamespace:
+        times = canvas.matrix[1, 1] / canvas.matrix[0, 0]
+        return SimpleNamespace(turns=turns, image=image, canvas=canvas, coherence=shown[round(times, 2)])
+
+    monkeypatch.setattr(leads, "_look", look)
+    monkeypatch.setattr(leads, "_look_closer", lambda seen, angle_deg: seen)
+    seen = leads._try_turn(np.full((1800, 600, 3), 255, np.uint8), 0.0, 0)
+    assert seen.coherence == (evidence if wider else 2.7)
 
 
 def word(name: str, score: float = 0.95) -> PrintedWord:

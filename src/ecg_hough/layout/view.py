@@ -64,6 +64,9 @@ rendered pages show 3.5 and more then, a page of text up to 1.0."""
 WIDE_TIMES = 2.0
 """A picture that is wider than high by more is drawn taller, as high as wide, where it shows too little: of a
 banner of 10 s at 50 mm/s with twelve rows, in margins, their distance is a few px."""
+TALL_TIMES = 1.5
+"""A picture that is higher than wide by more, as a column of plots is, may be drawn wider, as wide as high: a
+second of it takes a few px."""
 CURLED_MM = 1.5
 """Departure of rows from straight lines from which they may be taken for each other."""
 FLAT_TIMES = 1.3
@@ -229,7 +232,22 @@ def _try_turn(image: NDArray[np.uint8], angle_deg: float, turns: int) -> _Turn:
             taller.coherence, SHOWN_MIN,
         )  # fmt: skip
         seen = taller if taller.coherence > SHOWN_MIN else seen
+    if n_rows > TALL_TIMES * n_cols:
+        seen = _look_wider(seen, angle_deg)
     return _look_closer(seen, angle_deg)
+
+
+def _look_wider(seen: _Turn, angle_deg: float) -> _Turn:
+    """A tall picture drawn as wide as high, where each second shows its leads more clearly then."""
+    n_rows, n_cols = seen.image.shape[:2]
+    wide = n_rows / n_cols
+    again = _look(seen.turns, seen.image, to_canvas(seen.image, angle_deg, wide=wide))
+    # Evidence is per canvas column; where it is nearly the same the finer picture is better for what follows.
+    least = max(SHOWN_MIN, wide * seen.coherence / DRAWN_TIMES)
+    logger.debug(
+        "a tall picture drawn wider: layout evidence %.2f, more than %.2f needed", again.coherence, least
+    )
+    return again if again.coherence > least else seen
 
 
 def _look_closer(seen: _Turn, angle_deg: float) -> _Turn:

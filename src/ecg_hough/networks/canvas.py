@@ -72,17 +72,19 @@ def to_canvas(
     side: int = CANVAS_PX,
     *,
     tall: float = 1.0,
+    wide: float = 1.0,
     box: Box | None = None,
 ) -> Canvas:
     """Scale a page (rows, cols, 3) into the middle of a white square, turned upright.
 
     Args:
         angle_deg: the page's angle, counter-clockwise; turned back when above `UPRIGHT_DEG`.
-        tall: scale down the page over that across it; as much of it as the square has room for.
+        tall, wide: factors of the scale down the page and across it; as much of them as the square has room
+            for.
         box: the part that is drawn; None draws all.
     """
     if box is not None:
-        part = to_canvas(box.cut(image), angle_deg, side, tall=tall)
+        part = to_canvas(box.cut(image), angle_deg, side, tall=tall, wide=wide)
         return replace(part, matrix=part.matrix - np.outer(part.matrix[:, :2] @ box[:2], [0, 0, 1]))
     rows, cols = image.shape[:2]
     angle = np.deg2rad(angle_deg) if abs(angle_deg) > UPRIGHT_DEG else 0.0
@@ -92,18 +94,21 @@ def to_canvas(
     turned = corners @ back.T
     low, high = turned.min(axis=0), turned.max(axis=0)
     scale = side / float((high - low).max())
-    tall = min(tall, side / (scale * float((high - low)[0])))
+    tall, wide = (
+        min(times, side / (scale * extent))
+        for times, extent in zip((tall, wide), (high - low).tolist(), strict=True)
+    )
     # Area averaging when shrinking: thin lines fade instead of breaking up.
     flag = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     # A page that is yet to be turned is scaled alike both ways, and drawn in on the way.
-    down, across = (max(tall, 1.0),) * 2 if angle else (tall, 1.0)
+    down, across = (max(tall, wide, 1.0),) * 2 if angle else (tall, wide)
     small_shape = (max(1, round(rows * scale * down)), max(1, round(cols * scale * across)))
     small = cv2.resize(image, small_shape[::-1], interpolation=flag)
     shrink = np.array([small_shape[0] / rows, small_shape[1] / cols])
     if not angle:
         return _upright(small, shrink, side)
     canvas = np.full((side, side, 3), _PAD, np.uint8)
-    back = np.diag([tall / down, 1.0 / across]) @ back
+    back = np.diag([tall / down, wide / across]) @ back
     linear = back * shrink  # page px -> upright canvas px
     offset = (side - 1) / 2 - linear @ np.array([(rows - 1) / 2, (cols - 1) / 2])
     from_small = np.column_stack([back, (side - 1) / 2 - back @ ((np.array(small_shape) - 1) / 2)])
