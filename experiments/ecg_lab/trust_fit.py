@@ -48,7 +48,7 @@ GROSS, GROSS_DB = 0.3, 4.0
 """Octaves by which a gain is off for sure, and the SNR from which that is known; half the height leaves 6."""
 MOST = 0.75
 """Share of a page's leads that show the right ones, if its layout is right."""
-WRONG_SHARE = 0.02
+WRONG_SHARE = 0.03
 """Most leads above the limit that may be wrong, on pages that are harder than most."""
 REFUSED_BELOW = 0.5
 """Probability of a 12-lead ECG below which a page is refused: it rather is none."""
@@ -65,10 +65,10 @@ PARTS: dict[str, tuple[str, ...]] = {
         "no grid", "rows",
     ),
     "time": (
-        "columns' margin", "columns off", "no landmarks", "on grid lines", "begins at border",
+        "columns' margin", "no landmarks", "on grid lines", "begins at border",
         "speed assumed", "speed by beats", "no grid", "outside panels", "no layout",
     ),
-    "gain": ("gain assumed", "no grid", "quality"),
+    "gain": ("gain assumed", "no grid", "quality", "grid residual", "sums known", "SNR by sums"),
     "lead": (
         "confidence", "largest error", "expected SNR", "gaps", "meets rows", "beats differ", "height",
         "narrow waves", "ink beyond", "tall ink beyond", "flat top", "quality",

@@ -374,8 +374,8 @@ class TimeBase:
         pulse: place of the calibration pulses; None without any.
         lines: the grid's lines down the page, if they are seen.
         names_mm: by row, place down the page of a name that is printed at one distance from all zero lines.
-        margin: log odds of the columns, by the rows' landmarks, to any that begin 20 ms or more off;
-            off_mm: distance from the likeliest columns to these; both NaN without landmarks.
+        margin: log odds of the columns, by the rows' landmarks, to any that begin 20 ms or more off; NaN
+            without landmarks.
         warnings: what a person should check; notes: what was assumed; in sentences.
     """
 
@@ -389,7 +389,6 @@ class TimeBase:
     pulse: PulsePlace | None = None
     lines: GridLines | None = None
     margin: float = np.nan
-    off_mm: float = np.nan
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     names_mm: dict[int, float] = field(default_factory=dict)

@@ -101,11 +101,6 @@ class SolvedColumns:
         off_mm, off_s = self._off(columns)
         return off_mm < AGREE_MM and off_s < AGREE_S
 
-    def off_mm(self, columns: Columns) -> float:
-        """Largest distance of other columns from these, in place or time; infinite of another number."""
-        off_mm, off_s = self._off(columns)
-        return max(off_mm, off_s * self.width_mm / self.duration_s)
-
     def odds(self, columns: Columns) -> float:
         """Log odds of columns to the likeliest others, which begin `LATE_S` or more off somewhere or last
         another time; -inf where nothing that was tried is like them."""

@@ -82,7 +82,6 @@ def _by_paths(rows: Rows, chosen: ChosenLayout, scale: PaperScale) -> TimeBase:
         scale.chest_gain_mm_mv / scale.gain_mm_mv,
         pulse=scale.pulse,
         margin=PATHS_MARGIN,
-        off_mm=0.0,
         warnings=(*chosen.warnings, *warnings),
         names_mm=rows.names_mm,
     )
@@ -112,7 +111,6 @@ def _by_marks(
         "columns by landmarks: %d of %.3g s from %.2f mm, margin %.1f nats; against those by ends: %.1f",
         len(solved.starts_mm), solved.duration_s, solved.starts_mm[0], solved.margin, solved.against,
     )  # fmt: skip
-    base = replace(base, off_mm=solved.off_mm(base.columns))
     if solved.agrees(base.columns) or solved.against < AGAINST_MIN:
         return base, solved
     warnings: tuple[str, ...] = ()
@@ -125,7 +123,6 @@ def _by_marks(
         base,
         columns=solved.columns(windows),
         mm_per_s=solved.mm_per_s if n_columns > 1 else scale.speed_mm_s,
-        off_mm=0.0,
         warnings=(*chosen.warnings, *warnings),
         notes=(),
     )

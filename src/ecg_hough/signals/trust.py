@@ -53,6 +53,8 @@ BORDER_MM = 3.0
 """Distance from the picture's border at which a panel's beginning is hardly in doubt."""
 TOLD, TOLD_USUAL = (-1.0, 3.0), 1.5
 """Least and largest SNR by other leads that counts, and the usual one, dB/10."""
+MARGIN_MOST = 6.0
+"""Log odds of the columns beyond which they are as sure or as doubtful."""
 BEAT_S, AROUND_S = 0.3, 0.12
 """Least distance of beats, and half the width of a complex."""
 
@@ -227,7 +229,6 @@ def page_evidence(
     layout = base.layout
     unplaced = len({row.row_index for row in rows.traces} - placed)
     absent = max(0, layout.n_rows - len(placed)) if layout is not None else 3
-    off = 1.0 if np.isnan(base.off_mm) else min(base.off_mm, 20.0)
     told = list(result.by_others.values())
     px_per_mm = float(np.mean(sheet.page_map.px_per_mm))
     residual_px = sheet.geometry.residual_px if np.isfinite(sheet.geometry.residual_px) else px_per_mm
@@ -240,9 +241,8 @@ def page_evidence(
         "no layout": float(layout is None),
         "rows unplaced": float(min(unplaced, 3)),
         "rows absent": float(min(absent, 3)),
-        "columns' margin": float(np.clip(np.nan_to_num(base.margin), -10.0, 10.0)),
-        "columns off": float(np.log1p(off / 0.2)),
-        "no landmarks": float(np.isnan(base.off_mm)),
+        "columns' margin": float(np.clip(np.nan_to_num(base.margin), -MARGIN_MOST, MARGIN_MOST)),
+        "no landmarks": float(np.isnan(base.margin)),
         "on grid lines": float(base.columns.on_grid),
         "order odds": float(np.log(base.order_probability / (1.001 - base.order_probability))),
         "begins at border": _at_border(sheet, base.columns.windows),
