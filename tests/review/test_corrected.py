@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ecg_hough.paper import CHEST_LEADS, LEADS
-from ecg_hough.review.corrected import Corrected, corrected
+from ecg_hough.review.corrected import Corrected, corrected, with_trace
 from ecg_hough.review.corrections import (
     Edge,
     Gain,
@@ -176,6 +178,20 @@ def test_a_stroke_takes_the_places_of_the_log() -> None:
     assert at[0] == pytest.approx(0.5 * (points[0][0] + points[1][0]), abs=0.3)
     with pytest.raises(ValueError, match="places in the log"):
         corrected(sample(), log_of(Redraw(1, (one, two))))
+
+
+def test_what_a_person_puts_is_in_no_doubt_and_what_is_restored_is_again() -> None:
+    state = machine()
+    row = replace(state.rows[0], wrong=np.full(state.rows[0].x_mm.size, 0.75))
+    rows, found = (row, *state.rows[1:]), state.found
+    found = replace(found, rows=replace(found.rows, traces=rows))
+    ends = stretch()
+    nudged = with_trace(rows, log_of(Nudge(row.row_index, ends, down_mm=0.5))[0], found)
+    doubt = nudged[0].wrong
+    assert doubt is not None
+    assert set(doubt.tolist()) == {0.0, 0.75}
+    again = with_trace(nudged, log_of(Restore(row.row_index, ends))[0], found)
+    assert again[0].wrong == pytest.approx(row.wrong)
 
 
 def test_no_such_row() -> None:

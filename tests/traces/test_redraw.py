@@ -68,6 +68,22 @@ def test_a_row_is_long_enough() -> None:
     assert np.diff(longer.x_mm) == pytest.approx(np.diff(row.x_mm)[0])
     assert np.isfinite(longer.y_mm).sum() == np.isfinite(row.y_mm).sum()
     assert with_reach(row, row.x_mm[5], row.x_mm[9]) is row
+    doubted = with_reach(replace(row, wrong=np.ones(row.x_mm.size)), row.x_mm[0] - 5, row.x_mm[-1] + 3)
+    assert doubted.wrong is not None
+    assert doubted.wrong.sum() == row.x_mm.size < doubted.wrong.size == doubted.x_mm.size
+
+
+@pytest.mark.parametrize("snap", [True, False])
+def test_a_stroke_by_hand_is_in_no_doubt(snap: bool) -> None:
+    found = sample().found(Reread())
+    row = replace(found.rows.traces[1], wrong=np.ones(found.rows.traces[1].x_mm.size))
+    rows = (found.rows.traces[0], row, *found.rows.traces[2:])
+    at = np.flatnonzero(np.isfinite(row.y_mm))[[100, 300]]
+    stroke = np.column_stack([row.y_mm[at], row.x_mm[at]])
+    again = redraw(found.sheet, rows, row.row_index, stroke, snap=snap)
+    assert again.wrong is not None
+    assert again.wrong[at[0] : at[1] + 1].max() == 0.0
+    assert again.wrong[: at[0]].min() == again.wrong[at[1] + 1 :].min() == 1.0
 
 
 def test_what_is_refused() -> None:

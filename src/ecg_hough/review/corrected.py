@@ -284,6 +284,8 @@ def with_trace(rows: tuple[RowTrace, ...], entry: Entry, found: Found) -> tuple[
         read = with_reach(found.rows.traces[index_of(found.rows.traces, one.row)], row.x_mm[0], row.x_mm[-1])
         y_mm, sd_mm = (_moved_to(values, read.x_mm, row.x_mm) for values in (read.y_mm, read.sd_mm))
         row = _put(row, here, y_mm, sd_mm, np.interp(row.x_mm, read.x_mm, read.presence))
+        if read.wrong is not None and row.wrong is not None:
+            row = replace(row, wrong=np.where(here, np.interp(row.x_mm, read.x_mm, read.wrong), row.wrong))
     return (*rows[:k], row, *rows[k + 1 :])
 
 
@@ -317,11 +319,13 @@ def _put(
     sd_mm: NDArray[np.float64],
     presence: NDArray[np.float64],
 ) -> RowTrace:
+    """A row with other values in a stretch: what a person puts there is in no doubt."""
     return replace(
         row,
         y_mm=np.where(here, y_mm, row.y_mm),
         sd_mm=np.where(here, sd_mm, row.sd_mm),
         presence=np.where(here, presence, row.presence),
+        wrong=None if row.wrong is None else np.where(here, 0.0, row.wrong),
     )
 
 

@@ -65,7 +65,8 @@ def redraw(
     row = with_reach(rows[k], stroke[0, 1], stroke[-1, 1])
     here = (row.x_mm >= stroke[0, 1]) & (row.x_mm <= stroke[-1, 1])
     along = np.interp(row.x_mm, stroke[:, 1], stroke[:, 0])
-    meant = replace(row, y_mm=np.where(here, along, row.y_mm), drawn=())
+    doubt = None if row.wrong is None else np.where(here, 0.0, row.wrong)
+    meant = replace(row, y_mm=np.where(here, along, row.y_mm), drawn=(), wrong=doubt)
     if not snap:
         return replace(
             meant,
@@ -139,4 +140,5 @@ def with_reach(row: RowTrace, left_mm: float, right_mm: float) -> RowTrace:
     n = before + row.x_mm.size + behind
     x_mm = row.x_mm[0] + step * (np.arange(n) - before)
     y_mm, sd_mm = padded(row.y_mm, np.nan), padded(row.sd_mm, np.nan)
-    return replace(row, x_mm=x_mm, y_mm=y_mm, sd_mm=sd_mm, presence=padded(row.presence, 0.0))
+    wrong = None if row.wrong is None else padded(row.wrong, 0.0)
+    return replace(row, x_mm=x_mm, y_mm=y_mm, sd_mm=sd_mm, presence=padded(row.presence, 0.0), wrong=wrong)
