@@ -68,7 +68,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "columns' margin", "no landmarks", "on grid lines", "begins at border",
         "speed assumed", "speed by beats", "no grid", "outside panels", "no layout",
     ),
-    "gain": ("gain assumed", "no grid", "quality", "grid residual", "sums known", "SNR by sums"),
+    "gain": ("gain assumed", "no grid", "quality"),
     "lead": (
         "confidence", "largest error", "expected SNR", "gaps", "meets rows", "beats differ", "height",
         "narrow waves", "ink beyond", "tall ink beyond", "flat top", "quality",
