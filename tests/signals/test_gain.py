@@ -30,6 +30,8 @@ def words(**scores):
         ((), words(g10=0.95, g5=0.95), 10.0, 5.0, "text"),  # "10/5 mm/mV"
         (pulses(10.0), words(g20=0.9), 10.0, 10.0, "pulse"),
         (pulses(10.0), words(g10=1.16, g5=0.95), 10.0, 10.0, "pulse"),  # no step: the 5 was misread
+        ((), words(g5=1.15, g10=0.79), 5.0, 5.0, "text"),  # "calibration: 1 mV / 0.2 s", misread
+        ((), words(g20=1.16, g10=0.64), 20.0, 20.0, "text"),
         (pulses(7.5), (), 10.0, 10.0, "assumed"),  # no usual gain
     ],
 )

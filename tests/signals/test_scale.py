@@ -63,6 +63,18 @@ def test_a_speed_with_a_gain_in_its_line_needs_a_lower_score(down_mm: float, use
     assert with_partners((), page) == ()
 
 
+def test_a_speed_is_the_partner_of_the_nearest_gain_alone() -> None:
+    page = PageMap.from_affine(np.array([[8.0, 0.0, 0.0], [0.0, 8.0, 0.0]]), (210.0, 297.0))
+    words = (
+        PrintedWord("25 mm/s", 1600.0, 400.0, 0.9),
+        PrintedWord("5 mm/mV", 1600.0, 560.0, 0.7),
+        PrintedWord("10 mm/mV", 1600.0, 900.0, 0.7),
+    )
+    assert [one.score > word.score for one, word in zip(with_partners(words, page), words, strict=True)] == [
+        True, True, False,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("pulse_mm", "block_mm", "on_known_paper", "in_guessed", "mm_per_mv", "source"),
     [

@@ -263,22 +263,30 @@ def true_millimetre(scale: PaperScale, block_mm: float, *, on_known_paper: bool)
 
 
 def with_partners(words: tuple[PrintedWord, ...], page_map: PageMap) -> tuple[PrintedWord, ...]:
-    """Words with credit for a speed and a gain in one line, as carts print them; a score may exceed 1."""
-    if not words:
-        return ()
+    """Words with credit for a speed and a gain next to each other in one line, as carts print them.
+
+    Each has one partner: a further gain in that line may be another text. A score may exceed 1.
+    """
+    speeds, gains = (
+        [k for k, word in enumerate(words) if stated_value(word.word, values)]
+        for values in (SPEED_WORDS, GAIN_WORDS)
+    )
+    if not (speeds and gains):
+        return words
     places = np.array([(word.row, word.col) for word in words])
     y, x = page_map.to_mm(places[:, 0], places[:, 1])
-    out = []
-    for k, word in enumerate(words):
-        is_speed, is_gain = (stated_value(word.word, values) for values in (SPEED_WORDS, GAIN_WORDS))
-        partners = GAIN_WORDS if is_speed else SPEED_WORDS
-        in_line = (np.abs(y - y[k]) <= PAIR_MM[0]) & (np.abs(x - x[k]) <= PAIR_MM[1])
-        paired = bool(is_speed or is_gain) and any(
-            near and stated_value(other.word, partners) and other.score >= PARTNER_MIN
-            for other, near in zip(words, in_line, strict=True)
-        )
-        out.append(replace(word, score=word.score + PAIR_CREDIT) if paired else word)
-    return tuple(out)
+    down, across = (np.abs(v[speeds][:, None] - v[gains]) for v in (y, x))
+    credible = np.array([word.score >= PARTNER_MIN for word in words])
+    far = (down > PAIR_MM[0]) | (across > PAIR_MM[1])
+    far |= ~(credible[speeds][:, None] & credible[gains])
+    distance = np.where(far, np.inf, np.hypot(down, across))
+    paired = set()
+    for i, j in zip(*np.nonzero(np.isfinite(distance)), strict=True):
+        if distance[i, j] == distance[i].min() == distance[:, j].min():
+            paired |= {speeds[i], gains[j]}
+    return tuple(
+        replace(word, score=word.score + PAIR_CREDIT) if k in paired else word for k, word in enumerate(words)
+    )
 
 
 def _is_alone(speed: float, words: tuple[PrintedWord, ...]) -> bool:
