@@ -38,8 +38,8 @@ FALSE_STARTS_MAX = 5
 MEMORY_SHARE = 0.9
 """Of the machine's memory, or of the container's, that all processes may hold together."""
 RETIRE_MIB = 800
-"""A process that holds more between two pages is replaced, for what libraries keep adds up: code, networks and
-their kernels take 530 after 20 pages of as many shapes."""
+"""A process that holds more between two pages is replaced, for what libraries keep adds up. Code, networks
+and kernels take 525 after 19 pages of as many shapes."""
 MIB = 1 << 20
 M_ARENA_MAX = -8
 """Of glibc's malloc.h."""
