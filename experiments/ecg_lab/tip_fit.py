@@ -56,15 +56,14 @@ def tips_of(image: Path) -> list[JudgedTip]:
 
 def judged_tips(image: Path, sheet: Sheet, rows: Rows) -> list[JudgedTip]:
     """The same of a page whose rows are read."""
-    if rows.ink is None:
+    if rows.dark is None:
         return []
-    dark = rows.ink.dark(sheet.image)
     page = placed_page(sheet, rows)
     base, signals = page.base, page.result.signals
     truth, fs = read_leads(image.with_suffix(""))
     out = []
     for row in rows.traces:
-        tips = unseen_tips(dark, sheet.page_map, row, rows.traces)
+        tips = unseen_tips(rows.dark, sheet.page_map, row, rows.traces)
         for window in (w for w in base.columns.windows if w.row_index == row.row_index and w.lead in truth):
             true = truth[window.lead]
             compared = compare_lead(true, signals[LEADS.index(window.lead)], fs)

@@ -77,7 +77,7 @@ def test_a_page_of_too_many_strokes_has_none(tmp_path: Path, monkeypatch: pytest
     """In this process: the child has the true limit."""
     path = write_pdf(tmp_path / "a.pdf", [VectorPage(signals_of(1))])
     monkeypatch.setattr(pdf, "VERTICES_MAX", 1000)
-    *_, strokes, words, unread = pdf._read(str(path), 1, (200_000_000, 150))
+    *_, strokes, words, unread, _ = pdf._read(str(path), 1, (200_000_000, 150))
     assert strokes == []
     assert words
     assert unread is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ecg_hough.image.damage import damage_of
+from ecg_hough.image.damage import damage_of, damage_of_stored
 from ecg_hough.image.reading import PageError, read_page
 from places import ROOT
 
@@ -89,3 +90,29 @@ def test_the_decoder_of_tiff_complains() -> None:
     assert damage_of(whole) is None
     seen = [damage_of(flipped(whole, seed)) for seed in range(6)]
     assert any(seen), seen
+
+
+def test_a_damaged_picture_in_a_pdf_is_noted(tmp_path: Path) -> None:
+    """PDFium decodes it without a word."""
+    path = tmp_path / "page.pdf"
+    with Image.open(PAGE) as picture:
+        picture.convert("RGB").save(path, "PDF", resolution=200.0)
+    whole = path.read_bytes()
+    assert not any("is damaged" in note for note in read_page(path).warnings)
+    first = whole.index(b"\xff\xd8\xff")
+    seen = []
+    for seed in range(6):
+        changed = bytearray(whole)
+        for at in np.random.default_rng(seed).integers(first + 1000, first + 100_000, 5):
+            changed[at] ^= 255
+        path.write_bytes(changed)
+        seen.append(any("page.pdf is damaged" in note for note in read_page(path).warnings))
+    assert sum(seen) >= 3, seen
+
+
+def test_the_sum_of_a_deflated_picture() -> None:
+    whole = zlib.compress(bytes(5_000_000) + np.random.default_rng(0).bytes(10_000))
+    assert damage_of_stored("FlateDecode", whole) is None
+    assert damage_of_stored("FlateDecode", whole[:-1] + bytes([whole[-1] ^ 1])) is not None
+    assert damage_of_stored("FlateDecode", whole[: len(whole) // 2]) == "its end is missing"
+    assert damage_of_stored("CCITTFaxDecode", b"anything") is None

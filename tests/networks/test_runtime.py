@@ -1,6 +1,7 @@
 import hashlib
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,29 @@ def test_threads_do_not_change_what_is_read() -> None:
     batch = np.random.default_rng(0).random((1, 5, 256, 576), np.float32)
     one, four = (Network(WEIGHTS / "traces.onnx", threads=threads).run(batch) for threads in (1, 4))
     np.testing.assert_array_equal(one, four)
+
+
+def test_memory_of_activations_is_given_back_by_the_last_of_several_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And what the others read is not disturbed by it."""
+    network = Network(WEIGHTS / "words.onnx", threads=2)
+    batches = [np.random.default_rng(k).random((1, 3, 256, 256), np.float32) for k in range(6)]
+    running, release = [], network._release
+
+    def watched() -> None:
+        running.append(network._running)
+        release()
+
+    monkeypatch.setattr(network, "_release", watched)
+    alone = [network.run(batch, few_shapes=False) for batch in batches]
+    assert running == [0] * len(batches)
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda batch: network.run(batch, few_shapes=False), batches))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert set(running) == {0}
+    assert len(running) > len(batches)
 
 
 def test_few_shapes_stay_compiled(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ damaged file may keep it busy for ever.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ VERTICES_MAX, OBJECTS_MAX, CHARACTERS_MAX = 2_000_000, 200_000, 100_000
 """Most vertices, objects and characters of a page that are looked at; an ECG has 30,000, 500 and 3,000."""
 DEPTH_MAX = 8
 """Deepest nesting of forms."""
+FILTER_NAME_MAX, STORED_MAX = 64, 64 << 20
+"""Most bytes of a filter's name, and of a page's pictures that are handed on as they are stored."""
 THIN_PX, LONG_TIMES = 6.0, 5.0
 """A filled rectangle that is no wider than 0.5 mm, and so many times as long, is a line."""
 CAPITAL = 0.7
@@ -43,10 +46,12 @@ class PdfPage:
 
     Attributes:
         image: (rows, cols, 3) uint8 RGB, drawn at 300 dpi; drawing: its strokes and words.
+        stored: its pictures as they are stored: the PDF's name of how they are packed, and the bytes.
     """
 
     image: NDArray[np.uint8]
     drawing: Drawing
+    stored: tuple[tuple[str, bytes], ...] = ()
 
 
 def count_pdf_pages(path: Path) -> int:
@@ -68,7 +73,8 @@ def read_pdf_page(path: Path, number: int = 1, *, most_px: int, least_side_px: i
         PageError: as `count_pdf_pages`, or no such page, or one of another size.
     """
     what = f"{path.name}, page {number}"
-    image, px_per_mm, paths, words, unread = _call(_read, path, (number, (most_px, least_side_px)), what)
+    args = (number, (most_px, least_side_px))
+    image, px_per_mm, paths, words, unread, stored = _call(_read, path, args, what)
     drawing = Drawing(
         tuple(DrawnPath(*one) for one in paths),
         tuple(TextWord(*one) for one in words),
@@ -79,7 +85,7 @@ def read_pdf_page(path: Path, number: int = 1, *, most_px: int, least_side_px: i
         "%s, page %d: %d strokes and %d words; drawn at %.3f px/mm",
         path.name, number, len(paths), len(words), drawing.scale,
     )  # fmt: skip
-    return PdfPage(image, drawing)
+    return PdfPage(image, drawing, tuple(stored))
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,7 @@ def _count(path: str) -> int:
 
 
 def _read(path: str, number: int, sizes: tuple[int, int]) -> tuple[Any, ...]:
-    """Picture, its px per mm, strokes, words, and why there are no strokes."""
+    """Picture, its px per mm, strokes, words, why there are no strokes, and pictures as stored."""
     import pypdfium2
 
     name, document = Path(path).name, _document(path)
@@ -196,7 +202,26 @@ def _read(path: str, number: int, sizes: tuple[int, int]) -> tuple[Any, ...]:
         n / size * POINTS_PER_INCH / MM_PER_INCH
         for n, size in zip(image.shape, (height, width), strict=False)
     )
-    return image, px_per_mm, strokes, _words(page, to_px), unread
+    return image, px_per_mm, strokes, _words(page, to_px), unread, _stored_pictures(page)
+
+
+def _stored_pictures(page: Any) -> list[tuple[str, bytes]]:
+    """Filter and bytes of the pictures of a page; PDFium decodes damaged ones without a word."""
+    from pypdfium2 import raw
+
+    out, left = [], STORED_MAX
+    with contextlib.suppress(_TooManyError):
+        for item, _ in _objects(page, (raw.FPDF_PAGEOBJ_IMAGE,)):
+            n = raw.FPDFImageObj_GetImageDataRaw(item, None, 0)
+            # Bytes that are packed twice are those of the outer filter.
+            if raw.FPDFImageObj_GetImageFilterCount(item) != 1 or n > left:
+                continue
+            name, content = ctypes.create_string_buffer(FILTER_NAME_MAX), ctypes.create_string_buffer(n)
+            raw.FPDFImageObj_GetImageFilter(item, 0, name, len(name))
+            raw.FPDFImageObj_GetImageDataRaw(item, content, n)
+            out.append((name.value.decode("ascii", "replace"), content.raw))
+            left -= n
+    return out
 
 
 def _contents(path: str, number: int) -> tuple[list[tuple], int, float]:

@@ -23,6 +23,8 @@ from PIL import Image
 
 PNG_SIGN, JPEG_SIGN = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 TIFF_SIGNS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+UNPACKED_BYTES = 1 << 20
+"""Unpacked at a time: a small file may hold gigabytes of zeros."""
 _COMPLAINTS = (
     "jpeg", "sos parameters", "huffman", "marker", "dct", "arithmetic", "progression",
     "decod", "scanline", "strip", "tile", "directory", "tag",
@@ -43,6 +45,29 @@ def damage_of(content: bytes) -> str | None:
         if stated + 8 > len(content):
             return f"{stated + 8} bytes are stated, {len(content)} are there"
     return None
+
+
+def damage_of_stored(kind: str, content: bytes) -> str | None:
+    """What is wrong with a picture in a PDF.
+
+    Args:
+        kind: the PDF's name of how it is packed; content: its bytes.
+    """
+    if kind == "DCTDecode":
+        return damage_of(content)
+    return _damage_of_deflated(content) if kind == "FlateDecode" else None
+
+
+def _damage_of_deflated(content: bytes) -> str | None:
+    """A sum of the unpacked bytes is at the end."""
+    unpack = zlib.decompressobj()
+    try:
+        while content and not unpack.eof:
+            unpack.decompress(content, UNPACKED_BYTES)
+            content = unpack.unconsumed_tail
+    except zlib.error as error:
+        return str(error)
+    return None if unpack.eof else "its end is missing"
 
 
 def _damage_of_png(content: bytes) -> str | None:

@@ -24,7 +24,7 @@ from ecg_hough.documents.pdf import PdfPage, read_pdf_page
 from ecg_hough.elements import Drawing
 from ecg_hough.errors import PageError
 from ecg_hough.image.colours import darkest_of, grey_of, lightest_of
-from ecg_hough.image.damage import damage_of
+from ecg_hough.image.damage import damage_of, damage_of_stored
 
 MIN_SIDE_PX = 150
 """Smallest shorter side: below it an A5 page has less than 1 px per mm and nothing can be read."""
@@ -110,14 +110,27 @@ def _read_file(path: Path, number: int, notes: list[str]) -> tuple[NDArray[np.ui
     if kind is Kind.pdf:
         page = read_pdf_page(path, number, most_px=MAX_PIXELS, least_side_px=MIN_SIDE_PX)
         _check_size(page.image.shape[1], page.image.shape[0])
-        return page.image, page.drawing
+        return _of_pdf(page, path.name, notes)
     if kind is Kind.dicom:
         stored = read_dicom_page(path, number, most_px=MAX_PIXELS, least_side_px=MIN_SIDE_PX)
         if isinstance(stored, PdfPage):
-            return stored.image, stored.drawing
+            return _of_pdf(stored, path.name, notes)
         _check_size(stored.shape[1], stored.shape[0])
         return _array_to_rgb(stored), None
     return _read_image(path, number, notes), None
+
+
+def _of_pdf(page: PdfPage, name: str, notes: list[str]) -> tuple[NDArray[np.uint8], Drawing]:
+    """Pixels, strokes and words of a PDF's page, with a note where one of its pictures is damaged."""
+    for kind, content in page.stored:
+        if (damage := damage_of_stored(kind, content)) is not None:
+            notes.append(_damaged(name, damage))
+            break
+    return page.image, page.drawing
+
+
+def _damaged(name: str, damage: str) -> str:
+    return f"{name} is damaged ({damage}): parts of the picture may be wrong; copy it again."
 
 
 def check_file(path: Path) -> None:
@@ -198,9 +211,7 @@ def _read_image(path: Path, number: int, notes: list[str]) -> NDArray[np.uint8]:
             elif (n_frames := getattr(picture, "n_frames", 1)) > 1 and picture.format not in PREVIEWED:
                 notes.append(f"{path.name} is an animation of {n_frames} pictures; the first was read.")
             if (damage := damage_of(path.read_bytes())) is not None:
-                notes.append(
-                    f"{path.name} is damaged ({damage}): parts of the picture may be wrong; copy it again."
-                )
+                notes.append(_damaged(path.name, damage))
             picture.load()
             return _picture_to_rgb(_upright(picture, notes))
     except UnidentifiedImageError as error:

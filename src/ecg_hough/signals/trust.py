@@ -177,7 +177,7 @@ def evidence_of(
     pens = [row.pen_mm for row in rows.traces if np.isfinite(row.pen_mm)]
     pixel_mm = 1.0 / float(sheet.page_map.px_per_mm[1])
     fine_s = 0.5 * max(pixel_mm, float(np.median(pens)) if pens else 0.0) / base.mm_per_s
-    beyond = ink_beyond_traces(sheet.image, sheet.page_map, rows)
+    beyond = ink_beyond_traces(sheet.page_map, rows)
     out = {}
     for k, (lead, status) in enumerate(zip(LEADS, result.statuses, strict=True)):
         windows = [window for window in base.columns.windows if window.lead == lead]
@@ -366,16 +366,15 @@ def _narrow(signal: Floats, sigma: float) -> float:
     return float(-np.log((gaussian_filter1d(level, sigma).var() + 1e-9) / (level.var() + 1e-9)))
 
 
-def ink_beyond_traces(image: NDArray[np.uint8], page_map: PageMap, rows: Rows) -> dict[int, Floats]:
+def ink_beyond_traces(page_map: PageMap, rows: Rows) -> dict[int, Floats]:
     """By row, (n,) millimetres of ink that go on above or below a read-out, and belong to no row's trace; NaN
     where it was not looked for.
 
     A wave that was cut, a pacing spike that was passed over, or a neighbour's wave that was taken leaves ink
     in plain view that is connected with the trace.
     """
-    if rows.ink is None:
+    if rows.dark is None:
         return {}
-    dark = rows.ink.dark(image)
     steps = np.arange(0.0, BEYOND_MM, BEYOND_STEP_MM)
     out = {}
     for row in rows.traces:
@@ -388,7 +387,7 @@ def ink_beyond_traces(image: NDArray[np.uint8], page_map: PageMap, rows: Rows) -
         at = np.flatnonzero(seen)[:: max(1, n // 2)]
         for side, begin in enumerate((top[at, None] - steps, foot[at, None] + steps)):
             x = np.broadcast_to(row.x_mm[at, None], begin.shape)
-            ink = is_ink(dark, page_map, begin.ravel(), x.ravel()).reshape(begin.shape)
+            ink = is_ink(rows.dark, page_map, begin.ravel(), x.ravel()).reshape(begin.shape)
             ink &= ~_of_others(begin, row, rows.traces, at)
             lengths[side, at] = np.cumprod(ink, axis=1).sum(axis=1) * BEYOND_STEP_MM
         out[row.row_index] = lengths.max(axis=0)

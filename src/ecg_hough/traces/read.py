@@ -34,11 +34,11 @@ def read_rows(sheet: Sheet, options: Options = SHIPPED) -> Rows:
     """
     network = load_network(TRACE_NETWORK) if options.readout == "trace" else None
     traces = without_ruled_lines(read_traces(sheet, network, options))
-    ink, checked = against_ink(sheet, traces, spikes=options.spikes)
+    ink, dark, checked = against_ink(sheet, traces, spikes=options.spikes)
     traces = traces if network is None else checked
     if network is None or not options.marks:
-        return Rows(traces, ink)
-    return Rows(traces, ink, marks_of_rows(sheet, traces))
+        return Rows(traces, ink, dark=dark)
+    return Rows(traces, ink, marks_of_rows(sheet, traces), dark=dark)
 
 
 def read_traces(sheet: Sheet, network: Network | None, options: Options) -> tuple[RowTrace, ...]:

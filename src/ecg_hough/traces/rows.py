@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ecg_hough.elements import Pulse, RowMark, RowName, RowTrace
 from ecg_hough.traces.ink import InkModel
 from ecg_hough.traces.reject import without_bars
@@ -16,7 +19,8 @@ class Rows:
 
     Attributes:
         traces: rows in page millimetres, from the top.
-        ink: what is ink on the page; None where it cannot be distinguished from the paper.
+        ink: what is ink on the page; dark: (rows, cols) which of its pixels are. None where it cannot be
+            distinguished from the paper.
         marks: landmarks of the rows; none where they are not asked for.
         pulses: calibration pulses of rows that were read from a document's paths; None where they are yet to
             be looked for in the ink.
@@ -30,6 +34,7 @@ class Rows:
     pulses: tuple[Pulse, ...] | None = None
     names: tuple[RowName, ...] = ()
     names_mm: dict[int, float] = field(default_factory=dict)
+    dark: NDArray[np.bool_] | None = None
 
     @cached_property
     def beside_bars(self) -> tuple[RowTrace, ...]:
