@@ -31,8 +31,9 @@ MARGIN_MM = 6.0
 """Between the level of a trace and the words above or below it."""
 BAND_MIN_MM = 4.0
 """Lower bands hold no line of text."""
-READ_PX_PER_MM, MAX_SIDE_PX, DETECT_SIDE_PX = 7.0, 2400, 1280
-"""Scale at which words are read, at most so large, and the longest side in which they are looked for."""
+READ_PX_PER_MM, MAX_SIDE_PX = 7.0, 2400
+"""Scale at which words are looked for and read, and at most so large: of a smaller picture single figures are
+not found."""
 GRID_TILE_MM, PAPER_QUANTILE = 30.0, 0.85
 """Tiles in which the grid is straight and the paper of one colour, which most pixels between lines have."""
 TURNED_DEG = 0.3
@@ -251,7 +252,7 @@ def _engine() -> Any:
             "Det.engine_type": EngineType.OPENVINO,
             "Rec.engine_type": EngineType.OPENVINO,
             "Det.limit_type": "max",
-            "Det.limit_side_len": DETECT_SIDE_PX,
+            "Det.limit_side_len": MAX_SIDE_PX,
             "Global.use_cls": False,
             "Global.log_level": "error",
         }
