@@ -131,8 +131,8 @@ def _quarter_points(points: NDArray[np.float64], turns: int, shape: tuple[int, i
 def _turned(
     points: NDArray[np.floating], angle_deg: float, shape: Sequence[int], onto: Sequence[int]
 ) -> NDArray[np.float64]:
-    """Points (n, 2) of a page turned counter-clockwise, after it is turned back about its middle, which becomes
-    that of another picture."""
+    """Points (n, 2) of a page turned counter-clockwise, after it is turned back about its middle, which
+    becomes that of another picture."""
     if angle_deg == 0.0:
         return np.asarray(points, np.float64)
     middle, new = ((np.array(one[:2]) - 1) / 2 for one in (shape, onto))
