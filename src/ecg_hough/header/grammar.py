@@ -8,7 +8,6 @@ other one is left out.
 from __future__ import annotations
 
 import difflib
-import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -205,9 +204,12 @@ def read_measurements(words: Iterable[HeaderWord]) -> tuple[Measurement, ...]:
             heading = line
     for one in _unlabelled_axes(below, found.get("QRS axis")):
         found.setdefault(one.name, one)
-    doubtful = [[(one,)] for one in found.values() if one.score < SCORE_SURE]
+    possible = [candidates for line in lines for candidates in _misread(line)]
+    doubtful: list[list[tuple[Measurement, ...]]] = [
+        [(one,)] for one in found.values() if one.score < SCORE_SURE
+    ]
     found = _consistent({name: one for name, one in found.items() if one.score >= SCORE_SURE})
-    for candidates in itertools.chain(*map(_misread, lines), doubtful):
+    for candidates in (*possible, *doubtful):
         fitting = [values for values in candidates if _agree(values, found)]
         if len(fitting) == 1:
             found |= {one.name: one for one in fitting[0]}
