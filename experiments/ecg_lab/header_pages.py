@@ -52,7 +52,8 @@ def header_pages(n: int, seed: int, profiles: tuple[str, ...] = READ_PROFILES) -
     """Pages in all languages and profiles in turn; each has the seed `seed` + its number."""
     for k in range(n):
         rng = np.random.default_rng(seed + k)
-        header = sample_header(rng, LANGUAGES[k % len(LANGUAGES)])
+        # Every language with every profile, also where there are as many of them.
+        header = sample_header(rng, LANGUAGES[k // len(profiles) % len(LANGUAGES)])
         profile = profiles[k % len(profiles)]
         style = with_header(sample_style(rng, profile), header)
         signals = generate_ecg(seed + k).signals

@@ -59,6 +59,19 @@ def test_headers_of_the_renderer(language: str) -> None:
         (("--AXIS--", "50 ", "QRS | 93"), {"QRS axis": 93}),
         (("OT 3l2 ms", "0RS 9O ms", "QTe 415 ms"), {"QT": 312, "QRS": 90, "QTc": 415}),
         (("RR 811 ms", "HR 74 bpm"), {"RR": 811, "HR": 74}),
+        # what is misread on worn pages
+        (("Frec. cardíaca | 951pm", "QT/QTC | 3697464 | ms"), {"HR": 95, "QT": 369, "QTc": 464}),
+        (("Frequenz | 591/min", "PQ-Irtervall | 215 | ms", "GRS-Dauer 96 ms"),
+         {"HR": 59, "PR": 215, "QRS": 96}),
+        (("Herzfrequenz 91", "FR-Intervall | 164 | ms"), {"HR": 91, "PR": 164}),
+        (("AssiP-R-T -5/49/155°",), {"P axis": -5, "QRS axis": 49, "T axis": 155}),
+        (("axes 15/30/2°",), {"P axis": 15, "QRS axis": 30, "T axis": 2}),
+        (("Ejes P.QRS.T | 63 .32 148",), {"P axis": 63, "QRS axis": -32, "T axis": 148}),
+        (("P/QRS/T-Achse | 77--58 7",), {"P axis": 77, "QRS axis": -58, "T axis": 7}),
+        (("Assi P-QRS-T | 2-49-22",), {"P axis": 2, "QRS axis": -49, "T axis": -22}),
+        (("QT315ms", "P123 ms", "QT-Interval1 c 9"), {"QT": 315, "P": 123}),
+        (("C 115 1pmPR 158 ms QT 285 ms QTc 395 ms",), {"HR": 115, "PR": 158, "QT": 285, "QTc": 395}),
+        (("--XE--", "P | 0", "QRS | 28", "T | .37"), {"P axis": 0, "QRS axis": 28, "T axis": -37}),
     ],
 )  # fmt: skip
 def test_what_carts_print(rows: tuple[str, ...], values: dict[str, float]) -> None:
@@ -77,6 +90,9 @@ def test_what_carts_print(rows: tuple[str, ...], values: dict[str, float]) -> No
         ("P-R-T axes 467 105",),
         ("Sinus rhythm with QT prolongation, 12 leads",),
         ("Date 12.03.2019", "Age 74 years"),
+        ("QT/QTc | 3697464 | ms",),  # nothing confirms where the stroke was
+        ("115 bpm",),
+        ("XR-Intervall 180 ms",),  # PR or RR
     ],
 )
 def test_what_is_no_measurement(rows: tuple[str, ...]) -> None:
@@ -100,6 +116,13 @@ def test_a_measurement_knows_its_words_and_place() -> None:
 def test_words_that_are_read_unsurely_say_nothing() -> None:
     (word,) = words("HR 74 bpm")
     assert read_measurements([HeaderWord(word.text, word.box_px, 0.3, OCR)]) == ()
+
+
+def test_a_value_that_is_read_unsurely_must_be_confirmed() -> None:
+    rate, qt, qtc, qrs = words("HR 74 bpm", "QT 380 ms", "QTc 422 ms", "QRS 92 ms")
+    rate, qrs = (HeaderWord(one.text, one.box_px, 0.7, OCR) for one in (rate, qrs))
+    assert {one.name for one in read_measurements([rate, qt, qtc, qrs])} == {"HR", "QT", "QTc"}
+    assert {one.name for one in read_measurements([rate, qt])} == {"QT"}
 
 
 def test_lines_and_plain_text() -> None:

@@ -85,6 +85,9 @@ def test_a_turned_page_is_turned_back() -> None:
     picture = upright(image, replace(made_up_ecg(), angle_deg=5.0))
     dark = np.argwhere(picture.image[:, 150:450, 0] < 128)
     assert np.ptp(dark[:, 0]) <= 4
+    corners = picture.from_given(np.array([[0.0, 0.0], [0.0, 599.0], [399.0, 0.0], [399.0, 599.0]]))
+    assert (corners >= 0).all()
+    assert (corners <= np.array(picture.image.shape[:2]) - 1).all()
 
 
 def test_bands_are_above_and_below_the_rows_and_beside_tall_waves() -> None:

@@ -134,7 +134,7 @@ def test_scales_filters_and_names_of_leads_stay(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["QRS duration", "92", "ms", "QT/QTc 380/415 ms", "P-R-T axes 45 12 60", "HF 74 /min", "RR 1111 ms"],
+    ["QRS duration", "QT/QTc 380/415 ms", "P-R-T axes 45 12 60", "HF 74 /min", "RR 1111 ms"],
 )
 def test_measurements_stay_where_they_are_wanted(text: str) -> None:
     assert kept(text)
@@ -155,3 +155,15 @@ def test_what_may_tell_who_does_not_stay(text: str) -> None:
 def test_words_among_the_rows_that_may_tell_who() -> None:
     assert all(map(is_telling, ("Müller", "12.03.1950", "4711815")))
     assert not any(map(is_telling, ("V1", "aVR", "LaVF", "10", "PVC", "*")))
+
+
+def test_figures_stay_behind_a_label_alone() -> None:
+    """A page that is cut may show the end of a year or a number of a patient."""
+    line = ["959", "QRS", "92", "ms", "Kim", "12"]
+    words = [HeaderWord(text, (0, 100.0 * k, 10, 100.0 * k + 40), 1.0, OCR) for k, text in enumerate(line)]
+    assert [word.text for word in kept_words(words, True)] == ["QRS", "92", "ms"]
+
+
+@pytest.mark.parametrize("text", ["Lead_V5", "[Lead IIf", "LeadlaVL", "aViii.", "KKKKKKKKK", "12121212"])
+def test_misread_leads_and_lines_of_the_grid_tell_nobody(text: str) -> None:
+    assert not is_telling(text)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ecg_hough.elements import TextWord
 from ecg_hough.errors import PageError
-from ecg_hough.header.grammar import LABELS, plain_text
+from ecg_hough.header.grammar import LABELS, lines_of, plain_text
 from ecg_hough.header.words import (
     HeaderWord,
     Upright,
@@ -41,6 +41,8 @@ ROW_GAP_MM = 6.0
 LEAST_POINTS, PIECES = 20, 6
 TELLING_LETTERS = 4
 """Words among the rows with so many letters or figures, that are none of the kept ones, are blanked."""
+PATTERN_LETTERS = 3
+"""What is read of lines of a grid has no more different letters, however long it is."""
 _LEAD = "|".join(sorted((lead.lower() for lead in LEADS), key=len, reverse=True))
 _KEPT = re.compile(
     rf"-?\s*(?:lead\s*)?(?:{_LEAD}|d(?:i{{1,3}}|[123])|c[1-6]|v[34789]r?)"
@@ -48,6 +50,8 @@ _KEPT = re.compile(
     r"\d+(?:[.,]\d+)?\s*(?:mm|cm)\s*/\s*(?:s(?:ec)?|mv)"
     r"|(?:\d+[.,]?\d*\s*(?:hz)?\s*[-~]\s*)?\d+[.,]?\d*\s*hz|\d+\s*~|50|60",
 )
+_LIKE_LEAD = re.compile(r"\W*(?:lead.{1,5}|av[rlfi1t|!]{1,4}\W*)")
+"""Among the rows: what may be the name of a lead whose last letters were misread."""
 _UNIT = re.compile(
     r"(?<![a-z])(?:m[s$5]|bpm|lpm|1pm|(?:1|s|bat|batt|lat)?/min|deg|mv)(?![a-z])|°", re.IGNORECASE
 )
@@ -158,13 +162,20 @@ def _strokes(shape: tuple[int, int], record: Record, scale: float) -> NDArray[np
 
 def kept_words(words: list[HeaderWord], measurements: bool) -> list[HeaderWord]:
     """Words that tell nobody: all that they say are names of leads, scales, filters, or measurements."""
-    kept = []
-    for word in words:
-        plain = plain_text(word.text)
-        parts = [part.strip() for part in re.split(r"\s{2,}|[,;|]", plain) if part.strip()]
-        if all(_KEPT.fullmatch(part) for part in parts) or (measurements and _is_measured(plain)):
-            kept.append(word)
-    return kept
+    kept = set()
+    for line in lines_of(words):
+        labelled = False  # figures without a label may be pieces of a date or of a patient's number
+        for word in line.words:
+            plain = plain_text(word.text)
+            parts = [part.strip() for part in re.split(r"\s{2,}|[,;|]", plain) if part.strip()]
+            measured = measurements and _is_measured(plain)
+            if measured and re.search(r"[^\W\d_]", _UNIT.sub("", plain)):
+                labelled = True
+            elif not measured:
+                labelled = False
+            if all(_KEPT.fullmatch(part) for part in parts) or (measured and labelled):
+                kept.add(word)
+    return [word for word in words if word in kept]
 
 
 def _is_measured(plain: str) -> bool:
@@ -181,9 +192,10 @@ def _is_measured(plain: str) -> bool:
 
 def is_telling(text: str) -> bool:
     """Whether a text among the rows may tell who was recorded: a word or a number of some length."""
-    return sum(letter.isalnum() for letter in text) > TELLING_LETTERS and bool(
-        re.search(r"[^\W\d_]{4}|\d{4}|\d[./-]\d+[./-]\d", text)
-    )
+    letters = [letter for letter in text.casefold() if letter.isalnum()]
+    if len(set(letters)) <= PATTERN_LETTERS or _LIKE_LEAD.fullmatch(plain_text(text)):
+        return False
+    return len(letters) > TELLING_LETTERS and bool(re.search(r"[^\W\d_]{4}|\d{4}|\d[./-]\d+[./-]\d", text))
 
 
 def _fill(mask: NDArray[np.bool_], word: HeaderWord, picture: Upright, margin: float, value: bool) -> None:

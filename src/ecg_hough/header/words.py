@@ -31,8 +31,9 @@ MARGIN_MM = 6.0
 """Between the level of a trace and the words above or below it."""
 BAND_MIN_MM = 4.0
 """Lower bands hold no line of text."""
-READ_PX_PER_MM, MAX_SIDE_PX, DETECT_SIDE_PX = 7.0, 2400, 1280
-"""Scale at which words are read, at most so large, and the longest side in which they are looked for."""
+READ_PX_PER_MM, MAX_SIDE_PX = 7.0, 2400
+"""Scale at which words are looked for and read, and at most so large: of a smaller picture single figures are
+not found."""
 GRID_TILE_MM, PAPER_QUANTILE = 30.0, 0.85
 """Tiles in which the grid is straight and the paper of one colour, which most pixels between lines have."""
 TURNED_DEG = 0.3
@@ -81,13 +82,18 @@ class Upright:
 
     def to_given(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Points (n, 2) row and column from this picture to that as given."""
-        back = _turned(points, -self.angle_deg, self.image.shape[:2])
+        back = _turned(points, -self.angle_deg, self.image.shape, self._quarters)
         return turn_back(back, self.turns, self.shape)
 
     def from_given(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Points (n, 2) from the picture as given to this one."""
         quarters = _quarter_points(np.asarray(points, np.float64), self.turns, self.shape)
-        return _turned(quarters, self.angle_deg, self.image.shape[:2])
+        return _turned(quarters, self.angle_deg, self._quarters, self.image.shape)
+
+    @property
+    def _quarters(self) -> tuple[int, int]:
+        """Shape of the picture turned by quarters alone."""
+        return self.shape[:2] if self.turns % 2 == 0 else self.shape[1::-1]
 
 
 def upright(image: NDArray[np.uint8], record: Record) -> Upright:
@@ -96,10 +102,14 @@ def upright(image: NDArray[np.uint8], record: Record) -> Upright:
     angle = record.angle_deg if math.isfinite(record.angle_deg) else 0.0
     if abs(angle) < TURNED_DEG:
         return Upright(turned, record.quarter_turns, 0.0, image.shape[:2])
+    # As large as the turned page: the first words of lines stand near its corners.
     rows, cols = turned.shape[:2]
+    cosine, sine = math.cos(math.radians(angle)), abs(math.sin(math.radians(angle)))
+    high, wide = math.ceil(rows * cosine + cols * sine), math.ceil(cols * cosine + rows * sine)
     matrix = cv2.getRotationMatrix2D(((cols - 1) / 2, (rows - 1) / 2), -angle, 1.0)
+    matrix[:, 2] += (wide - cols) / 2, (high - rows) / 2
     level = cv2.warpAffine(
-        turned, matrix, (cols, rows), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        turned, matrix, (wide, high), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return Upright(level.astype(np.uint8), record.quarter_turns, angle, image.shape[:2])
 
@@ -118,11 +128,14 @@ def _quarter_points(points: NDArray[np.float64], turns: int, shape: tuple[int, i
     )
 
 
-def _turned(points: NDArray[np.floating], angle_deg: float, shape: Sequence[int]) -> NDArray[np.float64]:
-    """Points (n, 2) of a page turned counter-clockwise, after it is turned back about the middle."""
+def _turned(
+    points: NDArray[np.floating], angle_deg: float, shape: Sequence[int], onto: Sequence[int]
+) -> NDArray[np.float64]:
+    """Points (n, 2) of a page turned counter-clockwise, after it is turned back about its middle, which
+    becomes that of another picture."""
     if angle_deg == 0.0:
         return np.asarray(points, np.float64)
-    middle = np.array([(shape[0] - 1) / 2, (shape[1] - 1) / 2])
+    middle, new = ((np.array(one[:2]) - 1) / 2 for one in (shape, onto))
     turn = math.radians(angle_deg)
     row, col = (np.asarray(points, np.float64) - middle).T
     # Rows run downwards: clockwise on the screen.
@@ -130,7 +143,7 @@ def _turned(points: NDArray[np.floating], angle_deg: float, shape: Sequence[int]
         np.column_stack(
             [row * math.cos(turn) + col * math.sin(turn), col * math.cos(turn) - row * math.sin(turn)]
         )
-        + middle
+        + new
     )
 
 
@@ -239,7 +252,7 @@ def _engine() -> Any:
             "Det.engine_type": EngineType.OPENVINO,
             "Rec.engine_type": EngineType.OPENVINO,
             "Det.limit_type": "max",
-            "Det.limit_side_len": DETECT_SIDE_PX,
+            "Det.limit_side_len": MAX_SIDE_PX,
             "Global.use_cls": False,
             "Global.log_level": "error",
         }

@@ -178,9 +178,10 @@ def _draw_values(rng: np.random.Generator) -> dict[str, int]:
     rate = int(rng.integers(42, 140))
     rr = 60.0 / rate
     qt = int(np.clip(rng.normal(405, 20) * rr ** (1 / 3), 240, 560))
+    p = int(rng.integers(80, 130))
     values = {
         "HR": rate, "RR": round(1000 * rr),
-        "P": int(rng.integers(80, 130)), "PR": int(rng.integers(112, 240)),
+        "P": p, "PR": int(rng.integers(max(112, p + 10), 240)),  # from the beginning of P on
         "QRS": int(rng.integers(72, 168)), "QT": qt, "QTc": round(qt / rr**0.5),
         "P axis": int(rng.integers(-20, 90)), "QRS axis": int(rng.integers(-60, 120)),
         "T axis": int(rng.integers(-30, 180)),
