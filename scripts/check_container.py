@@ -13,8 +13,8 @@ image:
     python scripts/check_container.py --engine podman --base output/base
 
 Out: exit status 0 where the files keep their schemas, hadolint finds nothing, the image is small enough, a
-page is read by a user without rights under a read-only root without a network, and `compose up` shows the
-record in the review, which keeps a correction in PostgreSQL.
+page is read by a user without rights under a read-only root without a network, and `compose up`, where
+`--compose` names a command for it, shows the page in the review with PostgreSQL behind it.
 """
 
 from __future__ import annotations
@@ -76,14 +76,14 @@ def import_base(engine: str, folder: Path) -> None:
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     version = re.search(r"^ARG PYTHON=(\S+)", dockerfile, re.MULTILINE)
     assert version is not None
+    for name in HOST_FILES:
+        if Path("/", name).is_file():
+            shutil.copy(Path("/", name), folder / name)
     words = [engine, "import", "-", f"docker.io/library/python:{version[1]}-slim"]
     with subprocess.Popen(words, stdin=subprocess.PIPE) as taker:
         assert taker.stdin is not None
         with tarfile.open(fileobj=taker.stdin, mode="w|") as archive:
             archive.add(folder, ".")
-            for name in HOST_FILES:
-                if Path("/", name).is_file():
-                    archive.add(Path("/", name).resolve(), name)
     if taker.returncode:
         sys.exit(f"FAILED: {folder} cannot be imported")
 
