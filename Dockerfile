@@ -19,7 +19,7 @@ RUN /opt/venv/bin/pip install --no-compile --only-binary :all: --no-binary ecg-h
     && find /opt/venv -name __pycache__ -type d -prune -exec rm -rf {} + \
     && find /opt/venv/lib \( -path "*/pyarrow/include" -o -path "*/site-packages/pip" \) -prune -exec rm -rf {} + \
     && find /opt/venv/lib \( -name "*_intel_gpu_plugin*" -o -name "*_intel_npu*" -o -path "*/openvino/libs/cache.json" \
-        -o -name "libarrow_flight*" -o -name "libarrow_substrait*" -o -name "libarrow_s3*" \) -delete \
+        -o -name "libarrow_flight*" -o -name "libarrow_s3*" \) -delete \
     && find /opt/venv/lib -name "libopenvino_*_frontend*" ! -name "*_onnx_*" ! -name "*_ir_*" -delete \
     && find /opt/venv/lib -path "*/botocore/data/*" -type d ! -path "*/data/s3*" ! -path "*/data/sts*" ! -path "*/data/sso*" \
         -prune -exec rm -rf {} +
