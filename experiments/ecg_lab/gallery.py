@@ -7,6 +7,7 @@ read.
 from __future__ import annotations
 
 import tempfile
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ KINDS = {
 }
 DPI, WIDTH_PX, QUALITY = 150, 1000, 50
 """Of the pages, and of the pictures: all together take less than 2 MB."""
+LINE_MAX = 110
 HEAD = """\
 # Gallery
 
@@ -161,7 +163,8 @@ def write_gallery(
         if one.group != group:
             group = one.group
             lines += [f"## {group}", ""]
-        lines += [f"### {one.title}", "", one.words, "", f"![{one.title}](images/gallery/{one.name}.jpg)", ""]
+        picture = f"![{one.title}](images/gallery/{one.name}.jpg)"
+        lines += [f"### {one.title}", "", textwrap.fill(one.words, LINE_MAX), "", picture, ""]
         on_exhibit(one)
     page = docs / "gallery.md"
     page.write_text("\n".join([HEAD.format(first=seed, last=seed + n - 1), *lines]), encoding="utf-8")
