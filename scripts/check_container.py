@@ -78,7 +78,7 @@ def import_base(engine: str, folder: Path) -> None:
     for name in HOST_FILES:
         if Path("/", name).is_file():
             shutil.copy(Path("/", name), folder / name)
-    words = [engine, "import", "-", f"docker.io/library/python:{version[1]}-slim"]
+    words = [engine, "import", "-", f"python:{version[1]}-slim"]
     with subprocess.Popen(words, stdin=subprocess.PIPE) as taker:
         assert taker.stdin is not None
         with tarfile.open(fileobj=taker.stdin, mode="w|") as archive:

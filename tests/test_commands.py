@@ -234,7 +234,7 @@ def test_commands_of_clients_of_the_service(desk: Path, programs: Path) -> None:
             )
             assert json.loads(answer(as_json))["layout"] == "3x4+1"
             assert answer(as_csv).startswith("time_s,I,II,")
-            assert json.loads(answer(with_options))["request"]["options"]["layout"] == "3x4+1"
+            assert json.loads(answer(with_options))["layout"] == "3x4+1"
             number = json.loads(answer(several).partition("\r\n\r\n")[2])["id"]
             while (state := json.loads(answer(job.replace("ID", number))))["state"] in ("queued", "running"):
                 time.sleep(0.5)
