@@ -12,13 +12,17 @@ COPY pyproject.toml constraints.txt README.md LICENSE CHANGELOG.md CITATION.cff 
 COPY src src
 COPY nnunet_configs nnunet_configs
 RUN python -m venv /opt/venv
-# Without what a reader of pages never loads: tests, headers, plugins for other hardware, RPC, the installer.
+# Without what a reader of pages never loads: tests, headers, the installer, other hardware, networks of other
+# programs, RPC, Amazon's other services.
 RUN /opt/venv/bin/pip install --no-compile --only-binary :all: --no-binary ecg-hough -c constraints.txt ".[${EXTRAS}]" \
     && find /opt/venv -name tests -type d -prune -exec rm -rf {} + \
     && find /opt/venv -name __pycache__ -type d -prune -exec rm -rf {} + \
     && find /opt/venv/lib \( -path "*/pyarrow/include" -o -path "*/site-packages/pip" \) -prune -exec rm -rf {} + \
-    && find /opt/venv/lib \( -name "*_intel_gpu_plugin*" -o -name "*_intel_npu*" -o -name "libarrow_flight*" \
-        -o -name "libarrow_substrait*" \) -delete
+    && find /opt/venv/lib \( -name "*_intel_gpu_plugin*" -o -name "*_intel_npu*" -o -path "*/openvino/libs/cache.json" \
+        -o -name "libarrow_flight*" -o -name "libarrow_s3*" \) -delete \
+    && find /opt/venv/lib -name "libopenvino_*_frontend*" ! -name "*_onnx_*" ! -name "*_ir_*" -delete \
+    && find /opt/venv/lib -path "*/botocore/data/*" -type d ! -path "*/data/s3*" ! -path "*/data/sts*" ! -path "*/data/sso*" \
+        -prune -exec rm -rf {} +
 
 FROM python:${PYTHON}-slim
 LABEL org.opencontainers.image.title="ecg-hough" \

@@ -86,7 +86,7 @@ lint: $(READY_TRAIN) ## ruff and mypy
 docs: $(READY_TRAIN) ## the site of the docs into output/site, strictly
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet
 
-release: $(READY_RELEASE) sbom ## wheel and sdist into dist/, used in a fresh environment; Dockerfile linted
+release: $(READY_RELEASE) sbom ## wheel and sdist into dist/, used as a stranger would; files of containers checked
 	$(VENV)/bin/python scripts/check_release.py && $(VENV)/bin/python scripts/check_container.py
 
 sbom: $(READY_RELEASE) ## the packages of an installation with all extras but train, as CycloneDX, into dist/

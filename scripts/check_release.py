@@ -5,8 +5,9 @@ In: this checkout, with `build` installed. Out: dist/, and exit status 0 where
 
 - two builds give the same bytes, and each file is at most 30 MB;
 - pip installs the wheel from wheels alone, so that no compiler is needed, and brings no torch;
-- the installed command reads a photo, writes DICOM, runs a batch, and scores the samples;
-- `uvx --from WHEEL ecg-hough predict` does, where uv is installed.
+- the installed command reads a photo, which is corrected through the review's pages, writes DICOM, runs a
+  batch of 50 pages, and scores the samples; the laboratory makes the paper's comparison;
+- `uvx --from WHEEL ecg-hough predict` reads a page, where uv is installed.
 
     python scripts/check_release.py --python python3.11 --python python3.12
 """
@@ -17,18 +18,24 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
+from http.cookiejar import CookieJar
 from pathlib import Path
+from typing import Any
+from urllib.request import HTTPCookieProcessor, Request, build_opener
 
 ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
 MAX_MB = 30.0
 SNR_MIN_DB = 15.0
 """Each of the six samples is read to 19 dB or more."""
+BATCH_PAGES = 50
 
 
 def run(*command: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = None) -> str:
@@ -101,35 +108,92 @@ def as_stranger(wheel: Path, python: str) -> None:
         require(
             not {"torch", "nnunetv2"} & set(names), f"{version}: {len(names)} packages, all wheels, no torch"
         )
+        reads_a_photo(programs / "ecg-hough", home, env)
+        run(*pip, f"{wheel}[batch,dicom,serve]", env=env)
+        corrects_it(programs / "ecg-hough", home, env)
+        reads_many(programs / "ecg-hough", home, env)
+        shutil.copytree(ROOT / "experiments", home / "experiments")  # pip builds in the folder itself
+        run(programs / "python", "-m", "pip", "install", "-q", home / "experiments", env=env)
+        compares(programs, home, env)
 
-        def hough(*words: str) -> str:
-            return run(programs / "ecg-hough", *words, cwd=home, env=env)
 
-        require("weights: leads-" in hough("--version"), "--version names the weights")
-        require("Nothing to mend." in hough("doctor"), "doctor has nothing to mend")
-        hough("predict", "samples/photo_3x4.jpg", "-o", "photo", "--overlay")
-        record = json.loads((home / "photo" / "photo_3x4.json").read_bytes())
-        found = sum(lead["found"] for lead in record["lead_status"])
-        require(found == 12, f"a photo is read: {record['layout']}, {found} leads")
-        missing = subprocess.run(
-            [str(programs / "ecg-hough"), "predict", "samples/photo_3x4.jpg", "-o", "d", "--format", "dicom"],
-            cwd=home, capture_output=True, text=True,
-        )  # fmt: skip
-        require(
-            'pip install "ecg-hough[dicom]"' in missing.stderr, "a missing extra is named with its command"
-        )
-        run(*pip, f"{wheel}[dicom,batch]", env=env)
-        hough("convert", "photo/photo_3x4.json", "--to", "dicom")
-        require((home / "photo" / "photo_3x4.dcm").stat().st_size > 100_000, "DICOM is written")
-        hough("predict", "samples", "-o", "out")
-        hough("evaluate", "out", "samples/truth", "-o", "scores")
-        summary = json.loads((home / "scores" / "summary.json").read_bytes())
-        snr = float(summary["all"]["challenge_snr_db"])
-        require(snr > SNR_MIN_DB, f"the samples are read to {snr:.1f} dB")
-        hough("batch", "plan", "samples", "-o", "batch")
-        hough("batch", "run", "batch")
-        require("6" in hough("batch", "status", "batch"), "a batch of six pages is read")
-        hough("batch", "verify", "batch", "-n", "1")
+def reads_a_photo(hough: Path, home: Path, env: dict[str, str]) -> None:
+    """The first page, with nothing but the package."""
+    at_home = partial(run, hough, cwd=home, env=env)
+    require("weights: leads-" in at_home("--version"), "--version names the weights")
+    require("Nothing to mend." in at_home("doctor"), "doctor has nothing to mend")
+    at_home("predict", "samples/photo_3x4.jpg", "-o", "photo", "--overlay")
+    record = json.loads((home / "photo" / "photo_3x4.json").read_bytes())
+    found = sum(lead["found"] for lead in record["lead_status"])
+    require(found == 12, f"a photo is read: {record['layout']}, {found} leads")
+    missing = subprocess.run(
+        [str(hough), "predict", "samples/photo_3x4.jpg", "-o", "d", "--format", "dicom"],
+        cwd=home, env={**os.environ, **env}, capture_output=True, text=True,
+    )  # fmt: skip
+    require('pip install "ecg-hough[dicom]"' in missing.stderr, "a missing extra is named with its command")
+
+
+def corrects_it(hough: Path, home: Path, env: dict[str, str]) -> None:
+    """What a browser sends when a person corrects the gain of the photo; the record, as DICOM too."""
+    words = [str(hough), "review", "photo", "--no-browser", "--user", "anna"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, cwd=home, env={**os.environ, **env}, stdout=pipe, text=True) as server:
+        assert server.stdout is not None
+        try:
+            address = server.stdout.readline().strip()
+            at = address.partition("/?")[0]
+            browser = build_opener(HTTPCookieProcessor(CookieJar()))
+            queue = browser.open(address).read().decode()
+            csrf = re.search(r'name="csrf" content="([^"]+)"', queue)
+            require(csrf is not None, "the review begins a session")
+            assert csrf is not None
+            headers = {"X-CSRF-Token": csrf[1], "Content-Type": "application/json"}
+
+            def send(path: str, sent: dict[str, Any]) -> dict[str, Any]:
+                request = Request(f"{at}{path}", json.dumps(sent).encode(), headers)
+                answer: dict[str, Any] = json.load(browser.open(request))
+                return answer
+
+            (page,) = json.load(browser.open(f"{at}/api/queue"))["pages"]
+            gain = {"kind": "gain", "what": {"mm_mv": 5, "group": "limb"}}
+            state = send(f"/api/pages/{page['id']}/corrections", {"version": 0, **gain})
+            send(f"/api/pages/{page['id']}/decision", {"version": state["version"], "decision": "accepted"})
+        finally:
+            server.terminate()
+    run(hough, "review", "photo", "--export", "reviewed", "--format", "dicom", cwd=home, env=env)
+    record = json.loads((home / "reviewed" / "photo_3x4.json").read_bytes())
+    require(
+        (record["corrected_by"], record["gain_mm_mv"], record["review"]) == (["anna"], 5, "accepted"),
+        "a correction through the review's pages is in the record",
+    )
+    run(hough, "convert", "photo/photo_3x4.json", "--to", "dicom", cwd=home, env=env)
+    sizes = [(home / name / "photo_3x4.dcm").stat().st_size for name in ("reviewed", "photo")]
+    require(min(sizes) > 100_000, "DICOM is written")
+
+
+def reads_many(hough: Path, home: Path, env: dict[str, str]) -> None:
+    """Scores of the samples, and a batch of them and of drawn pages."""
+    at_home = partial(run, hough, cwd=home, env=env)
+    at_home("predict", "samples", "-o", "out")
+    at_home("evaluate", "out", "samples/truth", "-o", "scores")
+    summary = json.loads((home / "scores" / "summary.json").read_bytes())
+    snr = float(summary["all"]["challenge_snr_db"])
+    require(snr > SNR_MIN_DB, f"the samples are read to {snr:.1f} dB")
+    n_samples = summary["all"]["pages"]
+    at_home("render", "-o", "pages", "-n", str(BATCH_PAGES - n_samples))
+    at_home("batch", "plan", "samples", "pages", "-o", "batch")
+    at_home("batch", "run", "batch")
+    done = json.loads(at_home("batch", "status", "batch", "--json"))["pages_done"]
+    require(done == BATCH_PAGES, f"a batch of {done} pages is read")
+    at_home("batch", "verify", "batch", "-n", "2")
+
+
+def compares(programs: Path, home: Path, env: dict[str, str]) -> None:
+    """The comparison of docs/guides/paper.md, on pages of the batch."""
+    words = ("compare", "pages", "--methods", "ours,krones2024", "--pages", "3", "-o", "compare.json")
+    print(run(programs / "ecg-lab", *words, cwd=home, env=env))
+    methods = set(json.loads((home / "compare.json").read_bytes())["variants"])
+    require({"ours", "krones2024"} <= methods, "the winner's method and ours are compared on the same pages")
 
 
 def by_uvx(wheel: Path) -> None:

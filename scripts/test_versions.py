@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TOOLS = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "jsonschema", "pyyaml")
+TOOLS = ("pytest", "pytest-timeout", "pytest-xdist", "httpx", "hypothesis", "jsonschema", "pyyaml")
 PEERS = ("duckdb", "ecgdatakit", "fhir.resources", "mne", "moto[server]", "pyedflib")
 """Packages that tests compare with; none of them is a dependency."""
 

@@ -6,11 +6,13 @@ image, a manifest and two records in place of the reader's. Numbers of pages bec
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import cv2
 import numpy as np
 import pytest
 import wfdb
+from PIL import Image
 
 from ecg_hough.networks.runtime import WEIGHTS
 from ecg_hough.output.export import png_bytes, write_signals
@@ -31,8 +34,8 @@ from test_docs import ALL, named
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 PROGRAMS = ("ecg-hough", "ecg-lab", "make")
 NOT_RUN = {
-    r"pip install|python3? -m venv|^ecg/bin|^\.venv/bin": "installs; scripts/check_release.py does the same",
-    r"^docker ": "needs a Docker engine; scripts/check_container.py does the same",
+    r"pip install|python3? -m venv|^ecg/bin|^uvx ": "installs; scripts/check_release.py does the same",
+    r"^docker ": "needs a container engine; scripts/check_container.py does the same",
     r"^(wget|git|kaggle|cp|cd) |wfdb\.dl_database|--source ptbxl": "fetches what others keep",
     r"^python gen_ecg|^python (train|run)_model": "a command of somebody else's program",
     r"(data/(chapman|ludb)|--source kit|contest/|pages/ludb|\bPAGES\b)": "needs a data set that is not here",
@@ -41,8 +44,8 @@ NOT_RUN = {
     r"^ecg-hough (train|train-traces|train-marks|nnunet) |^ecg-lab (train-peer|cross-validate)":
         "trains for hours; tests/training makes a few steps",
     r"^ecg-hough (export|quantize) |^ecg-lab export-peer": "needs what a training left",
-    r"^curl |^ecg-hough (serve|dicom-listen|review)":
-        "a server, or its client; tests/service and tests/review run them",
+    r"^curl ": "asks a server; test_commands_of_clients_of_the_service",
+    r"^ecg-hough (serve|dicom-listen|review (?!.*--export))": "a server; tests/service, tests/review run it",
     r"--network models/M3": "needs the winner's network",
 }  # fmt: skip
 """Commands that are not run, and why."""
@@ -165,6 +168,15 @@ def dicom_image(folder: Path) -> None:
     (folder / "study" / "image.dcm").write_bytes(picture_bytes(image))
 
 
+def env_of(programs: Path) -> dict[str, str]:
+    """Variables with which a shell finds the commands of this checkout."""
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join((str(programs), os.environ["PATH"])),
+        "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT / "experiments"))),
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
@@ -180,11 +192,8 @@ def test_commands_of_a_page(page: Path, desk: Path, programs: Path) -> None:
         pytest.importorskip("edfio")
     if "batch" in text:
         pytest.importorskip("pyarrow")
-    env = {
-        **os.environ,
-        "PATH": os.pathsep.join((str(programs), os.environ["PATH"])),
-        "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT / "experiments"))),
-    }
+    if "review" in text:
+        pytest.importorskip("sqlalchemy")
     for step in steps:
         words: list[str]
         if step.is_python:
@@ -193,5 +202,43 @@ def test_commands_of_a_page(page: Path, desk: Path, programs: Path) -> None:
             words = [sys.executable, "-c", code]
         else:
             words = ["bash", "-ec", smaller(step.text)]
-        done = subprocess.run(words, cwd=desk, env=env, capture_output=True, text=True)
+        done = subprocess.run(words, cwd=desk, env=env_of(programs), capture_output=True, text=True)
         assert done.returncode == 0, f"{step.text}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_commands_of_clients_of_the_service(desk: Path, programs: Path) -> None:
+    for package in ("fastapi", "pydicom"):
+        pytest.importorskip(package)
+    shutil.copy(SAMPLES / "clean_3x4.jpg", desk / "scan.jpg")
+    pages = [Image.open(SAMPLES / f"{name}.jpg") for name in ("clean_3x4", "bw_3x4")]
+    pages[0].save(desk / "study.pdf", save_all=True, append_images=pages[1:])
+    commands = [step.text for step in steps_of(ROOT / "docs" / "service.md") if step.text.startswith("curl ")]
+    assert len(commands) == 6
+    env = env_of(programs)
+
+    def answer(command: str) -> str:
+        done = subprocess.run(f"{command} -sS --fail", shell=True, cwd=desk, env=env, capture_output=True)
+        assert done.returncode == 0, f"{command}: {done.stderr.decode()}"
+        return done.stdout.decode()
+
+    # A loaded machine may need longer for a page than a server waits before it answers with a job.
+    words = ["ecg-hough", "serve", "--port", "0", "--data", "jobs", "--wait-seconds", "300"]
+    with subprocess.Popen(words, cwd=desk, env=env, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        try:
+            place = next(found for line in server.stderr if (found := re.search(r"127\.0\.0\.1:\d+", line)))
+            as_json, as_csv, with_options, several, job, record = (
+                command.replace("localhost:8000", place[0]) for command in commands
+            )
+            assert json.loads(answer(as_json))["layout"] == "3x4+1"
+            assert answer(as_csv).startswith("time_s,I,II,")
+            assert json.loads(answer(with_options))["layout"] == "3x4+1"
+            number = json.loads(answer(several).partition("\r\n\r\n")[2])["id"]
+            while (state := json.loads(answer(job.replace("ID", number))))["state"] in ("queued", "running"):
+                time.sleep(0.5)
+            answer(record.replace("ID", state["records"][0]["id"]))
+        finally:
+            server.terminate()
+    assert (desk / "ecg.dcm").read_bytes()[128:132] == b"DICM"

@@ -7,6 +7,8 @@ read.
 from __future__ import annotations
 
 import tempfile
+import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from ecg_hough.errors import PageError
 from ecg_hough.image.reading import read_page
+from ecg_hough.output.ecg import Ecg
 from ecg_hough.output.overlay import draw_overlay
 from ecg_hough.paper import KNOWN_LAYOUTS, SHAPES, Layout, make_layout
 from ecg_hough.pipeline import digitize
@@ -40,6 +43,7 @@ KINDS = {
 }
 DPI, WIDTH_PX, QUALITY = 150, 1000, 50
 """Of the pages, and of the pictures: all together take less than 2 MB."""
+LINE_MAX = 110
 HEAD = """\
 # Gallery
 
@@ -48,7 +52,8 @@ millivolts. The pages are made-up ECGs drawn by the own renderer with the seeds 
 them chosen by its result, so some show what goes wrong. `ecg-lab gallery` draws and reads them again and
 writes this page.
 
-SNR is that of the [Challenge 2024](metrics.md) against the drawn signals, the mean of the leads on the page.
+The decibels are those of the [Challenge 2024](metrics.md) against the drawn signals, over the leads on the
+page. A page with a warning, or with a lead that is not at `ok`, is at `check`: a person should look.
 """
 
 
@@ -81,19 +86,19 @@ def known_layouts() -> Iterator[Layout]:
 def exhibits(seed: int = SEED) -> Iterator[Exhibit]:
     """Draw and read every page, in the order of the gallery."""
     for layout in known_layouts():
-        yield _rendered("Layouts", layout.name, "clean", layout, seed)
+        yield _rendered("Layouts", layout.name, layout.name.replace("+", "_"), "clean", layout, seed)
         seed += 1
     for profile, title in KINDS.items():
-        yield _rendered("Kinds of pages", title, profile, make_layout("3x4", rhythm=("II",)), seed)
+        layout = make_layout("3x4", rhythm=("II",))
+        yield _rendered("Kinds of pages", title, profile, profile, layout, seed)
         seed += 1
     yield _plotted(seed)
 
 
-def _rendered(group: str, title: str, profile: str, layout: Layout, seed: int) -> Exhibit:
+def _rendered(group: str, title: str, name: str, profile: str, layout: Layout, seed: int) -> Exhibit:
     ecg = generate_ecg(seed)
     style = sample_style(np.random.default_rng(seed), profile, layout=layout, dpi=DPI)
     page = render_page(ecg.signals, ecg.fs, seed=seed, style=style)
-    name = f"{profile}-{layout.name}".replace("+", "_")
     return _read(group, title, name, page.image, page.signals, page.fs)
 
 
@@ -118,12 +123,19 @@ def _read(
         for drawn, read in zip(truth, ecg.signals, strict=True)
         if np.isfinite(drawn).any()
     )
-    found = sum(status.found for status in ecg.lead_status)
     words = (
-        f"Read as `{ecg.layout}`, {ecg.speed_mm_s:g} mm/s, {ecg.gain_mm_mv:g} mm/mV; {found} leads, "
-        f"{snr:.1f} dB; status `{ecg.page_status}`."
+        f"Read as `{ecg.layout}`, {ecg.speed_mm_s:g} mm/s, {ecg.gain_mm_mv:g} mm/mV; {snr:.1f} dB; "
+        f"{_statuses(ecg)}."
     )
     return Exhibit(group, title, name, draw_overlay(image, ecg), words)
+
+
+def _statuses(ecg: Ecg) -> str:
+    """How many leads have each status, and what the warnings are about."""
+    counts = Counter(lead.status for lead in ecg.lead_status if lead.found)
+    leads = ", ".join(f"{n} lead{'s' if n > 1 else ''} at `{status}`" for status, n in counts.most_common())
+    topics = dict.fromkeys(warning.partition(":")[0] for warning in ecg.warnings)
+    return f"{leads}; {'warnings about ' + ', '.join(topics) if topics else 'no warning'}"
 
 
 def write_gallery(
@@ -151,7 +163,8 @@ def write_gallery(
         if one.group != group:
             group = one.group
             lines += [f"## {group}", ""]
-        lines += [f"### {one.title}", "", one.words, "", f"![{one.title}](images/gallery/{one.name}.jpg)", ""]
+        picture = f"![{one.title}](images/gallery/{one.name}.jpg)"
+        lines += [f"### {one.title}", "", textwrap.fill(one.words, LINE_MAX), "", picture, ""]
         on_exhibit(one)
     page = docs / "gallery.md"
     page.write_text("\n".join([HEAD.format(first=seed, last=seed + n - 1), *lines]), encoding="utf-8")

@@ -62,6 +62,15 @@ def test_a_bad_database(out: Path) -> None:
     assert "must be a URL" in result.output
 
 
+def test_a_database_that_does_not_answer(out: Path) -> None:
+    pytest.importorskip("psycopg", reason='needs pip install "ecg-hough[serve]"')
+    url = "postgresql+psycopg://anna:hidden@127.0.0.1:1/ecg"
+    result = CliRunner().invoke(app, ["review", str(out), "--no-browser", "--database", url])
+    assert result.exit_code == 1
+    assert "Error: database postgresql+psycopg://anna:***@127.0.0.1:1/ecg: " in result.output
+    assert "hidden" not in result.output
+
+
 def test_the_server_answers_with_a_token_alone(out: Path) -> None:
     pytest.importorskip("uvicorn", reason='needs pip install "ecg-hough[serve]"')
     command = [sys.executable, "-c", "from ecg_hough.cli.app import app; app()", "review", str(out)]

@@ -29,7 +29,7 @@ from sqlalchemy import (
     make_url,
     select,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from ecg_hough.review.corrections import Correction, Entry, correction_of
@@ -144,11 +144,16 @@ class Store:
         url: of SQLAlchemy, such as `sqlite:///review.db` or `postgresql+psycopg://host/name`.
     Raises:
         ValueError: it is no such URL.
+        OSError: the database does not answer, or lets nobody in.
     """
 
     def __init__(self, url: str) -> None:
         self._engine = _engine_of(url)
-        _Base.metadata.create_all(self._engine)
+        try:
+            _Base.metadata.create_all(self._engine)
+        except OperationalError as error:
+            shown = self._engine.url.render_as_string(hide_password=True)
+            raise OSError(f"database {shown}: {error.orig}") from error
 
     @classmethod
     def beside(cls, folder: Path) -> Store:
