@@ -65,47 +65,6 @@ def test_samples_come_back_at_their_seconds() -> None:
     assert np.isnan(gone[3]).all()
 
 
-def test_samples_are_read_between_the_ends_of_the_rows() -> None:
-    import torch
-
-    from ecg_lab.networks.whole_page_net import read_between
-
-    heights = torch.stack([torch.arange(100.0), -2 * torch.arange(100.0)])[None]
-    read = read_between(heights, torch.tensor([[0.2, 0.7]]), 40)
-    # Columns 20 to 70 in 40 steps of 1.25, each read at its middle; column k's middle is at k + 0.5.
-    expected = 20 + 1.25 * (np.arange(40) + 0.5) - 0.5
-    np.testing.assert_allclose(read[0].numpy(), [expected, -2 * expected], atol=1e-3)
-    beyond = read_between(heights, torch.tensor([[-0.1, 1.0]]), 40)
-    assert beyond[0, 0, 0] == 0
-
-
-def test_every_row_of_traces_gives_its_own_leads() -> None:
-    """Without its convolutions: a row's height is its number, and a lead is cut from its own row."""
-    import torch
-
-    network = whole_page.make().eval()
-    with torch.no_grad():
-        network.heights.weight.zero_()
-        network.heights.bias.copy_(torch.arange(4.0).repeat_interleave(4))
-        answer = network(torch.rand(1, 3, *whole_page.SHAPE)).numpy()[0]
-    assert answer.shape == (whole_page.OUTPUTS + 2,)
-    assert ((answer[-2:] >= 0) & (answer[-2:] <= 1)).all()
-    signals = whole_page.as_signals(answer, 500)
-    rows = [["I", "aVR", "V1", "V4"], ["aVL", "V2", "V5"], ["III", "aVF", "V3", "V6"], ["II"]]
-    for k, leads in enumerate(rows):
-        for lead in leads:
-            assert np.nanmin(signals[LEADS.index(lead)]) == np.nanmax(signals[LEADS.index(lead)]) == k
-
-
-@pytest.mark.slow
-def test_a_page_comes_with_its_samples_and_the_ends_of_its_rows() -> None:
-    page, numbers = whole_page.draw([], np.random.default_rng(2))
-    assert page.shape == (3, *whole_page.SHAPE)
-    assert numbers.shape == (whole_page.OUTPUTS + 2,)
-    start, end = numbers[-2:]
-    assert 0 <= start < end - 0.6 <= 0.4
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PEERS)
 def test_a_stopped_training_goes_on_and_is_exported(tmp_path: Path, name: str) -> None:
