@@ -146,7 +146,11 @@ def compare_methods(
     """
     names, out, chosen = list(methods or METHODS), Path(out), _chosen(folders, pages)
     _check_arguments(names, out, chosen)
-    masks = {folder: _true_masks(folder, found, out / "masks") for folder, found in chosen.items()}
+    reads_masks = any(find_method(name).reads == "masks" for name in names)
+    masks = {
+        folder: _true_masks(folder, found, out / "masks") if reads_masks else {}
+        for folder, found in chosen.items()
+    }
     variants = {name: _pages_of(name, chosen, masks) for name in _variants(names, any(masks.values()))}
     total = sum(len(found) for by_folder in variants.values() for found in by_folder.values())
     done = 0
