@@ -80,8 +80,9 @@ class Fakes:
         return {name: work / name for name in learning.SHARES}
 
     def measure(self, weights: Path | None, pages: Sequence[CorrectedPage], *args: Any) -> Any:
-        name = weights.name if weights is not None and weights.name in self.figures else "before"
-        self.measured.append(name)
+        name = weights.name if weights is not None else "before"
+        self.measured.append(name if name in learning.SHARES else "before")
+        name = name if name in self.figures else "before"
         right = np.tile(np.arange(12) % 2 == 0, (8, 1))
         said = np.full((8, 12), 1 / (1 + np.exp(-self.off)))
         return self.figures[name], [JudgedPage(p, r) for p, r in zip(said, right, strict=True)]
@@ -161,14 +162,14 @@ def test_a_stopped_run_goes_on_and_another_begins_anew(
     monkeypatch.setattr(learning, "_write", stop)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path)
-    assert fakes.measured == ["before", "trained", "mean"]
+    assert fakes.measured == ["before", "trained", "mostly-trained", "mean"]
     monkeypatch.undo()
     fakes = Fakes(monkeypatch, trained=BETTER, mean=BEFORE)
     assert run(tmp_path).taken == "trained"
     assert fakes.measured == []
     fakes = Fakes(monkeypatch, trained=BETTER, mean=BEFORE)
     run(tmp_path, steps=7)
-    assert fakes.measured == ["before", "trained", "mean"]
+    assert fakes.measured == ["before", "trained", "mostly-trained", "mean"]
 
 
 def test_too_few_pages_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
-"""Networks that may replace the one so far: the trained one, and its mean with the old one.
+"""Networks that may replace the one so far: the trained one, and its means with the old one.
 
 In: the run folder of `trace_train`, and the weights that it started from. Out: a folder of weights for each.
-The mean is often better than either (Wortsman et al. 2022, arXiv 2203.05482).
+A mean is often better than either (Wortsman et al. 2022, arXiv 2203.05482): the trained one may have
+forgotten too much, and the even mean learnt too little.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from ecg_hough.networks.runtime import TRUST_NAME
 from ecg_hough.traces.tiles import TRACE_NETWORK
 
-SHARES = {"trained": 1.0, "mean": 0.5}
+SHARES = {"trained": 1.0, "mostly-trained": 0.75, "mean": 0.5}
 """Candidates, and their share of the trained weights; the old ones have the rest."""
 
 

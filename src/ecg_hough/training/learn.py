@@ -3,7 +3,7 @@
 In: a review, a folder, a standard set. Out: `traces.onnx` with its card, and `trust.json`, each only where it
 is better; `predict --weights` takes the folder. The trace network goes on from the weights so far on strips
 of corrected pages, mixed with strips of drawn ones, so that nothing is forgotten. Candidates are the trained
-network and its mean with the old one (Wortsman et al. 2022, arXiv 2203.05482). The one that gains most on
+network and its means with the old one (Wortsman et al. 2022, arXiv 2203.05482). The one that gains most on
 pages held out from the corrections is taken, if it gains there and loses nothing on the standard set.
 
 What it does not learn: names, layouts and landmarks. Their networks and the weights of the choice of layouts
