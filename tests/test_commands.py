@@ -223,8 +223,9 @@ def test_commands_of_clients_of_the_service(desk: Path, programs: Path) -> None:
         assert done.returncode == 0, f"{command}: {done.stderr.decode()}"
         return done.stdout.decode()
 
-    # A loaded machine may need longer for a page than a server waits before it answers with a job.
-    words = ["ecg-hough", "serve", "--port", "0", "--data", "jobs", "--wait-seconds", "300"]
+    # A loaded machine may need longer for a page than a server waits and allows.
+    words = ["ecg-hough", "serve", "--port", "0", "--data", "jobs", "--wait-seconds", "500"]
+    words += ["--page-seconds", "500"]
     with subprocess.Popen(words, cwd=desk, env=env, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         try:
