@@ -279,7 +279,7 @@ def test_a_strip_that_is_cut_does_not_overrule_its_clean_copy(signals):
     assert not any("cross" in warning for warning in result.warnings)
 
 
-def test_ink_that_is_as_likely_anothers_is_left_out_with_a_reason(signals):
+def test_ink_that_is_as_likely_anothers_is_left_out_with_a_reason(signals, monkeypatch: pytest.MonkeyPatch):
     layout = make_layout("12x1")
     rows, windows = rows_of(signals, layout)
     k = LEADS.index("V3")
@@ -288,6 +288,10 @@ def test_ink_that_is_as_likely_anothers_is_left_out_with_a_reason(signals):
     assert 60 < gone.sum() < 100  # 4 mm of 25 mm/s
     assert (result.confidence[k][gone] == 0).all()
     assert any("where rows cross" in warning and "V3" in warning for warning in result.warnings)
+    monkeypatch.setattr("ecg_hough.signals.calibrate.WAVE_S", 0.25)  # then 0.16 s are less than a wave
+    short = calibrated(cut_at(rows, k, 0.8), windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
+    assert any("where rows cross" in note and "V3" in note for note in short.notes)
+    assert not any("where rows cross" in warning for warning in short.warnings)
     kept = calibrated(cut_at(rows, k, 0.1), windows, layout, fs=FS, speed_mm_s=25, gain_mm_mv=10)
     assert np.isfinite(kept.signals[k]).sum() > np.isfinite(result.signals[k]).sum()
     assert kept.confidence[k][gone].mean() == pytest.approx(0.9, abs=0.1)

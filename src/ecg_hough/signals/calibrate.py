@@ -70,6 +70,8 @@ EDGE_MM, STEP_SLACK, EVEN_STEPS = 0.005, 0.05, 0.05
 steps, are on it; steps that differ by less, as a share, are even."""
 UNSURE = 0.5
 """Probability that ink is another row's from which it is left out."""
+WAVE_S = 0.02
+"""Shortest wave of a beat: where less is left out, nobody has to look."""
 STRAY_LEAST_MV = 0.1
 """Error by other rows' ink up to which a rhythm strip is as good as its short copy."""
 FUSE_SD_MV = 0.05
@@ -159,8 +161,9 @@ def calibrate(
     drawn = any(row.drawn for row in rows)
     # The samples of a document's paths are what the cart stored: nothing makes them more alike.
     combined = _combine(fused.panels if fused_leads and not drawn else panels, n)
-    signals, unsure = _without_unsure(combined, base)
-    warnings += unsure
+    signals, lost_waves, lost_bits = _without_unsure(combined, base, fs)
+    warnings += lost_waves
+    notes += lost_bits
     sd, presence = combined.sd, combined.presence * (1.0 - _stray_mm(combined, base) ** 2 / STRAY_MM**2)
     confidence = np.nan_to_num(np.where(np.isfinite(signals), presence * np.exp(-sd / FUSE_SD_MV), 0.0))
     if not drawn:
@@ -331,16 +334,23 @@ def _stray_mm(combined: _Combined, base: TimeBase) -> NDArray[np.float64]:
     return combined.stray * np.array([[base.mm_per_mv_of(lead)] for lead in LEADS])
 
 
-def _without_unsure(combined: _Combined, base: TimeBase) -> tuple[NDArray[np.float64], list[str]]:
-    """(12, n) signals, NaN where the ink is as likely another row's, and what was left out of which leads."""
+def _without_unsure(
+    combined: _Combined, base: TimeBase, fs: int
+) -> tuple[NDArray[np.float64], tuple[str, ...], tuple[str, ...]]:
+    """(12, n) signals, NaN where the ink is as likely another row's, with warnings and notes of what was left
+    out of which leads."""
     unsure = np.isfinite(combined.mv) & (_stray_mm(combined, base) > STRAY_MM * np.sqrt(UNSURE))
     printed = np.isfinite(combined.mv).sum(axis=1)
-    shares = {lead: unsure[k].sum() / printed[k] for k, lead in enumerate(LEADS) if unsure[k].any()}
-    if not shares:
-        return combined.mv, []
-    named = ", ".join(f"{lead} {share:.1%}" for lead, share in shares.items())
-    warning = f"signals: where rows cross it cannot be told whose ink it is; left out of {named}"
-    return np.where(unsure, np.nan, combined.mv), [warning]
+    sentences = []
+    for a_wave in (True, False):
+        named = [
+            f"{lead} {unsure[k].sum() / printed[k]:.1%}"
+            for k, lead in enumerate(LEADS)
+            if unsure[k].any() and (unsure[k].sum() >= WAVE_S * fs) == a_wave
+        ]
+        told = f"signals: where rows cross it cannot be told whose ink it is; left out of {', '.join(named)}"
+        sentences.append((told,) if named else ())
+    return np.where(unsure, np.nan, combined.mv), sentences[0], sentences[1]
 
 
 def _within(row: RowTrace, window: Window) -> RowTrace:
