@@ -57,7 +57,7 @@ $(READY_LAB): pyproject.toml experiments/pyproject.toml constraints.txt | $(VENV
 
 $(READY_TRAIN): pyproject.toml experiments/pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) $(TORCH)
-	$(PIP) -e '.[train,dev,docs]' -e 'experiments[notebooks,kaggle]' && touch $@ $(READY) $(READY_LAB)
+	$(PIP) -e '.[train,dev,docs]' -e 'experiments[notebooks,kaggle,programs]' && touch $@ $(READY) $(READY_LAB)
 
 $(READY_RELEASE): pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e '.[release]' && touch $@

@@ -18,7 +18,7 @@ COMMANDS = (
     "predict", "compare", "benchmark", "right-leads", "wrong-waves", "delineators", "headers", "redaction",
     "fit-trust", "fit-tips", "ablations", "robustness", "fidelity", "geometry-benchmark", "confidence",
     "words",
-    "render-benchmark", "render-plots", "render-others", "render-crossings", "cut-pages", "paper",
+    "render-benchmark", "render-plots", "render-programs", "render-others", "render-crossings", "cut-pages", "paper",
     "notebooks",
     "cross-validate", "train-peer", "export-peer", "export-network", "kaggle-submit", "kaggle-check",
     "kaggle-score", "kills", "mutations", "cost", "memory", "load", "hostile-uploads", "gallery",
@@ -53,6 +53,7 @@ def test_every_command_has_help_with_an_example() -> None:
         (("kaggle-submit", "contest"), "ecg_lab.kaggle", "pyarrow", "experiments[kaggle]"),
         (("kaggle-check", "s.parquet", "contest"), "ecg_lab.kaggle", "pyarrow", "experiments[kaggle]"),
         (("fidelity", "out", "truth"), "ecg_lab.fidelity", "neurokit2", "experiments[notebooks]"),
+        (("render-programs", "-o", "out"), "ecg_lab.program_pages", "pmecg", "experiments[programs]"),
     ],
 )
 def test_a_missing_package_names_its_own_extra(

@@ -1,4 +1,4 @@
-"""Commands that draw: `render-benchmark`, `render-plots`, `render-others`, `paper`, `gallery`."""
+"""Commands that draw pages, figures and the gallery."""
 
 from __future__ import annotations
 
@@ -51,6 +51,27 @@ def render_plots(
 
         paths = draw(out, n=n, seed=seed, records=records, on_progress=on_progress)
     typer.echo(f"{len(paths)} plots in {out}")
+
+
+def render_programs(
+    out: OutFolder,
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="Number of pages.")] = 60,
+    seed: Annotated[int, typer.Option(help="Same seed, same pages; 2025 are the published ones.")] = 2025,
+    records: HeldOutRecords = None,
+) -> None:
+    """Draw ECGs by other people's programs, ecg_plot and pmecg: pages that nobody here drew.
+
+    Example, then read and judge them:
+
+    - `ecg-lab render-programs -o data/programs --records data/ptbxl`
+    - `ecg-hough predict data/programs -o output/programs --header none`
+    - `ecg-lab right-leads output/programs data/programs`
+    """
+    with plain_errors(EXTRAS), progress_bar("drawing") as on_progress:
+        from ecg_lab.program_pages import render_programs as draw
+
+        paths = draw(out, n=n, seed=seed, records=records, on_progress=on_progress)
+    typer.echo(f"{len(paths)} pages in {out}")
 
 
 def render_others(
