@@ -36,7 +36,6 @@ CHOICES: dict[str, Sequence[Any]] = {
     "arrangement": range(len(ECG_PLOT)),
     "paper": ((25.0, 10.0), (25.0, 10.0), (25.0, 5.0), (25.0, 20.0), (50.0, 10.0)),
     "dpi": (100, 150, 200),
-    "pulse": (True, True, False),
     "recorded": (True, False),
 }
 """Values that are drawn evenly. "paper": mm/s and mm/mV."""
@@ -101,7 +100,7 @@ def shown_of(signals: NDArray[np.floating], fs: int, panels: Shown) -> NDArray[n
 
 
 def _by_ecg_plot(signals: NDArray[np.float64], fs: int, choice: dict[str, Any]) -> tuple[Figure, Shown]:
-    from ecg_plot import Style, plot
+    from ecg_plot import plot
 
     arguments = ECG_PLOT[choice["arrangement"]]
     speed, gain = choice["paper"]
@@ -110,7 +109,7 @@ def _by_ecg_plot(signals: NDArray[np.float64], fs: int, choice: dict[str, Any]) 
     last = signals.shape[1] / fs if sequential else SHORT_S[columns]
     chart = plot(
         signals, sample_rate=fs, lead_names=list(LEADS), title="ECG", speed=speed, gain=gain,
-        window=(0.0, last), style=Style(calibration=choice["pulse"]), **arguments,
+        window=(0.0, last), **arguments,
     )  # fmt: skip
     panels = [(LEADS[panel.lead], panel.start, panel.end) for panel in chart.panels]
     return chart.to_matplotlib()[0], panels
@@ -123,7 +122,7 @@ def _by_pmecg(signals: NDArray[np.float64], fs: int, choice: dict[str, Any]) -> 
     table = pd.DataFrame(signals.T, columns=list(LEADS))
     rows = template_factory(PMECG[choice["arrangement"]], table, None)
     speed, gain = choice["paper"]
-    plotter = ECGPlotter(speed=speed, voltage=gain, show_calibration=choice["pulse"])
+    plotter = ECGPlotter(speed=speed, voltage=gain)
     figure = plotter.plot(table, rows, float(fs), show=False)
     whole = signals.shape[1] / fs
     panels = []

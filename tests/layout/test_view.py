@@ -10,7 +10,7 @@ import pytest
 from ecg_hough.elements import PrintedWord
 from ecg_hough.errors import PageError
 from ecg_hough.layout import view as leads
-from ecg_hough.layout.view import find_leads
+from ecg_hough.layout.view import find_leads, with_words_at
 from ecg_hough.networks.canvas import Canvas
 from ecg_hough.paper import LEADS, make_layout
 from ecg_hough.render import render_page, sample_style
@@ -101,6 +101,18 @@ def test_a_column_of_plots_is_drawn_wider_where_no_evidence_is_lost(
     monkeypatch.setattr(leads, "_look_closer", lambda seen, angle_deg: seen)
     seen = leads._try_turn(np.full((1800, 600, 3), 255, np.uint8), 0.0, 0)
     assert seen.coherence == (evidence if wider else 2.7)
+
+
+def test_words_are_read_again_at_the_page_s_own_scale() -> None:
+    """A page whose scale is not known may be far longer than usual ones: its words are drawn too small."""
+    style = sample_style(np.random.default_rng(5), "clean", layout=make_layout("3x4"), dpi=110)
+    sheet = replace(style.sheet, names="above", missing=())
+    ecg = generate_ecg(5)
+    page = render_page(ecg.signals, ecg.fs, seed=5, style=replace(style, sheet=sheet))
+    off = find_leads(page.image, 0.0, (4.0 * page.px_per_mm,) * 2)
+    again = with_words_at(off, page.image, 0.0, page.px_per_mm)
+    assert off.layout.named < 0.5 < again.layout.named
+    assert {word.word for word in again.words} >= set(LEADS)
 
 
 def word(name: str, score: float = 0.95) -> PrintedWord:

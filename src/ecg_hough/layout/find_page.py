@@ -22,7 +22,14 @@ from ecg_hough.image.frames import Framed, find_frames, left_sides, without_fram
 from ecg_hough.image.reading import MIN_SIDE_PX
 from ecg_hough.layout.guessed_map import map_without_grid
 from ecg_hough.layout.sheet import Sheet
-from ecg_hough.layout.view import SHOWN_MIN, FoundLeads, find_leads, is_small
+from ecg_hough.layout.view import (
+    SHOWN_MIN,
+    FoundLeads,
+    find_leads,
+    is_small,
+    scale_of_words,
+    with_words_at,
+)
 from ecg_hough.layout.windows import block_mm
 
 logger = logging.getLogger(__name__)
@@ -32,6 +39,8 @@ SEEN_SHARE = 0.6
 CLEARER, SHEET_SHARE = 1.5, 0.04
 """Where the picture shows less evidence than `SHOWN_MIN`, a sheet of paper is looked for in it: it must show
 so many times as much, and take at least this share of the picture."""
+WORDS_OFF = 1.5
+"""Times that words are drawn too large or small from which they are read again; the network knows 20 %."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,12 @@ def find_page(picture: NDArray[np.uint8], clock: Clock | None = None) -> Sheet:
     page_map = geometry.page_map
     if page_map is None or not geometry.grid_found:
         page_map = map_without_grid(geometry, found.canvas, found.layout, image.shape[:2])
+        scale, read_at = float(np.mean(page_map.px_per_mm)), scale_of_words(image.shape, geometry.scale)
+        if max(scale / read_at, read_at / scale) > WORDS_OFF:
+            # A column of plots is far longer than a usual page: its words were read too small.
+            logger.debug("words were read at %.1f px per mm; again at %.1f", read_at, scale)
+            with clock("leads"):
+                found = with_words_at(found, image, geometry.angle_deg, scale)
     sides = left_sides(framed.cut(look.part)) if not look.leads.turns else []
     return Sheet(
         turns=look.leads.turns,

@@ -135,8 +135,7 @@ def find_leads(
     Raises:
         PageError: no turn shows leads.
     """
-    usual = max(image.shape[:2]) / USUAL_LONG_MM
-    best, words = _best_turn(image, angle_deg, float(np.mean(px_per_mm)) if px_per_mm is not None else usual)
+    best, words = _best_turn(image, angle_deg, scale_of_words(image.shape, px_per_mm))
     if page_map is not None:
         best = _flattened(best, page_map.turned(best.turns, image.shape))
     if best.fitted is not None:
@@ -147,6 +146,29 @@ def find_leads(
     if best.of_part and is_small(box := _box_of_traces(best), image):
         part = _turned_back(box, best.turns, image)
     return FoundLeads(best.turns, best.canvas, best.probabilities, layout, words, best.coherence, part)
+
+
+def scale_of_words(shape: tuple[int, ...], px_per_mm: tuple[float, float] | None) -> float:
+    """Scale at which words are read, px per mm: the page's, or that of a usual page, (rows, cols, ...), whose
+    scale is not known."""
+    return max(shape[:2]) / USUAL_LONG_MM if px_per_mm is None else float(np.mean(px_per_mm))
+
+
+def with_words_at(
+    found: FoundLeads, image: NDArray[np.uint8], angle_deg: float, px_per_mm: float
+) -> FoundLeads:
+    """The same with the words read at another scale, and the layout by what names these are.
+
+    Args:
+        image: (rows, cols, 3), upright; angle_deg: its small angle.
+    Raises:
+        PageError: no lead could be named.
+    """
+    words = read_words(image, angle_deg, px_per_mm)
+    fitted = fit_layout(found.probabilities)
+    if fitted is not None:
+        fitted = fit_names(fitted, on_canvas(words, found.canvas))
+    return replace(found, words=words, layout=find_layout(found.probabilities, fitted))
 
 
 def _best_turn(
