@@ -120,12 +120,12 @@ def _by_pmecg(signals: NDArray[np.float64], fs: int, choice: dict[str, Any]) -> 
     from pmecg import ECGPlotter, template_factory
 
     table = pd.DataFrame(signals.T, columns=list(LEADS))
-    rows = template_factory(PMECG[choice["arrangement"]], table, None)
+    rows: Any = template_factory(PMECG[choice["arrangement"]], table, None)
     speed, gain = choice["paper"]
     plotter = ECGPlotter(speed=speed, voltage=gain)
     figure = plotter.plot(table, rows, float(fs), show=False)
     whole = signals.shape[1] / fs
-    panels = []
+    panels: Shown = []
     for row in rows:
         leads = [row] if isinstance(row, str) else list(row)
         panels += [
