@@ -1,13 +1,14 @@
 """ECGs drawn by other people's programs: pages that nobody here drew, as many as are wanted.
 
-In: a number of pages, a seed, optionally recorded ECGs. Out: PNG and WFDB truth of each. `ecg_plot` 0.3 and
-`pmecg` 0.3 draw them (both from PyPI, MIT licence); what each panel shows is theirs to say. No network and no
-fit ever saw such pages. Every choice takes its values in turn, in an order shuffled by the seed.
+In: a number of pages, a seed, optionally recorded ECGs. Out: PNG and WFDB truth of each. `ecg_plot` 0.3 (MIT)
+and `pmecg` 0.3 (GPL 3 or later) draw them: extras of the laboratory, of which nothing is copied or shipped.
+What each panel shows is theirs to say. No network and no fit ever saw such pages. Every choice takes its
+values in turn, in an order shuffled by the seed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def render_programs(
     n: int = 60,
     seed: int = BENCHMARK_SEED,
     records: Path | None = None,
-    on_progress: Any = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Draw `n` pages into `out`: <stem>.png, <stem>.hea and <stem>.dat each.
 

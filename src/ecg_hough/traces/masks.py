@@ -33,18 +33,18 @@ def row_masks(probabilities: NDArray[np.float32], layout: PageLayout) -> NDArray
     n_read, n = len(indices), len(indices) + len(layout.unplaced)
     weights = np.zeros((n, len(LEADS), n_cols), np.float32)
     path = np.full((n, n_cols), np.nan)
-    for panel in layout.panels:
-        k = indices.index(panel.row_index)
-        a, b = (int(np.clip(round(v), 0, n_cols)) for v in (panel.start_col, panel.end_col))
-        path[k, a:b] = panel.path_rows[a:b]
-        known = np.arange(a, b)[np.isfinite(panel.path_rows[a:b])]
+    spans = [
+        (indices.index(panel.row_index), panel.start_col, panel.end_col, panel.path_rows)
+        for panel in layout.panels
+    ]
+    spans += [(k, 0.0, float(n_cols), line) for k, line in enumerate(layout.unplaced, start=n_read)]
+    for k, start_col, end_col, path_rows in spans:
+        a, b = (int(np.clip(round(v), 0, n_cols)) for v in (start_col, end_col))
+        path[k, a:b] = path_rows[a:b]
+        known = np.arange(a, b)[np.isfinite(path_rows[a:b])]
         if known.size:
-            at = np.clip(np.rint(panel.path_rows[known]).astype(int), 0, n_rows - 1)
+            at = np.clip(np.rint(path_rows[known]).astype(int), 0, n_rows - 1)
             weights[k, :, a:b] = class_weights(probabilities[1:, at, known].sum(axis=1))[:, None]
-    for k, line in enumerate(layout.unplaced, start=n_read):
-        path[k] = line
-        at = np.clip(np.rint(line).astype(int), 0, n_rows - 1)
-        weights[k] = class_weights(probabilities[1:, at, np.arange(n_cols)].sum(axis=1))[:, None]
     for k in range(n):  # a row's line where its path is not known: that of its nearest known columns
         known = np.flatnonzero(np.isfinite(path[k]))
         path[k] = np.interp(np.arange(n_cols), known, path[k, known]) if known.size else 0.0
